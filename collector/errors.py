@@ -1,0 +1,77 @@
+"""The error tree, sorted by what the caller does. Imports nothing of ours.
+
+    PacelineError            what happened, where, what to do next; never a secret
+    ├─ ConfigError           stop at start: a person edits a file
+    ├─ SourceError           this run stops, the cursor stays, other sources go on
+    │  ├─ AuthError          a person must act: no retry
+    │  ├─ RetryableError     try later
+    │  └─ ContractError      the answer has not the expected shape: do not guess
+    ├─ BadRecord             skip this one record, count it, keep why
+    └─ StoreError            nothing was committed
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class PacelineError(Exception):
+    """Base of every error that Paceline raises on purpose."""
+
+
+@dataclass(frozen=True, order=True, kw_only=True)
+class Mistake:
+    """One mistake in a file a person wrote: where it is, what stands there, what was expected."""
+
+    file: str
+    line: int
+    path: str
+    problem: str
+    expected: str
+
+    def __str__(self) -> str:
+        """`file:line: path: problem; expected …`, the form editors can jump to."""
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        path = f" {self.path}:" if self.path else ""
+        return f"{where}:{path} {self.problem}; expected {self.expected}"
+
+
+class ConfigError(PacelineError):
+    """A person must edit a file. Carries every mistake found, so that one round of editing mends all."""
+
+    def __init__(self, *mistakes: Mistake) -> None:
+        self.mistakes = tuple(sorted(mistakes))
+        super().__init__("\n".join(str(m) for m in self.mistakes))
+
+
+class SourceError(PacelineError):
+    """This run of a source stops; its cursor stays where it was; other sources go on."""
+
+
+class AuthError(SourceError):
+    """The credentials were refused: a person must act, a retry cannot help."""
+
+
+class RetryableError(SourceError):
+    """The source may answer later. `retry_after_seconds` is its own wish, where it stated one."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ContractError(SourceError):
+    """The answer does not have the documented shape: guessing would invent numbers."""
+
+
+class BadRecord(PacelineError):  # noqa: N818 - a record, not a failure of the run
+    """One record cannot be used. `location` tells a person where to look (file:line, endpoint and id)."""
+
+    def __init__(self, location: str, reason: str) -> None:
+        super().__init__(f"{location}: {reason}")
+        self.location = location
+        self.reason = reason
+
+
+class StoreError(PacelineError):
+    """The store refused or failed; nothing of the transaction was kept."""

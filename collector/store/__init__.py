@@ -1,0 +1,24 @@
+"""The store: tables, migrations, events with cursors, observations. Sole importer of sqlmodel and SQLAlchemy.
+
+Events are validated by their types; a row only keeps them, so rows never leave this package: callers get events,
+plain columns or small records. Times are integers, microseconds since 1970 UTC: exact, sortable, and read
+straight into arrays. Bulk writes send tuples through SQLAlchemy Core; no object per row stands in between.
+"""
+
+from collector.store.columns import from_micros, to_micros
+from collector.store.database import Database, Transaction
+from collector.store.events import EventStore, Quarantined, SourceRun
+from collector.store.observations import ObservationRow, ObservationStore, Series
+
+__all__ = [
+    "Database",
+    "EventStore",
+    "ObservationRow",
+    "ObservationStore",
+    "Quarantined",
+    "Series",
+    "SourceRun",
+    "Transaction",
+    "from_micros",
+    "to_micros",
+]

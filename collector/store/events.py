@@ -1,0 +1,205 @@
+"""Events, cursors, quarantine and run records in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import Any, TypeVar, cast
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+
+from collector.errors import BadRecord
+from collector.events import EVENT_TYPES, Event, kind_of
+from collector.store.columns import columns_of, decoder, encoder
+from collector.store.database import Database, Transaction
+from collector.store.tables import CURSOR, EVENT_TABLES, KIND_REVISION, QUARANTINE, SOURCE_RUN
+
+E = TypeVar("E", bound=Event)
+_FETCH = 5_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceRun:
+    """The last run of a source, and its totals. Times in microseconds since 1970 UTC."""
+
+    source: str
+    started_at: int
+    finished_at: int
+    succeeded: bool
+    error: str | None = None
+    last_success_at: int | None = None
+    newest_event_at: int | None = None
+    events_total: int = 0
+    changed_total: int = 0
+    rejected_total: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quarantined:
+    """A record set aside: its source, where it stands, and why it could not be used."""
+
+    source: str
+    location: str
+    reason: str
+
+
+class EventStore:
+    """Reads and writes what sources reported. Writing an event twice changes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def write(self, transaction: Transaction, events: Iterable[Event]) -> int:
+        """Keep events; how many were new or newer than the stored version.
+
+        Of two versions of one event the one with the later `updated_at` stays, and of equally late ones the one
+        whose columns compare greater: the result does not depend on the order of arrival.
+        """
+        changed = 0
+        for event_type, group in groupby(sorted(events, key=_type_order), key=type):
+            names, statement, encode = _writing(event_type)
+            count = transaction.write_rows(statement, names, map(encode, group))
+            if count:
+                _count_revision(transaction, kind_of(event_type), count)
+            changed += count
+        return changed
+
+    def cursor(self, source: str) -> str | None:
+        """Where the next run of a source starts; None before its first success."""
+        with self._database.reading() as connection:
+            found: str | None = connection.scalar(sa.select(CURSOR.c.cursor).where(CURSOR.c.source == source))
+            return found
+
+    def set_cursor(self, transaction: Transaction, source: str, cursor: str) -> None:
+        """Move a source's cursor together with the events of its transaction."""
+        statement = insert(CURSOR).values(source=source, cursor=cursor)
+        transaction.execute(statement.on_conflict_do_update(index_elements=["source"], set_={"cursor": cursor}))
+
+    def reject(self, transaction: Transaction, source: str, records: Iterable[BadRecord]) -> None:
+        """Set records aside: place and reason, never the content."""
+        rows = [{"source": source, "location": r.location, "reason": r.reason} for r in records]
+        if rows:
+            statement = insert(QUARANTINE)
+            transaction.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["source", "location"], set_={"reason": statement.excluded.reason}
+                ),
+                rows,
+            )
+
+    def quarantined(self, source: str | None = None) -> list[Quarantined]:
+        """The records set aside, by source and place."""
+        query = sa.select(QUARANTINE).order_by(QUARANTINE.c.source, QUARANTINE.c.location)
+        if source is not None:
+            query = query.where(QUARANTINE.c.source == source)
+        with self._database.reading() as connection:
+            return [Quarantined(**row) for row in connection.execute(query).mappings()]
+
+    def events(self, event_type: type[E]) -> Iterator[E]:
+        """All events of a kind, in the order of their ids."""
+        table, decode = EVENT_TABLES[event_type], decoder(event_type)
+        query = sa.select(*[table.c[c.name] for c in columns_of(event_type)]).order_by(table.c.id)
+        with self._database.reading() as connection:
+            for row in connection.execution_options(yield_per=_FETCH).execute(query):
+                yield cast("E", decode(row))
+
+    def columns(self, event_type: type[Event], *names: str) -> list[tuple[Any, ...]]:
+        """Some columns of all events of a kind as plain tuples: times in microseconds, tuples as JSON text.
+
+        For long calculations, where an object per event would be the cost. `id` may be asked for. No order.
+        """
+        table = EVENT_TABLES[event_type]
+        with self._database.reading() as connection:
+            return list(map(tuple, connection.execute(sa.select(*[table.c[n] for n in names]))))
+
+    def find(self, ids: Sequence[str]) -> dict[str, Event]:
+        """The events with these ids, whatever their kind; unknown ids are absent."""
+        found: dict[str, Event] = {}
+        with self._database.reading() as connection:
+            for event_type in EVENT_TYPES:
+                table, decode = EVENT_TABLES[event_type], decoder(event_type)
+                missing = [i for i in ids if i not in found]
+                for start in range(0, len(missing), _FETCH):
+                    part = missing[start : start + _FETCH]
+                    for row in connection.execute(sa.select(table).where(table.c.id.in_(part))):
+                        found[row[0]] = decode(row[1:])
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """How many events of each kind are stored."""
+        with self._database.reading() as connection:
+            return {
+                kind_of(t): connection.scalar(sa.select(sa.func.count()).select_from(EVENT_TABLES[t])) or 0
+                for t in EVENT_TYPES
+            }
+
+    def revisions(self) -> dict[str, int]:
+        """For each kind how many changes it has seen; equal numbers mean equal events."""
+        with self._database.reading() as connection:
+            return {r.kind: r.revision for r in connection.execute(sa.select(KIND_REVISION))}
+
+    def record_run(self, run: SourceRun) -> None:
+        """Keep the last run of a source, adding to its totals."""
+        row = _run_to_row(run)
+        statement = insert(SOURCE_RUN).values(row)
+        sums = ("events_total", "changed_total", "rejected_total")
+        merged: dict[str, Any] = {k: v for k, v in row.items() if k not in sums}
+        merged |= {name: SOURCE_RUN.c[name] + row[name] for name in sums}
+        for name in ("last_success_at", "newest_event_at"):
+            merged[name] = sa.func.coalesce(statement.excluded[name], SOURCE_RUN.c[name])
+        with self._database.transaction() as transaction:
+            transaction.execute(statement.on_conflict_do_update(index_elements=["source"], set_=merged))
+
+    def runs(self) -> dict[str, SourceRun]:
+        """The last run of each source that ever ran."""
+        with self._database.reading() as connection:
+            rows: Sequence[Mapping[Any, Any]] = connection.execute(sa.select(SOURCE_RUN)).mappings().all()
+        decode = msgspec.json.decode
+        return {r["source"]: SourceRun(**{**r, "warnings": tuple(decode(r["warnings"]))}) for r in rows}
+
+
+def _run_to_row(run: SourceRun) -> dict[str, Any]:
+    return {**run.__dict__, "warnings": msgspec.json.encode(run.warnings).decode()}
+
+
+def _type_order(event: Event) -> str:
+    return type(event).__name__
+
+
+@lru_cache(maxsize=None)
+def _writing(event_type: type[Event]) -> tuple[list[str], Any, Any]:
+    """The column names, the upsert and the encoder of a kind."""
+    table, columns = EVENT_TABLES[event_type], columns_of(event_type)
+    names = ["id", *(c.name for c in columns)]
+    statement = insert(table).values({n: sa.bindparam(n) for n in names})
+
+    def comparable(side: Any) -> Any:
+        ordered = sorted(columns, key=lambda c: c.name != "updated_at")
+        return sa.tuple_(*[sa.func.coalesce(side[c.name], sa.literal_column(_literal(c.least))) for c in ordered])
+
+    upsert = statement.on_conflict_do_update(
+        index_elements=["id"],
+        set_={n: statement.excluded[n] for n in names[1:]},
+        where=comparable(statement.excluded) > comparable(table.c),
+    )
+    return names, upsert, encoder(event_type)
+
+
+def _literal(least: Any) -> str:
+    if isinstance(least, str):
+        return "''"
+    return str(int(least)) if isinstance(least, bool) else repr(least)
+
+
+def _count_revision(transaction: Transaction, kind: str, changed: int) -> None:
+    statement = insert(KIND_REVISION).values(kind=kind, revision=changed)
+    transaction.execute(
+        statement.on_conflict_do_update(
+            index_elements=["kind"], set_={"revision": KIND_REVISION.c.revision + changed}
+        )
+    )

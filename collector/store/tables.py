@@ -1,0 +1,135 @@
+"""The tables. One per kind of event, made from the event's type, and the few that Paceline keeps for itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from collector.events import EVENT_TYPES, Event, kind_of
+from collector.store.columns import columns_of
+
+
+def _event_table(event_type: type[Event]) -> sa.Table:
+    """The table of a kind: `event_<kind>`, keyed by the event's deterministic id."""
+    fields: dict[str, Any] = {
+        "__tablename__": f"event_{kind_of(event_type)}",
+        "__annotations__": {"id": str},
+        "__module__": __name__,
+        "id": Field(sa_column=sa.Column("id", sa.Text, primary_key=True)),
+    }
+    for column in columns_of(event_type):
+        fields["__annotations__"][column.name] = Any
+        fields[column.name] = Field(sa_column=sa.Column(column.name, column.sql_type, nullable=column.nullable))
+    row = type(SQLModel)(f"{event_type.__name__}Row", (SQLModel,), fields, table=True)
+    return _table_of(row)
+
+
+def _table_of(row: Any) -> sa.Table:
+    table = row.__table__
+    assert isinstance(table, sa.Table)  # noqa: S101 - sqlmodel types it as Any
+    return table
+
+
+class KindRevisionRow(SQLModel, table=True):
+    """How often events of a kind changed: tells which families must be derived again."""
+
+    __tablename__ = "kind_revision"
+    kind: str = Field(sa_column=sa.Column("kind", sa.Text, primary_key=True))
+    revision: int = Field(sa_column=sa.Column("revision", sa.BigInteger, nullable=False))
+
+
+class CursorRow(SQLModel, table=True):
+    """Where the next run of a source starts; moves only together with the events."""
+
+    __tablename__ = "source_cursor"
+    source: str = Field(sa_column=sa.Column("source", sa.Text, primary_key=True))
+    cursor: str = Field(sa_column=sa.Column("cursor", sa.Text, nullable=False))
+
+
+class SourceRunRow(SQLModel, table=True):
+    """The last run of a source, and its totals. Kept apart from the events: it tells of Paceline, not of the platform."""
+
+    __tablename__ = "source_run"
+    source: str = Field(sa_column=sa.Column("source", sa.Text, primary_key=True))
+    started_at: int = Field(sa_column=sa.Column("started_at", sa.BigInteger, nullable=False))
+    finished_at: int = Field(sa_column=sa.Column("finished_at", sa.BigInteger, nullable=False))
+    succeeded: bool = Field(sa_column=sa.Column("succeeded", sa.Boolean, nullable=False))
+    error: str | None = Field(sa_column=sa.Column("error", sa.Text))
+    last_success_at: int | None = Field(sa_column=sa.Column("last_success_at", sa.BigInteger))
+    newest_event_at: int | None = Field(sa_column=sa.Column("newest_event_at", sa.BigInteger))
+    events_total: int = Field(sa_column=sa.Column("events_total", sa.BigInteger, nullable=False))
+    changed_total: int = Field(sa_column=sa.Column("changed_total", sa.BigInteger, nullable=False))
+    rejected_total: int = Field(sa_column=sa.Column("rejected_total", sa.BigInteger, nullable=False))
+    warnings: str = Field(sa_column=sa.Column("warnings", sa.Text, nullable=False))
+
+
+class QuarantineRow(SQLModel, table=True):
+    """A record that could not be used: where it stands and why, never what it says."""
+
+    __tablename__ = "quarantine"
+    source: str = Field(sa_column=sa.Column("source", sa.Text, primary_key=True))
+    location: str = Field(sa_column=sa.Column("location", sa.Text, primary_key=True))
+    reason: str = Field(sa_column=sa.Column("reason", sa.Text, nullable=False))
+
+
+class SeriesRow(SQLModel, table=True):
+    """What a group of observations is about: indicator, dimension, subject and the source of the judged unit."""
+
+    __tablename__ = "series"
+    __table_args__ = (
+        sa.UniqueConstraint("family", "indicator", "dimension", "service", "environment", "team", "source"),
+    )
+    id: int | None = Field(default=None, sa_column=sa.Column("id", sa.Integer, primary_key=True))
+    family: str = Field(sa_column=sa.Column("family", sa.Text, nullable=False))
+    indicator: str = Field(sa_column=sa.Column("indicator", sa.Text, nullable=False))
+    dimension: str = Field(sa_column=sa.Column("dimension", sa.Text, nullable=False))
+    service: str = Field(sa_column=sa.Column("service", sa.Text, nullable=False))
+    environment: str = Field(sa_column=sa.Column("environment", sa.Text, nullable=False))
+    team: str = Field(sa_column=sa.Column("team", sa.Text, nullable=False))
+    source: str = Field(sa_column=sa.Column("source", sa.Text, nullable=False))
+
+
+class ObservationTableRow(SQLModel, table=True):
+    """A judged unit. Clustered by series and time, so that a window is one range of the primary key."""
+
+    __tablename__ = "observation"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    series_id: int = Field(sa_column=sa.Column("series_id", sa.Integer, primary_key=True, autoincrement=False))
+    at: int = Field(sa_column=sa.Column("at", sa.BigInteger, primary_key=True, autoincrement=False))
+    unit: str = Field(sa_column=sa.Column("unit", sa.Text, primary_key=True))
+    value: float | None = Field(sa_column=sa.Column("value", sa.Double))
+    outcome: str = Field(sa_column=sa.Column("outcome", sa.Text, nullable=False))
+    reason: str = Field(sa_column=sa.Column("reason", sa.Text, nullable=False))
+    matures_at: int | None = Field(sa_column=sa.Column("matures_at", sa.BigInteger))
+    rule: str = Field(sa_column=sa.Column("rule", sa.Text, nullable=False))
+    evidence: str = Field(sa_column=sa.Column("evidence", sa.Text, nullable=False))
+
+
+class DerivationRow(SQLModel, table=True):
+    """From which events a family's observations were derived; written together with them."""
+
+    __tablename__ = "derivation"
+    family: str = Field(sa_column=sa.Column("family", sa.Text, primary_key=True))
+    inputs: str = Field(sa_column=sa.Column("inputs", sa.Text, nullable=False))
+
+
+class PublishedCounterRow(SQLModel, table=True):
+    """The highest value published of a counter. A restatement may lower a count, a counter must not fall."""
+
+    __tablename__ = "published_counter"
+    series: str = Field(sa_column=sa.Column("series", sa.Text, primary_key=True))
+    value: float = Field(sa_column=sa.Column("value", sa.Double, nullable=False))
+
+
+EVENT_TABLES: dict[type[Event], sa.Table] = {t: _event_table(t) for t in EVENT_TYPES}
+KIND_REVISION = _table_of(KindRevisionRow)
+CURSOR = _table_of(CursorRow)
+SOURCE_RUN = _table_of(SourceRunRow)
+QUARANTINE = _table_of(QuarantineRow)
+SERIES = _table_of(SeriesRow)
+OBSERVATION = _table_of(ObservationTableRow)
+DERIVATION = _table_of(DerivationRow)
+PUBLISHED_COUNTER = _table_of(PublishedCounterRow)
+METADATA = SQLModel.metadata

@@ -1,0 +1,1 @@
+"""The service: settings, wiring, scheduler, HTTP, pages and the command line."""

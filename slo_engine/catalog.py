@@ -1,0 +1,167 @@
+"""Every published metric once: name, type, help, labels. Exposition, rules, dashboards and docs derive from it.
+
+Names and labels follow the Prometheus conventions: base units, ratios 0 to 1, nobody's name in a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from slo_engine.indicator import Indicator, Shape
+
+ALLOWED_LABELS = frozenset(
+    "service team environment journey slo window source outcome kind method stat status stage reason".split()
+)
+"""The labels a metric may have. `_info` metrics may have more: they carry versions and owners, never numbers."""
+
+SUBJECT_LABELS = ("service", "environment")
+
+QUANTILES = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95}
+"""The statistics of a duration; `low` and `high` are the 95 % interval of the median."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One metric family as it is published."""
+
+    name: str
+    type: Literal["gauge", "counter"]
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+def _gauge(name: str, labels: str, text: str) -> Metric:
+    return Metric(name=name, type="gauge", help=text, labels=tuple(labels.split()))
+
+
+def _counter(name: str, labels: str, text: str) -> Metric:
+    return Metric(name=name, type="counter", help=text, labels=tuple(labels.split()))
+
+
+SLO_INFO = _gauge("platform_slo_info", "slo service team tier owner", "What an SLO is about; always 1.")
+SLO_OBJECTIVE = _gauge("platform_slo_objective_ratio", "slo", "Target of the SLO: the share of events that must be good.")
+SLO_PERIOD = _gauge("platform_slo_period_seconds", "slo", "Length of the window in which the SLO holds.")
+SLO_EVENTS = _gauge(
+    "platform_slo_events", "slo window outcome", "Final good and bad events of the SLO in the window, counted exactly."
+)
+SLI_EVENTS = _counter("platform_sli_events_total", "slo outcome", "Final good and bad events of the SLO since the beginning.")
+SLO_ATTAINMENT = _gauge("platform_slo_attainment_ratio", "slo window", "Good events over all final events in the window.")
+SLO_BUDGET_RATIO = _gauge(
+    "platform_slo_error_budget_remaining_ratio",
+    "slo",
+    "Share of the error budget of the SLO's window that is left: 1 - bad / ((1 - target) * total); negative when overspent.",
+)
+SLO_BUDGET_EVENTS = _gauge(
+    "platform_slo_error_budget_remaining_events", "slo", "Bad events that the SLO's window still allows; negative when overspent."
+)
+SLO_BURN_RATE = _gauge(
+    "platform_slo_burn_rate",
+    "slo window",
+    "Error ratio in the window over the allowed one; at 1 the budget is used up exactly at the end of the SLO's window.",
+)
+SLO_EXHAUSTION = _gauge(
+    "platform_slo_time_to_exhaustion_seconds",
+    "slo",
+    "Time until the budget is used up at the burn rate of the last 3 days; absent when nothing burns.",
+)
+SLO_STATUS = _gauge(
+    "platform_slo_status", "slo status", "1 for the SLO's status: healthy, at_risk, exhausted or insufficient_data; else 0."
+)
+SLO_COVERAGE = _gauge("platform_slo_coverage_ratio", "slo", "Share of the SLO's window in which its events were observed.")
+
+COLLECTOR_LAST_SUCCESS = _gauge(
+    "platform_collector_last_success_timestamp_seconds", "source", "When the source was last collected without an error."
+)
+COLLECTOR_LAST_RUN = _gauge("platform_collector_last_run_timestamp_seconds", "source", "When the last run of the source ended.")
+COLLECTOR_DURATION = _gauge("platform_collector_last_run_duration_seconds", "source", "How long the last run of the source took.")
+COLLECTOR_SUCCESS = _gauge("platform_collector_last_run_success", "source", "1 where the last run of the source succeeded, else 0.")
+COLLECTOR_EVENTS = _counter("platform_collector_events_total", "source", "Events that the source reported, repetitions included.")
+COLLECTOR_REJECTED = _counter("platform_collector_rejected_records_total", "source", "Records of the source that were set aside.")
+COLLECTOR_NEWEST = _gauge(
+    "platform_collector_newest_event_timestamp_seconds", "source", "When the newest event of the source happened."
+)
+SOURCE_STALENESS = _gauge(
+    "platform_source_staleness_seconds", "source", "Time since the last success of the source, when the snapshot was made."
+)
+SOURCE_FRESH = _gauge(
+    "platform_source_fresh", "source", "1 where the source succeeded recently enough for its numbers to be shown, else 0."
+)
+SNAPSHOT_TIMESTAMP = _gauge("platform_snapshot_timestamp_seconds", "", "When the published numbers were computed.")
+SNAPSHOT_DURATION = _gauge("platform_snapshot_duration_seconds", "", "How long computing the published numbers took.")
+INDICATOR_INFO = _gauge("platform_indicator_info", "indicator version", "Version of an indicator's definition; always 1.")
+BUILD_INFO = _gauge("platform_build_info", "version", "Version of Paceline; always 1.")
+
+FIXED = (
+    SLO_INFO,
+    SLO_OBJECTIVE,
+    SLO_PERIOD,
+    SLO_EVENTS,
+    SLI_EVENTS,
+    SLO_ATTAINMENT,
+    SLO_BUDGET_RATIO,
+    SLO_BUDGET_EVENTS,
+    SLO_BURN_RATE,
+    SLO_EXHAUSTION,
+    SLO_STATUS,
+    SLO_COVERAGE,
+    COLLECTOR_LAST_SUCCESS,
+    COLLECTOR_LAST_RUN,
+    COLLECTOR_DURATION,
+    COLLECTOR_SUCCESS,
+    COLLECTOR_EVENTS,
+    COLLECTOR_REJECTED,
+    COLLECTOR_NEWEST,
+    SOURCE_STALENESS,
+    SOURCE_FRESH,
+    SNAPSHOT_TIMESTAMP,
+    SNAPSHOT_DURATION,
+    INDICATOR_INFO,
+    BUILD_INFO,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndicatorMetrics:
+    """The metrics of one indicator: the value itself, and what always stands beside it."""
+
+    value: Metric
+    samples: Metric
+    coverage: Metric
+    pending: Metric
+    excluded: Metric
+    total: Metric | None = None
+
+    def all(self) -> tuple[Metric, ...]:
+        """Every metric of the indicator."""
+        found = (self.value, self.samples, self.coverage, self.pending, self.excluded, self.total)
+        return tuple(m for m in found if m is not None)
+
+
+_SUFFIX = {Shape.DURATION: "_seconds", Shape.RATIO: "_ratio", Shape.FREQUENCY: "_per_day"}
+
+
+def metrics_of(indicator: Indicator) -> IndicatorMetrics:
+    """The metrics an indicator gets by being declared."""
+    base, shape = indicator.metric, indicator.shape
+    window = " ".join([*SUBJECT_LABELS, "window"])
+    split = f" {indicator.dimension}" if indicator.dimension and shape is not Shape.FREQUENCY else ""
+    stat = "" if shape is Shape.FREQUENCY else " stat"
+    total = None
+    if shape is Shape.FREQUENCY:
+        labels = " ".join([*SUBJECT_LABELS, indicator.dimension]).strip()
+        total = _counter(f"{base}_total", labels, f"{indicator.title}, all since the beginning.")
+    return IndicatorMetrics(
+        value=_gauge(f"{base}{_SUFFIX[shape]}", window + split + stat, indicator.definition),
+        samples=_gauge(f"{base}_samples", window + split, f"{indicator.title}: units behind the number (n)."),
+        coverage=_gauge(f"{base}_coverage_ratio", window, f"{indicator.title}: share of the final units that could be used."),
+        pending=_gauge(f"{base}_pending", window, f"{indicator.title}: units that cannot be judged yet."),
+        excluded=_gauge(f"{base}_excluded", window + " reason", f"{indicator.title}: units left out, and why."),
+        total=total,
+    )
+
+
+def catalog(indicators: Iterable[Indicator]) -> tuple[Metric, ...]:
+    """Every metric that is published for these indicators, in the order of the exposition."""
+    return FIXED + tuple(m for i in indicators for m in metrics_of(i).all())

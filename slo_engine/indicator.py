@@ -1,0 +1,107 @@
+"""What an indicator is, and where the indicators are found.
+
+A family is a pure function from events to observations, with the indicators it speaks of. Nothing downstream
+knows which is which: metrics, SLOs, panels, report lines and explanations follow from the declarations here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol, TypeVar
+
+import slo_engine.indicators
+from collector.events import Event
+from slo_engine.observation import Observation
+
+E = TypeVar("E", bound=Event)
+ENTRY_POINT_GROUP = "paceline.indicators"
+
+
+class Events(Protocol):
+    """All known events, by kind. The store is one; a test's plain lists are another."""
+
+    def events(self, event_type: type[E]) -> Iterable[E]:
+        """The events of a kind, each once."""
+
+    def columns(self, event_type: type[Event], *names: str) -> list[tuple[Any, ...]]:
+        """Columns of the events of a kind: times in microseconds since 1970 UTC, tuples as JSON text."""
+
+
+class Shape(StrEnum):
+    """What an indicator's observations add up to."""
+
+    DURATION = "duration"
+    """Values in seconds: quantiles, an interval of the median, n."""
+    RATIO = "ratio"
+    """Good and bad units: the share of bad or good ones, its interval, n."""
+    FREQUENCY = "frequency"
+    """Units that happened: how many a day, n."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Indicator:
+    """One indicator: its name, its definition in the words of docs/definitions.md, and its metric's name.
+
+    `metric` is the base of the exported names. `dimension` names the label that splits it (`stage`), and
+    `dimensions` lists that label's values; an observation without one is the whole. For a RATIO, `share_of`
+    says which outcome the published ratio counts.
+    """
+
+    name: str
+    version: str
+    title: str
+    definition: str
+    shape: Shape
+    metric: str
+    dimension: str = ""
+    dimensions: tuple[str, ...] = ()
+    share_of: str = "good"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Indicators derived together. `observe` is pure: the same events give the same observations in any order.
+
+    `inputs` are the kinds it reads: it is derived again when events of these kinds changed, and only then.
+    """
+
+    name: str
+    inputs: tuple[type[Event], ...]
+    indicators: tuple[Indicator, ...]
+    observe: Callable[[Events], Iterable[Observation]]
+
+    @property
+    def version(self) -> str:
+        """Changes when a definition does, so that stored observations are derived again."""
+        return ";".join(f"{i.name}={i.version}" for i in self.indicators)
+
+
+@lru_cache(maxsize=1)
+def families() -> tuple[Family, ...]:
+    """All families: every module of `slo_engine/indicators/`, then the entry points of other distributions.
+
+    Raises ValueError where two families define one indicator or one metric.
+    """
+    found: list[Family] = []
+    for module in pkgutil.iter_modules(slo_engine.indicators.__path__):
+        family = getattr(importlib.import_module(f"slo_engine.indicators.{module.name}"), "FAMILY", None)
+        if isinstance(family, Family):
+            found.append(family)
+    found.extend(entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP))
+    for key in ("name", "metric"):
+        names = [getattr(i, key) for f in found for i in f.indicators]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"defined by two indicators: {', '.join(twice)}")
+    return tuple(found)
+
+
+def indicators() -> dict[str, Indicator]:
+    """All indicators by name."""
+    return {i.name: i for f in families() for i in f.indicators}

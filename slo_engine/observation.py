@@ -1,0 +1,66 @@
+"""Observations: one judged unit of an indicator each. A leaf; imports only what an event is.
+
+definitions.md §1: when, for whom, value, outcome, evidence. Every number is an aggregation of observations.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+
+class Outcome(StrEnum):
+    """How a unit was judged. Only good and bad count; pending and excluded stand beside the number as counts.
+
+    `MEASURED`: the unit has a value, and only an objective's threshold can say good or bad.
+    """
+
+    GOOD = "good"
+    BAD = "bad"
+    MEASURED = "measured"
+    PENDING = "pending"
+    EXCLUDED = "excluded"
+
+
+class Reason(StrEnum):
+    """Why a unit is excluded: the closed list."""
+
+    BEFORE_HORIZON = "before_horizon"
+    UNKNOWN_BASE = "unknown_base"
+    UNKNOWN_COMMIT = "unknown_commit"
+    MISSING_TIME = "missing_time"
+    MERGED_AFTER_DEPLOYMENT = "merged_after_deployment"
+    NOT_SUCCESSFUL = "not_successful"
+
+
+class Subject(NamedTuple):
+    """For whom a number is. Empty text where a part does not apply."""
+
+    service: str = ""
+    environment: str = ""
+    team: str = ""
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """One judged unit of an indicator.
+
+    `unit` is the id of the event that was judged, `evidence` the ids of all events that decided, `rule` how they
+    were brought together. `dimension` splits an indicator (a stage, a result). Before `matures_at` the unit is
+    pending whatever its outcome: so an observation follows from the events alone and needs no clock.
+    """
+
+    indicator: str
+    unit: str
+    at: datetime
+    subject: Subject
+    source: str
+    outcome: Outcome
+    value: float | None = None
+    reason: str = ""
+    dimension: str = ""
+    matures_at: datetime | None = None
+    rule: str = ""
+    evidence: tuple[str, ...] = ()

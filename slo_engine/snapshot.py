@@ -1,0 +1,91 @@
+"""The frozen result of one evaluation: what every reader (metrics, pages, reports) is given. Pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from slo_engine.observation import Subject
+from slo_engine.slo import EventCounts, Slo, SloStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """An indicator's statistics for a subject, window and dimension. `stats` lacks what has no value.
+
+    DURATION: p50 p75 p90 p95 low high in seconds. RATIO: value low high, 0 to 1. FREQUENCY: per_day.
+    """
+
+    indicator: str
+    subject: Subject
+    window: str
+    dimension: str = ""
+    n: int
+    stats: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accounting:
+    """What stands beside the numbers of an indicator, subject and window: nothing vanishes silently."""
+
+    indicator: str
+    subject: Subject
+    window: str
+    pending: int
+    excluded: Mapping[str, int]
+    coverage: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SloState:
+    """An SLO at the snapshot's time. What cannot be said is None or absent, and `why` says why."""
+
+    slo: Slo
+    status: SloStatus
+    why: str
+    counts: Mapping[str, EventCounts]
+    attainment: float | None
+    budget_remaining: float | None
+    budget_remaining_events: float | None
+    burn_rates: Mapping[str, float]
+    time_to_exhaustion_seconds: float | None
+    coverage: float
+    totals: EventCounts
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceState:
+    """A source at the snapshot's time."""
+
+    name: str
+    type: str
+    fresh: bool
+    staleness_seconds: float | None
+    last_success_at: datetime | None
+    last_run_at: datetime | None
+    last_duration_seconds: float | None
+    last_succeeded: bool | None
+    error: str | None
+    events_total: int
+    rejected_total: int
+    newest_event_at: datetime | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """Everything Paceline knows at one time."""
+
+    at: datetime
+    numbers: tuple[Number, ...] = ()
+    accounting: tuple[Accounting, ...] = ()
+    slos: tuple[SloState, ...] = ()
+    sources: tuple[SourceState, ...] = ()
+    totals: Mapping[tuple[str, Subject, str], float] = field(default_factory=dict)
+    duration_seconds: float = 0.0
+
+    def number(self, indicator: str, subject: Subject, window: str, dimension: str = "") -> Number | None:
+        """The number of an indicator, or None where there is none."""
+        wanted = (indicator, subject, window, dimension)
+        return next((n for n in self.numbers if (n.indicator, n.subject, n.window, n.dimension) == wanted), None)
