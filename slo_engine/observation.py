@@ -5,7 +5,7 @@ definitions.md §1: when, for whom, value, outcome, evidence. Every number is an
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -64,3 +64,12 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     matures_at: datetime | None = None
     rule: str = ""
     evidence: tuple[str, ...] = ()
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def from_micros(micros: int) -> datetime:
+    """The aware UTC time of microseconds since 1970, the form in which events' columns give times."""
+    return _EPOCH + micros * _MICROSECOND

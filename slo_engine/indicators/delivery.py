@@ -1,1 +1,382 @@
-"""placeholder."""
+"""Delivery: deployment frequency, change lead time with its stages, change delivery time. Pure.
+
+definitions.md §2. Which change shipped in which deployment is decided once, from all known events, along the
+commit graph; the answer does not depend on any window.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import NamedTuple
+
+from collector.events import Change, ChangeState, Commit, Deployment, Result, Review
+from slo_engine.graph import CommitGraph
+from slo_engine.indicator import Events, Family, Indicator, Shape
+from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros
+
+STAGES = ("coding", "pickup", "review", "delivery")
+
+DEPLOYMENT_FREQUENCY = Indicator(
+    name="deployment_frequency",
+    version="1",
+    title="Deployments",
+    definition="Successful deployments of the service to the environment per day of the window.",
+    shape=Shape.FREQUENCY,
+    metric="platform_deployments",
+    dimension="outcome",
+    dimensions=tuple(r.value for r in Result),
+)
+CHANGE_LEAD_TIME = Indicator(
+    name="change_lead_time",
+    version="1",
+    title="Change lead time",
+    definition=(
+        "Time from the author time of a change's first commit to its first production deployment, "
+        "for the changes first deployed in the window."
+    ),
+    shape=Shape.DURATION,
+    metric="platform_change_lead_time",
+    dimension="stage",
+    dimensions=STAGES,
+)
+CHANGE_DELIVERY_TIME = Indicator(
+    name="change_delivery_time",
+    version="1",
+    title="Change delivery time",
+    definition=(
+        "Time from the merge of a change to its first production deployment: the platform's own part, "
+        "for the changes first deployed in the window."
+    ),
+    shape=Shape.DURATION,
+    metric="platform_change_delivery_time",
+)
+_TIMED = (CHANGE_LEAD_TIME.name, CHANGE_DELIVERY_TIME.name)
+
+
+class _Release(NamedTuple):
+    """A deployment as the arithmetic needs it; ordered by time, then by id, so that ties have one order."""
+
+    at: int
+    id: str
+    source: str
+    service: str
+    environment: str
+    repository: str | None
+    sha: str | None
+    result: str
+
+
+class _Merged(NamedTuple):
+    """A change: a merged request, or a commit of the default branch that belongs to none. Times in microseconds."""
+
+    id: str
+    source: str
+    commit: int | None
+    merged_at: int | None
+    first_commit_at: int | None
+    first_commit_id: str
+    ready_at: int | None
+    first_review_at: int | None
+    rule: str
+
+
+@dataclass(frozen=True)
+class _Commits:
+    """A repository's commits in columns, and their graph."""
+
+    graph: CommitGraph
+    ids: list[str]
+    sources: list[str]
+    authored: list[int]
+    committed: list[int]
+    on_line: list[bool]
+    shas: list[str]
+
+
+def observe(events: Events) -> Iterator[Observation]:
+    """The observations of the three indicators."""
+    releases = _releases(events)
+    yield from _frequency(releases)
+    chains: dict[str, dict[tuple[str, str], list[_Release]]] = defaultdict(lambda: defaultdict(list))
+    for release in releases:
+        if release.result == Result.SUCCESS and release.repository:
+            chains[release.repository][release.service, release.environment].append(release)
+    commits = _commits_by_repository(events, chains)
+    changes = _requests_by_repository(events)
+    for repository in sorted(chains):
+        graph = commits.get(repository) or _commits([])
+        merged = list(_merged(graph, changes.get(repository, [])))
+        for (service, environment), chain in sorted(chains[repository].items()):
+            yield from _shipped(Subject(service, environment), chain, graph, merged)
+
+
+def _releases(events: Events) -> list[_Release]:
+    names = ("finished_at", "id", "source", "service", "environment", "repository", "sha", "result")
+    return sorted(_Release(*row) for row in events.columns(Deployment, *names))
+
+
+def _frequency(releases: Iterable[_Release]) -> Iterator[Observation]:
+    for release in releases:
+        succeeded = release.result == Result.SUCCESS
+        yield Observation(
+            indicator=DEPLOYMENT_FREQUENCY.name,
+            dimension=release.result,
+            unit=release.id,
+            at=from_micros(release.at),
+            subject=Subject(release.service, release.environment),
+            source=release.source,
+            outcome=Outcome.MEASURED if succeeded else Outcome.EXCLUDED,
+            reason="" if succeeded else Reason.NOT_SUCCESSFUL,
+        )
+
+
+def _commits_by_repository(events: Events, wanted: Iterable[str]) -> dict[str, _Commits]:
+    names = ("repository", "sha", "source", "id", "parents", "authored_at", "committed_at", "on_default_branch")
+    rows: dict[str, list[tuple[str, str, str, str, int, int, bool]]] = {r: [] for r in wanted}
+    for repository, *row in events.columns(Commit, *names):
+        if repository in rows:
+            rows[repository].append(tuple(row))
+    return {repository: _commits(_once(found)) for repository, found in rows.items()}
+
+
+def _once(rows: list[tuple[str, str, str, str, int, int, bool]]) -> list[tuple[str, str, str, str, int, int, bool]]:
+    """Each commit once, in one order, also where two sources report the same repository."""
+    rows.sort()
+    if all(a[0] != b[0] for a, b in pairwise(rows)):
+        return rows
+    known: dict[str, tuple[str, str, str, str, int, int, bool]] = {}
+    for row in rows:
+        first = known.setdefault(row[0], row)
+        known[row[0]] = (*first[:6], first[6] or row[6])
+    return list(known.values())
+
+
+def _commits(rows: list[tuple[str, str, str, str, int, int, bool]]) -> _Commits:
+    if not rows:
+        return _Commits(CommitGraph(), [], [], [], [], [], [])
+    shas, sources, ids, parents, authored, committed, on_line = map(list, zip(*rows, strict=True))
+    # A JSON list of hex digits; slicing it is several times faster than decoding JSON, and there is one per commit.
+    graph = CommitGraph.of(shas, [text[2:-2].split('","') if text else () for text in parents])
+    return _Commits(graph, ids, sources, authored, committed, on_line, shas)
+
+
+class _Request(NamedTuple):
+    """A merged request with what the arithmetic needs of its reviews."""
+
+    id: str
+    source: str
+    native_id: str
+    merge_sha: str | None
+    merged_at: int | None
+    first_commit_at: int | None
+    created_at: int
+    ready_at: int | None
+    commit_shas: str
+    author: str | None
+    first_review_at: int | None
+
+
+def _requests_by_repository(events: Events) -> dict[str, list[_Request]]:
+    reviews: dict[tuple[str, str, str], list[tuple[int, str | None]]] = defaultdict(list)
+    names = ("source", "repository", "change_native_id", "at", "author", "bot")
+    for source, repository, native_id, at, author, bot in events.columns(Review, *names):
+        if not bot:
+            reviews[source, repository, native_id].append((at, author))
+    found: dict[str, list[_Request]] = defaultdict(list)
+    names = ("repository", "state", *_Request._fields[:-1])
+    for repository, state, *row in events.columns(Change, *names):
+        if state != ChangeState.MERGED:
+            continue
+        request = _Request(*row, first_review_at=None)
+        others = [
+            at
+            for at, author in reviews[request.source, repository, request.native_id]
+            if at >= request.created_at and (author is None or author != request.author)
+        ]
+        found[repository].append(request._replace(first_review_at=min(others, default=None)))
+    return {repository: sorted(requests) for repository, requests in found.items()}
+
+
+def _merged(commits: _Commits, requests: list[_Request]) -> Iterator[_Merged]:
+    """All changes of a repository: requests first, then what stands on the default branch without one."""
+    owner = commits.graph.brought_by(commits.on_line)
+    first = _first_commits(commits, owner)
+    claimed: set[int] = set()
+    number = commits.graph.number
+    for request in requests:
+        commit = number.get(request.merge_sha) if request.merge_sha else None
+        own = [number[s] for s in request.commit_shas[2:-2].split('","') if s in number]
+        claimed.update(own)
+        if commit is not None:
+            claimed.add(commit)
+        known = first.get(commit) if commit is not None else None
+        started = request.first_commit_at
+        yield _Merged(
+            id=request.id,
+            source=request.source,
+            commit=commit,
+            merged_at=request.merged_at,
+            first_commit_at=started if started is not None else (known[0] if known else None),
+            first_commit_id="" if started is not None or known is None else commits.ids[known[1]],
+            ready_at=request.created_at if request.ready_at is None else request.ready_at,
+            first_review_at=request.first_review_at,
+            rule="graph" if started is not None or known is None else known[2],
+        )
+    for commit, (at, which, rule) in first.items():
+        if commit not in claimed:
+            yield _Merged(
+                id=commits.ids[commit],
+                source=commits.sources[commit],
+                commit=commit,
+                merged_at=commits.committed[commit],
+                first_commit_at=at,
+                first_commit_id=commits.ids[which] if which != commit else "",
+                ready_at=None,
+                first_review_at=None,
+                rule=rule,
+            )
+
+
+def _first_commits(commits: _Commits, owner: list[int]) -> dict[int, tuple[int, int, str]]:
+    """For each commit of the line: author time and number of the first commit it brought, and the rule used.
+
+    An author time after the merge comes from a wrong clock: the committer time stands in for it.
+    """
+    first: dict[int, tuple[int, int, str]] = {}
+    authored, committed = commits.authored, commits.committed
+    for commit, tip in enumerate(owner):
+        if tip < 0:
+            continue
+        at, rule = authored[commit], "graph"
+        if at > committed[tip]:
+            at, rule = committed[commit], "graph, committer time"
+        best = first.get(tip)
+        if best is None or at < best[0]:
+            first[tip] = (at, commit, rule)
+    return first
+
+
+def _shipped(
+    subject: Subject, chain: list[_Release], commits: _Commits, merged: Iterable[_Merged]
+) -> Iterator[Observation]:
+    """The lead and delivery times of one service in one environment."""
+    deployed = [commits.graph.number.get(r.sha) if r.sha else None for r in chain]
+    first = commits.graph.shipped_in(deployed)
+    horizon = chain[0].at
+    # The first known deployment after one whose commit the graph lacks contains an unknown part of what is new.
+    blind = {i for i in range(1, len(chain)) if deployed[i] is not None and deployed[i - 1] is None}
+    times = [from_micros(r.at) for r in chain]
+    for change in merged:
+        index = first[change.commit] if change.commit is not None else -1
+        release = chain[index] if index >= 0 else None
+        if change.merged_at is None:
+            at = release.at if release else horizon
+            yield from _excluded(subject, change, release, at, Reason.MISSING_TIME)
+        elif change.merged_at < horizon or index == 0:
+            yield from _excluded(subject, change, release, release.at if release else change.merged_at, Reason.BEFORE_HORIZON)
+        elif change.commit is None:
+            yield from _excluded(subject, change, None, change.merged_at, Reason.UNKNOWN_COMMIT)
+        elif release is None:
+            yield from _pending(subject, change)
+        elif index in blind:
+            yield from _excluded(subject, change, release, release.at, Reason.UNKNOWN_BASE)
+        else:
+            yield from _measured(subject, change, release, times[index])
+
+
+def _pending(subject: Subject, change: _Merged) -> Iterator[Observation]:
+    at = from_micros(change.merged_at or 0)
+    for indicator in _TIMED:
+        yield Observation(
+            indicator=indicator, unit=change.id, at=at, subject=subject, source=change.source, outcome=Outcome.PENDING
+        )
+
+
+def _excluded(
+    subject: Subject, change: _Merged, release: _Release | None, at: int, reason: Reason
+) -> Iterator[Observation]:
+    for indicator in _TIMED:
+        yield _without_value(indicator, subject, change, release, at, reason)
+
+
+def _without_value(  # noqa: PLR0913 - one unit in all its aspects
+    indicator: str, subject: Subject, change: _Merged, release: _Release | None, at: int, reason: Reason
+) -> Observation:
+    return Observation(
+        indicator=indicator,
+        unit=change.id,
+        at=from_micros(at),
+        subject=subject,
+        source=_sources(change, release),
+        outcome=Outcome.EXCLUDED,
+        reason=reason,
+        evidence=(release.id,) if release else (),
+    )
+
+
+def _measured(subject: Subject, change: _Merged, release: _Release, at: datetime) -> Iterator[Observation]:
+    source = _sources(change, release)
+    evidence = (release.id, change.first_commit_id) if change.first_commit_id else (release.id,)
+    merged_at, first_at = change.merged_at or 0, change.first_commit_at
+
+    def observation(indicator: str, seconds: float, dimension: str = "") -> Observation:
+        return Observation(
+            indicator=indicator,
+            unit=change.id,
+            at=at,
+            subject=subject,
+            source=source,
+            outcome=Outcome.MEASURED,
+            value=seconds,
+            dimension=dimension,
+            rule=change.rule,
+            evidence=evidence,
+        )
+
+    if first_at is None or first_at > release.at:
+        yield _without_value(CHANGE_LEAD_TIME.name, subject, change, release, release.at, Reason.MISSING_TIME)
+    else:
+        yield observation(CHANGE_LEAD_TIME.name, (release.at - first_at) / 1e6)
+        for stage, seconds in _stages(change, release.at):
+            yield observation(CHANGE_LEAD_TIME.name, seconds, stage)
+    if merged_at > release.at:
+        reason = Reason.MERGED_AFTER_DEPLOYMENT
+        yield _without_value(CHANGE_DELIVERY_TIME.name, subject, change, release, release.at, reason)
+    else:
+        yield observation(CHANGE_DELIVERY_TIME.name, (release.at - merged_at) / 1e6)
+
+
+def _stages(change: _Merged, deployed_at: int) -> Iterator[tuple[str, float]]:
+    """The stages whose both ends are known, in seconds. Where all are known they add up to the lead time.
+
+    A draft is not ready; a request never reviewed has no pickup and no review; what was deployed before its
+    merge has no delivery. A review of a draft counts from when it became ready.
+    """
+    first, ready, review, merged = change.first_commit_at, change.ready_at, change.first_review_at, change.merged_at
+    if first is not None and ready is not None:
+        ready = max(ready, first)
+    if ready is not None and review is not None:
+        review = max(review, ready)
+    bounds = (first, ready, review, merged, deployed_at)
+    for stage, (start, end) in zip(STAGES, pairwise(bounds), strict=True):
+        if start is not None and end is not None and end >= start:
+            yield stage, (end - start) / 1e6
+
+
+def _sources(change: _Merged, release: _Release | None) -> str:
+    """The sources a judgement rests on: its number is shown only while all of them are fresh."""
+    if release is None or release.source == change.source:
+        return change.source
+    return "+".join(sorted((change.source, release.source)))
+
+
+FAMILY = Family(
+    name="delivery",
+    inputs=(Commit, Change, Review, Deployment),
+    indicators=(CHANGE_LEAD_TIME, CHANGE_DELIVERY_TIME, DEPLOYMENT_FREQUENCY),
+    observe=observe,
+)

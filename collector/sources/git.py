@@ -1,0 +1,543 @@
+"""Commits, and deployments by a rule, from a Git repository: in place, or through a treeless bare clone.
+
+Git itself gives the whole commit graph at its own speed and without API limits. Read are HEAD, branches and tags;
+never `refs/pull/*`, which hold what was never merged. Author times, merges and ancestry come from the objects;
+nothing in the repository is executed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Annotated, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from collector.errors import AuthError, BadRecord, ContractError, Mistake, RetryableError, SourceError
+from collector.events import Commit, Deployment, Event, Result
+from collector.people import People, is_bot
+from collector.source import Page, SourceConfig, SourceContext
+
+_PAGE = 1_000
+_CHUNK_BYTES = 1 << 20
+_FETCH_TIMEOUT_SECONDS = 3_600.0
+
+# NUL between fields and, by -z, after each record: messages may hold any other character.
+_FIELDS = ("%H", "%T", "%P", "%at", "%ct", "%aN", "%aE", "%B")
+LOG_FORMAT = "%x00".join(_FIELDS)
+_CO_AUTHOR = re.compile(r"^co-authored-by:[^<\n]*<([^>\n]+)>", re.IGNORECASE | re.MULTILINE)
+_REVERTS = re.compile(r"\bThis reverts commit ([0-9a-f]{7,64})")
+
+RELEASE_TAG = r"(?!.*(?i:rc|alpha|beta|pre|dev|snapshot|nightly))(.*[-_/])?v?\d+(\.\d+)+([-+.]\w+)*"
+"""Tags that look like a release (`v1.2.3`, `api/2.0`): not a pre-release, and not a floating `v1` or `latest`."""
+
+
+class TagRule(BaseModel):
+    """Each commit that carries a matching tag was released once, at the time of its earliest matching tag."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: Literal["tags"]
+    pattern: str = Field(default=RELEASE_TAG, description="A regular expression that the whole tag must match.")
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"{error}; expected a regular expression") from error
+        return value
+
+
+class BranchRule(BaseModel):
+    """Each commit on the first-parent line of a branch was released when it was committed there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: Literal["branch"]
+    branch: str | None = Field(default=None, description="A branch; the default branch unless given.")
+
+
+DeploymentRule = Annotated[TagRule | BranchRule, Field(discriminator="rule")]
+
+
+class GitConfig(SourceConfig):
+    """Settings of a Git repository."""
+
+    type: Literal["git"]
+    repository: str = Field(min_length=1, description="A path, read in place, or a URL, cloned bare and treeless.")
+    repository_name: str | None = Field(
+        default=None, description="What other sources call this repository; from its path or URL unless given."
+    )
+    branch: str | None = Field(default=None, description="The default branch, where HEAD does not tell.")
+    service: str | None = Field(default=None, description="The service it is; the repository's name unless given.")
+    environment: str = Field(default="production", description="The environment that its deployments go to.")
+    deployments: DeploymentRule | None = Field(
+        default=None, description="What counts as a deployment. Without a rule nothing does."
+    )
+
+    def build(self, context: SourceContext) -> GitSource:
+        """The source; a clone is made at the first pull, not here."""
+        name = self.repository_name or repository_name(self.repository)
+        if is_url(self.repository):
+            digest = hashlib.sha256(self.repository.encode()).hexdigest()[:16]
+            location = context.data_dir / "git" / f"{digest}.git"
+        else:
+            location = self._path(context)
+        return GitSource(
+            source=self.name,
+            git=Git(location),
+            url=self.repository if is_url(self.repository) else None,
+            repository=name,
+            service=self.service or name.rpartition("/")[2],
+            environment=self.environment,
+            rule=self.deployments,
+            branch=self.branch,
+            people=context.people,
+        )
+
+    def check(self, context: SourceContext) -> Sequence[Mistake]:
+        """A path that is no repository is a mistake; a URL is not visited."""
+        if is_url(self.repository):
+            return ()
+        path = self._path(context)
+        try:
+            Git(path).text("rev-parse", "--git-dir")
+        except SourceError as error:
+            problem = f"no Git repository at {path}" if path.is_dir() else f"{path} does not exist"
+            if "dubious ownership" in str(error):
+                problem = f"Git refuses {path}, which belongs to another user (see `git help config`, safe.directory)"
+            return (
+                Mistake(
+                    file="",
+                    line=0,
+                    path="repository",
+                    problem=problem,
+                    expected="the path of a Git repository, or its URL",
+                ),
+            )
+        return ()
+
+    def _path(self, context: SourceContext) -> Path:
+        return (context.base_dir / Path(self.repository).expanduser()).resolve()
+
+
+def is_url(repository: str) -> bool:
+    """True for `scheme://…` and the `user@host:path` form; everything else is a path."""
+    return "://" in repository or re.match(r"[\w.-]+@[\w.-]+:", repository) is not None
+
+
+def repository_name(repository: str) -> str:
+    """`owner/name` of a URL, the folder's name of a path."""
+    parts = [p for p in re.split(r"[/:]", repository.rstrip("/").removesuffix("/.git").removesuffix(".git")) if p]
+    if is_url(repository):
+        return "/".join(parts[-2:])
+    name = Path(repository).expanduser().resolve().name
+    return name.removesuffix(".git") or "repository"
+
+
+class _Cursor(msgspec.Struct, frozen=True, kw_only=True):
+    """What the last run saw. The same refs under the same rule mean there is nothing new."""
+
+    refs: dict[str, str]
+    head: str | None
+    shallow: bool
+    rule: str
+
+
+@dataclass(frozen=True)
+class Git:
+    """Runs git in one repository. Errors carry git's words without what stands in a URL before the host."""
+
+    path: Path
+
+    def command(self, *arguments: str) -> list[str]:
+        """The full command line."""
+        return ["git", "--no-replace-objects", "-C", str(self.path), *arguments]
+
+    def text(self, *arguments: str, stdin: str | None = None) -> str:
+        """What a git command prints. Raises SourceError, sorted by what the caller can do."""
+        try:
+            done = subprocess.run(
+                self.command(*arguments),
+                input=None if stdin is None else stdin.encode(),
+                stdin=subprocess.DEVNULL if stdin is None else None,
+                capture_output=True,
+                check=False,
+                env=git_environment(),
+                timeout=_FETCH_TIMEOUT_SECONDS,
+            )
+        except FileNotFoundError as error:
+            raise SourceError("git was not found; install it") from error
+        except subprocess.TimeoutExpired as error:
+            raise RetryableError(f"git {arguments[0]} took longer than {_FETCH_TIMEOUT_SECONDS:.0f} s") from error
+        if done.returncode != 0:
+            raise failure(arguments[0], done.stderr)
+        return done.stdout.decode("utf-8", "surrogateescape")
+
+    def lines(self, *arguments: str, stdin: str | None = None) -> list[str]:
+        """The lines a git command prints."""
+        return self.text(*arguments, stdin=stdin).splitlines()
+
+    def log(self, revisions: Iterable[str], *options: str) -> Iterator[list[str]]:
+        """Blocks of whole records of `git log`: LOG_FORMAT's fields one after another."""
+        command = self.command("log", "-z", f"--format={LOG_FORMAT}", "--no-show-signature", *options, "--stdin")
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=git_environment()
+        ) as process:
+            assert process.stdin is not None  # noqa: S101 - asked for above
+            assert process.stdout is not None  # noqa: S101
+            assert process.stderr is not None  # noqa: S101
+            _widen(process.stdout)
+            try:
+                process.stdin.write("".join(f"{r}\n" for r in revisions).encode())
+                process.stdin.close()
+                yield from _records(process.stdout)
+                words = process.stderr.read()
+            finally:
+                process.kill()  # a reader that stops early must not leave git writing
+        if process.returncode not in (0, -9):
+            raise failure("log", words)
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Let git write ahead while we parse, where the system allows: both then run at full speed."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _CHUNK_BYTES)
+
+
+def _records(stream: IO[bytes]) -> Iterator[list[str]]:
+    rest = b""
+    while chunk := stream.read(_CHUNK_BYTES):
+        fields = (rest + chunk).split(b"\0")
+        whole = (len(fields) - 1) // len(_FIELDS) * len(_FIELDS)
+        rest = b"\0".join(fields[whole:])
+        if whole:
+            yield b"\0".join(fields[:whole]).decode("utf-8", "replace").split("\0")
+    if rest.strip(b"\0\n"):
+        raise ContractError("git log ended in the middle of a record")
+
+
+def git_environment() -> dict[str, str]:
+    """The environment for git: never asks, never fetches behind our back, speaks English."""
+    return os.environ | {
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "LC_ALL": "C",
+    }
+
+
+def failure(command: str, stderr: bytes) -> SourceError:
+    """The error for git's last words, sorted by what the caller can do."""
+    words = " ".join(stderr.decode("utf-8", "replace").split()) or "no reason given"
+    words = re.sub(r"//[^/@\s]+@", "//", words)
+    message = f"git {command}: {words[-400:]}"
+    if re.search(r"Authentication failed|could not read (Username|Password)|Permission denied|HTTP 40[13]", words):
+        return AuthError(f"{message}; check the credentials git uses for this URL")
+    if re.search(r"Could not resolve|timed out|[Cc]onnection|early EOF|hung up|HTTP (429|5\d\d)|index\.lock", words):
+        return RetryableError(message)
+    return SourceError(message)
+
+
+@dataclass
+class _Line:
+    """Follows the first-parent line of the default branch through commits as they come by."""
+
+    expected: str | None
+    marked: set[str] = field(default_factory=set)
+    late: list[str] = field(default_factory=list)
+    _passed: dict[str, str | None] = field(default_factory=dict)
+
+    def contains(self, sha: str, parents: Sequence[str]) -> bool:
+        """True where this commit is the next on the line. Git mostly shows children first, so one pass suffices.
+
+        With clocks gone wrong a parent comes before its child: then it is among `late`, to be read once more.
+        """
+        parent = parents[0] if parents else None
+        if sha != self.expected:
+            self._passed[sha] = parent
+            return False
+        self.marked.add(sha)
+        while parent is not None and parent in self._passed:
+            self.marked.add(parent)
+            self.late.append(parent)
+            parent = self._passed[parent]
+        self.expected = parent
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class GitSource:
+    """See GitConfig. One pull reads the refs, and where they moved, the commits that are new."""
+
+    source: str
+    git: Git
+    url: str | None
+    repository: str
+    service: str
+    environment: str
+    rule: TagRule | BranchRule | None
+    branch: str | None
+    people: People
+
+    def pull(self, cursor: str | None) -> Iterator[Page]:
+        """Commits and deployments that are new since the cursor's refs; no page where nothing moved."""
+        if self.url is not None:
+            self._update_clone(self.url)
+        seen = msgspec.json.decode(cursor, type=_Cursor) if cursor else None
+        now = self._look()
+        if seen == now:
+            return
+        if seen is not None and seen.shallow != now.shallow:
+            seen = None  # a deepened clone gives known commits their parents: read all again
+        next_cursor = msgspec.json.encode(now).decode()
+        warnings = ("the clone is shallow: history before its boundary is unknown",) if now.shallow else ()
+        yield Page(cursor=next_cursor, warnings=warnings)
+        for events, rejected in self._commits(seen, now):
+            yield Page(events=events, rejected=rejected, cursor=next_cursor)
+        for deployments in _pages(self._deployments(seen, now)):
+            yield Page(events=deployments, cursor=next_cursor)
+
+    def _update_clone(self, url: str) -> None:
+        """Clone beside and move into place, so that a crash leaves a whole clone or none; later only fetch."""
+        path = self.git.path
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f".{path.name}.partial")
+            shutil.rmtree(draft, ignore_errors=True)
+            Git(path.parent).text("clone", "--quiet", "--bare", "--filter=tree:0", "--", url, str(draft))
+            draft.rename(path)
+            return
+        self.git.text(
+            *("fetch", "--quiet", "--prune", "--force", "--no-write-fetch-head", "--filter=tree:0", "origin"),
+            *("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"),
+        )
+        if not self._head_exists():
+            found = re.search(r"^ref: (refs/heads/\S+)\tHEAD$", self.git.text("ls-remote", "--symref", "origin", "HEAD"), re.M)
+            if found:
+                self.git.text("symbolic-ref", "HEAD", found[1])
+
+    def _head_exists(self) -> bool:
+        try:
+            self.git.text("rev-parse", "--verify", "--quiet", "HEAD")
+        except SourceError:
+            return False
+        return True
+
+    def _look(self) -> _Cursor:
+        listed = self.git.lines("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags")
+        refs = {name: sha for sha, _, name in (line.partition(" ") for line in listed)}
+        rule = self.rule.model_dump_json() if self.rule else ""
+        place = f"{self.service}\n{self.environment}\n{self.branch or ''}\n{rule}"
+        return _Cursor(
+            refs=refs,
+            head=self._default_tip(refs),
+            shallow=self.git.text("rev-parse", "--is-shallow-repository").strip() == "true",
+            rule=hashlib.sha256(place.encode()).hexdigest()[:16],
+        )
+
+    def _default_tip(self, refs: dict[str, str]) -> str | None:
+        """The commit at the tip of the default branch: as configured, else as the clone's origin says, else HEAD."""
+        if self.branch is not None:
+            if f"refs/heads/{self.branch}" not in refs and refs:
+                raise ContractError(f"the repository has no branch {self.branch!r}")
+            return refs.get(f"refs/heads/{self.branch}")
+        if self.url is None:
+            try:
+                origin = self.git.text("symbolic-ref", "--quiet", "refs/remotes/origin/HEAD").strip()
+            except SourceError:
+                origin = ""
+            local = origin.replace("refs/remotes/origin/", "refs/heads/", 1)
+            if local in refs:  # a checkout of some feature branch does not make that the default branch
+                return refs[local]
+        return self.git.text("rev-parse", "--verify", "HEAD").strip() if self._head_exists() else None
+
+    def _commits(self, seen: _Cursor | None, now: _Cursor) -> Iterator[tuple[list[Event], list[BadRecord]]]:
+        line = _Line(now.head)
+        wanted = [*now.refs.values(), *([now.head] if now.head else [])]
+        known = self._existing(seen, now)
+        revisions = [*dict.fromkeys(wanted), *(f"^{sha}" for sha in known)]
+        for block in self.git.log(revisions, "--ignore-missing") if wanted else ():
+            yield from self._parsed(block, line)
+        missed = self._missed(line, seen, now)
+        if missed:
+            everywhere = _Everywhere()
+            for block in self.git.log(missed, "--no-walk=unsorted"):
+                yield from self._parsed(block, everywhere)
+
+    def _existing(self, seen: _Cursor | None, now: _Cursor) -> list[str]:
+        """The objects of the last run that are still there; a pruned one would make git refuse the whole walk."""
+        if seen is None:
+            return []
+        tips = set(seen.refs.values()) | ({seen.head} if seen.head else set())
+        gone = tips - set(now.refs.values())
+        checked = self.git.lines("cat-file", "--batch-check", stdin="".join(f"{sha}\n" for sha in sorted(gone)))
+        missing = {text.split()[0] for text in checked if text.endswith(" missing")}
+        return sorted(tips - missing)
+
+    def _missed(self, line: _Line, seen: _Cursor | None, now: _Cursor) -> list[str]:
+        """Commits of the default branch's line that did not come by in order, or were read before as a side branch."""
+        before = seen.head if seen else None
+        if line.expected is None or line.expected == before or now.head is None:
+            return line.late
+        old = set(self._first_parents(before)) if before in self._existing(seen, now) else set()
+        rest = [sha for sha in self._first_parents(now.head) if sha not in old and sha not in line.marked]
+        return line.late + rest
+
+    def _first_parents(self, tip: str | None) -> list[str]:
+        return self.git.lines("rev-list", "--first-parent", tip) if tip else []
+
+    def _parsed(self, block: list[str], line: _Line | _Everywhere) -> Iterator[tuple[list[Event], list[BadRecord]]]:
+        events: list[Event] = []
+        rejected: list[BadRecord] = []
+        for record in zip(*[iter(block)] * len(_FIELDS), strict=True):
+            commit = self._commit(record, line)
+            (events if isinstance(commit, Commit) else rejected).append(commit)  # type: ignore[arg-type]
+            if len(events) == _PAGE:
+                yield events, rejected
+                events, rejected = [], []
+        if events or rejected:
+            yield events, rejected
+
+    def _commit(self, record: tuple[str, ...], line: _Line | _Everywhere) -> Commit | BadRecord:
+        sha, tree, parent_list, author_time, commit_time, name, mail, message = record
+        parents = tuple(parent_list.split())
+        on_line = line.contains(sha, parents)
+        try:
+            committed_at = datetime.fromtimestamp(int(commit_time), UTC)
+        except (ValueError, OverflowError, OSError):
+            return BadRecord(f"{self.repository}@{sha}", "its commit time is none; it is left out of the graph")
+        try:
+            authored_at = datetime.fromtimestamp(int(author_time), UTC)
+        except (ValueError, OverflowError, OSError):
+            authored_at = committed_at
+        lowered = message.lower() if "-by:" in message or "-By:" in message else ""
+        return Commit(
+            source=self.source,
+            native_id=f"{self.repository}@{sha}",
+            repository=self.repository,
+            sha=sha,
+            tree_sha=tree,
+            parents=parents,
+            authored_at=authored_at,
+            committed_at=committed_at,
+            author=self.people.hashed(mail or name) if mail or name else None,
+            co_authors=tuple(self.people.hashed(m) for m in _CO_AUTHOR.findall(lowered)) if lowered else (),
+            bot=_is_bot(name, mail),
+            on_default_branch=on_line,
+            reverts=tuple(_REVERTS.findall(message)) if "This reverts commit" in message else (),
+        )
+
+    def _deployments(self, seen: _Cursor | None, now: _Cursor) -> Iterator[Deployment]:
+        if isinstance(self.rule, TagRule):
+            yield from self._tagged(self.rule, now)
+        elif isinstance(self.rule, BranchRule):
+            yield from self._on_branch(self.rule, seen, now)
+
+    def _tagged(self, rule: TagRule, now: _Cursor) -> Iterator[Deployment]:
+        """One release for each commit with matching tags, at the earliest of them.
+
+        Tags of tags are followed to their commit; tags of trees and blobs release nothing.
+        """
+        pattern = re.compile(rule.pattern)
+        names = [r for r in now.refs if r.startswith("refs/tags/") and pattern.fullmatch(r[len("refs/tags/") :])]
+        if not names:
+            return
+        peeled = self.git.lines(
+            "cat-file", "--batch-check=%(objectname) %(objecttype)", stdin="".join(f"{n}^{{commit}}\n" for n in names)
+        )
+        commits = {n: p.split()[0] for n, p in zip(names, peeled, strict=True) if p.endswith(" commit")}
+        dates = self._tag_dates()
+        fallback = self._commit_dates([c for n, c in commits.items() if n not in dates])
+        releases: dict[str, list[tuple[int, int, str]]] = {}
+        for name, sha in commits.items():
+            at = dates.get(name, fallback.get(sha))
+            if at is not None:
+                version = name[len("refs/tags/") :]
+                releases.setdefault(sha, []).append((at, len(version), version))
+        for sha, tags in sorted(releases.items()):
+            at, _, version = min(tags)
+            yield self._deployment(sha, at, version)
+
+    def _tag_dates(self) -> dict[str, int]:
+        """When each tag was made: the tagger's date, else the date of the commit it points to."""
+        listed = self.git.lines("for-each-ref", "--format=%(creatordate:unix) %(refname)", "refs/tags")
+        pairs = (line.partition(" ") for line in listed)
+        return {name: int(at) for at, _, name in pairs if at.lstrip("-").isdigit()}
+
+    def _commit_dates(self, shas: Sequence[str]) -> dict[str, int]:
+        if not shas:
+            return {}
+        listed = self.git.lines("log", "--no-walk=unsorted", "--format=%H %ct", "--stdin", stdin="\n".join(shas) + "\n")
+        return {sha: int(at) for sha, _, at in (line.partition(" ") for line in listed)}
+
+    def _on_branch(self, rule: BranchRule, seen: _Cursor | None, now: _Cursor) -> Iterator[Deployment]:
+        tip = now.refs.get(f"refs/heads/{rule.branch}") if rule.branch else now.head
+        if tip is None:
+            raise ContractError(f"the repository has no branch {rule.branch or 'that HEAD names'!r} to take deployments from")
+        old: list[str] = []
+        if seen is not None and seen.rule == now.rule:
+            before = seen.refs.get(f"refs/heads/{rule.branch}") if rule.branch else seen.head
+            old = self._first_parents(before) if before in self._existing(seen, now) else []
+        known = set(old)
+        for text in self.git.lines("log", "--first-parent", "--format=%H %ct", tip):
+            sha, _, at = text.partition(" ")
+            if sha not in known:
+                yield self._deployment(sha, int(at), None)
+
+    def _deployment(self, sha: str, at: int, version: str | None) -> Deployment:
+        return Deployment(
+            source=self.source,
+            native_id=f"{self.service}/{self.environment}@{sha}",
+            service=self.service,
+            environment=self.environment,
+            repository=self.repository,
+            sha=sha,
+            finished_at=datetime.fromtimestamp(at, UTC),
+            result=Result.SUCCESS,
+            version=version,
+        )
+
+
+class _Everywhere:
+    """Stands for the line where every commit asked for is on it."""
+
+    def contains(self, sha: str, parents: Sequence[str]) -> bool:
+        """Always."""
+        del sha, parents
+        return True
+
+
+_known_bots: dict[tuple[str, str], bool] = {}
+
+
+def _is_bot(name: str, mail: str) -> bool:
+    """As `is_bot`, remembered: a history repeats few authors."""
+    found = _known_bots.get((name, mail))
+    if found is None:
+        found = _known_bots[name, mail] = is_bot(name, mail)
+    return found
+
+
+def _pages(events: Iterable[Event]) -> Iterator[list[Event]]:
+    page: list[Event] = []
+    for event in events:
+        page.append(event)
+        if len(page) == _PAGE:
+            yield page
+            page = []
+    if page:
+        yield page

@@ -1,0 +1,82 @@
+"""A repository's commit graph in memory, and the two questions asked of it. Pure.
+
+Each walk visits each commit once: what a merge brought, and which deployment first contained a commit, are both
+answered for all commits together, not once per merge or deployment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass
+class CommitGraph:
+    """Commits by number. `parents` holds the numbers of the known parents, the first parent first."""
+
+    number: dict[str, int] = field(default_factory=dict)
+    parents: list[tuple[int, ...]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, shas: Sequence[str], parent_shas: Sequence[Sequence[str]]) -> CommitGraph:
+        """The graph of some commits. Parents that are not among them (a shallow clone's) are cut off."""
+        number = {sha: i for i, sha in enumerate(shas)}
+        find = number.get
+        parents = []
+        for each in parent_shas:
+            if len(each) == 1:  # nearly all
+                found = find(each[0])
+                parents.append(() if found is None else (found,))
+            else:
+                parents.append(tuple(p for p in map(find, each) if p is not None))
+        return cls(number, parents)
+
+    def brought_by(self, line: Sequence[bool]) -> list[int]:
+        """For each commit, the commit of the default branch's line that brought it there; -1 where none did.
+
+        `line` tells which commits stand on the first-parent line. A commit of the line brings itself and what is
+        reachable from it but not from the line below: the commits of the merged branch.
+        """
+        owner = [-1] * len(self.parents)
+        for tip in self._in_order(line):
+            stack = [tip]
+            while stack:
+                commit = stack.pop()
+                if owner[commit] < 0:
+                    owner[commit] = tip
+                    stack.extend(self.parents[commit])
+        return owner
+
+    def _in_order(self, line: Sequence[bool]) -> list[int]:
+        """The commits of the line, parents before children. There may be several lines after a forced push."""
+        below = {p[0] for i, p in enumerate(self.parents) if line[i] and p}
+        done = bytearray(len(self.parents))
+        order: list[int] = []
+        for tip in (i for i, on in enumerate(line) if on and i not in below):
+            run, commit = [], tip
+            while not done[commit]:
+                done[commit] = 1
+                run.append(commit)
+                parents = self.parents[commit]
+                if not parents or not line[parents[0]]:
+                    break
+                commit = parents[0]
+            order.extend(reversed(run))
+        return order
+
+    def shipped_in(self, deployed: Sequence[int | None]) -> list[int]:
+        """For each commit, the index of the first deployment that contains it; -1 where none does.
+
+        `deployed` are the deployed commits in the order of the deployments, None where the graph lacks one.
+        """
+        first = [-1] * len(self.parents)
+        for index, commit in enumerate(deployed):
+            if commit is None:
+                continue
+            stack = [commit]
+            while stack:
+                current = stack.pop()
+                if first[current] < 0:
+                    first[current] = index
+                    stack.extend(self.parents[current])
+        return first
