@@ -1,0 +1,427 @@
+"""Typed helpers for panels, variables and whole boards; the sole importer of grafanalib.
+
+grafanalib 0.7.1 writes JSON for Grafana 5: steps of hours (`maxDataPoints=100`, `intervalFactor=2`),
+thresholds as text, no panel ids, no positions. `board` mends all that once; no other module has to know.
+Panels are laid out from left to right on Grafana's grid of 24 columns and never overlap.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from string import ascii_uppercase
+from typing import Any, Literal, cast
+
+from grafanalib import core
+
+Json = dict[str, Any]
+Unit = Literal["s", "percentunit", "short", "dtdurations"]
+"""Units that Grafana knows; it prints an unknown one as text. Durations: seconds in, "3.2 days" shown."""
+
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+GRID_COLUMNS = 24
+STAT_HEIGHT, CHART_HEIGHT = 4, 8
+_SCHEMA_VERSION = 39
+_PLUGIN_VERSION = "11.0.0"  # without one, Grafana migrates panels as if they came from version 6.1
+_ON_TIME_RANGE_CHANGE = 2
+_SORT_NUMERICAL = 3
+_NO_DATA_COLOR = "blue"
+_NEUTRAL = "text"
+
+# What Grafana 5 knew and today's does not, or what we always leave to Grafana.
+_REMOVED_PANEL_KEYS = frozenset(
+    {
+        "cacheTimeout",
+        "color",
+        "columns",
+        "editable",
+        "error",
+        "fontSize",
+        "height",
+        "hideTimeOverride",
+        "mappings",
+        "maxDataPoints",
+        "minSpan",
+        "maxPerRow",
+        "repeat",
+        "repeatDirection",
+        "span",
+        "timeFrom",
+        "timeShift",
+    }
+)
+_REMOVED_TARGET_KEYS = frozenset({"intervalFactor", "metric", "query", "step", "target", "interval"})
+_REMOVED_BOARD_KEYS = frozenset(
+    {"__inputs", "gnetId", "hideControls", "id", "rows", "sharedCrosshair", "style", "version"}
+)
+_REMOVED_VARIABLE_KEYS = frozenset(
+    {"useTags", "tagsQuery", "tagValuesQuery", "auto", "auto_min", "auto_count"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """A PromQL query and how its series are called. `unit` differs from the panel's where it is given."""
+
+    expr: str
+    legend: str = ""
+    unit: Unit | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """Colours of a value that has a target: each colour holds from its value upwards."""
+
+    base: str
+    steps: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table: a query with one row for each key. `label`: show that label's text, not the value.
+
+    `words` replaces values by a word and its colour.
+    """
+
+    title: str
+    expr: str
+    unit: Unit = "short"
+    label: str = ""
+    scale: Scale | None = None
+    words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """A panel before it has a place: grafanalib's object, and its size on the grid."""
+
+    element: Any
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A titled part of a board. Its panels flow from left to right and wrap at 24 columns."""
+
+    title: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dashboard:
+    """A finished board: its stable uid, and the document that Grafana loads."""
+
+    uid: str
+    document: Json
+
+    def text(self) -> str:
+        """The document as text, the same bytes for the same board."""
+        return json.dumps(self.document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def stat(  # noqa: PLR0913 - what a panel says is as many words
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    unit: Unit,
+    no_data: str,
+    width: int,
+    height: int = STAT_HEIGHT,
+) -> Panel:
+    """The newest value of each series as a big number. Uncoloured: without a target nothing is good."""
+    element = core.Stat(
+        title=title,
+        description=description,
+        dataSource=DATASOURCE,
+        targets=_targets(queries, instant=True),
+        format=unit,
+        noValue=no_data,
+        mappings=[_null_mapping(no_data)],
+        color={"mode": "fixed", "fixedColor": _NEUTRAL},
+        graphMode="none",
+        reduceCalc="lastNotNull",
+        overrides=_unit_overrides(queries),
+        extraJson={
+            "options": {"wideLayout": True, "showPercentChange": False, "percentChangeColorMode": "standard"}
+        },
+    )
+    return Panel(element=element, width=width, height=height)
+
+
+def timeseries(  # noqa: PLR0913 - what a panel says is as many words
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    unit: Unit,
+    no_data: str,
+    width: int,
+    limit: float | None = None,
+) -> Panel:
+    """Series over time. `limit` draws the line that a target sets. Gaps stay gaps."""
+    element = core.TimeSeries(
+        title=title,
+        description=description,
+        dataSource=DATASOURCE,
+        targets=_targets(queries, instant=False),
+        unit=unit,
+        tooltipMode="multi",
+        tooltipSort="desc",
+        showPoints="never",
+        stacking={"mode": "none", "group": "A"},
+        thresholdsStyleMode="off" if limit is None else "line",
+        thresholds=[] if limit is None else _steps(Scale(base="transparent", steps=((limit, "red"),))),
+        extraJson={
+            "fieldConfig": {
+                "defaults": {"noValue": no_data, "custom": {"scaleDistribution": {"type": "linear"}}}
+            },
+            "options": {"legend": {"showLegend": True}},
+        },
+    )
+    return Panel(element=element, width=width, height=CHART_HEIGHT)
+
+
+def table(  # noqa: PLR0913 - what a panel says is as many words
+    title: str,
+    description: str,
+    columns: Sequence[Column],
+    *,
+    key: tuple[str, str],
+    no_data: str,
+    width: int = GRID_COLUMNS,
+    sort_by: str = "",
+) -> Panel:
+    """One row for each value of a label, one column for each query, lowest of `sort_by` first.
+
+    `key` is that label and its title. Every query must give one series for each key and carry no other labels
+    than the key and the column's own `label`, so that Grafana can merge the rows.
+    """
+    names = {key[0]: key[1]}
+    hidden = {"Time": True}
+    order = {key[0]: 0}
+    for index, (ref, column) in enumerate(zip(ascii_uppercase, columns, strict=False), start=1):
+        # Grafana calls the value of a table's only query "Value".
+        value = f"Value #{ref}" if len(columns) > 1 else "Value"
+        shown = column.label or value
+        names[shown], order[shown] = column.title, index
+        if column.label:
+            hidden[value] = True
+    organise = {"excludeByName": hidden, "renameByName": names, "indexByName": order}
+    element = core.Table(
+        title=title,
+        description=description,
+        dataSource=DATASOURCE,
+        targets=_targets([Query(expr=c.expr) for c in columns], instant=True, form="table"),
+        unit="short",
+        overrides=[_column_override(c) for c in columns],
+        transformations=[{"id": "merge", "options": {}}, {"id": "organize", "options": organise}],
+        sortBy=[core.TableSortByField(displayName=sort_by, desc=False)] if sort_by else [],
+        extraJson={
+            "fieldConfig": {
+                "defaults": {
+                    "noValue": no_data,
+                    "color": {"mode": "fixed", "fixedColor": _NEUTRAL},
+                    "custom": {"cellOptions": {"type": "auto"}, "inspect": False},
+                }
+            },
+            "options": {"frameIndex": 0},
+        },
+    )
+    return Panel(element=element, width=width, height=CHART_HEIGHT)
+
+
+def text(title: str, content: str, *, width: int = GRID_COLUMNS, height: int = STAT_HEIGHT) -> Panel:
+    """Words in Markdown."""
+    return Panel(element=core.Text(title=title, content=content), width=width, height=height)
+
+
+def datasource_variable() -> Any:
+    """The variable behind DATASOURCE: which Prometheus to ask."""
+    return core.Template(name="datasource", label="Data source", type="datasource", query="prometheus")
+
+
+def label_variable(  # noqa: PLR0913 - each argument is a property of the variable
+    name: str,
+    title: str,
+    selector: str,
+    label: str,
+    *,
+    multi: bool = False,
+    everything: bool = False,
+    numerical: bool = False,
+    default: str = "",
+) -> Any:
+    """A variable with the values that a label really has.
+
+    "All" is the list of these values, never `.*`: a pattern that matches anything hides a missing metric.
+    """
+    query = f"label_values({selector}, {label})"
+    return core.Template(
+        name=name,
+        label=title,
+        query=query,
+        dataSource=DATASOURCE,
+        multi=multi,
+        includeAll=everything,
+        default="$__all" if everything else default or None,
+        refresh=_ON_TIME_RANGE_CHANGE,
+        sort=_SORT_NUMERICAL if numerical else core.SORT_ALPHA_ASC,
+    )
+
+
+def board(uid: str, title: str, description: str, variables: Sequence[Any], rows: Iterable[Row]) -> Dashboard:
+    """The finished board. Raises ValueError where two panels of a row have one title, and so one id."""
+    document = _as_json(
+        core.Dashboard(
+            uid=uid,
+            title=title,
+            description=description,
+            tags=["paceline"],
+            editable=False,
+            graphTooltip=core.GRAPH_TOOLTIP_MODE_SHARED_CROSSHAIR,
+            refresh="1m",
+            schemaVersion=_SCHEMA_VERSION,
+            templating=core.Templating(list=list(variables)),
+            time=core.Time("now-7d", "now"),
+            timePicker=core.TimePicker(["1m", "5m", "15m", "30m", "1h"], []),
+            timezone="browser",
+        )
+    )
+    document = _pruned(document, _REMOVED_BOARD_KEYS)
+    document["timepicker"] = {"refresh_intervals": document["timepicker"]["refresh_intervals"]}
+    document["templating"]["list"] = [_mended_variable(v) for v in document["templating"]["list"]]
+    document["panels"] = _placed(rows)
+    ids = [p["id"] for p in document["panels"]]
+    twice = sorted({p["title"] for p in document["panels"] if ids.count(p["id"]) > 1})
+    if twice:
+        raise ValueError(f"two panels of one row are called {', '.join(twice)}")
+    return Dashboard(uid=uid, document=document)
+
+
+def _placed(rows: Iterable[Row]) -> list[Json]:
+    """The panels of all rows with ids and places, each row under the one before."""
+    placed: list[Json] = []
+    y = 0
+    for row in rows:
+        header = Panel(element=core.RowPanel(title=row.title), width=GRID_COLUMNS, height=1)
+        x = line_height = 0
+        for panel in (header, *row.panels):
+            if x + panel.width > GRID_COLUMNS:
+                x, y, line_height = 0, y + line_height, 0
+            document = _mended_panel(_as_json(panel.element))
+            document["id"] = _panel_id(row.title, document["type"], document["title"])
+            document["gridPos"] = {"x": x, "y": y, "w": panel.width, "h": panel.height}
+            placed.append(document)
+            x, line_height = x + panel.width, max(line_height, panel.height)
+        y += line_height
+    return placed
+
+
+def _panel_id(*names: str) -> int:
+    """An id from the names: links to a panel survive when other panels come or go. 31 bits, never 0."""
+    return (zlib.crc32("\x00".join(names).encode()) & 0x7FFFFFFF) or 1
+
+
+def _targets(queries: Sequence[Query], *, instant: bool, form: str = "time_series") -> list[Any]:
+    return [
+        core.Target(
+            expr=q.expr, legendFormat=q.legend, refId=ref, instant=instant, format=form, datasource=DATASOURCE
+        )
+        for ref, q in zip(ascii_uppercase, queries, strict=False)
+    ]
+
+
+def _unit_overrides(queries: Sequence[Query]) -> list[Json]:
+    return [
+        {
+            "matcher": {"id": "byFrameRefID", "options": ref},
+            "properties": [{"id": "unit", "value": q.unit}],
+        }
+        for ref, q in zip(ascii_uppercase, queries, strict=False)
+        if q.unit
+    ]
+
+
+def _column_override(column: Column) -> Json:
+    """How a column looks; only a column with a scale or with words is coloured."""
+    words: list[Json] = [
+        {
+            "type": "value",
+            "options": {
+                value: {"text": word, "color": color, "index": index}
+                for index, (value, (word, color)) in enumerate(column.words.items())
+            },
+        }
+    ]
+    properties: list[Json] = [
+        {"id": "unit", "value": column.unit},
+        {"id": "noValue", "value": "no data"},
+        {"id": "mappings", "value": [*(words if column.words else []), _null_mapping("no data")]},
+    ]
+    if column.scale:
+        properties.append({"id": "color", "value": {"mode": "thresholds"}})
+        properties.append({"id": "thresholds", "value": {"mode": "absolute", "steps": _steps(column.scale)}})
+    if column.scale or column.words:
+        properties.append({"id": "custom.cellOptions", "value": {"type": "color-text"}})
+    return {"matcher": {"id": "byName", "options": column.title}, "properties": properties}
+
+
+def _steps(scale: Scale) -> list[Json]:
+    return [{"color": scale.base, "value": None}, *({"color": c, "value": v} for v, c in scale.steps)]
+
+
+def _null_mapping(words: str) -> Json:
+    """No data in words and a colour of its own; Grafana would give it the colour of the lowest threshold."""
+    result = {"text": words, "color": _NO_DATA_COLOR, "index": 0}
+    return {"type": "special", "options": {"match": "null+nan", "result": result}}
+
+
+def _as_json(element: Any) -> Json:
+    whole = json.dumps(element.to_json_data(), default=lambda inner: inner.to_json_data())
+    return cast("Json", json.loads(whole))
+
+
+def _pruned(document: Json, removed: frozenset[str]) -> Json:
+    """Without the keys that today's Grafana does not know, and without empty ones."""
+    return {k: v for k, v in document.items() if k not in removed and v is not None}
+
+
+def _mended_panel(panel: Json) -> Json:
+    mended = _pruned(panel, _REMOVED_PANEL_KEYS)
+    if mended["type"] in {"row", "text"}:
+        for key in ("fieldConfig", "targets", "transformations", "links", "transparent"):
+            mended.pop(key, None)
+        return mended
+    mended["pluginVersion"] = _PLUGIN_VERSION
+    mended["targets"] = [_mended_target(t) for t in mended["targets"]]
+    defaults = _pruned(mended["fieldConfig"]["defaults"], frozenset())
+    custom = _pruned(defaults.get("custom", {}), frozenset({"displayMode"}))
+    defaults["custom"] = custom
+    defaults["thresholds"] = {
+        "mode": "absolute",
+        "steps": defaults["thresholds"]["steps"] or [{"color": _NEUTRAL, "value": None}],
+    }
+    mended["fieldConfig"]["defaults"] = defaults
+    return mended
+
+
+def _mended_target(target: Json) -> Json:
+    return {**_pruned(target, _REMOVED_TARGET_KEYS), "range": not target["instant"], "editorMode": "code"}
+
+
+def _mended_variable(variable: Json) -> Json:
+    """A default that was not given is left to Grafana, which takes the first value."""
+    mended = _pruned(variable, _REMOVED_VARIABLE_KEYS)
+    value = variable["current"].get("value")
+    if value is None:
+        del mended["current"]
+    elif value == "$__all":
+        mended["current"] = {"selected": True, "text": ["All"], "value": ["$__all"]}
+    else:
+        chosen = [value] if variable["multi"] else value
+        mended["current"] = {"selected": True, "text": chosen, "value": chosen}
+    return mended
