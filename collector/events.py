@@ -9,6 +9,7 @@ CDEvents, the concept's home named at each type.
 from __future__ import annotations
 
 import hashlib
+import inspect
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -17,8 +18,12 @@ from typing import Annotated, Any
 import msgspec
 
 Timestamp = Annotated[datetime, msgspec.Meta(tz=True, description="A time with an offset; kept in UTC.")]
-PersonKey = Annotated[str, msgspec.Meta(description="A keyed hash (person:…). Imports hash what they are given.")]
-Sha = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}([0-9a-f]{24})?$", description="A full Git object id.")]
+PersonKey = Annotated[
+    str, msgspec.Meta(description="A keyed hash (person:…). Imports hash what they are given.")
+]
+Sha = Annotated[
+    str, msgspec.Meta(pattern="^[0-9a-f]{40}([0-9a-f]{24})?$", description="A full Git object id.")
+]
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -555,9 +560,11 @@ def json_schema() -> dict[str, Any]:
     """
     schema = msgspec.json.schema(AnyEvent)
     for definition in schema["$defs"].values():
+        definition["description"] = inspect.cleandoc(definition["description"])
         definition.get("properties", {}).pop("source", None)
         if "required" in definition:
             definition["required"] = [name for name in definition["required"] if name != "source"]
+    _demand_offsets(schema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:paceline:events:1",
@@ -565,3 +572,11 @@ def json_schema() -> dict[str, Any]:
         **schema,
     }
 
+
+def _demand_offsets(schema: Any) -> None:
+    """State the offset of times as a pattern too: validators may ignore a `format`."""
+    for part in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(part, dict) and part.get("format") == "date-time":
+            part["pattern"] = "([Zz]|[+-][0-9]{2}:?[0-9]{2})$"
+        elif isinstance(part, (dict, list)):
+            _demand_offsets(part)

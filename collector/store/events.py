@@ -179,8 +179,12 @@ def _writing(event_type: type[Event]) -> tuple[list[str], Any, Any]:
     statement = insert(table).values({n: sa.bindparam(n) for n in names})
 
     def comparable(side: Any) -> Any:
-        ordered = sorted(columns, key=lambda c: c.name != "updated_at")
-        return sa.tuple_(*[sa.func.coalesce(side[c.name], sa.literal_column(_literal(c.least))) for c in ordered])
+        terms: list[Any] = []
+        for c in sorted(columns, key=lambda c: c.name != "updated_at"):
+            if c.nullable:  # NULL has no place in an order, and the least of values must not be taken for it
+                terms.append(side[c.name].is_not(None))
+            terms.append(sa.func.coalesce(side[c.name], sa.literal_column(_literal(c.least))))
+        return sa.tuple_(*terms)
 
     upsert = statement.on_conflict_do_update(
         index_elements=["id"],

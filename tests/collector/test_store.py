@@ -1,0 +1,397 @@
+"""The store: the same events give the same rows, whatever happened on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collector.errors import BadRecord, StoreError
+from collector.events import (
+    EVENT_TYPES,
+    Change,
+    ChangeState,
+    Event,
+    Probe,
+    Reply,
+    Ticket,
+    TicketState,
+    kind_of,
+)
+from collector.store import Database, EventStore, SourceRun, from_micros, to_micros
+from collector.store.database import SCHEMA_REVISION
+from collector.store.tables import METADATA
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+_FRESH = itertools.count()
+
+
+def fresh(event: Event) -> Event:
+    """The event under a native id that no other example uses."""
+    return msgspec.structs.replace(event, native_id=f"{next(_FRESH)} {event.native_id}")
+
+
+# --- times --------------------------------------------------------------------------------------------
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_microseconds_are_exact(at: datetime) -> None:
+    """A time comes back as it went, to the microsecond, in any century."""
+    assert from_micros(to_micros(at)) == at
+    assert from_micros(to_micros(at)).tzinfo is UTC
+
+
+# --- events go in and come back -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=kind_of)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_every_kind_comes_back_as_it_went(
+    shared_benches: Any, event_strategies: Any, event_type: type[Event], data: st.DataObject
+) -> None:
+    """An event of any kind with any valid values is read as it was written."""
+    bench, _ = shared_benches
+    event = fresh(data.draw(event_strategies[event_type]))
+
+    bench.write(event)
+
+    assert bench.store.find([event.id]) == {event.id: event}
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_order_and_duplicates_change_nothing(
+    shared_benches: Any, event_strategies: Any, data: st.DataObject
+) -> None:
+    """Of conflicting versions one stays, whatever the order, the duplicates and the split into runs."""
+    strategy = event_strategies[data.draw(st.sampled_from(EVENT_TYPES))]
+    first, other = fresh(data.draw(strategy)), data.draw(strategy)
+    names = st.sampled_from(sorted(set(first.__struct_fields__) - {"source", "native_id"}))
+    changes = data.draw(st.lists(names, max_size=3))
+    near = msgspec.structs.replace(first, **{n: getattr(other, n) for n in changes})
+    undated = msgspec.structs.replace(near, updated_at=None)
+    whole = msgspec.structs.replace(other, source=first.source, native_id=first.native_id)
+    versions = [first, near, undated, whole]
+    left, right = shared_benches
+
+    left.write(*versions)
+    for event in data.draw(st.permutations([*versions, *versions])):
+        right.write(event)
+
+    (kept,) = left.store.find([first.id]).values()
+    assert right.store.find([first.id]) == {first.id: kept}
+    assert kept in versions
+    assert left.write(*versions) == 0
+
+
+def test_writing_twice_changes_nothing(bench: Any, probe: Any) -> None:
+    """The same native id seen twice is one event, and the second time nothing changed."""
+    events = [probe(str(n)) for n in range(10)]
+
+    assert bench.write(*events) == 10
+    before = bench.dump()
+    assert bench.write(*reversed(events), *events) == 0
+    assert bench.dump() == before
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_later_version_stays(bench: Any, probe: Any, order: int) -> None:
+    """Of two versions the one with the later `updated_at` stays, even if its values are smaller."""
+    old = probe(passed=9, updated_at=AT)
+    new = probe(passed=1, updated_at=AT + timedelta(microseconds=1))
+
+    bench.write(*[old, new][::order])
+
+    assert list(bench.store.events(Probe)) == [new]
+
+
+def test_a_dated_version_comes_before_an_undated_one(bench: Any, probe: Any) -> None:
+    """A version without `updated_at` never replaces one that has it."""
+    dated = probe(passed=1, updated_at=datetime(1970, 1, 1, tzinfo=UTC))
+
+    bench.write(dated, probe(passed=9))
+
+    assert list(bench.store.events(Probe)) == [dated]
+
+
+@pytest.mark.parametrize(
+    ("fields", "others"),
+    [({"url": None}, {"url": ""}), ({"paths": None}, {"paths": ()}), ({}, {"number": -(2**63)})],
+)
+def test_absent_and_empty_are_told_apart(new_bench: Any, fields: Any, others: Any) -> None:
+    """Of a version without a value and one with the least of values, the same one stays in either order."""
+    change = {"source": "s", "native_id": "1", "repository": "r", "state": ChangeState.OPEN, "created_at": AT}
+    absent, least = Change(**{**change, **fields}), Change(**{**change, **others})
+    left, right = new_bench("left"), new_bench("right")
+
+    left.write(absent, least)
+    right.write(least, absent)
+
+    assert list(left.store.events(Change)) == list(right.store.events(Change)) == [least]
+
+
+def test_two_sources_with_one_native_id_are_two_events(bench: Any, probe: Any) -> None:
+    """Two sources both posting id "42" → two."""
+    bench.write(probe("42", source="a"), probe("42", source="b"))
+
+    assert bench.store.counts()["probe"] == 2
+
+
+def test_a_failed_transaction_keeps_nothing(bench: Any, probe: Any) -> None:
+    """Events and cursor are kept together or not at all."""
+    before = bench.dump()
+
+    def fail() -> None:
+        with bench.database.transaction() as transaction:
+            bench.store.write(transaction, [probe()])
+            bench.store.set_cursor(transaction, "s", "7")
+            bench.store.reject(transaction, "s", [BadRecord("a:1", "no")])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    assert bench.dump() == before
+
+
+def test_revisions_count_changes_of_their_kind(bench: Any, probe: Any) -> None:
+    """A kind's number grows with what changed and stands still otherwise."""
+    bench.write(probe("1"), probe("2"))
+    bench.write(probe("1"))
+    bench.write(probe("1", updated_at=AT))
+
+    assert bench.store.revisions() == {"probe": 3}
+
+
+# --- reading ------------------------------------------------------------------------------------------
+
+
+def test_find_reads_any_kind_and_leaves_out_the_unknown(bench: Any, probe: Any) -> None:
+    """Events are found by id whatever their kind; an unknown id is absent."""
+    ticket = Ticket(
+        source="s",
+        native_id="7",
+        queue="help",
+        state=TicketState.OPEN,
+        created_at=AT,
+        replies=(Reply(at=AT, author="person:" + "0" * 32),),
+    )
+    bench.write(probe(), ticket)
+
+    assert bench.store.find([ticket.id, "unknown", probe().id]) == {ticket.id: ticket, probe().id: probe()}
+    assert bench.store.find([]) == {}
+
+
+def test_find_takes_more_ids_than_a_statement_does(bench: Any, probe: Any) -> None:
+    """Many ids are asked for in parts."""
+    events = [probe(str(n)) for n in range(12_000)]
+    bench.write(*events)
+
+    assert len(bench.store.find([e.id for e in events])) == 12_000
+
+
+def test_columns_are_plain_values(bench: Any, probe: Any) -> None:
+    """Times are microseconds, tuples JSON text or empty, and `id` may be asked for."""
+    ticket = Ticket(
+        source="s", native_id="7", queue="q", state=TicketState.OPEN, created_at=AT, labels=("a", "b")
+    )
+    bench.write(ticket)
+
+    found = bench.store.columns(Ticket, "id", "created_at", "state", "labels", "resolved_at", "replies")
+
+    assert found == [(ticket.id, 1_767_323_045_678_901, "open", '["a","b"]', None, "")]
+
+
+def test_events_come_in_the_order_of_their_ids(bench: Any, probe: Any) -> None:
+    """Reading twice gives the same order, whatever the order of writing."""
+    events = [probe(str(n)) for n in range(50)]
+    bench.write(*events)
+
+    assert [e.id for e in bench.store.events(Probe)] == sorted(e.id for e in events)
+
+
+def test_a_reader_sees_one_state_while_a_writer_writes(bench: Any, probe: Any) -> None:
+    """A reader neither waits for a writer nor sees half of its work."""
+    with bench.database.transaction() as transaction:
+        bench.store.write(transaction, [probe()])
+        assert bench.store.counts()["probe"] == 0
+
+    assert bench.store.counts()["probe"] == 1
+
+
+def test_runs_come_back_as_they_went(bench: Any) -> None:
+    """A run's record is read as it was written."""
+    run = SourceRun(
+        source="s",
+        started_at=1,
+        finished_at=2,
+        succeeded=True,
+        last_success_at=2,
+        newest_event_at=-5,
+        events_total=3,
+        changed_total=2,
+        rejected_total=1,
+        warnings=("cut", "ünïcode"),
+    )
+
+    bench.store.record_run(run)
+
+    assert bench.store.runs() == {"s": run}
+
+
+# --- opening and migrating ----------------------------------------------------------------------------
+
+
+def test_the_migrated_schema_is_the_described_one(bench: Any) -> None:
+    """Whoever changes an event type or a table writes a migration, too."""
+    with bench.database.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    """An older program refuses a newer schema and names both."""
+    Database.open(tmp_path).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "paceline.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(StoreError, match=f"schema 9999, this Paceline knows up to {SCHEMA_REVISION}"):
+        Database.open(tmp_path)
+
+
+def test_opening_again_keeps_what_is_there(tmp_path: Path, probe: Any) -> None:
+    """A store survives a restart."""
+    database = Database.open(tmp_path)
+    with database.transaction() as transaction:
+        EventStore(database).write(transaction, [probe()])
+    database.close()
+
+    again = Database.open(tmp_path)
+
+    assert list(EventStore(again).events(Probe)) == [probe()]
+    again.close()
+
+
+def test_a_folder_that_cannot_be_used_is_an_error_of_ours(tmp_path: Path) -> None:
+    """A file where the folder should be is told in our words."""
+    (tmp_path / "data").write_text("")
+
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Database.open(tmp_path / "data")
+
+
+def test_a_file_that_is_no_database_is_an_error_of_ours(tmp_path: Path) -> None:
+    """Something else under the database's name is not overwritten."""
+    (tmp_path / "paceline.db").write_text("these are notes, many of them, and no database at all" * 9)
+
+    with pytest.raises(StoreError, match="file is not a database"):
+        Database.open(tmp_path)
+
+
+def test_a_failing_statement_is_an_error_without_values(bench: Any, probe: Any) -> None:
+    """What the database says is passed on, the values are not."""
+    with bench.database.transaction() as transaction:
+        bench.store.write(transaction, [])
+    bench.database.close()
+    with contextlib.closing(sqlite3.connect(bench.folder / "paceline.db")) as connection:
+        connection.execute("DROP TABLE event_probe")
+
+    with pytest.raises(StoreError, match="nothing was kept: no such table: event_probe") as caught:
+        bench.write(probe("secret-id"))
+
+    assert "secret-id" not in str(caught.value)
+
+
+# --- several writers ----------------------------------------------------------------------------------
+
+
+def test_threads_may_write_at_once(bench: Any, probe: Any) -> None:
+    """Writers in one process wait for each other and lose nothing."""
+    batches = [[probe(f"{n}-{i}") for i in range(20)] for n in range(40)]
+
+    with ThreadPoolExecutor(8) as pool:
+        changed = list(pool.map(lambda events: bench.write(*events), batches))
+
+    assert changed == [20] * 40
+    assert bench.store.counts()["probe"] == 800
+    assert bench.store.revisions() == {"probe": 800}
+
+
+WRITER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from collector.events import Probe
+from collector.store import Database, EventStore
+
+database = Database.open(Path(sys.argv[1]))
+store = EventStore(database)
+for n in range(50):
+    event = Probe(
+        source=sys.argv[2], native_id=str(n), service="api", at=datetime(2026, 1, 2, tzinfo=UTC), passed=1
+    )
+    with database.transaction() as transaction:
+        store.write(transaction, [event])
+        store.set_cursor(transaction, sys.argv[2], str(n))
+print(store.cursor(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def writers(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    """Three processes that open and migrate one empty store, then write to it, all at once."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path / "data"), name],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("a", "b", "c")
+    ]
+    yield started
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_processes_may_start_and_write_at_once(writers: list[subprocess.Popen[str]], tmp_path: Path) -> None:
+    """Replicas start at once → one migrates, the others wait, and all of them write without an error."""
+    said = [process.communicate(timeout=60) for process in writers]
+
+    assert said == [("49\n", "")] * 3
+    database = Database.open(tmp_path / "data")
+    assert EventStore(database).counts()["probe"] == 150
+    database.close()
+
+
+def test_any_split_into_transactions_gives_the_same_rows(new_bench: Any, probe: Any) -> None:
+    """One event a transaction or all in one: the rows are the same."""
+    events = [probe(str(n % 30), passed=n, updated_at=AT + timedelta(seconds=n % 7)) for n in range(200)]
+    whole, parts = new_bench("whole"), new_bench("parts")
+
+    whole.write(*events)
+    for event in random.Random(7).sample(events, len(events)):  # noqa: S311 - a shuffle, not a secret
+        parts.write(event)
+
+    assert whole.dump()["event_probe"] == parts.dump()["event_probe"]
