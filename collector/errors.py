@@ -1,13 +1,13 @@
 """The error tree, sorted by what the caller does. Imports nothing of ours.
 
-    PacelineError            what happened, where, what to do next; never a secret
-    ├─ ConfigError           stop at start: a person edits a file
-    ├─ SourceError           this run stops, the cursor stays, other sources go on
-    │  ├─ AuthError          a person must act: no retry
-    │  ├─ RetryableError     try later
-    │  └─ ContractError      the answer has not the expected shape: do not guess
-    ├─ BadRecord             skip this one record, count it, keep why
-    └─ StoreError            nothing was committed
+PacelineError            what happened, where, what to do next; never a secret
+├─ ConfigError           stop at start: a person edits a file
+├─ SourceError           this run stops, the cursor stays, other sources go on
+│  ├─ AuthError          a person must act: no retry
+│  ├─ RetryableError     try later
+│  └─ ContractError      the answer has not the expected shape: do not guess
+├─ BadRecord             skip this one record, count it, keep why
+└─ StoreError            nothing was committed
 """
 
 from __future__ import annotations

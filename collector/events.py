@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
@@ -25,6 +27,7 @@ Sha = Annotated[
     str, msgspec.Meta(pattern="^[0-9a-f]{40}([0-9a-f]{24})?$", description="A full Git object id.")
 ]
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
+Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -233,7 +236,7 @@ class Change(Event, frozen=True, kw_only=True, tag="change"):
     repository: NonEmpty
     state: ChangeState
     created_at: Timestamp
-    number: int | None = None
+    number: Integer | None = None
     title: str | None = None
     target_branch: str | None = None
     source_branch: str | None = None
@@ -271,7 +274,7 @@ class PipelineRun(Event, frozen=True, kw_only=True, tag="pipeline_run"):
     run_kind: RunKind = RunKind.PIPELINE
     task: str | None = None
     parent_native_id: str | None = None
-    attempt: int = 1
+    attempt: Integer = 1
     result: Result | None = None
     created_at: Timestamp | None = None
     started_at: Timestamp | None = None
@@ -408,8 +411,8 @@ class Probe(Event, frozen=True, kw_only=True, tag="probe"):
 
     service: NonEmpty
     at: Timestamp
-    passed: int
-    checks: int = 1
+    passed: Integer
+    checks: Integer = 1
     duration_seconds: Seconds = 60.0
     environment: str | None = None
     target: str | None = None
@@ -435,11 +438,11 @@ class SurveyResponse(Event, frozen=True, kw_only=True, tag="survey_response"):
     wave: NonEmpty
     question: NonEmpty
     scale: SurveyScale
-    score: int
+    score: Integer
     at: Timestamp
     respondent: PersonKey | None = None
     team: str | None = None
-    invited: int | None = None
+    invited: Integer | None = None
 
 
 class UsageEvent(Event, frozen=True, kw_only=True, tag="usage_event"):
@@ -452,7 +455,7 @@ class UsageEvent(Event, frozen=True, kw_only=True, tag="usage_event"):
     team: str | None = None
     service: str | None = None
     bot: bool = False
-    count: int = 1
+    count: Integer = 1
 
 
 AnyEvent = (
@@ -490,7 +493,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def kind_of(event_type: type[Event]) -> str:
     """The kind of an event type as files write it."""
     tag = event_type.__struct_config__.tag
@@ -507,7 +510,7 @@ def event_id(kind: str, source: str, native_id: str) -> str:
     return hashlib.blake2b(whole, digest_size=16).hexdigest()
 
 
-@lru_cache(maxsize=None)
+@cache
 def time_fields(struct: type[msgspec.Struct]) -> tuple[str, ...]:
     """The names of a type's times: by the project's convention `at`, or ending in `_at`."""
     return tuple(name for name in struct.__struct_fields__ if name == "at" or name.endswith("_at"))
@@ -517,7 +520,7 @@ _HAPPENED = {Commit: "committed_at", Change: "created_at", Ticket: "created_at",
 """The time at which an event of a kind happened, where it is not its first required time."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def _happened_field(event_type: type[Event]) -> str:
     required = {f.name for f in msgspec.structs.fields(event_type) if f.required}
     fallback = next((n for n in time_fields(event_type) if n in required), "updated_at")
@@ -530,17 +533,34 @@ def happened_at(event: Event) -> datetime:
     return at or event.updated_at or datetime.fromtimestamp(0, UTC)
 
 
+@cache
+def _times_of(struct: Hashable) -> Callable[[Any], tuple[datetime | None, ...]]:
+    """A function that reads all times of a struct at once; an import of a history calls it for each commit."""
+    names = time_fields(struct)  # type: ignore[arg-type] # a struct's type is hashable, which mypy doubts
+    read: Any = attrgetter(*names)
+    return read if len(names) > 1 else lambda one: (read(one),)
+
+
 def _in_utc(struct: Any) -> None:
+    for value in _times_of(type(struct))(struct):
+        if value is not None and value.tzinfo is not UTC:
+            break
+    else:
+        return
     for name in time_fields(type(struct)):
         value = getattr(struct, name)
         if value is None or value.tzinfo is UTC:
             continue
         if value.tzinfo is None:
             raise ValueError(f"{name} has no time zone ({value.isoformat()}); write an offset, for example Z")
-        msgspec.structs.force_setattr(struct, name, value.astimezone(UTC))
+        try:
+            in_utc = value.astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError(f"{name} is outside the years 1 to 9999 in UTC") from error
+        msgspec.structs.force_setattr(struct, name, in_utc)
 
 
-@lru_cache(maxsize=None)
+@cache
 def person_fields(struct: type[msgspec.Struct]) -> tuple[str, ...]:
     """The names of a type's fields that hold people, alone or in a tuple."""
     return tuple(f.name for f in msgspec.structs.fields(struct) if "person:…" in _descriptions(f.type))

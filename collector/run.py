@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from collector.bulk import without_collection
 from collector.errors import AuthError, BadRecord, PacelineError, RetryableError
 from collector.events import Event, happened_at
 from collector.source import Page, Source
@@ -22,13 +23,17 @@ _FIRST_WAIT_SECONDS = 2.0
 _LONGEST_WAIT_SECONDS = 120.0
 # Up to here a run's pages wait in memory, so that a slow source does not hold the store's write lock meanwhile.
 _HELD_EVENTS = 5_000
+_SHOWN_RECORDS = 100
 
 Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
-    """What one run of a source did. `error` says what happened and what to do; None after a success."""
+    """What one run of a source did. `error` says what happened and what to do; None after a success.
+
+    `rejected` are the first of the records set aside, `rejected_total` how many there were; the store has all.
+    """
 
     source: str
     started_at: datetime
@@ -37,6 +42,7 @@ class RunOutcome:
     events: int = 0
     changed: int = 0
     rejected: tuple[BadRecord, ...] = ()
+    rejected_total: int = 0
     warnings: tuple[str, ...] = ()
     newest_event_at: datetime | None = None
     error: str | None = None
@@ -53,6 +59,7 @@ class _Tally:
     events: int = 0
     changed: int = 0
     rejected: list[BadRecord] = field(default_factory=list)
+    rejected_total: int = 0
     warnings: list[str] = field(default_factory=list)
     newest: datetime | None = None
 
@@ -85,6 +92,7 @@ class Runner:
             events=tally.events,
             changed=tally.changed,
             rejected=tuple(tally.rejected),
+            rejected_total=tally.rejected_total,
             warnings=tuple(dict.fromkeys(tally.warnings)),
             newest_event_at=tally.newest,
             error=error,
@@ -97,7 +105,8 @@ class Runner:
     def _with_retries(self, name: str, source: Source, progress: Progress | None) -> _Tally:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._once(name, source, progress)
+                with without_collection():
+                    return self._once(name, source, progress)
             except RetryableError as error:
                 if attempt == _ATTEMPTS:
                     raise
@@ -105,7 +114,7 @@ class Runner:
         raise AssertionError("unreachable")
 
     def _wait(self, attempt: int, asked: float | None) -> float:
-        backoff = _FIRST_WAIT_SECONDS * 2 ** (attempt - 1) * (0.5 + self.jitter())
+        backoff = _FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1) * (0.5 + self.jitter())
         return min(max(backoff, asked or 0.0), _LONGEST_WAIT_SECONDS)
 
     def _once(self, name: str, source: Source, progress: Progress | None) -> _Tally:
@@ -114,13 +123,13 @@ class Runner:
         for page in pages:
             held.append(page)
             _count(tally, page, name, progress)
-            if sum(len(p.events) for p in held) >= _HELD_EVENTS:
+            if tally.events + len(held) >= _HELD_EVENTS:
                 break
         if not held:
             return tally
         with self.database.transaction() as transaction:
             last = held[-1].cursor
-            for page in [*held]:
+            for page in held:
                 tally.changed += self.store.write(transaction, page.events)
                 self.store.reject(transaction, name, page.rejected)
             held.clear()
@@ -135,8 +144,9 @@ class Runner:
 
 def _count(tally: _Tally, page: Page, name: str, progress: Progress | None) -> None:
     tally.events += len(page.events)
-    tally.rejected.extend(page.rejected)
-    tally.warnings.extend(page.warnings)
+    tally.rejected_total += len(page.rejected)
+    tally.rejected.extend(page.rejected[: _SHOWN_RECORDS - len(tally.rejected)])
+    tally.warnings.extend(page.warnings[: _SHOWN_RECORDS - len(tally.warnings)])
     if page.events:
         newest = max(map(happened_at, page.events))
         tally.newest = newest if tally.newest is None else max(tally.newest, newest)
@@ -156,6 +166,6 @@ def _as_record(outcome: RunOutcome) -> SourceRun:
         newest_event_at=to_micros(outcome.newest_event_at) if outcome.newest_event_at else None,
         events_total=outcome.events,
         changed_total=outcome.changed,
-        rejected_total=len(outcome.rejected),
+        rejected_total=outcome.rejected_total,
         warnings=outcome.warnings,
     )

@@ -14,6 +14,7 @@ from typing import Annotated, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from collector.durations import Duration
 from collector.errors import BadRecord, Mistake
 from collector.events import Event
 from collector.people import People
@@ -65,10 +66,9 @@ class SourceConfig(BaseModel):
             description="A name of your own; it is the `source` label and part of every event's id.",
         ),
     ]
-    every: timedelta = Field(default=timedelta(minutes=5), gt=timedelta(0), description="How often to collect.")
-    stale_after: timedelta = Field(
+    every: Duration = Field(default=timedelta(minutes=5), description="How often to collect.")
+    stale_after: Duration = Field(
         default=timedelta(hours=1),
-        gt=timedelta(0),
         description="Without a successful run for this long, numbers from this source are withheld.",
     )
 

@@ -12,7 +12,10 @@ from typing import Literal
 from slo_engine.indicator import Indicator, Shape
 
 ALLOWED_LABELS = frozenset(
-    "service team environment journey slo window source outcome kind method stat status stage reason".split()
+    (
+        *("service", "team", "environment", "journey", "slo", "window", "source"),
+        *("outcome", "kind", "method", "stat", "status", "stage", "reason"),
+    )
 )
 """The labels a metric may have. `_info` metrics may have more: they carry versions and owners, never numbers."""
 
@@ -41,20 +44,30 @@ def _counter(name: str, labels: str, text: str) -> Metric:
 
 
 SLO_INFO = _gauge("platform_slo_info", "slo service team tier owner", "What an SLO is about; always 1.")
-SLO_OBJECTIVE = _gauge("platform_slo_objective_ratio", "slo", "Target of the SLO: the share of events that must be good.")
+SLO_OBJECTIVE = _gauge(
+    "platform_slo_objective_ratio", "slo", "Target of the SLO: the share of events that must be good."
+)
 SLO_PERIOD = _gauge("platform_slo_period_seconds", "slo", "Length of the window in which the SLO holds.")
 SLO_EVENTS = _gauge(
-    "platform_slo_events", "slo window outcome", "Final good and bad events of the SLO in the window, counted exactly."
+    "platform_slo_events",
+    "slo window outcome",
+    "Final good and bad events of the SLO in the window, counted exactly.",
 )
-SLI_EVENTS = _counter("platform_sli_events_total", "slo outcome", "Final good and bad events of the SLO since the beginning.")
-SLO_ATTAINMENT = _gauge("platform_slo_attainment_ratio", "slo window", "Good events over all final events in the window.")
+SLI_EVENTS = _counter(
+    "platform_sli_events_total", "slo outcome", "Final good and bad events of the SLO since the beginning."
+)
+SLO_ATTAINMENT = _gauge(
+    "platform_slo_attainment_ratio", "slo window", "Good events over all final events in the SLO's window."
+)
 SLO_BUDGET_RATIO = _gauge(
     "platform_slo_error_budget_remaining_ratio",
     "slo",
     "Share of the error budget of the SLO's window that is left: 1 - bad / ((1 - target) * total); negative when overspent.",
 )
 SLO_BUDGET_EVENTS = _gauge(
-    "platform_slo_error_budget_remaining_events", "slo", "Bad events that the SLO's window still allows; negative when overspent."
+    "platform_slo_error_budget_remaining_events",
+    "slo",
+    "Bad events that the SLO's window still allows; negative when overspent.",
 )
 SLO_BURN_RATE = _gauge(
     "platform_slo_burn_rate",
@@ -67,30 +80,63 @@ SLO_EXHAUSTION = _gauge(
     "Time until the budget is used up at the burn rate of the last 3 days; absent when nothing burns.",
 )
 SLO_STATUS = _gauge(
-    "platform_slo_status", "slo status", "1 for the SLO's status: healthy, at_risk, exhausted or insufficient_data; else 0."
+    "platform_slo_status",
+    "slo status",
+    "1 for the SLO's status: healthy, at_risk, exhausted or insufficient_data; else 0.",
 )
-SLO_COVERAGE = _gauge("platform_slo_coverage_ratio", "slo", "Share of the SLO's window in which its events were observed.")
+SLO_COVERAGE = _gauge(
+    "platform_slo_coverage_ratio", "slo", "Share of the SLO's window in which its events were observed."
+)
 
 COLLECTOR_LAST_SUCCESS = _gauge(
-    "platform_collector_last_success_timestamp_seconds", "source", "When the source was last collected without an error."
+    "platform_collector_last_success_timestamp_seconds",
+    "source",
+    "When the source was last collected without an error.",
 )
-COLLECTOR_LAST_RUN = _gauge("platform_collector_last_run_timestamp_seconds", "source", "When the last run of the source ended.")
-COLLECTOR_DURATION = _gauge("platform_collector_last_run_duration_seconds", "source", "How long the last run of the source took.")
-COLLECTOR_SUCCESS = _gauge("platform_collector_last_run_success", "source", "1 where the last run of the source succeeded, else 0.")
-COLLECTOR_EVENTS = _counter("platform_collector_events_total", "source", "Events that the source reported, repetitions included.")
-COLLECTOR_REJECTED = _counter("platform_collector_rejected_records_total", "source", "Records of the source that were set aside.")
+COLLECTOR_LAST_RUN = _gauge(
+    "platform_collector_last_run_timestamp_seconds", "source", "When the last run of the source ended."
+)
+COLLECTOR_DURATION = _gauge(
+    "platform_collector_last_run_duration_seconds", "source", "How long the last run of the source took."
+)
+COLLECTOR_SUCCESS = _gauge(
+    "platform_collector_last_run_success", "source", "1 where the last run of the source succeeded, else 0."
+)
+COLLECTOR_EVENTS = _counter(
+    "platform_collector_events_total", "source", "Events that the source reported, repetitions included."
+)
+COLLECTOR_REJECTED = _counter(
+    "platform_collector_rejected_records_total", "source", "Records of the source that were set aside."
+)
 COLLECTOR_NEWEST = _gauge(
-    "platform_collector_newest_event_timestamp_seconds", "source", "When the newest event of the source happened."
+    "platform_collector_newest_event_timestamp_seconds",
+    "source",
+    "When the newest event of the source happened.",
 )
 SOURCE_STALENESS = _gauge(
-    "platform_source_staleness_seconds", "source", "Time since the last success of the source, when the snapshot was made."
+    "platform_source_staleness_seconds",
+    "source",
+    "Time since the last success of the source, when the snapshot was made.",
 )
 SOURCE_FRESH = _gauge(
-    "platform_source_fresh", "source", "1 where the source succeeded recently enough for its numbers to be shown, else 0."
+    "platform_source_fresh",
+    "source",
+    "1 where the source succeeded recently enough for its numbers to be shown, else 0.",
 )
-SNAPSHOT_TIMESTAMP = _gauge("platform_snapshot_timestamp_seconds", "", "When the published numbers were computed.")
-SNAPSHOT_DURATION = _gauge("platform_snapshot_duration_seconds", "", "How long computing the published numbers took.")
-INDICATOR_INFO = _gauge("platform_indicator_info", "indicator version", "Version of an indicator's definition; always 1.")
+SNAPSHOT_TIMESTAMP = _gauge(
+    "platform_snapshot_timestamp_seconds", "", "When the published numbers were computed."
+)
+SNAPSHOT_DURATION = _gauge(
+    "platform_snapshot_duration_seconds", "", "How long computing the published numbers took."
+)
+EXPOSITION_FAILED = _gauge(
+    "platform_exposition_failed",
+    "kind",
+    "1 where this part of the metrics could not be produced and is missing, else 0.",
+)
+INDICATOR_INFO = _gauge(
+    "platform_indicator_info", "indicator version", "Version of an indicator's definition; always 1."
+)
 BUILD_INFO = _gauge("platform_build_info", "version", "Version of Paceline; always 1.")
 
 FIXED = (
@@ -117,6 +163,7 @@ FIXED = (
     SOURCE_FRESH,
     SNAPSHOT_TIMESTAMP,
     SNAPSHOT_DURATION,
+    EXPOSITION_FAILED,
     INDICATOR_INFO,
     BUILD_INFO,
 )
@@ -155,9 +202,15 @@ def metrics_of(indicator: Indicator) -> IndicatorMetrics:
     return IndicatorMetrics(
         value=_gauge(f"{base}{_SUFFIX[shape]}", window + split + stat, indicator.definition),
         samples=_gauge(f"{base}_samples", window + split, f"{indicator.title}: units behind the number (n)."),
-        coverage=_gauge(f"{base}_coverage_ratio", window, f"{indicator.title}: share of the final units that could be used."),
+        coverage=_gauge(
+            f"{base}_coverage_ratio",
+            window,
+            f"{indicator.title}: share of the final units that could be used.",
+        ),
         pending=_gauge(f"{base}_pending", window, f"{indicator.title}: units that cannot be judged yet."),
-        excluded=_gauge(f"{base}_excluded", window + " reason", f"{indicator.title}: units left out, and why."),
+        excluded=_gauge(
+            f"{base}_excluded", window + " reason", f"{indicator.title}: units left out, and why."
+        ),
         total=total,
     )
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from collector.events import kind_of
-from collector.store import EventStore, ObservationRow, ObservationStore, Series, to_micros
-from slo_engine.indicator import Family
+from collector.store import EventStore, ObservationStore, Series, to_micros
+from collector.bulk import without_collection
+from slo_engine.indicator import MOST_PARTS, Family
 from slo_engine.observation import Observation
+
+_NO_PARTS = (None,) * MOST_PARTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,30 +38,36 @@ def derive(families: Sequence[Family], events: EventStore, observations: Observa
         inputs["definitions"] = family.version
         if observations.derived_from(family.name) == inputs:
             continue
-        total += observations.replace_family(family.name, _rows(family, family.observe(events)), inputs)
+        with without_collection():
+            rows = _rows(family, family.observe(events))
+            total += observations.replace_family(family.name, rows, inputs)
         done.append(family.name)
     return Derived(families=tuple(done), observations=total)
 
 
-def _rows(family: Family, observations: Iterable[Observation]) -> Iterator[ObservationRow]:
+def _rows(family: Family, observations: Iterable[Observation]) -> dict[Series, list[tuple[Any, ...]]]:
+    """Observations as the store keeps them, by series."""
     encode = msgspec.json.encode
     known = {i.name for i in family.indicators}
-    cached: dict[tuple[str, ...], Series] = {}
+    found: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
     for o in observations:
         key = (o.indicator, o.dimension, *o.subject, o.source)
-        series = cached.get(key)
-        if series is None:
+        rows = found.get(key)
+        if rows is None:
             if o.indicator not in known:
                 raise ValueError(f"the family {family.name} does not declare the indicator {o.indicator}")
-            series = cached[key] = Series(family.name, *key)
-        yield ObservationRow(
-            series,
-            to_micros(o.at),
-            o.unit,
-            o.value,
-            o.outcome.value,
-            str(o.reason),
-            to_micros(o.matures_at) if o.matures_at is not None else None,
-            o.rule,
-            encode(o.evidence).decode(),
+            rows = found[key] = []
+        rows.append(
+            (
+                to_micros(o.at),
+                o.unit,
+                o.value,
+                *(o.parts or _NO_PARTS),
+                o.outcome.value,
+                o.reason,
+                None if o.matures_at is None else to_micros(o.matures_at),
+                o.rule,
+                encode(o.evidence).decode() if o.evidence else "[]",
+            )
         )
+    return {Series(family.name, *key): rows for key, rows in found.items()}

@@ -21,6 +21,8 @@ from slo_engine.observation import Observation
 
 E = TypeVar("E", bound=Event)
 ENTRY_POINT_GROUP = "paceline.indicators"
+MOST_PARTS = 4
+"""How many parts of a duration the store has columns for."""
 
 
 class Events(Protocol):
@@ -48,8 +50,9 @@ class Shape(StrEnum):
 class Indicator:
     """One indicator: its name, its definition in the words of docs/definitions.md, and its metric's name.
 
-    `metric` is the base of the exported names. `dimension` names the label that splits it (`stage`), and
-    `dimensions` lists that label's values; an observation without one is the whole. For a RATIO, `share_of`
+    `metric` is the base of the exported names. `dimension` names the label that splits it, and `dimensions` lists
+    that label's values: for a DURATION the parts it is made of (`stage`), at most MOST_PARTS; for a FREQUENCY the
+    kinds of units (`outcome`), of which the first is the one whose frequency is published. For a RATIO, `share_of`
     says which outcome the published ratio counts.
     """
 
@@ -99,6 +102,14 @@ def families() -> tuple[Family, ...]:
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise ValueError(f"defined by two indicators: {', '.join(twice)}")
+    many = [
+        i.name
+        for f in found
+        for i in f.indicators
+        if i.shape is Shape.DURATION and len(i.dimensions) > MOST_PARTS
+    ]
+    if many:
+        raise ValueError(f"more than {MOST_PARTS} parts: {', '.join(many)}")
     return tuple(found)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-_DURATION = re.compile(r"(\d+)([mhdw])")
-_UNIT = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+from collector.durations import parse_duration
 
 
 @dataclass(frozen=True, order=True)
@@ -29,14 +27,8 @@ class Window:
 
 
 def parse_window(text: str) -> Window:
-    """A window from `30m`, `6h`, `28d` or `4w`. Raises ValueError saying what was expected.
-
-    `M` is refused: OpenSLO means a calendar month by it, and others a minute.
-    """
-    match = _DURATION.fullmatch(text)
-    if match is None or int(match[1]) == 0:
-        raise ValueError(f"{text!r} is no duration")
-    return Window(int(match[1]) * _UNIT[match[2]], text)
+    """A window from `30m`, `6h`, `28d` or `4w`. Raises ValueError saying what was expected."""
+    return Window(parse_duration(text), text)
 
 
 INDICATOR_WINDOWS = tuple(parse_window(w) for w in ("7d", "28d", "90d"))

@@ -7,6 +7,7 @@ nothing in the repository is executed.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import hashlib
@@ -48,7 +49,9 @@ class TagRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rule: Literal["tags"]
-    pattern: str = Field(default=RELEASE_TAG, description="A regular expression that the whole tag must match.")
+    pattern: str = Field(
+        default=RELEASE_TAG, description="A regular expression that the whole tag must match."
+    )
 
     @field_validator("pattern")
     @classmethod
@@ -76,12 +79,17 @@ class GitConfig(SourceConfig):
     """Settings of a Git repository."""
 
     type: Literal["git"]
-    repository: str = Field(min_length=1, description="A path, read in place, or a URL, cloned bare and treeless.")
+    repository: str = Field(
+        min_length=1, description="A path, read in place, or a URL, cloned bare and treeless."
+    )
     repository_name: str | None = Field(
-        default=None, description="What other sources call this repository; from its path or URL unless given."
+        default=None,
+        description="What other sources call this repository; from its path or URL unless given.",
     )
     branch: str | None = Field(default=None, description="The default branch, where HEAD does not tell.")
-    service: str | None = Field(default=None, description="The service it is; the repository's name unless given.")
+    service: str | None = Field(
+        default=None, description="The service it is; the repository's name unless given."
+    )
     environment: str = Field(default="production", description="The environment that its deployments go to.")
     deployments: DeploymentRule | None = Field(
         default=None, description="What counts as a deployment. Without a rule nothing does."
@@ -140,11 +148,23 @@ def is_url(repository: str) -> bool:
 
 def repository_name(repository: str) -> str:
     """`owner/name` of a URL, the folder's name of a path."""
-    parts = [p for p in re.split(r"[/:]", repository.rstrip("/").removesuffix("/.git").removesuffix(".git")) if p]
+    parts = [
+        p for p in re.split(r"[/:]", repository.rstrip("/").removesuffix("/.git").removesuffix(".git")) if p
+    ]
     if is_url(repository):
         return "/".join(parts[-2:])
     name = Path(repository).expanduser().resolve().name
     return name.removesuffix(".git") or "repository"
+
+
+def has_tag(repository: str, pattern: str) -> bool:
+    """True where a repository, by path or URL, has a tag that the whole pattern matches. Raises SourceError."""
+    if is_url(repository):
+        listed = Git(Path.cwd()).lines("ls-remote", "--tags", "--refs", "--", repository)
+        names = [line.partition("\trefs/tags/")[2] for line in listed]
+    else:
+        names = Git(Path(repository)).lines("for-each-ref", "--format=%(refname:strip=2)", "refs/tags")
+    return any(re.fullmatch(pattern, name) for name in names)
 
 
 class _Cursor(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,7 +201,9 @@ class Git:
         except FileNotFoundError as error:
             raise SourceError("git was not found; install it") from error
         except subprocess.TimeoutExpired as error:
-            raise RetryableError(f"git {arguments[0]} took longer than {_FETCH_TIMEOUT_SECONDS:.0f} s") from error
+            raise RetryableError(
+                f"git {arguments[0]} took longer than {_FETCH_TIMEOUT_SECONDS:.0f} s"
+            ) from error
         if done.returncode != 0:
             raise failure(arguments[0], done.stderr)
         return done.stdout.decode("utf-8", "surrogateescape")
@@ -192,9 +214,15 @@ class Git:
 
     def log(self, revisions: Iterable[str], *options: str) -> Iterator[list[str]]:
         """Blocks of whole records of `git log`: LOG_FORMAT's fields one after another."""
-        command = self.command("log", "-z", f"--format={LOG_FORMAT}", "--no-show-signature", *options, "--stdin")
+        command = self.command(
+            "log", "-z", f"--format={LOG_FORMAT}", "--no-show-signature", *options, "--stdin"
+        )
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=git_environment()
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=git_environment(),
         ) as process:
             assert process.stdin is not None  # noqa: S101 - asked for above
             assert process.stdout is not None  # noqa: S101
@@ -219,14 +247,15 @@ def _widen(pipe: IO[bytes]) -> None:
 
 
 def _records(stream: IO[bytes]) -> Iterator[list[str]]:
-    rest = b""
-    while chunk := stream.read(_CHUNK_BYTES):
-        fields = (rest + chunk).split(b"\0")
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    rest = ""
+    while chunk := os.read(stream.fileno(), _CHUNK_BYTES):
+        fields = (rest + decode(chunk)).split("\0")
         whole = (len(fields) - 1) // len(_FIELDS) * len(_FIELDS)
-        rest = b"\0".join(fields[whole:])
-        if whole:
-            yield b"\0".join(fields[:whole]).decode("utf-8", "replace").split("\0")
-    if rest.strip(b"\0\n"):
+        rest = "\0".join(fields[whole:])
+        del fields[whole:]
+        yield fields
+    if rest.strip("\0\n"):
         raise ContractError("git log ended in the middle of a record")
 
 
@@ -245,9 +274,13 @@ def failure(command: str, stderr: bytes) -> SourceError:
     words = " ".join(stderr.decode("utf-8", "replace").split()) or "no reason given"
     words = re.sub(r"//[^/@\s]+@", "//", words)
     message = f"git {command}: {words[-400:]}"
-    if re.search(r"Authentication failed|could not read (Username|Password)|Permission denied|HTTP 40[13]", words):
+    if re.search(
+        r"Authentication failed|could not read (Username|Password)|Permission denied|HTTP 40[13]", words
+    ):
         return AuthError(f"{message}; check the credentials git uses for this URL")
-    if re.search(r"Could not resolve|timed out|[Cc]onnection|early EOF|hung up|HTTP (429|5\d\d)|index\.lock", words):
+    if re.search(
+        r"Could not resolve|timed out|[Cc]onnection|early EOF|hung up|HTTP (429|5\d\d)|index\.lock", words
+    ):
         return RetryableError(message)
     return SourceError(message)
 
@@ -326,7 +359,11 @@ class GitSource:
             *("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"),
         )
         if not self._head_exists():
-            found = re.search(r"^ref: (refs/heads/\S+)\tHEAD$", self.git.text("ls-remote", "--symref", "origin", "HEAD"), re.M)
+            found = re.search(
+                r"^ref: (refs/heads/\S+)\tHEAD$",
+                self.git.text("ls-remote", "--symref", "origin", "HEAD"),
+                re.M,
+            )
             if found:
                 self.git.text("symbolic-ref", "HEAD", found[1])
 
@@ -338,7 +375,9 @@ class GitSource:
         return True
 
     def _look(self) -> _Cursor:
-        listed = self.git.lines("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags")
+        listed = self.git.lines(
+            "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags"
+        )
         refs = {name: sha for sha, _, name in (line.partition(" ") for line in listed)}
         rule = self.rule.model_dump_json() if self.rule else ""
         place = f"{self.service}\n{self.environment}\n{self.branch or ''}\n{rule}"
@@ -384,7 +423,9 @@ class GitSource:
             return []
         tips = set(seen.refs.values()) | ({seen.head} if seen.head else set())
         gone = tips - set(now.refs.values())
-        checked = self.git.lines("cat-file", "--batch-check", stdin="".join(f"{sha}\n" for sha in sorted(gone)))
+        checked = self.git.lines(
+            "cat-file", "--batch-check", stdin="".join(f"{sha}\n" for sha in sorted(gone))
+        )
         missing = {text.split()[0] for text in checked if text.endswith(" missing")}
         return sorted(tips - missing)
 
@@ -400,7 +441,9 @@ class GitSource:
     def _first_parents(self, tip: str | None) -> list[str]:
         return self.git.lines("rev-list", "--first-parent", tip) if tip else []
 
-    def _parsed(self, block: list[str], line: _Line | _Everywhere) -> Iterator[tuple[list[Event], list[BadRecord]]]:
+    def _parsed(
+        self, block: list[str], line: _Line | _Everywhere
+    ) -> Iterator[tuple[list[Event], list[BadRecord]]]:
         events: list[Event] = []
         rejected: list[BadRecord] = []
         for record in zip(*[iter(block)] * len(_FIELDS), strict=True):
@@ -419,7 +462,9 @@ class GitSource:
         try:
             committed_at = datetime.fromtimestamp(int(commit_time), UTC)
         except (ValueError, OverflowError, OSError):
-            return BadRecord(f"{self.repository}@{sha}", "its commit time is none; it is left out of the graph")
+            return BadRecord(
+                f"{self.repository}@{sha}", "its commit time is none; it is left out of the graph"
+            )
         try:
             authored_at = datetime.fromtimestamp(int(author_time), UTC)
         except (ValueError, OverflowError, OSError):
@@ -427,7 +472,7 @@ class GitSource:
         lowered = message.lower() if "-by:" in message or "-By:" in message else ""
         return Commit(
             source=self.source,
-            native_id=f"{self.repository}@{sha}",
+            native_id=sha,
             repository=self.repository,
             sha=sha,
             tree_sha=tree,
@@ -453,11 +498,15 @@ class GitSource:
         Tags of tags are followed to their commit; tags of trees and blobs release nothing.
         """
         pattern = re.compile(rule.pattern)
-        names = [r for r in now.refs if r.startswith("refs/tags/") and pattern.fullmatch(r[len("refs/tags/") :])]
+        names = [
+            r for r in now.refs if r.startswith("refs/tags/") and pattern.fullmatch(r[len("refs/tags/") :])
+        ]
         if not names:
             return
         peeled = self.git.lines(
-            "cat-file", "--batch-check=%(objectname) %(objecttype)", stdin="".join(f"{n}^{{commit}}\n" for n in names)
+            "cat-file",
+            "--batch-check=%(objectname) %(objecttype)",
+            stdin="".join(f"{n}^{{commit}}\n" for n in names),
         )
         commits = {n: p.split()[0] for n, p in zip(names, peeled, strict=True) if p.endswith(" commit")}
         dates = self._tag_dates()
@@ -481,13 +530,17 @@ class GitSource:
     def _commit_dates(self, shas: Sequence[str]) -> dict[str, int]:
         if not shas:
             return {}
-        listed = self.git.lines("log", "--no-walk=unsorted", "--format=%H %ct", "--stdin", stdin="\n".join(shas) + "\n")
+        listed = self.git.lines(
+            "log", "--no-walk=unsorted", "--format=%H %ct", "--stdin", stdin="\n".join(shas) + "\n"
+        )
         return {sha: int(at) for sha, _, at in (line.partition(" ") for line in listed)}
 
     def _on_branch(self, rule: BranchRule, seen: _Cursor | None, now: _Cursor) -> Iterator[Deployment]:
         tip = now.refs.get(f"refs/heads/{rule.branch}") if rule.branch else now.head
         if tip is None:
-            raise ContractError(f"the repository has no branch {rule.branch or 'that HEAD names'!r} to take deployments from")
+            raise ContractError(
+                f"the repository has no branch {rule.branch or 'that HEAD names'!r} to take deployments from"
+            )
         old: list[str] = []
         if seen is not None and seen.rule == now.rule:
             before = seen.refs.get(f"refs/heads/{rule.branch}") if rule.branch else seen.head

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -46,7 +46,7 @@ class Column:
     decode: Callable[[Any], Any] | None
 
 
-@lru_cache(maxsize=None)
+@cache
 def columns_of(event_type: type[Event]) -> tuple[Column, ...]:
     """The columns of an event's table, without its id, in the order of the fields."""
     return tuple(_column(f) for f in msgspec.structs.fields(event_type))
@@ -120,7 +120,8 @@ def decoder(event_type: type[Event]) -> Callable[[Any], Event]:
 
     def decode(row: Any) -> Event:
         values = {
-            c.name: v if v is None or c.decode is None else c.decode(v) for c, v in zip(columns, row, strict=True)
+            c.name: v if v is None or c.decode is None else c.decode(v)
+            for c, v in zip(columns, row, strict=True)
         }
         return msgspec.convert(values, event_type)
 

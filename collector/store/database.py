@@ -97,7 +97,9 @@ class Database:
     def _migrate(self) -> None:
         with self._engine.connect() as connection:
             known = sa.inspect(connection).has_table("alembic_version")
-            revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version")) if known else None
+            revision = (
+                connection.scalar(sa.text("SELECT version_num FROM alembic_version")) if known else None
+            )
         if revision == SCHEMA_REVISION:
             return  # the common case does not pay for importing the migration tool
         if revision is not None and revision > SCHEMA_REVISION:
@@ -106,12 +108,16 @@ class Database:
             )
         from alembic import command  # noqa: PLC0415 - see above
         from alembic.config import Config  # noqa: PLC0415
+        from alembic.util import CommandError  # noqa: PLC0415
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self._engine.begin() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise StoreError(f"the store's schema {revision} cannot be brought to {SCHEMA_REVISION}") from error
 
 
 def _sqlite_engine(path: Path) -> Engine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import count
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,20 +27,20 @@ class Series(NamedTuple):
 
 
 class ObservationRow(NamedTuple):
-    """One observation. Times in microseconds; `evidence` is a JSON list of event ids."""
+    """One observation of a series. Times in microseconds; `evidence` is a JSON list of event ids."""
 
-    series: Series
     at: int
     unit: str
     value: float | None
+    part_1: float | None
+    part_2: float | None
+    part_3: float | None
+    part_4: float | None
     outcome: str
     reason: str
     matures_at: int | None
     rule: str
     evidence: str
-
-
-_COLUMNS = [c.name for c in OBSERVATION.columns]
 
 
 class ObservationStore:
@@ -49,10 +49,13 @@ class ObservationStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def replace_family(self, family: str, rows: Iterable[ObservationRow], inputs: Mapping[str, int | str]) -> int:
+    def replace_family(
+        self, family: str, rows: Mapping[Series, list[tuple[Any, ...]]], inputs: Mapping[str, int | str]
+    ) -> int:
         """Replace all observations of a family in one transaction; how many there are now.
 
-        Readers see the old ones until the new ones are complete.
+        `rows` are plain tuples in the order of ObservationRow. Readers see the old ones until the new ones are
+        complete.
         """
         with self._database.transaction() as transaction:
             known = _series_ids(transaction, family)
@@ -61,27 +64,27 @@ class ObservationStore:
                     OBSERVATION.c.series_id.in_(sa.select(SERIES.c.id).where(SERIES.c.family == family))
                 )
             )
-            total = self._insert(transaction, known, rows)
+            for number, series in self._numbered(transaction, known, rows):
+                # In the order of the primary key an insert appends instead of searching.
+                ordered = sorted(rows[series], key=itemgetter(0, 1))
+                transaction.write_rows(_insert_into(number), ObservationRow._fields, ordered)
             stamp = msgspec.json.encode(dict(sorted(inputs.items()))).decode()
             statement = insert(DERIVATION).values(family=family, inputs=stamp)
-            transaction.execute(statement.on_conflict_do_update(index_elements=["family"], set_={"inputs": stamp}))
-        return total
+            transaction.execute(
+                statement.on_conflict_do_update(index_elements=["family"], set_={"inputs": stamp})
+            )
+        return sum(map(len, rows.values()))
 
-    def _insert(self, transaction: Transaction, known: dict[Series, int], rows: Iterable[ObservationRow]) -> int:
-        next_id = count(1 + (transaction.execute(sa.select(sa.func.max(SERIES.c.id))).scalar() or 0))
-        ids, fresh = dict(known), []
-        values = []
-        for series, *rest in rows:
-            number = ids.get(series)
-            if number is None:
-                number = ids[series] = next(next_id)
-                fresh.append((number, *series))
-            values.append((number, *rest))
-        # In the order of the primary key an insert appends instead of searching.
-        values.sort(key=lambda v: v[:3])
-        transaction.write_rows(insert(SERIES).values(_binds(["id", *Series._fields])), ["id", *Series._fields], fresh)
-        transaction.write_rows(insert(OBSERVATION).values(_binds(_COLUMNS)), _COLUMNS, values)
-        return len(values)
+    def _numbered(
+        self, transaction: Transaction, known: Mapping[Series, int], wanted: Iterable[Series]
+    ) -> list[tuple[int, Series]]:
+        """The numbers of some series in their order; new ones are given the next numbers."""
+        fresh = sorted(s for s in wanted if s not in known)
+        start = 1 + (transaction.execute(sa.select(sa.func.max(SERIES.c.id))).scalar() or 0)
+        ids = {**known, **{series: start + i for i, series in enumerate(fresh)}}
+        names = ["id", *Series._fields]
+        transaction.write_rows(insert(SERIES).values(_binds(names)), names, ((ids[s], *s) for s in fresh))
+        return sorted((ids[s], s) for s in wanted)
 
     def derived_from(self, family: str) -> dict[str, int | str]:
         """The inputs that a family's stored observations came from; empty before the first derivation."""
@@ -106,7 +109,9 @@ class ObservationStore:
             for number in sorted(series_ids):
                 query = (
                     sa.select(*columns)
-                    .where(OBSERVATION.c.series_id == number, OBSERVATION.c.at > after, OBSERVATION.c.at <= until)
+                    .where(
+                        OBSERVATION.c.series_id == number, OBSERVATION.c.at > after, OBSERVATION.c.at <= until
+                    )
                     .order_by(OBSERVATION.c.at, OBSERVATION.c.unit)
                 )
                 rows.extend(map(tuple, connection.execute(query)))
@@ -127,7 +132,9 @@ class ObservationStore:
 
     def first_at(self) -> dict[int, int]:
         """The time of each series' first observation."""
-        query = sa.select(OBSERVATION.c.series_id, sa.func.min(OBSERVATION.c.at)).group_by(OBSERVATION.c.series_id)
+        query = sa.select(OBSERVATION.c.series_id, sa.func.min(OBSERVATION.c.at)).group_by(
+            OBSERVATION.c.series_id
+        )
         with self._database.reading() as connection:
             return {number: at for number, at in connection.execute(query)}  # noqa: C416 - rows are no pairs to mypy
 
@@ -142,11 +149,19 @@ class ObservationStore:
         if higher:
             statement = insert(PUBLISHED_COUNTER)
             upsert = statement.on_conflict_do_update(
-                index_elements=["series"], set_={"value": sa.func.max(statement.excluded.value, PUBLISHED_COUNTER.c.value)}
+                index_elements=["series"],
+                set_={"value": sa.func.max(statement.excluded.value, PUBLISHED_COUNTER.c.value)},
             )
             with self._database.transaction() as transaction:
                 transaction.execute(upsert, [{"series": s, "value": v} for s, v in higher.items()])
         return {s: max(v, stored.get(s, v)) for s, v in values.items()}
+
+
+def _insert_into(number: int) -> Any:
+    """An insert of observations of one series, whose number is the same in each row."""
+    return insert(OBSERVATION).values(
+        {**_binds(ObservationRow._fields), "series_id": sa.literal_column(str(int(number)))}
+    )
 
 
 def _binds(names: Iterable[str]) -> dict[str, Any]:

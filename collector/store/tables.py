@@ -21,8 +21,11 @@ def _event_table(event_type: type[Event]) -> sa.Table:
     }
     for column in columns_of(event_type):
         fields["__annotations__"][column.name] = Any
-        fields[column.name] = Field(sa_column=sa.Column(column.name, column.sql_type, nullable=column.nullable))
-    row = type(SQLModel)(f"{event_type.__name__}Row", (SQLModel,), fields, table=True)
+        fields[column.name] = Field(
+            sa_column=sa.Column(column.name, column.sql_type, nullable=column.nullable)
+        )
+    metaclass: Any = type(SQLModel)
+    row = metaclass(f"{event_type.__name__}Row", (SQLModel,), fields, table=True)
     return _table_of(row)
 
 
@@ -96,10 +99,16 @@ class ObservationTableRow(SQLModel, table=True):
 
     __tablename__ = "observation"
     __table_args__ = ({"sqlite_with_rowid": False},)
-    series_id: int = Field(sa_column=sa.Column("series_id", sa.Integer, primary_key=True, autoincrement=False))
+    series_id: int = Field(
+        sa_column=sa.Column("series_id", sa.Integer, primary_key=True, autoincrement=False)
+    )
     at: int = Field(sa_column=sa.Column("at", sa.BigInteger, primary_key=True, autoincrement=False))
     unit: str = Field(sa_column=sa.Column("unit", sa.Text, primary_key=True))
     value: float | None = Field(sa_column=sa.Column("value", sa.Double))
+    part_1: float | None = Field(sa_column=sa.Column("part_1", sa.Double))
+    part_2: float | None = Field(sa_column=sa.Column("part_2", sa.Double))
+    part_3: float | None = Field(sa_column=sa.Column("part_3", sa.Double))
+    part_4: float | None = Field(sa_column=sa.Column("part_4", sa.Double))
     outcome: str = Field(sa_column=sa.Column("outcome", sa.Text, nullable=False))
     reason: str = Field(sa_column=sa.Column("reason", sa.Text, nullable=False))
     matures_at: int | None = Field(sa_column=sa.Column("matures_at", sa.BigInteger))

@@ -7,7 +7,7 @@ commit graph; the answer does not depend on any window.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -89,12 +89,11 @@ class _Commits:
     """A repository's commits in columns, and their graph."""
 
     graph: CommitGraph
-    ids: list[str]
-    sources: list[str]
-    authored: list[int]
-    committed: list[int]
-    on_line: list[bool]
-    shas: list[str]
+    ids: Sequence[str]
+    sources: Sequence[str]
+    authored: Sequence[int]
+    committed: Sequence[int]
+    on_line: Sequence[bool]
 
 
 def observe(events: Events) -> Iterator[Observation]:
@@ -134,34 +133,43 @@ def _frequency(releases: Iterable[_Release]) -> Iterator[Observation]:
         )
 
 
+_CommitRow = tuple[str, str, str, str, str, int, int, bool]
+_COMMIT_COLUMNS = (
+    "repository",
+    "sha",
+    "source",
+    "id",
+    "parents",
+    "authored_at",
+    "committed_at",
+    "on_default_branch",
+)
+
+
 def _commits_by_repository(events: Events, wanted: Iterable[str]) -> dict[str, _Commits]:
-    names = ("repository", "sha", "source", "id", "parents", "authored_at", "committed_at", "on_default_branch")
-    rows: dict[str, list[tuple[str, str, str, str, int, int, bool]]] = {r: [] for r in wanted}
-    for repository, *row in events.columns(Commit, *names):
-        if repository in rows:
-            rows[repository].append(tuple(row))
+    rows: dict[str, list[_CommitRow]] = {r: [] for r in wanted}
+    for row in events.columns(Commit, *_COMMIT_COLUMNS):
+        if row[0] in rows:
+            rows[row[0]].append(row)
     return {repository: _commits(_once(found)) for repository, found in rows.items()}
 
 
-def _once(rows: list[tuple[str, str, str, str, int, int, bool]]) -> list[tuple[str, str, str, str, int, int, bool]]:
-    """Each commit once, in one order, also where two sources report the same repository."""
-    rows.sort()
-    if all(a[0] != b[0] for a, b in pairwise(rows)):
+def _once(rows: list[_CommitRow]) -> list[_CommitRow]:
+    """Each commit once, also where two sources report the same repository."""
+    if len({row[1] for row in rows}) == len(rows):
         return rows
-    known: dict[str, tuple[str, str, str, str, int, int, bool]] = {}
-    for row in rows:
-        first = known.setdefault(row[0], row)
-        known[row[0]] = (*first[:6], first[6] or row[6])
+    known: dict[str, _CommitRow] = {}
+    for row in sorted(rows):
+        first = known.setdefault(row[1], row)
+        known[row[1]] = (*first[:7], first[7] or row[7])
     return list(known.values())
 
 
-def _commits(rows: list[tuple[str, str, str, str, int, int, bool]]) -> _Commits:
+def _commits(rows: list[_CommitRow]) -> _Commits:
     if not rows:
-        return _Commits(CommitGraph(), [], [], [], [], [], [])
-    shas, sources, ids, parents, authored, committed, on_line = map(list, zip(*rows, strict=True))
-    # A JSON list of hex digits; slicing it is several times faster than decoding JSON, and there is one per commit.
-    graph = CommitGraph.of(shas, [text[2:-2].split('","') if text else () for text in parents])
-    return _Commits(graph, ids, sources, authored, committed, on_line, shas)
+        return _Commits(CommitGraph(), [], [], [], [], [])
+    _, shas, sources, ids, parents, authored, committed, on_line = zip(*rows, strict=True)
+    return _Commits(CommitGraph.of(shas, parents), ids, sources, authored, committed, on_line)
 
 
 class _Request(NamedTuple):
@@ -182,8 +190,8 @@ class _Request(NamedTuple):
 
 def _requests_by_repository(events: Events) -> dict[str, list[_Request]]:
     reviews: dict[tuple[str, str, str], list[tuple[int, str | None]]] = defaultdict(list)
-    names = ("source", "repository", "change_native_id", "at", "author", "bot")
-    for source, repository, native_id, at, author, bot in events.columns(Review, *names):
+    columns = ("source", "repository", "change_native_id", "at", "author", "bot")
+    for source, repository, native_id, at, author, bot in events.columns(Review, *columns):
         if not bot:
             reviews[source, repository, native_id].append((at, author))
     found: dict[str, list[_Request]] = defaultdict(list)
@@ -191,7 +199,7 @@ def _requests_by_repository(events: Events) -> dict[str, list[_Request]]:
     for repository, state, *row in events.columns(Change, *names):
         if state != ChangeState.MERGED:
             continue
-        request = _Request(*row, first_review_at=None)
+        request = _Request._make((*row, None))
         others = [
             at
             for at, author in reviews[request.source, repository, request.native_id]
@@ -247,7 +255,7 @@ def _first_commits(commits: _Commits, owner: list[int]) -> dict[int, tuple[int, 
     An author time after the merge comes from a wrong clock: the committer time stands in for it.
     """
     first: dict[int, tuple[int, int, str]] = {}
-    authored, committed = commits.authored, commits.committed
+    authored, committed, ids = commits.authored, commits.committed, commits.ids
     for commit, tip in enumerate(owner):
         if tip < 0:
             continue
@@ -255,7 +263,8 @@ def _first_commits(commits: _Commits, owner: list[int]) -> dict[int, tuple[int, 
         if at > committed[tip]:
             at, rule = committed[commit], "graph, committer time"
         best = first.get(tip)
-        if best is None or at < best[0]:
+        # Of commits of one second the id decides: the answer must not depend on the order of reading.
+        if best is None or at < best[0] or (at == best[0] and ids[commit] < ids[best[1]]):
             first[tip] = (at, commit, rule)
     return first
 
@@ -277,7 +286,9 @@ def _shipped(
             at = release.at if release else horizon
             yield from _excluded(subject, change, release, at, Reason.MISSING_TIME)
         elif change.merged_at < horizon or index == 0:
-            yield from _excluded(subject, change, release, release.at if release else change.merged_at, Reason.BEFORE_HORIZON)
+            yield from _excluded(
+                subject, change, release, release.at if release else change.merged_at, Reason.BEFORE_HORIZON
+            )
         elif change.commit is None:
             yield from _excluded(subject, change, None, change.merged_at, Reason.UNKNOWN_COMMIT)
         elif release is None:
@@ -292,7 +303,12 @@ def _pending(subject: Subject, change: _Merged) -> Iterator[Observation]:
     at = from_micros(change.merged_at or 0)
     for indicator in _TIMED:
         yield Observation(
-            indicator=indicator, unit=change.id, at=at, subject=subject, source=change.source, outcome=Outcome.PENDING
+            indicator=indicator,
+            unit=change.id,
+            at=at,
+            subject=subject,
+            source=change.source,
+            outcome=Outcome.PENDING,
         )
 
 
@@ -323,7 +339,7 @@ def _measured(subject: Subject, change: _Merged, release: _Release, at: datetime
     evidence = (release.id, change.first_commit_id) if change.first_commit_id else (release.id,)
     merged_at, first_at = change.merged_at or 0, change.first_commit_at
 
-    def observation(indicator: str, seconds: float, dimension: str = "") -> Observation:
+    def observation(indicator: str, seconds: float, parts: tuple[float | None, ...] = ()) -> Observation:
         return Observation(
             indicator=indicator,
             unit=change.id,
@@ -332,7 +348,7 @@ def _measured(subject: Subject, change: _Merged, release: _Release, at: datetime
             source=source,
             outcome=Outcome.MEASURED,
             value=seconds,
-            dimension=dimension,
+            parts=parts,
             rule=change.rule,
             evidence=evidence,
         )
@@ -340,9 +356,7 @@ def _measured(subject: Subject, change: _Merged, release: _Release, at: datetime
     if first_at is None or first_at > release.at:
         yield _without_value(CHANGE_LEAD_TIME.name, subject, change, release, release.at, Reason.MISSING_TIME)
     else:
-        yield observation(CHANGE_LEAD_TIME.name, (release.at - first_at) / 1e6)
-        for stage, seconds in _stages(change, release.at):
-            yield observation(CHANGE_LEAD_TIME.name, seconds, stage)
+        yield observation(CHANGE_LEAD_TIME.name, (release.at - first_at) / 1e6, _stages(change, release.at))
     if merged_at > release.at:
         reason = Reason.MERGED_AFTER_DEPLOYMENT
         yield _without_value(CHANGE_DELIVERY_TIME.name, subject, change, release, release.at, reason)
@@ -350,21 +364,27 @@ def _measured(subject: Subject, change: _Merged, release: _Release, at: datetime
         yield observation(CHANGE_DELIVERY_TIME.name, (release.at - merged_at) / 1e6)
 
 
-def _stages(change: _Merged, deployed_at: int) -> Iterator[tuple[str, float]]:
-    """The stages whose both ends are known, in seconds. Where all are known they add up to the lead time.
+def _stages(change: _Merged, deployed_at: int) -> tuple[float | None, ...]:
+    """The stages in seconds, None where an end is unknown. Where all are known they add up to the lead time.
 
     A draft is not ready; a request never reviewed has no pickup and no review; what was deployed before its
     merge has no delivery. A review of a draft counts from when it became ready.
     """
-    first, ready, review, merged = change.first_commit_at, change.ready_at, change.first_review_at, change.merged_at
+    first, ready, review, merged = (
+        change.first_commit_at,
+        change.ready_at,
+        change.first_review_at,
+        change.merged_at,
+    )
     if first is not None and ready is not None:
         ready = max(ready, first)
     if ready is not None and review is not None:
         review = max(review, ready)
     bounds = (first, ready, review, merged, deployed_at)
-    for stage, (start, end) in zip(STAGES, pairwise(bounds), strict=True):
-        if start is not None and end is not None and end >= start:
-            yield stage, (end - start) / 1e6
+    return tuple(
+        (end - start) / 1e6 if start is not None and end is not None and end >= start else None
+        for start, end in pairwise(bounds)
+    )
 
 
 def _sources(change: _Merged, release: _Release | None) -> str:

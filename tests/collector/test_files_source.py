@@ -160,7 +160,7 @@ BAD_LINES = [
     (probe(""), "`native_id`: expected `str` of length >= 1"),
     (probe("1", service=7), "`service`: expected `str`, got `int`"),
     (probe("1", passed="2"), "`passed`: expected `int`, got `str`"),
-    (probe("1", passed=2**63), "`passed`: expected a number of at most 64 bits"),
+    (probe("1", passed=2**63), "`passed`: expected `int` <= 9223372036854775807"),
     (probe("1", servise="x"), "unknown field `servise`; expected `service`?"),
     (probe("1", source="x"), "`source` is not part of a record; expected the configuration alone to name it"),
     (probe("1", duration_seconds=-1), "`duration_seconds`: expected `float` >= 0.0"),

@@ -1,0 +1,36 @@
+"""Durations as people write them: `5m`, `6h`, `28d`. A leaf."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+_DURATION = re.compile(r"(\d+)([smhdw])")
+_UNIT = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+EXPECTED = "a number and one of s m h d w, for example 5m, 6h or 28d"
+
+
+def parse_duration(text: Any) -> timedelta:
+    """The duration of `30s`, `5m`, `6h`, `28d` or `4w`. Raises ValueError saying what was expected.
+
+    `M` is refused: OpenSLO means a calendar month by it, and others a minute.
+    """
+    if isinstance(text, timedelta):
+        return text
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None or int(match[1]) == 0:
+        raise ValueError(f"{text!r} is no duration; expected {EXPECTED}")
+    return int(match[1]) * _UNIT[match[2]]
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+"""A duration in settings."""

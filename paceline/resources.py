@@ -1,0 +1,16 @@
+"""The data files that come with Paceline: in a wheel beside this module, in a checkout in `config/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def config_dir() -> Path:
+    """The folder of the data files."""
+    packaged = Path(__file__).parent / "_config"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "config"
+
+
+def starter_slos() -> list[Path]:
+    """The OpenSLO files that the quickstart uses."""
+    return sorted((config_dir() / "slos").glob("*.yaml"))

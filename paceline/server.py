@@ -1,0 +1,54 @@
+"""Runs the service: scheduler beside the web server, until a signal."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from datetime import datetime
+
+import uvicorn
+
+from collector.errors import PacelineError
+from paceline.scheduler import schedule
+from paceline.web import create_app
+from paceline.wiring import Running
+
+
+def serve(
+    running: Running, host: str, port: int, clock: Callable[[], datetime], say: Callable[[str], object]
+) -> None:
+    """Serve until interrupted. Raises PacelineError where the address cannot be used."""
+    service, log = running.service, running.log
+    listening = _listen(host, port)
+    try:
+        # What the store knows already is published before the first scrape, not only after the first run.
+        service.refresh()
+        scheduler = schedule(service, log, clock)
+        scheduler.start()
+        shown = f"http://{host}:{listening.getsockname()[1]}"
+        say(f"Status page  {shown}/")
+        say(f"Metrics      {shown}/metrics")
+        say(f"SLOs         {shown}/api/v1/slos")
+        config = uvicorn.Config(
+            create_app(service), log_level="warning", access_log=False, server_header=False
+        )
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            scheduler.shutdown(wait=True)
+    finally:
+        listening.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise PacelineError(
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another with PACELINE_PORT or --port"
+        ) from error
+    return listening

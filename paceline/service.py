@@ -1,0 +1,187 @@
+"""What Paceline does: collect, derive, evaluate, publish. Knows no HTTP, no schedule and no command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from zoneinfo import ZoneInfo
+
+from collector.errors import PacelineError
+from collector.run import Progress, Runner, RunOutcome
+from collector.source import Page, SourceConfig, SourceContext
+from collector.store import EventStore, ObservationStore, SourceRun, from_micros
+from paceline.logs import Log
+from paceline.settings import Configuration
+from paceline.telemetry import Telemetry
+from slo_engine.derive import derive
+from slo_engine.evaluate import evaluate
+from slo_engine.explain import Explanation, explain
+from slo_engine.exposition import Exposition, expose
+from slo_engine.indicator import Family, Indicator
+from slo_engine.report import Week, weekly
+from slo_engine.snapshot import Snapshot, SourceState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What readers see: one snapshot and its bytes, replaced together."""
+
+    snapshot: Snapshot
+    exposition: Exposition
+
+
+class Service:
+    """The parts at work. Readers take `published`, which is replaced whole; writers take turns."""
+
+    def __init__(  # noqa: PLR0913 - the wiring names each part once
+        self,
+        *,
+        configuration: Configuration,
+        context: SourceContext,
+        runner: Runner,
+        events: EventStore,
+        observations: ObservationStore,
+        families: Sequence[Family],
+        telemetry: Telemetry,
+        log: Log,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.configuration = configuration
+        self.events = events
+        self.observations = observations
+        self.published: Published | None = None
+        self.started_at = clock()
+        self._context = context
+        self._runner = runner
+        self._families = families
+        self._telemetry = telemetry
+        self._log = log
+        self._clock = clock
+        self._refreshing = threading.Lock()
+
+    @property
+    def indicators(self) -> dict[str, Indicator]:
+        """The indicators by name."""
+        return {i.name: i for f in self._families for i in f.indicators}
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of calendar weeks."""
+        return ZoneInfo(self.configuration.settings.timezone)
+
+    def collect(self, source: SourceConfig, progress: Progress | None = None) -> RunOutcome:
+        """Run one source. What goes wrong is in the outcome and the log; it is never raised."""
+        with self._telemetry.span("paceline.collect") as span:
+            outcome = self._runner.run(source.name, _Built(source, self._context), progress)
+            span.tell(source=source.name, events=outcome.events, changed=outcome.changed)
+            if outcome.error is not None:
+                span.failed(outcome.error)
+        said = {
+            "source": source.name,
+            "seconds": round(outcome.duration_seconds, 3),
+            "events": outcome.events,
+        }
+        if outcome.error is not None:
+            self._log.error(
+                "collect failed", error=outcome.error, needs_a_person=outcome.needs_a_person, **said
+            )
+        else:
+            self._log.info("collected", changed=outcome.changed, rejected=outcome.rejected_total, **said)
+        for warning in outcome.warnings:
+            self._log.warning("collected with a warning", source=source.name, warning=warning)
+        return outcome
+
+    def refresh(self) -> Published:
+        """Derive what changed, evaluate, and publish. Raises StoreError, keeping what was published before."""
+        with self._refreshing, self._telemetry.span("paceline.evaluate") as span:
+            started = time.perf_counter()
+            self._derive()
+            snapshot = self.snapshot(self._clock())
+            seconds = time.perf_counter() - started
+            snapshot = dataclasses.replace(snapshot, duration_seconds=seconds)
+            exposition = expose(
+                snapshot, self.indicators, version("paceline"), self.observations.raise_counters
+            )
+            span.tell(series=exposition.series, numbers=len(snapshot.numbers))
+            self.published = Published(snapshot=snapshot, exposition=exposition)
+        for part in exposition.failed_parts:
+            self._log.error("a part of the metrics failed and is missing", part=part)
+        return self.published
+
+    def _derive(self) -> None:
+        with self._telemetry.span("paceline.derive") as span:
+            done = derive(self._families, self.events, self.observations)
+            span.tell(families=", ".join(done.families), observations=done.observations)
+        if done.families:
+            self._log.info("derived", families=", ".join(done.families), observations=done.observations)
+
+    def snapshot(self, at: datetime) -> Snapshot:
+        """What is known of a time, from the stored observations."""
+        return evaluate(
+            self.observations, self.indicators, self.configuration.slos, self.source_states(at), at
+        )
+
+    def source_states(self, at: datetime) -> list[SourceState]:
+        """How the configured sources fare, judged at a time."""
+        runs = self.events.runs()
+        return [_state(config, runs.get(config.name), at) for config in self.configuration.sources]
+
+    def explain(self, indicator: str, **selection: str) -> Explanation:
+        """The observations behind an indicator's numbers. Raises PacelineError for an unknown indicator."""
+        self._derive()
+        found = self.indicators.get(indicator)
+        if found is None:
+            raise PacelineError(
+                f"{indicator!r} is no indicator; there are {', '.join(sorted(self.indicators))}"
+            )
+        return explain(found, self.observations, self.events, at=self._clock(), zone=self.zone, **selection)
+
+    def covers(self, week: Week) -> bool:
+        """True where every source was collected after the week's end."""
+        runs = self.events.runs()
+        ends = [runs[c.name].last_success_at if c.name in runs else None for c in self.configuration.sources]
+        return all(at is not None and from_micros(at) >= week.end for at in ends)
+
+    def report(self, week: Week | None = None) -> str:
+        """The summary of a calendar week as Markdown: the last whole one unless told."""
+        self._derive()
+        wanted = week or Week.last_before(self._clock(), self.zone)
+        states = self.source_states(wanted.end)
+        return weekly(wanted, self.observations, self.indicators, self.configuration.slos, states)
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A source that is built when it is pulled, so that what fails in building is the run's failure."""
+
+    config: SourceConfig
+    context: SourceContext
+
+    def pull(self, cursor: str | None) -> Iterator[Page]:
+        """As the source itself."""
+        return self.config.build(self.context).pull(cursor)
+
+
+def _state(config: SourceConfig, run: SourceRun | None, at: datetime) -> SourceState:
+    succeeded = from_micros(run.last_success_at) if run and run.last_success_at is not None else None
+    staleness = max((at - succeeded).total_seconds(), 0.0) if succeeded else None
+    return SourceState(
+        name=config.name,
+        type=str(getattr(config, "type", "")),
+        fresh=staleness is not None and timedelta(seconds=staleness) <= config.stale_after,
+        staleness_seconds=staleness,
+        last_success_at=succeeded,
+        last_run_at=from_micros(run.finished_at) if run else None,
+        last_duration_seconds=(run.finished_at - run.started_at) / 1e6 if run else None,
+        last_succeeded=run.succeeded if run else None,
+        error=run.error if run else None,
+        events_total=run.events_total if run else 0,
+        rejected_total=run.rejected_total if run else 0,
+        newest_event_at=from_micros(run.newest_event_at) if run and run.newest_event_at is not None else None,
+        warnings=run.warnings if run else (),
+    )

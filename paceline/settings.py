@@ -1,0 +1,275 @@
+"""Settings: one YAML file, checked by typed models, overlaid by a few environment variables.
+
+Every mistake is reported at once with file, line, path and what was expected; nothing is written before.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation
+
+from collector.document import Document, nearest, read_documents, validate
+from collector.durations import Duration
+from collector.errors import ConfigError, Mistake
+from collector.registry import SourceTypes
+from collector.source import SourceConfig
+from slo_engine.indicator import Indicator
+from slo_engine.openslo import load_slos
+from slo_engine.slo import Slo
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(
+            f"{value!r} is no time zone; expected an IANA name, for example Europe/Berlin"
+        ) from error
+    return value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerSettings(_Section):
+    """Where the service listens."""
+
+    host: str = Field(default="127.0.0.1", description="The address to listen on; loopback unless told.")
+    port: int = Field(default=8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+
+
+class LogSettings(_Section):
+    """How the service logs."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least level written."
+    )
+    format: Literal["json", "text"] = Field(default="text", description="JSON for machines, text for people.")
+
+
+class TelemetrySettings(_Section):
+    """Where Paceline's own traces go."""
+
+    otlp_endpoint: str | None = Field(
+        default=None,
+        description="Base URL of an OTLP/HTTP receiver, for example http://localhost:4318; none unless given.",
+    )
+
+
+class ReportSettings(_Section):
+    """The weekly summary."""
+
+    directory: Path | None = Field(
+        default=None, description="Folder for `weekly-<ISO week>.md`; not written unless given."
+    )
+    hour: int = Field(
+        default=7, ge=0, le=23, description="Local hour on Monday at which the last week is written."
+    )
+
+
+class Settings(_Section):
+    """Everything a person can set."""
+
+    data_dir: Path = Field(
+        default=Path(".paceline"), description="Folder of the database, the people key and clones."
+    )
+    timezone: Annotated[str, AfterValidator(_zone)] = Field(
+        default="UTC", description="IANA zone of calendar weeks and of the weekly summary."
+    )
+    evaluate_every: Duration = Field(
+        default=timedelta(minutes=1), description="How often numbers are computed anew."
+    )
+    sources: SkipValidation[list[Any]] = Field(
+        default_factory=list, description="The systems to collect from; see docs/sources.md."
+    )
+    slos: list[str] = Field(
+        default_factory=list, description="OpenSLO files: paths or globs beside this file."
+    )
+    server: ServerSettings = Field(default_factory=ServerSettings, description="Where the service listens.")
+    logs: LogSettings = Field(default_factory=LogSettings, description="How the service logs.")
+    telemetry: TelemetrySettings = Field(
+        default_factory=TelemetrySettings, description="Where Paceline's own traces go."
+    )
+    report: ReportSettings = Field(default_factory=ReportSettings, description="The weekly summary.")
+
+
+ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
+    "PACELINE_DATA_DIR": ("data_dir",),
+    "PACELINE_TIMEZONE": ("timezone",),
+    "PACELINE_HOST": ("server", "host"),
+    "PACELINE_PORT": ("server", "port"),
+    "PACELINE_LOG_LEVEL": ("logs", "level"),
+    "PACELINE_LOG_FORMAT": ("logs", "format"),
+    "PACELINE_REPORT_DIRECTORY": ("report", "directory"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("telemetry", "otlp_endpoint"),
+}
+"""Variables that override a setting of the file."""
+
+OTHER_VARIABLES = ("PACELINE_CONFIG", "PACELINE_REPO", "PACELINE_PEOPLE_KEY")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """Checked settings with the sources and SLOs they name. Relative paths start at `base_dir`."""
+
+    settings: Settings
+    base_dir: Path
+    sources: tuple[SourceConfig, ...]
+    slos: tuple[Slo, ...]
+    notes: tuple[str, ...] = ()
+    document: Document | None = None
+
+    @property
+    def data_dir(self) -> Path:
+        """Absolute path of the data directory."""
+        return (self.base_dir / self.settings.data_dir).resolve()
+
+
+def load(
+    path: Path, environ: Mapping[str, str], types: SourceTypes, indicators: Mapping[str, Indicator]
+) -> Configuration:
+    """The configuration of a file. Raises ConfigError with every mistake in it and in the SLO files it names."""
+    documents = read_documents(path, environ=environ)
+    mistakes: list[Mistake] = list(_unknown_variables(environ))
+    if len(documents) > 1:
+        mistakes.append(documents[1].mistake((), "a second document", "one YAML document"))
+    document = documents[0]
+    settings = Settings()
+    sources: list[SourceConfig] = []
+    slos: list[Slo] = []
+    if not isinstance(document.value, dict):
+        raise ConfigError(document.mistake((), "no mapping", "settings as `key: value`"), *mistakes)
+    try:
+        validate(document, Settings)
+        settings = overlaid(document.value, environ)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
+    try:
+        sources = _sources(document, types)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
+    try:
+        slos = _slos(document, path, indicators)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
+    if mistakes:
+        raise ConfigError(*dict.fromkeys(mistakes))
+    return Configuration(
+        settings=settings,
+        base_dir=path.resolve().parent,
+        sources=tuple(sources),
+        slos=tuple(slos),
+        document=document,
+    )
+
+
+def overlaid(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """Settings with the environment's overrides. Raises ConfigError naming the variable at fault."""
+    merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+    mistakes: list[Mistake] = []
+    for variable, place in ENVIRONMENT.items():
+        value = environ.get(variable)
+        if not value:
+            continue
+        probe: dict[str, Any] = {place[-1]: value} if len(place) == 1 else {place[0]: {place[1]: value}}
+        try:
+            validate(Document(file="environment", value=probe, lines={}), Settings)
+        except ConfigError as error:
+            mistakes += [
+                Mistake(file="environment", line=0, path=variable, problem=m.problem, expected=m.expected)
+                for m in error.mistakes
+            ]
+            continue
+        section = merged.setdefault(place[0], {}) if len(place) > 1 else merged
+        section[place[-1]] = value
+    if mistakes:
+        raise ConfigError(*mistakes)
+    return Settings.model_validate(merged)
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Mistake]:
+    known = (*ENVIRONMENT, *OTHER_VARIABLES)
+    for variable in sorted(environ):
+        if (
+            variable.startswith("PACELINE_")
+            and variable not in known
+            and not variable.startswith("PACELINE_TEST_")
+        ):
+            near = nearest(variable, known)
+            hint = f"{near}, or " if near else ""
+            yield Mistake(
+                file="environment",
+                line=0,
+                path=variable,
+                problem="no such setting",
+                expected=f"{hint}one of {', '.join(known)}",
+            )
+
+
+def _sources(document: Document, types: SourceTypes) -> list[SourceConfig]:
+    found: list[SourceConfig] = []
+    mistakes: list[Mistake] = []
+    listed = document.value.get("sources") or []
+    if not isinstance(listed, list):
+        raise ConfigError(
+            document.mistake(("sources",), "no list", "a list of sources, each with `type` and `name`")
+        )
+    for index, item in enumerate(listed):
+        place = ("sources", index)
+        key = item.get("type") if isinstance(item, dict) else None
+        model = types.by_key.get(key) if isinstance(key, str) else None
+        if model is None:
+            near = nearest(str(key), types.by_key) if key else ""
+            expected = (f"{near!r}, or " if near else "") + "one of " + ", ".join(sorted(types.by_key))
+            problem = f"{key!r} is no source type" if key else "the source has no type"
+            mistakes.append(document.mistake((*place, "type") if key else place, problem, expected))
+            continue
+        try:
+            config = validate(document, model, at=place)
+        except ConfigError as error:
+            mistakes.extend(error.mistakes)
+            continue
+        if any(config.name == other.name for other in found):
+            problem = f"two sources are named {config.name!r}"
+            mistakes.append(document.mistake((*place, "name"), problem, "a name of its own for each source"))
+        found.append(config)
+    if mistakes:
+        raise ConfigError(*mistakes)
+    return found
+
+
+def _slos(document: Document, path: Path, indicators: Mapping[str, Indicator]) -> list[Slo]:
+    found: list[Slo] = []
+    mistakes: list[Mistake] = []
+    patterns = document.value.get("slos") or []
+    for index, pattern in enumerate(patterns if isinstance(patterns, list) else []):
+        if not isinstance(pattern, str):
+            continue  # the model of the settings says so
+        files = sorted(glob.glob(str(path.resolve().parent / pattern), recursive=True))  # noqa: PTH207 - patterns may be absolute
+        if not files:
+            mistakes.append(
+                document.mistake(
+                    ("slos", index), f"{pattern!r} matches no file", "the path of an OpenSLO file, or a glob"
+                )
+            )
+        for file in files:
+            try:
+                found.extend(load_slos(Path(file), indicators))
+            except ConfigError as error:
+                mistakes.extend(error.mistakes)
+    names = [s.name for s in found]
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        mistakes.append(
+            document.mistake(("slos",), f"two SLOs are named {name!r}", "a name of its own for each SLO")
+        )
+    if mistakes:
+        raise ConfigError(*mistakes)
+    return found

@@ -1,0 +1,168 @@
+"""The service over HTTP: /metrics, health, the API and the status page. Every answer comes from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from pydantic import BaseModel, Field
+
+from paceline.service import Published, Service
+from slo_engine.indicator import Shape
+from slo_engine.report import duration_text
+from slo_engine.slo import SloStatus
+from slo_engine.snapshot import SloState
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class EventCountsView(BaseModel):
+    """Final events of an SLO in a window."""
+
+    good: int
+    bad: int
+
+
+class SloView(BaseModel):
+    """An SLO and where it stands. What cannot be said is null."""
+
+    name: str
+    title: str
+    description: str
+    indicator: str
+    target: float = Field(description="Share of events that must be good, 0 to 1.")
+    window: str
+    status: SloStatus
+    why: str = Field(description="Why the status is what it is; empty when healthy.")
+    attainment: float | None = Field(description="Good events over all in the window, 0 to 1.")
+    error_budget_remaining_ratio: float | None
+    error_budget_remaining_events: float | None
+    time_to_exhaustion_seconds: float | None
+    coverage: float = Field(description="Share of the window in which events were observed, 0 to 1.")
+    burn_rates: dict[str, float]
+    events: dict[str, EventCountsView]
+
+
+class SlosView(BaseModel):
+    """All SLOs at one time."""
+
+    at: datetime
+    slos: list[SloView]
+
+
+class HealthView(BaseModel):
+    """Whether the service works, and what does not."""
+
+    status: str
+    problems: list[str] = []
+
+
+def create_app(service: Service) -> FastAPI:
+    """The app of a service."""
+    app = FastAPI(title="Paceline", version=version("paceline"), docs_url=None, redoc_url=None)
+    pages = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters |= {"duration": duration_text, "percent": _percent}
+    status_page = pages.get_template("status.html")
+
+    @app.middleware("http")
+    async def _headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await call_next(request)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    @app.get("/metrics", response_class=Response, summary="Prometheus and OpenMetrics exposition")
+    async def metrics(request: Request) -> Response:
+        published = service.published
+        if published is None:
+            return Response("no snapshot yet\n", status_code=503, media_type="text/plain")
+        accept, encoding = (request.headers.get(h, "") for h in ("accept", "accept-encoding"))
+        body, headers = published.exposition.negotiate(accept, encoding)
+        return Response(body, headers=headers)
+
+    @app.get("/healthz", summary="The process answers")
+    async def healthz() -> HealthView:
+        return HealthView(status="ok")
+
+    @app.get(
+        "/readyz",
+        summary="A snapshot is published; problems are named",
+        responses={503: {"model": HealthView}},
+    )
+    async def readyz() -> Response:
+        published = service.published
+        if published is None:
+            view = HealthView(status="starting", problems=["no snapshot is published yet"])
+            return JSONResponse(view.model_dump(), status_code=503)
+        problems = _problems(published)
+        return JSONResponse(
+            HealthView(status="degraded" if problems else "ok", problems=problems).model_dump()
+        )
+
+    @app.get("/api/v1/slos", summary="All SLOs and where they stand")
+    async def slos() -> SlosView:
+        published = service.published
+        if published is None:
+            return SlosView(at=service.started_at, slos=[])
+        return SlosView(at=published.snapshot.at, slos=[_slo_view(s) for s in published.snapshot.slos])
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def status() -> HTMLResponse:
+        published = service.published
+        return HTMLResponse(
+            status_page.render(
+                snapshot=published.snapshot if published else None,
+                indicators=service.indicators,
+                shapes=Shape,
+                notes=service.configuration.notes,
+                version=version("paceline"),
+            )
+        )
+
+    return app
+
+
+def _problems(published: Published) -> list[str]:
+    """What does not work although the service answers. Details stay in the log: this page may be public."""
+    found = [f"source {s.name} is not fresh" for s in published.snapshot.sources if not s.fresh]
+    found += [f"the {part} metrics are missing" for part in published.exposition.failed_parts]
+    return found
+
+
+def _slo_view(state: SloState) -> SloView:
+    slo = state.slo
+    return SloView(
+        name=slo.name,
+        title=slo.title,
+        description=slo.description,
+        indicator=slo.indicator,
+        target=float(slo.target),
+        window=slo.window.label,
+        status=state.status,
+        why=state.why,
+        attainment=state.attainment,
+        error_budget_remaining_ratio=state.budget_remaining,
+        error_budget_remaining_events=state.budget_remaining_events,
+        time_to_exhaustion_seconds=state.time_to_exhaustion_seconds,
+        coverage=state.coverage,
+        burn_rates=dict(state.burn_rates),
+        events={w: EventCountsView(good=c.good, bad=c.bad) for w, c in state.counts.items()},
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"

@@ -1,0 +1,103 @@
+"""Puts the parts together; all construction happens here. Everything else is handed what it needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from collector.errors import ConfigError, Mistake
+from collector.people import People, load_key
+from collector.registry import source_types
+from collector.run import Runner
+from collector.source import SourceContext
+from collector.store import Database, EventStore, ObservationStore
+from paceline.logs import Log, configure
+from paceline.quickstart import quickstart
+from paceline.service import Service
+from paceline.settings import Configuration, load
+from paceline.telemetry import Telemetry
+from slo_engine.indicator import families, indicators
+
+DEFAULT_CONFIG = "paceline.yaml"
+
+
+def utc_now() -> datetime:
+    """The present, aware and in UTC: the one place that asks the clock."""
+    return datetime.now(UTC)
+
+
+def configuration(config: Path | None, environ: Mapping[str, str], working_dir: Path) -> Configuration:
+    """The configuration of a file: the one named, `PACELINE_CONFIG`, `./paceline.yaml`, else the quickstart.
+
+    Raises ConfigError with every mistake, including those that only a look at the world shows.
+    """
+    named = config or (Path(environ["PACELINE_CONFIG"]) if environ.get("PACELINE_CONFIG") else None)
+    if named is None and (working_dir / DEFAULT_CONFIG).exists() and not environ.get("PACELINE_REPO"):
+        named = working_dir / DEFAULT_CONFIG
+    if named is None:
+        return quickstart(working_dir, environ, indicators())
+    found = load(named, environ, source_types(), indicators())
+    mistakes = _visible_mistakes(found)
+    if mistakes:
+        raise ConfigError(*mistakes)
+    return found
+
+
+def _visible_mistakes(found: Configuration) -> list[Mistake]:
+    # Checking writes nothing: the people key of a real run is not needed to look for repositories and files.
+    context = _context(found, People(b"check only"), utc_now)
+    mistakes: list[Mistake] = []
+    for index, source in enumerate(found.sources):
+        for mistake in source.check(context):
+            place = ("sources", index, mistake.path)
+            if found.document is not None:
+                mistakes.append(found.document.mistake(place, mistake.problem, mistake.expected))
+    return mistakes
+
+
+def _context(found: Configuration, people: People, clock: Callable[[], datetime]) -> SourceContext:
+    return SourceContext(data_dir=found.data_dir, base_dir=found.base_dir, people=people, clock=clock)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service with what must be closed after it."""
+
+    service: Service
+    log: Log
+    database: Database
+    telemetry: Telemetry
+
+    def close(self) -> None:
+        """Send what is waiting and close the store."""
+        self.telemetry.close()
+        self.database.close()
+
+
+def build(
+    found: Configuration,
+    clock: Callable[[], datetime] = utc_now,
+    environ: Mapping[str, str] = os.environ,
+) -> Running:
+    """The service of a configuration, with its store opened and migrated."""
+    settings = found.settings
+    log = configure(settings.logs.level, settings.logs.format)
+    telemetry = Telemetry(settings.telemetry.otlp_endpoint)
+    database = Database.open(found.data_dir)
+    people = People(load_key(found.data_dir, environ.get("PACELINE_PEOPLE_KEY")))
+    events = EventStore(database)
+    service = Service(
+        configuration=found,
+        context=_context(found, people, clock),
+        runner=Runner(database=database, store=events, clock=clock),
+        events=events,
+        observations=ObservationStore(database),
+        families=families(),
+        telemetry=telemetry,
+        log=log,
+        clock=clock,
+    )
+    return Running(service, log, database, telemetry)
