@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.store import ObservationStore, Series, to_micros
-from slo_engine import budget, burn
+from slo_engine import budget
 from slo_engine.catalog import QUANTILES
 from slo_engine.indicator import MOST_PARTS, Indicator, Shape
 from slo_engine.observation import Outcome, Reason, Subject
@@ -25,6 +25,9 @@ from slo_engine.windows import BURN_WINDOWS, INDICATOR_WINDOWS, Window
 _ALL_TIME = -(2**62)
 _COLUMNS = ("at", "value", "part_1", "part_2", "part_3", "part_4", "outcome", "reason", "matures_at")
 _EXHAUSTION_WINDOW = "3d"
+
+_OUTCOME = f"U{max(map(len, Outcome))}"
+_REASON = f"U{max(map(len, Reason))}"
 
 OUT_OF_SCOPE = frozenset({Reason.NOT_SUCCESSFUL.value})
 """Units that the indicator does not ask about: they are counted, but do not lower its coverage."""
@@ -61,19 +64,28 @@ class Units:
     reason: NDArray[np.str_]
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[object, ...]], now: int) -> Units:
-        """The units of some rows of _COLUMNS. What has not matured yet is pending."""
+    def of(cls, rows: Sequence[tuple[object, ...]], now: int, column: int = 0) -> Units:
+        """The units of some rows of _COLUMNS, judged by one column of their values.
+
+        What has not matured yet is pending; what was measured but lacks this value is excluded.
+        """
         if not rows:
             empty = np.array([], dtype=np.str_)
             return cls(np.array([], dtype=np.int64), np.empty((0, 1 + MOST_PARTS)), empty, empty)
         at, *numbers, outcome, reason, matures = zip(*rows, strict=True)
         times = np.array(at, dtype=np.int64)
         order = np.argsort(times, kind="stable")
-        outcomes = np.array(outcome, dtype=np.str_)
+        outcomes = np.array(outcome, dtype=_OUTCOME)
         unripe = np.array([m is not None and m > now for m in matures])
         outcomes[unripe & (outcomes != Outcome.EXCLUDED)] = Outcome.PENDING
         values = np.array(numbers, dtype=np.float64).T  # None becomes NaN
-        return cls(times[order], values[order], outcomes[order], np.array(reason, dtype=np.str_)[order])
+        reasons = np.array(reason, dtype=_REASON)
+        lacking = (outcomes == Outcome.MEASURED) & np.isnan(values[:, column])
+        outcomes[lacking] = Outcome.EXCLUDED
+        reasons[lacking & (reasons == "")] = Reason.MISSING_TIME
+        if column:
+            values = values[:, [column]]
+        return cls(times[order], values[order], outcomes[order], reasons[order])
 
     def within(self, span: Span) -> Units:
         """The units of a span."""
@@ -105,11 +117,11 @@ class Reader:
         self._series = store.series()
         self._read: dict[tuple[int, int, int], list[tuple[object, ...]]] = {}
 
-    def groups(self, indicator: str) -> dict[tuple[Subject, str], list[int]]:
+    def groups(self, indicator: Indicator) -> dict[tuple[Subject, str], list[int]]:
         """The series of an indicator by subject and dimension."""
         found: dict[tuple[Subject, str], list[int]] = {}
         for number, series in sorted(self._series.items()):
-            if series.indicator == indicator:
+            if series.indicator == indicator.observed_as:
                 found.setdefault((subject_of(series), series.dimension), []).append(number)
         return found
 
@@ -117,16 +129,16 @@ class Reader:
         """The sources that some series rest on."""
         return {s for n in numbers for s in self._series[n].source.split("+")}
 
-    def units(self, numbers: Sequence[int], after: int = _ALL_TIME, until: int | None = None) -> Units:
-        """The units of some series after a time, up to the evaluation's time unless told."""
-        last = self._now if until is None else until
+    def units(self, numbers: Sequence[int], column: int = 0, after: int = _ALL_TIME) -> Units:
+        """The units of some series after a time, up to the evaluation's."""
+        last = self._now
         rows: list[tuple[object, ...]] = []
         for number in numbers:
             key = (number, after, last)
             if key not in self._read:
                 self._read[key] = self._store.window([number], after, last, *_COLUMNS)
             rows.extend(self._read[key])
-        return Units.of(rows, self._now)
+        return Units.of(rows, self._now, column)
 
 
 def subject_of(series: Series) -> Subject:
@@ -167,17 +179,17 @@ def summarise(
     indicator: Indicator, reader: Reader, spans: Sequence[Span], fresh: set[str]
 ) -> Iterator[Number | Accounting]:
     """The numbers of an indicator for each subject and span, and what stands beside them."""
-    groups = reader.groups(indicator.name)
+    groups = reader.groups(indicator)
     subjects = sorted({subject for subject, _ in groups})
     earliest = min((s.after for s in spans), default=0)
     for subject in subjects:
         own = {dimension: ids for (who, dimension), ids in groups.items() if who == subject}
         if not reader.sources(n for ids in own.values() for n in ids) <= fresh:
             continue
-        units = reader.units([n for ids in own.values() for n in ids], earliest)
+        units = reader.units([n for ids in own.values() for n in ids], indicator.column(), earliest)
         counted = units
         if indicator.shape is Shape.FREQUENCY and indicator.dimensions:
-            counted = reader.units(own.get(indicator.dimensions[0], []), earliest)
+            counted = reader.units(own.get(indicator.dimensions[0], []), after=earliest)
         for span in spans:
             yield from _numbers(indicator, subject, counted.within(span), span)
             yield _accounting(indicator, subject, units.within(span), span)
@@ -240,18 +252,17 @@ def _totals(indicator: Indicator, reader: Reader) -> dict[tuple[str, Subject, st
     """How many units of each dimension there ever were, whatever became of them."""
     return {
         (indicator.name, subject, dimension): float(reader.units(ids).at.size)
-        for (subject, dimension), ids in reader.groups(indicator.name).items()
+        for (subject, dimension), ids in reader.groups(indicator).items()
     }
 
 
-def judged(slo: Slo, units: Units, column: int = 0) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The times of an SLO's final units, and whether each was good. `column` picks a part of the value."""
+def judged(slo: Slo, units: Units) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The times of an SLO's final units, and whether each was good."""
     if slo.operator is None:
         final = np.isin(units.outcome, [Outcome.GOOD.value, Outcome.BAD.value])
         return units.at[final], units.outcome[final] == Outcome.GOOD.value
-    values = units.values[:, column]
-    final = (units.outcome == Outcome.MEASURED.value) & ~np.isnan(values)
-    return units.at[final], _compare(values[final], slo.operator, slo.threshold or 0.0)
+    final = units.outcome == Outcome.MEASURED.value
+    return units.at[final], _compare(units.values[final, 0], slo.operator, slo.threshold or 0.0)
 
 
 def _compare(values: NDArray[np.float64], operator: Operator, threshold: float) -> NDArray[np.bool_]:
@@ -265,11 +276,11 @@ def _compare(values: NDArray[np.float64], operator: Operator, threshold: float) 
     return good
 
 
-def series_of(slo: Slo, reader: Reader) -> list[int]:
+def series_of(slo: Slo, indicator: Indicator, reader: Reader) -> list[int]:
     """The series that an SLO counts: all subjects that its filters take in, pooled."""
     return [
         n
-        for (subject, _), ids in reader.groups(slo.indicator).items()
+        for (subject, _), ids in reader.groups(indicator).items()
         if slo.service in ("", subject.service) and slo.environment in ("", subject.environment)
         for n in ids
     ]
@@ -277,9 +288,8 @@ def series_of(slo: Slo, reader: Reader) -> list[int]:
 
 def state_of(slo: Slo, indicator: Indicator, reader: Reader, fresh: set[str], at: datetime) -> SloState:
     """An SLO at a time: exact counts in each window, budget, burn rates, status."""
-    ids = series_of(slo, reader)
-    column = indicator.dimensions.index(slo.dimension) + 1 if slo.dimension else 0
-    times, good = judged(slo, reader.units(ids), column)
+    ids = series_of(slo, indicator, reader)
+    times, good = judged(slo, reader.units(ids, indicator.column(slo.dimension)))
     windows = {w.label: w for w in (*BURN_WINDOWS, *INDICATOR_WINDOWS, slo.window)}
     counts = {span.label: _counts(times, good, span) for span in rolling(windows.values(), at)}
     whole = counts[slo.window.label]
@@ -339,4 +349,4 @@ def _status(
         )
     if coverage < slo.minimum_coverage:
         return unknown, f"events are known for {coverage:.0%} of {slo.window.label} only"
-    return budget.status(slo, counts, burn.active(slo, burn_rates))
+    return budget.status(slo, counts, alerting=False)

@@ -82,7 +82,7 @@ def explain(  # noqa: PLR0913 - the number's whole address
     """
     span = _span(at, zone, window, week)
     reader = Reader(observations, at)
-    everything = reader.sources(n for ids in reader.groups(indicator.name).values() for n in ids)
+    everything = reader.sources(n for ids in reader.groups(indicator).values() for n in ids)
     found = [
         f
         for f in summarise(indicator, reader, [span], everything)
@@ -90,7 +90,7 @@ def explain(  # noqa: PLR0913 - the number's whole address
     ]
     series = {
         number: one
-        for number, one in observations.series(indicator.name).items()
+        for number, one in observations.series(indicator.observed_as).items()
         if service in ("", one.service) and environment in ("", one.environment)
     }
     rows = sorted(
@@ -135,13 +135,16 @@ def _unit(
     )
     parts = (row.part_1, row.part_2, row.part_3, row.part_4)
     named = zip(indicator.dimensions, parts, strict=False) if indicator.shape is Shape.DURATION else ()
+    value = (row.value, *parts)[indicator.column()]
+    lacking = row.outcome == Outcome.MEASURED and value is None
+    outcome = Outcome.PENDING.value if unripe else Outcome.EXCLUDED.value if lacking else row.outcome
     return UnitLine(
         at=from_micros(row.at),
         subject=subject,
-        value=row.value,
+        value=value,
         parts={name: seconds for name, seconds in named if seconds is not None},
-        outcome=Outcome.PENDING.value if unripe else row.outcome,
-        reason=row.reason,
+        outcome=outcome,
+        reason=row.reason if outcome == Outcome.EXCLUDED else "",
         rule=row.rule,
         unit=lines.get(row.unit, _gone(row.unit)),
         evidence=tuple(lines.get(i, _gone(i)) for i in msgspec.json.decode(row.evidence)),

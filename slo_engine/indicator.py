@@ -53,7 +53,8 @@ class Indicator:
     `metric` is the base of the exported names. `dimension` names the label that splits it, and `dimensions` lists
     that label's values: for a DURATION the parts it is made of (`stage`), at most MOST_PARTS; for a FREQUENCY the
     kinds of units (`outcome`), of which the first is the one whose frequency is published. For a RATIO, `share_of`
-    says which outcome the published ratio counts.
+    says which outcome the published ratio counts. `part_of` and `part`: this indicator is one part of another
+    duration, read from the same observations, so that one judgement is kept once.
     """
 
     name: str
@@ -65,6 +66,19 @@ class Indicator:
     dimension: str = ""
     dimensions: tuple[str, ...] = ()
     share_of: str = "good"
+    part_of: Indicator | None = None
+    part: str = ""
+
+    @property
+    def observed_as(self) -> str:
+        """The indicator whose observations hold this one's values."""
+        return self.part_of.name if self.part_of else self.name
+
+    def column(self, part: str = "") -> int:
+        """Where an observation holds the value: 0 for the whole, n for the n-th part."""
+        if self.part_of is not None:
+            return self.part_of.column(self.part)
+        return self.dimensions.index(part) + 1 if part else 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import IO, Annotated, Literal
 
@@ -29,7 +30,7 @@ from collector.events import Commit, Deployment, Event, Result
 from collector.people import People, is_bot
 from collector.source import Page, SourceConfig, SourceContext
 
-_PAGE = 1_000
+_PAGE = 2_000
 _CHUNK_BYTES = 1 << 20
 _FETCH_TIMEOUT_SECONDS = 3_600.0
 
@@ -325,6 +326,7 @@ class GitSource:
     rule: TagRule | BranchRule | None
     branch: str | None
     people: People
+    authors: dict[tuple[str, str], tuple[str | None, bool]] = field(default_factory=dict)
 
     def pull(self, cursor: str | None) -> Iterator[Page]:
         """Commits and deployments that are new since the cursor's refs; no page where nothing moved."""
@@ -409,13 +411,11 @@ class GitSource:
         wanted = [*now.refs.values(), *([now.head] if now.head else [])]
         known = self._existing(seen, now)
         revisions = [*dict.fromkeys(wanted), *(f"^{sha}" for sha in known)]
-        for block in self.git.log(revisions, "--ignore-missing") if wanted else ():
-            yield from self._parsed(block, line)
+        if wanted:
+            yield from self._parsed(self.git.log(revisions, "--ignore-missing"), line)
         missed = self._missed(line, seen, now)
         if missed:
-            everywhere = _Everywhere()
-            for block in self.git.log(missed, "--no-walk=unsorted"):
-                yield from self._parsed(block, everywhere)
+            yield from self._parsed(self.git.log(missed, "--no-walk=unsorted"), _Everywhere())
 
     def _existing(self, seen: _Cursor | None, now: _Cursor) -> list[str]:
         """The objects of the last run that are still there; a pruned one would make git refuse the whole walk."""
@@ -442,11 +442,11 @@ class GitSource:
         return self.git.lines("rev-list", "--first-parent", tip) if tip else []
 
     def _parsed(
-        self, block: list[str], line: _Line | _Everywhere
+        self, blocks: Iterable[list[str]], line: _Line | _Everywhere
     ) -> Iterator[tuple[list[Event], list[BadRecord]]]:
         events: list[Event] = []
         rejected: list[BadRecord] = []
-        for record in zip(*[iter(block)] * len(_FIELDS), strict=True):
+        for record in chain.from_iterable(zip(*[iter(b)] * len(_FIELDS), strict=True) for b in blocks):
             commit = self._commit(record, line)
             (events if isinstance(commit, Commit) else rejected).append(commit)  # type: ignore[arg-type]
             if len(events) == _PAGE:
@@ -465,10 +465,11 @@ class GitSource:
             return BadRecord(
                 f"{self.repository}@{sha}", "its commit time is none; it is left out of the graph"
             )
-        try:
-            authored_at = datetime.fromtimestamp(int(author_time), UTC)
-        except (ValueError, OverflowError, OSError):
-            authored_at = committed_at
+        authored_at = committed_at
+        if author_time != commit_time:
+            with contextlib.suppress(ValueError, OverflowError, OSError):
+                authored_at = datetime.fromtimestamp(int(author_time), UTC)
+        author, bot = self._author(name, mail)
         lowered = message.lower() if "-by:" in message or "-By:" in message else ""
         return Commit(
             source=self.source,
@@ -479,12 +480,20 @@ class GitSource:
             parents=parents,
             authored_at=authored_at,
             committed_at=committed_at,
-            author=self.people.hashed(mail or name) if mail or name else None,
+            author=author,
             co_authors=tuple(self.people.hashed(m) for m in _CO_AUTHOR.findall(lowered)) if lowered else (),
-            bot=_is_bot(name, mail),
+            bot=bot,
             on_default_branch=on_line,
             reverts=tuple(_REVERTS.findall(message)) if "This reverts commit" in message else (),
         )
+
+    def _author(self, name: str, mail: str) -> tuple[str | None, bool]:
+        """The author's hash, and whether it is a bot; remembered, since a history repeats few authors."""
+        found = self.authors.get((name, mail))
+        if found is None:
+            hashed = self.people.hashed(mail or name) if mail or name else None
+            found = self.authors[name, mail] = (hashed, is_bot(name, mail))
+        return found
 
     def _deployments(self, seen: _Cursor | None, now: _Cursor) -> Iterator[Deployment]:
         if isinstance(self.rule, TagRule):
@@ -572,17 +581,6 @@ class _Everywhere:
         """Always."""
         del sha, parents
         return True
-
-
-_known_bots: dict[tuple[str, str], bool] = {}
-
-
-def _is_bot(name: str, mail: str) -> bool:
-    """As `is_bot`, remembered: a history repeats few authors."""
-    found = _known_bots.get((name, mail))
-    if found is None:
-        found = _known_bots[name, mail] = is_bot(name, mail)
-    return found
 
 
 def _pages(events: Iterable[Event]) -> Iterator[list[Event]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,11 @@ class Transaction:
 
         Where the driver takes positions, tuples go straight to it: four times faster than a mapping per row.
         """
-        compiled = statement.compile(dialect=self.connection.dialect)
+        text = _positional(statement, self.connection.dialect, tuple(names))
         changed, pending = 0, iter(rows)
         while chunk := list(islice(pending, _CHUNK)):
-            if compiled.positiontup is not None and list(compiled.positiontup) == list(names):
-                result = self.connection.exec_driver_sql(str(compiled), chunk)
+            if text is not None:
+                result = self.connection.exec_driver_sql(text, chunk)
             else:
                 result = self.connection.execute(statement, [dict(zip(names, r, strict=True)) for r in chunk])
             changed += max(result.rowcount, 0)
@@ -118,6 +119,13 @@ class Database:
                 command.upgrade(config, "head")
             except CommandError as error:
                 raise StoreError(f"the store's schema {revision} cannot be brought to {SCHEMA_REVISION}") from error
+
+
+@lru_cache(maxsize=64)
+def _positional(statement: Any, dialect: Any, names: tuple[str, ...]) -> str | None:
+    """The text of a statement that takes its values by position in this order; None where it does not."""
+    compiled = statement.compile(dialect=dialect)
+    return str(compiled) if tuple(compiled.positiontup or ()) == names else None
 
 
 def _sqlite_engine(path: Path) -> Engine:

@@ -53,8 +53,9 @@ CHANGE_DELIVERY_TIME = Indicator(
     ),
     shape=Shape.DURATION,
     metric="platform_change_delivery_time",
+    part_of=CHANGE_LEAD_TIME,
+    part="delivery",
 )
-_TIMED = (CHANGE_LEAD_TIME.name, CHANGE_DELIVERY_TIME.name)
 
 
 class _Release(NamedTuple):
@@ -272,7 +273,7 @@ def _first_commits(commits: _Commits, owner: list[int]) -> dict[int, tuple[int, 
 def _shipped(
     subject: Subject, chain: list[_Release], commits: _Commits, merged: Iterable[_Merged]
 ) -> Iterator[Observation]:
-    """The lead and delivery times of one service in one environment."""
+    """The changes of one service in one environment, each judged once."""
     deployed = [commits.graph.number.get(r.sha) if r.sha else None for r in chain]
     first = commits.graph.shipped_in(deployed)
     horizon = chain[0].at
@@ -283,85 +284,53 @@ def _shipped(
         index = first[change.commit] if change.commit is not None else -1
         release = chain[index] if index >= 0 else None
         if change.merged_at is None:
-            at = release.at if release else horizon
-            yield from _excluded(subject, change, release, at, Reason.MISSING_TIME)
+            yield _without_value(subject, change, release, horizon, Reason.MISSING_TIME)
         elif change.merged_at < horizon or index == 0:
-            yield from _excluded(
-                subject, change, release, release.at if release else change.merged_at, Reason.BEFORE_HORIZON
-            )
+            yield _without_value(subject, change, release, change.merged_at, Reason.BEFORE_HORIZON)
         elif change.commit is None:
-            yield from _excluded(subject, change, None, change.merged_at, Reason.UNKNOWN_COMMIT)
+            yield _without_value(subject, change, None, change.merged_at, Reason.UNKNOWN_COMMIT)
         elif release is None:
-            yield from _pending(subject, change)
+            yield _without_value(subject, change, None, change.merged_at, None)
         elif index in blind:
-            yield from _excluded(subject, change, release, release.at, Reason.UNKNOWN_BASE)
+            yield _without_value(subject, change, release, release.at, Reason.UNKNOWN_BASE)
         else:
-            yield from _measured(subject, change, release, times[index])
+            yield _measured(subject, change, release, times[index])
 
 
-def _pending(subject: Subject, change: _Merged) -> Iterator[Observation]:
-    at = from_micros(change.merged_at or 0)
-    for indicator in _TIMED:
-        yield Observation(
-            indicator=indicator,
-            unit=change.id,
-            at=at,
-            subject=subject,
-            source=change.source,
-            outcome=Outcome.PENDING,
-        )
-
-
-def _excluded(
-    subject: Subject, change: _Merged, release: _Release | None, at: int, reason: Reason
-) -> Iterator[Observation]:
-    for indicator in _TIMED:
-        yield _without_value(indicator, subject, change, release, at, reason)
-
-
-def _without_value(  # noqa: PLR0913 - one unit in all its aspects
-    indicator: str, subject: Subject, change: _Merged, release: _Release | None, at: int, reason: Reason
+def _without_value(
+    subject: Subject, change: _Merged, release: _Release | None, at: int, reason: Reason | None
 ) -> Observation:
+    """A change that is left out for a reason or, without one, waits for its deployment."""
     return Observation(
-        indicator=indicator,
+        indicator=CHANGE_LEAD_TIME.name,
         unit=change.id,
-        at=from_micros(at),
+        at=from_micros(release.at if release else at),
         subject=subject,
         source=_sources(change, release),
-        outcome=Outcome.EXCLUDED,
-        reason=reason,
+        outcome=Outcome.EXCLUDED if reason else Outcome.PENDING,
+        reason=reason or "",
         evidence=(release.id,) if release else (),
     )
 
 
-def _measured(subject: Subject, change: _Merged, release: _Release, at: datetime) -> Iterator[Observation]:
-    source = _sources(change, release)
-    evidence = (release.id, change.first_commit_id) if change.first_commit_id else (release.id,)
-    merged_at, first_at = change.merged_at or 0, change.first_commit_at
-
-    def observation(indicator: str, seconds: float, parts: tuple[float | None, ...] = ()) -> Observation:
-        return Observation(
-            indicator=indicator,
-            unit=change.id,
-            at=at,
-            subject=subject,
-            source=source,
-            outcome=Outcome.MEASURED,
-            value=seconds,
-            parts=parts,
-            rule=change.rule,
-            evidence=evidence,
-        )
-
-    if first_at is None or first_at > release.at:
-        yield _without_value(CHANGE_LEAD_TIME.name, subject, change, release, release.at, Reason.MISSING_TIME)
-    else:
-        yield observation(CHANGE_LEAD_TIME.name, (release.at - first_at) / 1e6, _stages(change, release.at))
-    if merged_at > release.at:
-        reason = Reason.MERGED_AFTER_DEPLOYMENT
-        yield _without_value(CHANGE_DELIVERY_TIME.name, subject, change, release, release.at, reason)
-    else:
-        yield observation(CHANGE_DELIVERY_TIME.name, (release.at - merged_at) / 1e6)
+def _measured(subject: Subject, change: _Merged, release: _Release, at: datetime) -> Observation:
+    """A shipped change: its lead time and stages, as far as they are known."""
+    first_at, stages = change.first_commit_at, _stages(change, release.at)
+    seconds = (release.at - first_at) / 1e6 if first_at is not None and first_at <= release.at else None
+    missing = "" if stages[-1] is not None else Reason.MERGED_AFTER_DEPLOYMENT
+    return Observation(
+        indicator=CHANGE_LEAD_TIME.name,
+        unit=change.id,
+        at=at,
+        subject=subject,
+        source=_sources(change, release),
+        outcome=Outcome.MEASURED,
+        value=seconds,
+        parts=stages,
+        reason=missing if seconds is not None else Reason.MISSING_TIME,
+        rule=change.rule,
+        evidence=(release.id, change.first_commit_id) if change.first_commit_id else (release.id,),
+    )
 
 
 def _stages(change: _Merged, deployed_at: int) -> tuple[float | None, ...]:

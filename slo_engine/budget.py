@@ -1,0 +1,64 @@
+"""Error-budget arithmetic. Pure; definitions.md §6.
+
+Budgets come from exact decimals: in floats 1 - 0.999 is not 0.001. What has no value is None, never 0.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from slo_engine.slo import EventCounts, Slo, SloStatus
+from slo_engine.windows import Window
+
+_LOW_BUDGET = Decimal("0.25")
+
+
+def allowed(counts: EventCounts, target: Decimal) -> Decimal:
+    """The error budget in events: (1 - target) * total."""
+    return (1 - target) * counts.total
+
+
+def attainment(counts: EventCounts) -> float | None:
+    """Good events over all, 0 to 1; None without events."""
+    return counts.good / counts.total if counts.total else None
+
+
+def remaining_ratio(counts: EventCounts, target: Decimal) -> float | None:
+    """The share of the budget that is left: 1 - bad / budget; negative when overspent, None without events."""
+    exact = _remaining(counts, target)
+    return None if exact is None else float(exact)
+
+
+def _remaining(counts: EventCounts, target: Decimal) -> Decimal | None:
+    return 1 - counts.bad / allowed(counts, target) if counts.total else None
+
+
+def remaining_events(counts: EventCounts, target: Decimal) -> float | None:
+    """How many more bad events the budget allows; negative when overspent, None without events."""
+    return float(allowed(counts, target) - counts.bad) if counts.total else None
+
+
+def burn_rate(counts: EventCounts, target: Decimal) -> float | None:
+    """(bad / total) / (1 - target): at 1 the budget is used up exactly at the end of the window. None without events."""
+    return float(Decimal(counts.bad) / counts.total / (1 - target)) if counts.total else None
+
+
+def time_to_exhaustion(remaining: float | None, window: Window, burn: float | None) -> float | None:
+    """remaining * window / burn in seconds; None where nothing burns or nothing is left to burn."""
+    if remaining is None or burn is None or burn <= 0 or remaining <= 0:
+        return None
+    return remaining * window.seconds / burn
+
+
+def status(slo: Slo, counts: EventCounts, alerting: bool) -> tuple[SloStatus, str]:
+    """The status of an SLO with enough data, and in words why it is not healthy. Decided on exact numbers."""
+    remaining = _remaining(counts, slo.target)
+    if remaining is None:
+        return SloStatus.INSUFFICIENT_DATA, f"no events in {slo.window.label}"
+    if remaining <= 0:
+        return SloStatus.EXHAUSTED, f"{counts.bad} bad of {counts.total} events, {allowed(counts, slo.target):.1f} allowed"
+    if remaining < _LOW_BUDGET:
+        return SloStatus.AT_RISK, f"{remaining:.0%} of the error budget is left"
+    if alerting:
+        return SloStatus.AT_RISK, "a burn-rate alert is active"
+    return SloStatus.HEALTHY, ""
