@@ -1,0 +1,28 @@
+# Thin on purpose: the work is in scripts/, which CI calls through the same targets.
+# `make run` needs Python >= 3.11 and Git. ARGS go on: make run ARGS="--port 9000", make test ARGS="-k budget"
+.PHONY: help run test check bench lock
+ifdef PYTHON
+export PYTHON
+endif
+
+help:
+	@echo "make run     set up if needed, then serve (ARGS=…)"
+	@echo "make test    everything a change must pass (ARGS=… for pytest)"
+	@echo "make check   format, lint, types, import contracts"
+	@echo "make bench   the benchmarks (ARGS=… names some)"
+	@echo "make lock    write requirements/*.txt anew (ARGS=--upgrade, or names)"
+
+run:
+	@exec scripts/run.sh $(ARGS)
+
+test:
+	@scripts/setup.sh dev && exec scripts/test.sh $(ARGS)
+
+check:
+	@scripts/setup.sh dev && exec scripts/check.sh
+
+bench:
+	@scripts/setup.sh dev && exec scripts/bench.sh $(ARGS)
+
+lock:
+	@scripts/setup.sh run && exec scripts/lock.sh $(ARGS)

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Runs each benchmark in bench/, or those named. Expects scripts/setup.sh dev.
+. "$(dirname "$0")/lib.sh"
+if (($# == 0)); then
+    shopt -s nullglob
+    set -- bench/[!_]*.py
+fi
+for benchmark in "$@"; do
+    step "$benchmark" .venv/bin/python "$benchmark"
+done
+steps_done

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Writes the locks: names, versions and hashes, for every platform and Python >= 3.11, and no address.
+#   uv.txt     the installer          build.txt  what builds and installs this project
+#   run.txt    what the service needs dev.txt    run + build + what tests and checks need
+# Only wheels are considered, so nothing is ever compiled. Names given as arguments are upgraded
+# (scripts/lock.sh requests ruff), --upgrade upgrades all; without arguments the versions stay.
+. "$(dirname "$0")/lib.sh"
+
+options=("$@")
+for i in "${!options[@]}"; do
+    [[ ${options[i]} == --* ]] || options[i]="--upgrade-package=${options[i]}"
+done
+
+lock() { # lock <output file> <arguments of uv pip compile…>
+    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+        --only-binary :all: --generate-hashes --no-emit-index-url --no-annotate \
+        --custom-compile-command "make lock" ${options[@]+"${options[@]}"} --output-file "$1" "${@:2}" >/dev/null
+    echo "$1: $(grep -c '==' "$1") packages"
+}
+
+# Each lock is constrained by the one before, so that they can be installed together.
+lock requirements/uv.txt - <<<"uv"
+lock requirements/run.txt pyproject.toml
+lock requirements/build.txt --constraints requirements/run.txt --group pyproject.toml:build
+lock requirements/dev.txt --constraints requirements/run.txt --constraints requirements/build.txt \
+    pyproject.toml --group pyproject.toml:dev
+if grep -nE '://|^--' requirements/*.txt; then
+    fail "A lock holds an address or an option; see the lines above."
+fi

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Everything a change must pass; CI runs the same. Expects scripts/setup.sh dev. Arguments go to pytest.
+. "$(dirname "$0")/lib.sh"
+step "Test servers" scripts/servers.sh
+scripts/check.sh || failed_steps+=("Checks")
+step "Tests" .venv/bin/python -m pytest "$@"
+step "Wheel" scripts/test-wheel.sh
+steps_done
