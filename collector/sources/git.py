@@ -33,14 +33,25 @@ from collector.source import Page, SourceConfig, SourceContext
 _PAGE = 2_000
 _CHUNK_BYTES = 1 << 20
 _FETCH_TIMEOUT_SECONDS = 3_600.0
+# As `git rev-parse --local-env-vars` lists them, without those that only add configuration.
+_OF_ONE_REPOSITORY = frozenset(
+    f"GIT_{name}"
+    for name in (
+        *("ALTERNATE_OBJECT_DIRECTORIES", "COMMON_DIR", "DIR", "GRAFT_FILE", "IMPLICIT_WORK_TREE", "INDEX_FILE"),
+        *("INTERNAL_SUPER_PREFIX", "NAMESPACE", "OBJECT_DIRECTORY", "PREFIX", "QUARANTINE_PATH"),
+        *("REPLACE_REF_BASE", "SHALLOW_FILE", "WORK_TREE"),
+    )
+)
 
 # NUL between fields and, by -z, after each record: messages may hold any other character.
-_FIELDS = ("%H", "%T", "%P", "%at", "%ct", "%aN", "%aE", "%B")
+# Names as they are in the commit: a mailmap would be fetched from the remote, and read differently in each place.
+_FIELDS = ("%H", "%T", "%P", "%at", "%ct", "%an", "%ae", "%B")
 LOG_FORMAT = "%x00".join(_FIELDS)
 _CO_AUTHOR = re.compile(r"^co-authored-by:[^<\n]*<([^>\n]+)>", re.IGNORECASE | re.MULTILINE)
 _REVERTS = re.compile(r"\bThis reverts commit ([0-9a-f]{7,64})")
 
-RELEASE_TAG = r"(?!.*(?i:rc|alpha|beta|pre|dev|snapshot|nightly))(.*[-_/])?v?\d+(\.\d+)+([-+.]\w+)*"
+_PRE_RELEASE = "(?i:rc|alpha|beta|pre|dev|snapshot|nightly)"
+RELEASE_TAG = rf"(?!(.*[-_/])?{_PRE_RELEASE}\d*[-_/])(.*[-_/])?v?\d+(\.\d+)+([-+.](?!\d*{_PRE_RELEASE})\w+)*"
 """Tags that look like a release (`v1.2.3`, `api/2.0`): not a pre-release, and not a floating `v1` or `latest`."""
 
 
@@ -50,9 +61,7 @@ class TagRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rule: Literal["tags"]
-    pattern: str = Field(
-        default=RELEASE_TAG, description="A regular expression that the whole tag must match."
-    )
+    pattern: str = Field(default=RELEASE_TAG, description="A regular expression that the whole tag must match.")
 
     @field_validator("pattern")
     @classmethod
@@ -80,17 +89,13 @@ class GitConfig(SourceConfig):
     """Settings of a Git repository."""
 
     type: Literal["git"]
-    repository: str = Field(
-        min_length=1, description="A path, read in place, or a URL, cloned bare and treeless."
-    )
+    repository: str = Field(min_length=1, description="A path, read in place, or a URL, cloned bare and treeless.")
     repository_name: str | None = Field(
         default=None,
         description="What other sources call this repository; from its path or URL unless given.",
     )
     branch: str | None = Field(default=None, description="The default branch, where HEAD does not tell.")
-    service: str | None = Field(
-        default=None, description="The service it is; the repository's name unless given."
-    )
+    service: str | None = Field(default=None, description="The service it is; the repository's name unless given.")
     environment: str = Field(default="production", description="The environment that its deployments go to.")
     deployments: DeploymentRule | None = Field(
         default=None, description="What counts as a deployment. Without a rule nothing does."
@@ -125,6 +130,8 @@ class GitConfig(SourceConfig):
             Git(path).text("rev-parse", "--git-dir")
         except SourceError as error:
             problem = f"no Git repository at {path}" if path.is_dir() else f"{path} does not exist"
+            if "git was not found" in str(error):
+                problem = str(error)
             if "dubious ownership" in str(error):
                 problem = f"Git refuses {path}, which belongs to another user (see `git help config`, safe.directory)"
             return (
@@ -148,14 +155,12 @@ def is_url(repository: str) -> bool:
 
 
 def repository_name(repository: str) -> str:
-    """`owner/name` of a URL, the folder's name of a path."""
-    parts = [
-        p for p in re.split(r"[/:]", repository.rstrip("/").removesuffix("/.git").removesuffix(".git")) if p
-    ]
-    if is_url(repository):
-        return "/".join(parts[-2:])
-    name = Path(repository).expanduser().resolve().name
-    return name.removesuffix(".git") or "repository"
+    """`owner/name` of a URL, without its host and what stands before it; the folder's name of a path."""
+    place = repository.rstrip("/").removesuffix("/.git").removesuffix(".git")
+    if not is_url(repository):
+        return Path(place or ".").expanduser().resolve().name or "repository"
+    path = re.sub(r"^[^/]*://[^/]*/?|^[^/:]*:", "", place)
+    return "/".join([part for part in path.split("/") if part][-2:]) or "repository"
 
 
 def has_tag(repository: str, pattern: str) -> bool:
@@ -171,9 +176,10 @@ def has_tag(repository: str, pattern: str) -> bool:
 class _Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """What the last run saw. The same refs under the same rule mean there is nothing new."""
 
+    repository: str
     refs: dict[str, str]
     head: str | None
-    shallow: bool
+    shallow: str
     rule: str
 
 
@@ -202,21 +208,21 @@ class Git:
         except FileNotFoundError as error:
             raise SourceError("git was not found; install it") from error
         except subprocess.TimeoutExpired as error:
-            raise RetryableError(
-                f"git {arguments[0]} took longer than {_FETCH_TIMEOUT_SECONDS:.0f} s"
-            ) from error
+            raise RetryableError(f"git {arguments[0]} took longer than {_FETCH_TIMEOUT_SECONDS:.0f} s") from error
         if done.returncode != 0:
             raise failure(arguments[0], done.stderr)
-        return done.stdout.decode("utf-8", "surrogateescape")
+        return done.stdout.decode("utf-8", "backslashreplace")
 
     def lines(self, *arguments: str, stdin: str | None = None) -> list[str]:
-        """The lines a git command prints."""
-        return self.text(*arguments, stdin=stdin).splitlines()
+        """The lines a git command prints. A ref's name may hold what other readers take for the end of a line."""
+        text = self.text(*arguments, stdin=stdin)
+        return text.removesuffix("\n").split("\n") if text else []
 
     def log(self, revisions: Iterable[str], *options: str) -> Iterator[list[str]]:
         """Blocks of whole records of `git log`: LOG_FORMAT's fields one after another."""
         command = self.command(
-            "log", "-z", f"--format={LOG_FORMAT}", "--no-show-signature", *options, "--stdin"
+            *("log", "-z", f"--format={LOG_FORMAT}", "--encoding=UTF-8", "--no-mailmap", "--no-show-signature"),
+            *(*options, "--stdin"),
         )
         with subprocess.Popen(
             command,
@@ -230,8 +236,9 @@ class Git:
             assert process.stderr is not None  # noqa: S101
             _widen(process.stdout)
             try:
-                process.stdin.write("".join(f"{r}\n" for r in revisions).encode())
-                process.stdin.close()
+                with contextlib.suppress(BrokenPipeError):  # git has given up; its words follow
+                    process.stdin.write("".join(f"{r}\n" for r in revisions).encode())
+                    process.stdin.close()
                 yield from _records(process.stdout)
                 words = process.stderr.read()
             finally:
@@ -261,8 +268,12 @@ def _records(stream: IO[bytes]) -> Iterator[list[str]]:
 
 
 def git_environment() -> dict[str, str]:
-    """The environment for git: never asks, never fetches behind our back, speaks English."""
-    return os.environ | {
+    """The environment for git: never asks, never fetches behind our back, speaks English.
+
+    Variables that name a repository, as a hook has them, would win over the path we give: they are left out.
+    """
+    inherited = {k: v for k, v in os.environ.items() if k not in _OF_ONE_REPOSITORY}
+    return inherited | {
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_OPTIONAL_LOCKS": "0",
@@ -273,14 +284,14 @@ def git_environment() -> dict[str, str]:
 def failure(command: str, stderr: bytes) -> SourceError:
     """The error for git's last words, sorted by what the caller can do."""
     words = " ".join(stderr.decode("utf-8", "replace").split()) or "no reason given"
-    words = re.sub(r"//[^/@\s]+@", "//", words)
+    words = re.sub(r"//[^/\s]+@", "//", words)
     message = f"git {command}: {words[-400:]}"
     if re.search(
-        r"Authentication failed|could not read (Username|Password)|Permission denied|HTTP 40[13]", words
+        r"Authentication failed|could not read (Username|Password)|Permission denied|(HTTP|error:) 40[13]", words
     ):
         return AuthError(f"{message}; check the credentials git uses for this URL")
     if re.search(
-        r"Could not resolve|timed out|[Cc]onnection|early EOF|hung up|HTTP (429|5\d\d)|index\.lock", words
+        r"Could not resolve|timed out|[Cc]onnection|early EOF|hung up|(HTTP|error:) (429|5\d\d)|index\.lock", words
     ):
         return RetryableError(message)
     return SourceError(message)
@@ -332,14 +343,16 @@ class GitSource:
         """Commits and deployments that are new since the cursor's refs; no page where nothing moved."""
         if self.url is not None:
             self._update_clone(self.url)
-        seen = msgspec.json.decode(cursor, type=_Cursor) if cursor else None
+        seen = _decoded(cursor) if cursor else None
         now = self._look()
         if seen == now:
             return
-        if seen is not None and seen.shallow != now.shallow:
+        if seen is not None and (seen.shallow, seen.repository) != (now.shallow, now.repository):
             seen = None  # a deepened clone gives known commits their parents: read all again
         next_cursor = msgspec.json.encode(now).decode()
-        warnings = ("the clone is shallow: history before its boundary is unknown",) if now.shallow else ()
+        warnings = ["the clone is shallow: history before its boundary is unknown"] if now.shallow else []
+        if now.refs and now.head is None:
+            warnings.append("HEAD names no branch that exists, so nothing counts as merged; set `branch`")
         yield Page(cursor=next_cursor, warnings=warnings)
         for events, rejected in self._commits(seen, now):
             yield Page(events=events, rejected=rejected, cursor=next_cursor)
@@ -360,14 +373,10 @@ class GitSource:
             *("fetch", "--quiet", "--prune", "--force", "--no-write-fetch-head", "--filter=tree:0", "origin"),
             *("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"),
         )
-        if not self._head_exists():
-            found = re.search(
-                r"^ref: (refs/heads/\S+)\tHEAD$",
-                self.git.text("ls-remote", "--symref", "origin", "HEAD"),
-                re.M,
-            )
-            if found:
-                self.git.text("symbolic-ref", "HEAD", found[1])
+        # A fetch does not move HEAD, and the remote's default branch may have become another one.
+        answer = self.git.text("ls-remote", "--symref", "origin", "HEAD")
+        if found := re.search(r"^ref: (refs/heads/\S+)\tHEAD$", answer, re.MULTILINE):
+            self.git.text("symbolic-ref", "HEAD", found[1])
 
     def _head_exists(self) -> bool:
         try:
@@ -377,18 +386,24 @@ class GitSource:
         return True
 
     def _look(self) -> _Cursor:
-        listed = self.git.lines(
-            "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags"
-        )
+        listed = self.git.lines("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags")
         refs = {name: sha for sha, _, name in (line.partition(" ") for line in listed)}
         rule = self.rule.model_dump_json() if self.rule else ""
         place = f"{self.service}\n{self.environment}\n{self.branch or ''}\n{rule}"
         return _Cursor(
+            repository=self.repository,
             refs=refs,
             head=self._default_tip(refs),
-            shallow=self.git.text("rev-parse", "--is-shallow-repository").strip() == "true",
+            shallow=self._boundary(),
             rule=hashlib.sha256(place.encode()).hexdigest()[:16],
         )
+
+    def _boundary(self) -> str:
+        """A digest of where a shallow clone is cut off; empty text for a whole one."""
+        if self.git.text("rev-parse", "--is-shallow-repository").strip() != "true":
+            return ""
+        file = self.git.path / self.git.text("rev-parse", "--git-path", "shallow").strip()
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
     def _default_tip(self, refs: dict[str, str]) -> str | None:
         """The commit at the tip of the default branch: as configured, else as the clone's origin says, else HEAD."""
@@ -423,9 +438,7 @@ class GitSource:
             return []
         tips = set(seen.refs.values()) | ({seen.head} if seen.head else set())
         gone = tips - set(now.refs.values())
-        checked = self.git.lines(
-            "cat-file", "--batch-check", stdin="".join(f"{sha}\n" for sha in sorted(gone))
-        )
+        checked = self.git.lines("cat-file", "--batch-check", stdin="".join(f"{sha}\n" for sha in sorted(gone)))
         missing = {text.split()[0] for text in checked if text.endswith(" missing")}
         return sorted(tips - missing)
 
@@ -459,18 +472,12 @@ class GitSource:
         sha, tree, parent_list, author_time, commit_time, name, mail, message = record
         parents = tuple(parent_list.split())
         on_line = line.contains(sha, parents)
-        try:
-            committed_at = datetime.fromtimestamp(int(commit_time), UTC)
-        except (ValueError, OverflowError, OSError):
-            return BadRecord(
-                f"{self.repository}@{sha}", "its commit time is none; it is left out of the graph"
-            )
-        authored_at = committed_at
-        if author_time != commit_time:
-            with contextlib.suppress(ValueError, OverflowError, OSError):
-                authored_at = datetime.fromtimestamp(int(author_time), UTC)
+        committed_at = _time(commit_time) or _time(author_time)
+        if committed_at is None:
+            return BadRecord(f"{self.repository}@{sha}", "it has no usable time; it is left out of the graph")
+        authored_at = committed_at if author_time == commit_time else _time(author_time) or committed_at
         author, bot = self._author(name, mail)
-        lowered = message.lower() if "-by:" in message or "-By:" in message else ""
+        lowered = message.lower() if "-by:" in message or "-By:" in message or "-BY:" in message else ""
         return Commit(
             source=self.source,
             native_id=sha,
@@ -507,20 +514,18 @@ class GitSource:
         Tags of tags are followed to their commit; tags of trees and blobs release nothing.
         """
         pattern = re.compile(rule.pattern)
-        names = [
-            r for r in now.refs if r.startswith("refs/tags/") and pattern.fullmatch(r[len("refs/tags/") :])
-        ]
+        names = [r for r in now.refs if r.startswith("refs/tags/") and pattern.fullmatch(r[len("refs/tags/") :])]
         if not names:
             return
         peeled = self.git.lines(
             "cat-file",
             "--batch-check=%(objectname) %(objecttype)",
-            stdin="".join(f"{n}^{{commit}}\n" for n in names),
+            stdin="".join(f"{now.refs[n]}^{{commit}}\n" for n in names),
         )
         commits = {n: p.split()[0] for n, p in zip(names, peeled, strict=True) if p.endswith(" commit")}
         dates = self._tag_dates()
         fallback = self._commit_dates([c for n, c in commits.items() if n not in dates])
-        releases: dict[str, list[tuple[int, int, str]]] = {}
+        releases: dict[str, list[tuple[datetime, int, str]]] = {}
         for name, sha in commits.items():
             at = dates.get(name, fallback.get(sha))
             if at is not None:
@@ -530,22 +535,23 @@ class GitSource:
             at, _, version = min(tags)
             yield self._deployment(sha, at, version)
 
-    def _tag_dates(self) -> dict[str, int]:
-        """When each tag was made: the tagger's date, else the date of the commit it points to."""
+    def _tag_dates(self) -> dict[str, datetime]:
+        """When each tag was made, where its tagger's clock told; git prints 0 for what is no time."""
         listed = self.git.lines("for-each-ref", "--format=%(creatordate:unix) %(refname)", "refs/tags")
         pairs = (line.partition(" ") for line in listed)
-        return {name: int(at) for at, _, name in pairs if at.lstrip("-").isdigit()}
+        return {name: found for at, _, name in pairs if at != "0" and (found := _time(at)) is not None}
 
-    def _commit_dates(self, shas: Sequence[str]) -> dict[str, int]:
+    def _commit_dates(self, shas: Sequence[str]) -> dict[str, datetime]:
         if not shas:
             return {}
-        listed = self.git.lines(
-            "log", "--no-walk=unsorted", "--format=%H %ct", "--stdin", stdin="\n".join(shas) + "\n"
-        )
-        return {sha: int(at) for sha, _, at in (line.partition(" ") for line in listed)}
+        listed = self.git.lines("log", "--no-walk=unsorted", "--format=%H %ct", "--stdin", stdin="\n".join(shas) + "\n")
+        pairs = (line.partition(" ") for line in listed)
+        return {sha: found for sha, _, at in pairs if (found := _time(at)) is not None}
 
     def _on_branch(self, rule: BranchRule, seen: _Cursor | None, now: _Cursor) -> Iterator[Deployment]:
         tip = now.refs.get(f"refs/heads/{rule.branch}") if rule.branch else now.head
+        if tip is None and not now.refs:
+            return  # an empty repository: its first commit may come
         if tip is None:
             raise ContractError(
                 f"the repository has no branch {rule.branch or 'that HEAD names'!r} to take deployments from"
@@ -556,11 +562,12 @@ class GitSource:
             old = self._first_parents(before) if before in self._existing(seen, now) else []
         known = set(old)
         for text in self.git.lines("log", "--first-parent", "--format=%H %ct", tip):
-            sha, _, at = text.partition(" ")
-            if sha not in known:
-                yield self._deployment(sha, int(at), None)
+            sha, _, seconds = text.partition(" ")
+            at = _time(seconds)
+            if sha not in known and at is not None:
+                yield self._deployment(sha, at, None)
 
-    def _deployment(self, sha: str, at: int, version: str | None) -> Deployment:
+    def _deployment(self, sha: str, at: datetime, version: str | None) -> Deployment:
         return Deployment(
             source=self.source,
             native_id=f"{self.service}/{self.environment}@{sha}",
@@ -568,10 +575,26 @@ class GitSource:
             environment=self.environment,
             repository=self.repository,
             sha=sha,
-            finished_at=datetime.fromtimestamp(at, UTC),
+            finished_at=at,
             result=Result.SUCCESS,
             version=version,
         )
+
+
+def _decoded(cursor: str) -> _Cursor | None:
+    """What a cursor says; None for one of another version, so that all is read again, which is harmless."""
+    try:
+        return msgspec.json.decode(cursor, type=_Cursor)
+    except msgspec.DecodeError:
+        return None
+
+
+def _time(seconds: str) -> datetime | None:
+    """The time that git printed as seconds since 1970; None for a clock that was far out."""
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 class _Everywhere:
