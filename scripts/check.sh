@@ -6,5 +6,5 @@ export RUFF_OUTPUT_FORMAT=${RUFF_OUTPUT_FORMAT:-concise}
 step "Format" ruff format --check --quiet .
 step "Lint" ruff check --quiet .
 step "Types" mypy --strict
-step "Import contracts" lint-imports
+step "Import contracts" lint-imports --no-logo
 steps_done
