@@ -31,9 +31,7 @@ _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _OCTAL_OR_HEX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
-    word: value
-    for text, value in (("true", True), ("false", False))
-    for word in (text, text.title(), text.upper())
+    word: value for text, value in (("true", True), ("false", False)) for word in (text, text.title(), text.upper())
 }
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 _SECRET = re.compile("token|secret|password|key", re.IGNORECASE)
@@ -64,9 +62,7 @@ class Document:
 
     def mistake(self, path: DocumentPath, problem: str, expected: str) -> Mistake:
         """A mistake at a path of this document."""
-        return Mistake(
-            file=self.file, line=self.line(path), path=dotted(path), problem=problem, expected=expected
-        )
+        return Mistake(file=self.file, line=self.line(path), path=dotted(path), problem=problem, expected=expected)
 
 
 def dotted(path: DocumentPath) -> str:
@@ -153,9 +149,7 @@ class _Reader:
 
     def refuse(self, node: Node, path: DocumentPath, problem: str, expected: str) -> None:
         line = node.start_mark.line + 1
-        self.mistakes.append(
-            Mistake(file=self.file, line=line, path=dotted(path), problem=problem, expected=expected)
-        )
+        self.mistakes.append(Mistake(file=self.file, line=line, path=dotted(path), problem=problem, expected=expected))
 
     def value(self, node: Node, path: DocumentPath) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
@@ -229,9 +223,7 @@ class _Reader:
         return _REFERENCE.sub(one, text)
 
 
-def validate(
-    document: Document, model: type[M], *, at: DocumentPath = (), secrets: Collection[str] = ()
-) -> M:
+def validate(document: Document, model: type[M], *, at: DocumentPath = (), secrets: Collection[str] = ()) -> M:
     """The model filled from the document's value at a path.
 
     Raises ConfigError with every mistake: line, path, problem, what was expected. Values are echoed only
@@ -264,9 +256,7 @@ def _mistake(
     secret = _is_secret(document, path, secrets)
     shown = _shown(detail["input"], secret=secret)
     if detail["type"] == "extra_forbidden":
-        return document.mistake(
-            path, "unknown key", _expected_key(str(loc[-1]), _known_keys(model, loc[:-1]))
-        )
+        return document.mistake(path, "unknown key", _expected_key(str(loc[-1]), _known_keys(model, loc[:-1])))
     if detail["type"] == "missing":
         return document.mistake(path, "is missing", _described(model, loc) or "a value")
     if detail["type"] in {"model_type", "model_attributes_type", "dict_type"}:

@@ -20,12 +20,8 @@ from typing import Annotated, Any
 import msgspec
 
 Timestamp = Annotated[datetime, msgspec.Meta(tz=True, description="A time with an offset; kept in UTC.")]
-PersonKey = Annotated[
-    str, msgspec.Meta(description="A keyed hash (person:…). Imports hash what they are given.")
-]
-Sha = Annotated[
-    str, msgspec.Meta(pattern="^[0-9a-f]{40}([0-9a-f]{24})?$", description="A full Git object id.")
-]
+PersonKey = Annotated[str, msgspec.Meta(description="A keyed hash (person:…). Imports hash what they are given.")]
+Sha = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}([0-9a-f]{24})?$", description="A full Git object id.")]
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
@@ -195,7 +191,7 @@ class Event(
 
     @property
     def kind(self) -> str:
-        """The event's kind as it is written in files: `commit`, `change`, `pipeline_run`…"""
+        """The event's kind as it is written in files: `commit`, `change`, `pipeline_run` and so on."""
         return kind_of(type(self))
 
     @property
@@ -534,20 +530,21 @@ def happened_at(event: Event) -> datetime:
 
 
 @cache
-def _times_of(struct: Hashable) -> Callable[[Any], tuple[datetime | None, ...]]:
+def _times_of(struct: type[msgspec.Struct]) -> Callable[[Any], tuple[datetime | None, ...]]:
     """A function that reads all times of a struct at once; an import of a history calls it for each commit."""
-    names = time_fields(struct)  # type: ignore[arg-type] # a struct's type is hashable, which mypy doubts
+    names = time_fields(struct)
     read: Any = attrgetter(*names)
     return read if len(names) > 1 else lambda one: (read(one),)
 
 
 def _in_utc(struct: Any) -> None:
-    for value in _times_of(type(struct))(struct):
+    own: type[msgspec.Struct] = type(struct)
+    for value in _times_of(own)(struct):
         if value is not None and value.tzinfo is not UTC:
             break
     else:
         return
-    for name in time_fields(type(struct)):
+    for name in time_fields(own):
         value = getattr(struct, name)
         if value is None or value.tzinfo is UTC:
             continue

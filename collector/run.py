@@ -14,7 +14,7 @@ from datetime import datetime
 
 from collector.bulk import without_collection
 from collector.errors import AuthError, BadRecord, PacelineError, RetryableError
-from collector.events import Event, happened_at
+from collector.events import happened_at
 from collector.source import Page, Source
 from collector.store import Database, EventStore, SourceRun, to_micros
 

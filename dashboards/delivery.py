@@ -112,17 +112,13 @@ def _slo_panels(burn_windows: Sequence[str]) -> tuple[Panel, ...]:
             )
             for window in burn_windows
         ),
-        Column(
-            title="Window covered", expr=_by(catalog.SLO_COVERAGE, "slo", where=chosen), unit="percentunit"
-        ),
+        Column(title="Window covered", expr=_by(catalog.SLO_COVERAGE, "slo", where=chosen), unit="percentunit"),
     )
     return (
         panels.text("How to read this board", _READING),
         panels.table(
             "Are the promises kept? Least budget first",
-            _helps(
-                catalog.SLO_STATUS, catalog.SLO_ATTAINMENT, catalog.SLO_BUDGET_RATIO, catalog.SLO_BURN_RATE
-            ),
+            _helps(catalog.SLO_STATUS, catalog.SLO_ATTAINMENT, catalog.SLO_BUDGET_RATIO, catalog.SLO_BURN_RATE),
             columns,
             key=("slo", "SLO"),
             no_data=no_slo,
@@ -231,8 +227,7 @@ def _interval(indicator: Indicator, metrics: IndicatorMetrics, of: str, width: i
     bounds = [_of_stat(indicator, metrics, name, words) for name, words in (("low", "from"), ("high", "to"))]
     return panels.stat(
         f"{indicator.title}: the {of} lies between",
-        f"95 % interval of the {of}. Two periods whose intervals overlap cannot be told apart.\n\n"
-        f"{_about(indicator)}",
+        f"95 % interval of the {of}. Two periods whose intervals overlap cannot be told apart.\n\n{_about(indicator)}",
         bounds,
         unit=_UNITS[indicator.shape],
         no_data="No data: too few units for an interval",
@@ -266,9 +261,7 @@ def _over_time(indicator: Indicator, metrics: IndicatorMetrics, stats: Sequence[
     whole = _selected(metrics.value, f'stat=~"{"|".join(stats)}"', _whole(indicator))
     queries = [Query(expr=whole, legend=_legend("{{stat}}"))]
     width = 9 if indicator.dimension else 18
-    found = [
-        panels.timeseries(f"{title} over time", about, queries, unit=unit, no_data=_NO_UNITS, width=width)
-    ]
+    found = [panels.timeseries(f"{title} over time", about, queries, unit=unit, no_data=_NO_UNITS, width=width)]
     if indicator.dimension:
         stat = _VALUE_STATS[indicator.shape]
         expr = _selected(metrics.value, f'stat="{stat}"', f'{indicator.dimension}!=""')
@@ -293,9 +286,7 @@ def _of_stat(indicator: Indicator, metrics: IndicatorMetrics, name: str, words: 
 
 def _whole(indicator: Indicator) -> str:
     """The matcher for all parts of a split indicator together: the label is absent."""
-    return (
-        f'{indicator.dimension}=""' if indicator.dimension and indicator.shape is not Shape.FREQUENCY else ""
-    )
+    return f'{indicator.dimension}=""' if indicator.dimension and indicator.shape is not Shape.FREQUENCY else ""
 
 
 def _selected(metric: Metric, *matchers: str) -> str:
@@ -380,11 +371,7 @@ def _health_panels() -> tuple[Panel, ...]:
         panels.table(
             "Which definitions are in use",
             _helps(catalog.INDICATOR_INFO),
-            (
-                Column(
-                    title="Version", expr=_by(catalog.INDICATOR_INFO, "indicator", "version"), label="version"
-                ),
-            ),
+            (Column(title="Version", expr=_by(catalog.INDICATOR_INFO, "indicator", "version"), label="version"),),
             key=("indicator", "Indicator"),
             no_data=nothing,
         ),

@@ -56,9 +56,7 @@ _REMOVED_TARGET_KEYS = frozenset({"intervalFactor", "metric", "query", "step", "
 _REMOVED_BOARD_KEYS = frozenset(
     {"__inputs", "gnetId", "hideControls", "id", "rows", "sharedCrosshair", "style", "version"}
 )
-_REMOVED_VARIABLE_KEYS = frozenset(
-    {"useTags", "tagsQuery", "tagValuesQuery", "auto", "auto_min", "auto_count"}
-)
+_REMOVED_VARIABLE_KEYS = frozenset({"useTags", "tagsQuery", "tagValuesQuery", "auto", "auto_min", "auto_count"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +143,7 @@ def stat(  # noqa: PLR0913 - what a panel says is as many words
         graphMode="none",
         reduceCalc="lastNotNull",
         overrides=_unit_overrides(queries),
-        extraJson={
-            "options": {"wideLayout": True, "showPercentChange": False, "percentChangeColorMode": "standard"}
-        },
+        extraJson={"options": {"wideLayout": True, "showPercentChange": False, "percentChangeColorMode": "standard"}},
     )
     return Panel(element=element, width=width, height=height)
 
@@ -176,9 +172,7 @@ def timeseries(  # noqa: PLR0913 - what a panel says is as many words
         thresholdsStyleMode="off" if limit is None else "line",
         thresholds=[] if limit is None else _steps(Scale(base="transparent", steps=((limit, "red"),))),
         extraJson={
-            "fieldConfig": {
-                "defaults": {"noValue": no_data, "custom": {"scaleDistribution": {"type": "linear"}}}
-            },
+            "fieldConfig": {"defaults": {"noValue": no_data, "custom": {"scaleDistribution": {"type": "linear"}}}},
             "options": {"legend": {"showLegend": True}},
         },
     )
@@ -328,9 +322,7 @@ def _panel_id(*names: str) -> int:
 
 def _targets(queries: Sequence[Query], *, instant: bool, form: str = "time_series") -> list[Any]:
     return [
-        core.Target(
-            expr=q.expr, legendFormat=q.legend, refId=ref, instant=instant, format=form, datasource=DATASOURCE
-        )
+        core.Target(expr=q.expr, legendFormat=q.legend, refId=ref, instant=instant, format=form, datasource=DATASOURCE)
         for ref, q in zip(ascii_uppercase, queries, strict=False)
     ]
 

@@ -13,9 +13,7 @@ _LABEL_VALUES = re.compile(r"label_values\((.+),\s*(\w+)\)")
 def queries(dashboard_json: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The title of a panel and an expression of it, with its variables, for each query from top to bottom."""
     return [
-        (panel["title"], target["expr"])
-        for panel in dashboard_json["panels"]
-        for target in panel.get("targets", ())
+        (panel["title"], target["expr"]) for panel in dashboard_json["panels"] for target in panel.get("targets", ())
     ]
 
 

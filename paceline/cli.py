@@ -103,9 +103,7 @@ def _collect(running: Running, names: Sequence[str] = ()) -> list[RunOutcome]:
     sources = running.service.configuration.sources
     unknown = sorted(set(names) - {s.name for s in sources})
     if unknown:
-        raise click.UsageError(
-            f"no source named {', '.join(unknown)}; there are {', '.join(s.name for s in sources)}"
-        )
+        raise click.UsageError(f"no source named {', '.join(unknown)}; there are {', '.join(s.name for s in sources)}")
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),
@@ -142,9 +140,7 @@ def evaluate(config: Path | None, output: str) -> None:
     """Derive observations from the stored events and print the numbers and SLOs."""
     with _running(config) as running:
         with (
-            Console(stderr=True).status("Deriving and evaluating")
-            if sys.stderr.isatty()
-            else contextlib.nullcontext()
+            Console(stderr=True).status("Deriving and evaluating") if sys.stderr.isatty() else contextlib.nullcontext()
         ):
             published = running.service.refresh()
         indicators = running.service.indicators
@@ -209,9 +205,7 @@ def serve(config: Path | None, host: str | None, port: int | None) -> None:
         click.echo(note)
     running = build(found)
     try:
-        serve_service(
-            running, host or server.host, server.port if port is None else port, utc_now, click.echo
-        )
+        serve_service(running, host or server.host, server.port if port is None else port, utc_now, click.echo)
     finally:
         running.close()
 
@@ -225,9 +219,11 @@ def serve(config: Path | None, host: str | None, port: int | None) -> None:
 )
 def rules(config: Path | None, out: Path | None) -> None:
     """Write Prometheus recording and alerting rules for the SLOs."""
+    from paceline.resources import alert_windows  # noqa: PLC0415
+    from slo_engine.alert_windows import load_tiers  # noqa: PLC0415
     from slo_engine.rules import render_rules  # noqa: PLC0415
 
-    text = render_rules(_configuration(config).slos)
+    text = render_rules(_configuration(config).slos, load_tiers(alert_windows()))
     _write(text, out)
 
 

@@ -23,9 +23,7 @@ from slo_engine.indicator import Indicator
 from slo_engine.openslo import load_slos
 
 
-def quickstart(
-    working_dir: Path, environ: Mapping[str, str], indicators: Mapping[str, Indicator]
-) -> Configuration:
+def quickstart(working_dir: Path, environ: Mapping[str, str], indicators: Mapping[str, Indicator]) -> Configuration:
     """The configuration for `PACELINE_REPO`, or for the repository that contains the working directory.
 
     Deployments are release tags where there are any, else the commits of the default branch. Raises ConfigError

@@ -14,3 +14,8 @@ def config_dir() -> Path:
 def starter_slos() -> list[Path]:
     """The OpenSLO files that the quickstart uses."""
     return sorted((config_dir() / "slos").glob("*.yaml"))
+
+
+def alert_windows() -> Path:
+    """The file of the alert tiers."""
+    return config_dir() / "alert-windows" / "sre-workbook.yaml"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from datetime import datetime
 
@@ -13,11 +15,14 @@ from paceline.scheduler import schedule
 from paceline.web import create_app
 from paceline.wiring import Running
 
+_GRACE_SECONDS = 3.0
 
-def serve(
-    running: Running, host: str, port: int, clock: Callable[[], datetime], say: Callable[[str], object]
-) -> None:
-    """Serve until interrupted. Raises PacelineError where the address cannot be used."""
+
+def serve(running: Running, host: str, port: int, clock: Callable[[], datetime], say: Callable[[str], object]) -> bool:
+    """Serve until interrupted. False where a job is still at work after a few seconds of waiting.
+
+    Such a job may be given up: a run keeps all or nothing. Raises PacelineError where the address cannot be used.
+    """
     service, log = running.service, running.log
     listening = _listen(host, port)
     try:
@@ -29,15 +34,34 @@ def serve(
         say(f"Status page  {shown}/")
         say(f"Metrics      {shown}/metrics")
         say(f"SLOs         {shown}/api/v1/slos")
-        config = uvicorn.Config(
-            create_app(service), log_level="warning", access_log=False, server_header=False
-        )
+        config = uvicorn.Config(create_app(service), log_level="warning", access_log=False, server_header=False)
+        server = uvicorn.Server(config)
+        _stop_on_signals(server)
         try:
-            uvicorn.Server(config).run(sockets=[listening])
+            server.run(sockets=[listening])
         finally:
-            scheduler.shutdown(wait=True)
+            finished = _shut_down(scheduler)
+        return finished
     finally:
         listening.close()
+
+
+def _stop_on_signals(server: uvicorn.Server) -> None:
+    """Uvicorn raises a signal again once it has shut down: the default action would end us before the rest is."""
+
+    def stop(_number: int, _frame: object) -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+def _shut_down(scheduler: BackgroundScheduler) -> bool:
+    """Start no job any more, and wait a little for those at work; whether all of them ended."""
+    waiting = threading.Thread(target=scheduler.shutdown, daemon=True)
+    waiting.start()
+    waiting.join(_GRACE_SECONDS)
+    return not waiting.is_alive()
 
 
 def _listen(host: str, port: int) -> socket.socket:

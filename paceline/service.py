@@ -18,6 +18,7 @@ from collector.store import EventStore, ObservationStore, SourceRun, from_micros
 from paceline.logs import Log
 from paceline.settings import Configuration
 from paceline.telemetry import Telemetry
+from slo_engine.burn import Tier
 from slo_engine.derive import derive
 from slo_engine.evaluate import evaluate
 from slo_engine.explain import Explanation, explain
@@ -47,6 +48,7 @@ class Service:
         events: EventStore,
         observations: ObservationStore,
         families: Sequence[Family],
+        tiers: Sequence[Tier],
         telemetry: Telemetry,
         log: Log,
         clock: Callable[[], datetime],
@@ -59,6 +61,7 @@ class Service:
         self._context = context
         self._runner = runner
         self._families = families
+        self._tiers = tiers
         self._telemetry = telemetry
         self._log = log
         self._clock = clock
@@ -87,9 +90,7 @@ class Service:
             "events": outcome.events,
         }
         if outcome.error is not None:
-            self._log.error(
-                "collect failed", error=outcome.error, needs_a_person=outcome.needs_a_person, **said
-            )
+            self._log.error("collect failed", error=outcome.error, needs_a_person=outcome.needs_a_person, **said)
         else:
             self._log.info("collected", changed=outcome.changed, rejected=outcome.rejected_total, **said)
         for warning in outcome.warnings:
@@ -104,9 +105,7 @@ class Service:
             snapshot = self.snapshot(self._clock())
             seconds = time.perf_counter() - started
             snapshot = dataclasses.replace(snapshot, duration_seconds=seconds)
-            exposition = expose(
-                snapshot, self.indicators, version("paceline"), self.observations.raise_counters
-            )
+            exposition = expose(snapshot, self.indicators, version("paceline"), self.observations.raise_counters)
             span.tell(series=exposition.series, numbers=len(snapshot.numbers))
             self.published = Published(snapshot=snapshot, exposition=exposition)
         for part in exposition.failed_parts:
@@ -122,9 +121,8 @@ class Service:
 
     def snapshot(self, at: datetime) -> Snapshot:
         """What is known of a time, from the stored observations."""
-        return evaluate(
-            self.observations, self.indicators, self.configuration.slos, self.source_states(at), at
-        )
+        slos, states = self.configuration.slos, self.source_states(at)
+        return evaluate(self.observations, self.indicators, slos, states, at, self._tiers)
 
     def source_states(self, at: datetime) -> list[SourceState]:
         """How the configured sources fare, judged at a time."""
@@ -136,9 +134,7 @@ class Service:
         self._derive()
         found = self.indicators.get(indicator)
         if found is None:
-            raise PacelineError(
-                f"{indicator!r} is no indicator; there are {', '.join(sorted(self.indicators))}"
-            )
+            raise PacelineError(f"{indicator!r} is no indicator; there are {', '.join(sorted(self.indicators))}")
         return explain(found, self.observations, self.events, at=self._clock(), zone=self.zone, **selection)
 
     def covers(self, week: Week) -> bool:

@@ -29,9 +29,7 @@ def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(
-            f"{value!r} is no time zone; expected an IANA name, for example Europe/Berlin"
-        ) from error
+        raise ValueError(f"{value!r} is no time zone; expected an IANA name, for example Europe/Berlin") from error
     return value
 
 
@@ -49,9 +47,7 @@ class ServerSettings(_Section):
 class LogSettings(_Section):
     """How the service logs."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least level written."
-    )
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least level written.")
     format: Literal["json", "text"] = Field(default="text", description="JSON for machines, text for people.")
 
 
@@ -70,29 +66,21 @@ class ReportSettings(_Section):
     directory: Path | None = Field(
         default=None, description="Folder for `weekly-<ISO week>.md`; not written unless given."
     )
-    hour: int = Field(
-        default=7, ge=0, le=23, description="Local hour on Monday at which the last week is written."
-    )
+    hour: int = Field(default=7, ge=0, le=23, description="Local hour on Monday at which the last week is written.")
 
 
 class Settings(_Section):
     """Everything a person can set."""
 
-    data_dir: Path = Field(
-        default=Path(".paceline"), description="Folder of the database, the people key and clones."
-    )
+    data_dir: Path = Field(default=Path(".paceline"), description="Folder of the database, the people key and clones.")
     timezone: Annotated[str, AfterValidator(_zone)] = Field(
         default="UTC", description="IANA zone of calendar weeks and of the weekly summary."
     )
-    evaluate_every: Duration = Field(
-        default=timedelta(minutes=1), description="How often numbers are computed anew."
-    )
+    evaluate_every: Duration = Field(default=timedelta(minutes=1), description="How often numbers are computed anew.")
     sources: SkipValidation[list[Any]] = Field(
         default_factory=list, description="The systems to collect from; see docs/sources.md."
     )
-    slos: list[str] = Field(
-        default_factory=list, description="OpenSLO files: paths or globs beside this file."
-    )
+    slos: list[str] = Field(default_factory=list, description="OpenSLO files: paths or globs beside this file.")
     server: ServerSettings = Field(default_factory=ServerSettings, description="Where the service listens.")
     logs: LogSettings = Field(default_factory=LogSettings, description="How the service logs.")
     telemetry: TelemetrySettings = Field(
@@ -198,11 +186,7 @@ def overlaid(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Mistake]:
     known = (*ENVIRONMENT, *OTHER_VARIABLES)
     for variable in sorted(environ):
-        if (
-            variable.startswith("PACELINE_")
-            and variable not in known
-            and not variable.startswith("PACELINE_TEST_")
-        ):
+        if variable.startswith("PACELINE_") and variable not in known and not variable.startswith("PACELINE_TEST_"):
             near = nearest(variable, known)
             hint = f"{near}, or " if near else ""
             yield Mistake(
@@ -219,9 +203,7 @@ def _sources(document: Document, types: SourceTypes) -> list[SourceConfig]:
     mistakes: list[Mistake] = []
     listed = document.value.get("sources") or []
     if not isinstance(listed, list):
-        raise ConfigError(
-            document.mistake(("sources",), "no list", "a list of sources, each with `type` and `name`")
-        )
+        raise ConfigError(document.mistake(("sources",), "no list", "a list of sources, each with `type` and `name`"))
     for index, item in enumerate(listed):
         place = ("sources", index)
         key = item.get("type") if isinstance(item, dict) else None
@@ -266,10 +248,10 @@ def _slos(document: Document, path: Path, indicators: Mapping[str, Indicator]) -
             except ConfigError as error:
                 mistakes.extend(error.mistakes)
     names = [s.name for s in found]
-    for name in sorted({n for n in names if names.count(n) > 1}):
-        mistakes.append(
-            document.mistake(("slos",), f"two SLOs are named {name!r}", "a name of its own for each SLO")
-        )
+    mistakes += [
+        document.mistake(("slos",), f"two SLOs are named {name!r}", "a name of its own for each SLO")
+        for name in sorted({n for n in names if names.count(n) > 1})
+    ]
     if mistakes:
         raise ConfigError(*mistakes)
     return found

@@ -16,9 +16,11 @@ from collector.source import SourceContext
 from collector.store import Database, EventStore, ObservationStore
 from paceline.logs import Log, configure
 from paceline.quickstart import quickstart
+from paceline.resources import alert_windows
 from paceline.service import Service
 from paceline.settings import Configuration, load
 from paceline.telemetry import Telemetry
+from slo_engine.alert_windows import load_tiers
 from slo_engine.indicator import families, indicators
 
 DEFAULT_CONFIG = "paceline.yaml"
@@ -96,6 +98,7 @@ def build(
         events=events,
         observations=ObservationStore(database),
         families=families(),
+        tiers=load_tiers(alert_windows()),
         telemetry=telemetry,
         log=log,
         clock=clock,

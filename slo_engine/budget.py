@@ -39,24 +39,31 @@ def remaining_events(counts: EventCounts, target: Decimal) -> float | None:
 
 
 def burn_rate(counts: EventCounts, target: Decimal) -> float | None:
-    """(bad / total) / (1 - target): at 1 the budget is used up exactly at the end of the window. None without events."""
+    """(bad / total) / (1 - target), None without events.
+
+    At 1 the budget is used up exactly at the end of the SLO's window.
+    """
     return float(Decimal(counts.bad) / counts.total / (1 - target)) if counts.total else None
 
 
 def time_to_exhaustion(remaining: float | None, window: Window, burn: float | None) -> float | None:
-    """remaining * window / burn in seconds; None where nothing burns or nothing is left to burn."""
+    """The seconds until the budget is used up: remaining * window / burn.
+
+    None where nothing burns, and where nothing is left to burn.
+    """
     if remaining is None or burn is None or burn <= 0 or remaining <= 0:
         return None
     return remaining * window.seconds / burn
 
 
-def status(slo: Slo, counts: EventCounts, alerting: bool) -> tuple[SloStatus, str]:
+def status(slo: Slo, counts: EventCounts, *, alerting: bool) -> tuple[SloStatus, str]:
     """The status of an SLO with enough data, and in words why it is not healthy. Decided on exact numbers."""
     remaining = _remaining(counts, slo.target)
     if remaining is None:
         return SloStatus.INSUFFICIENT_DATA, f"no events in {slo.window.label}"
     if remaining <= 0:
-        return SloStatus.EXHAUSTED, f"{counts.bad} bad of {counts.total} events, {allowed(counts, slo.target):.1f} allowed"
+        said = f"{counts.bad} bad of {counts.total} events, {allowed(counts, slo.target):.1f} allowed"
+        return SloStatus.EXHAUSTED, said
     if remaining < _LOW_BUDGET:
         return SloStatus.AT_RISK, f"{remaining:.0%} of the error budget is left"
     if alerting:

@@ -43,7 +43,7 @@ def _counter(name: str, labels: str, text: str) -> Metric:
     return Metric(name=name, type="counter", help=text, labels=tuple(labels.split()))
 
 
-SLO_INFO = _gauge("platform_slo_info", "slo service team tier owner", "What an SLO is about; always 1.")
+SLO_INFO = _gauge("platform_slo_info", "slo service team tier owner kind", "What an SLO is about; always 1.")
 SLO_OBJECTIVE = _gauge(
     "platform_slo_objective_ratio", "slo", "Target of the SLO: the share of events that must be good."
 )
@@ -62,7 +62,7 @@ SLO_ATTAINMENT = _gauge(
 SLO_BUDGET_RATIO = _gauge(
     "platform_slo_error_budget_remaining_ratio",
     "slo",
-    "Share of the error budget of the SLO's window that is left: 1 - bad / ((1 - target) * total); negative when overspent.",
+    "Error budget left in the SLO's window: 1 - bad / ((1 - target) * total); negative when overspent.",
 )
 SLO_BUDGET_EVENTS = _gauge(
     "platform_slo_error_budget_remaining_events",
@@ -72,7 +72,7 @@ SLO_BUDGET_EVENTS = _gauge(
 SLO_BURN_RATE = _gauge(
     "platform_slo_burn_rate",
     "slo window",
-    "Error ratio in the window over the allowed one; at 1 the budget is used up exactly at the end of the SLO's window.",
+    "Error ratio in the window over the allowed one; at 1 the budget lasts exactly as long as the SLO's window.",
 )
 SLO_EXHAUSTION = _gauge(
     "platform_slo_time_to_exhaustion_seconds",
@@ -123,12 +123,8 @@ SOURCE_FRESH = _gauge(
     "source",
     "1 where the source succeeded recently enough for its numbers to be shown, else 0.",
 )
-SNAPSHOT_TIMESTAMP = _gauge(
-    "platform_snapshot_timestamp_seconds", "", "When the published numbers were computed."
-)
-SNAPSHOT_DURATION = _gauge(
-    "platform_snapshot_duration_seconds", "", "How long computing the published numbers took."
-)
+SNAPSHOT_TIMESTAMP = _gauge("platform_snapshot_timestamp_seconds", "", "When the published numbers were computed.")
+SNAPSHOT_DURATION = _gauge("platform_snapshot_duration_seconds", "", "How long computing the published numbers took.")
 EXPOSITION_FAILED = _gauge(
     "platform_exposition_failed",
     "kind",
@@ -208,9 +204,7 @@ def metrics_of(indicator: Indicator) -> IndicatorMetrics:
             f"{indicator.title}: share of the final units that could be used.",
         ),
         pending=_gauge(f"{base}_pending", window, f"{indicator.title}: units that cannot be judged yet."),
-        excluded=_gauge(
-            f"{base}_excluded", window + " reason", f"{indicator.title}: units left out, and why."
-        ),
+        excluded=_gauge(f"{base}_excluded", window + " reason", f"{indicator.title}: units left out, and why."),
         total=total,
     )
 

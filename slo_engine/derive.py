@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from collector.bulk import without_collection
 from collector.events import kind_of
 from collector.store import EventStore, ObservationStore, Series, to_micros
-from collector.bulk import without_collection
 from slo_engine.indicator import MOST_PARTS, Family
 from slo_engine.observation import Observation
 

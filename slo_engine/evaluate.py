@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.store import ObservationStore, Series, to_micros
-from slo_engine import budget
+from slo_engine import budget, burn
 from slo_engine.catalog import QUANTILES
 from slo_engine.indicator import MOST_PARTS, Indicator, Shape
 from slo_engine.observation import Outcome, Reason, Subject
@@ -90,9 +90,7 @@ class Units:
     def within(self, span: Span) -> Units:
         """The units of a span."""
         start, end = np.searchsorted(self.at, [span.after, span.until], side="right")
-        return Units(
-            self.at[start:end], self.values[start:end], self.outcome[start:end], self.reason[start:end]
-        )
+        return Units(self.at[start:end], self.values[start:end], self.outcome[start:end], self.reason[start:end])
 
     def where(self, chosen: NDArray[np.bool_]) -> Units:
         """Some of the units."""
@@ -105,7 +103,8 @@ class Units:
     def measured(self, column: int = 0) -> NDArray[np.float64]:
         """The values that were measured: of the whole, or of its n-th part."""
         values = self.values[:, column]
-        return values[(self.outcome == Outcome.MEASURED.value) & ~np.isnan(values)]
+        found: NDArray[np.float64] = values[(self.outcome == Outcome.MEASURED.value) & ~np.isnan(values)]
+        return found
 
 
 class Reader:
@@ -146,12 +145,13 @@ def subject_of(series: Series) -> Subject:
     return Subject(series.service, series.environment, series.team)
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913, PLR0917 - everything a snapshot depends on, and nothing else
     store: ObservationStore,
     indicators: Mapping[str, Indicator],
     slos: Sequence[Slo],
     sources: Sequence[SourceState],
     at: datetime,
+    tiers: Sequence[burn.Tier] = (),
     windows: Sequence[Window] = INDICATOR_WINDOWS,
 ) -> Snapshot:
     """Everything that is known at a time, from the stored observations up to then."""
@@ -169,7 +169,7 @@ def evaluate(
         at=at,
         numbers=tuple(numbers),
         accounting=tuple(accounting),
-        slos=tuple(state_of(slo, indicators[slo.indicator], reader, fresh, at) for slo in slos),
+        slos=tuple(state_of(slo, indicators[slo.indicator], reader, fresh, at, tiers) for slo in slos),
         sources=tuple(sources),
         totals=totals,
     )
@@ -215,9 +215,7 @@ def _numbers(indicator: Indicator, subject: Subject, units: Units, span: Span) -
     yield Number(indicator=indicator.name, subject=subject, window=span.label, n=n, stats=stats)
 
 
-def _duration(
-    indicator: Indicator, subject: Subject, part: str, values: NDArray[np.float64], span: Span
-) -> Number:
+def _duration(indicator: Indicator, subject: Subject, part: str, values: NDArray[np.float64], span: Span) -> Number:
     stats = quantiles(values, QUANTILES)
     interval = median_interval(values)
     if interval:
@@ -286,7 +284,9 @@ def series_of(slo: Slo, indicator: Indicator, reader: Reader) -> list[int]:
     ]
 
 
-def state_of(slo: Slo, indicator: Indicator, reader: Reader, fresh: set[str], at: datetime) -> SloState:
+def state_of(
+    slo: Slo, indicator: Indicator, reader: Reader, fresh: set[str], at: datetime, tiers: Sequence[burn.Tier] = ()
+) -> SloState:
     """An SLO at a time: exact counts in each window, budget, burn rates, status."""
     ids = series_of(slo, indicator, reader)
     times, good = judged(slo, reader.units(ids, indicator.column(slo.dimension)))
@@ -298,7 +298,8 @@ def state_of(slo: Slo, indicator: Indicator, reader: Reader, fresh: set[str], at
     burns = {label: budget.burn_rate(c, slo.target) for label, c in counts.items()}
     burn_rates = {label: rate for label, rate in burns.items() if rate is not None}
     remaining = budget.remaining_ratio(whole, slo.target)
-    status, why = _status(slo, whole, coverage, stale, burn_rates)
+    alerting = burn.active(slo, counts, burn_rates, tiers)
+    status, why = _status(slo, whole, coverage, stale, alerting=alerting)
     usable = not stale
     return SloState(
         slo=slo,
@@ -307,14 +308,10 @@ def state_of(slo: Slo, indicator: Indicator, reader: Reader, fresh: set[str], at
         counts=counts if usable else {},
         attainment=budget.attainment(whole) if usable else None,
         budget_remaining=remaining if usable else None,
-        budget_remaining_events=budget.remaining_events(whole, slo.target)
-        if usable and whole.total
-        else None,
+        budget_remaining_events=budget.remaining_events(whole, slo.target) if usable and whole.total else None,
         burn_rates=burn_rates if usable else {},
         time_to_exhaustion_seconds=(
-            budget.time_to_exhaustion(remaining, slo.window, burn_rates.get(_EXHAUSTION_WINDOW))
-            if usable
-            else None
+            budget.time_to_exhaustion(remaining, slo.window, burn_rates.get(_EXHAUSTION_WINDOW)) if usable else None
         ),
         coverage=coverage,
         totals=EventCounts(int(good.sum()), int((~good).sum())),
@@ -336,7 +333,7 @@ def _covered(times: NDArray[np.int64], window: Window, at: datetime) -> float:
 
 
 def _status(
-    slo: Slo, counts: EventCounts, coverage: float, stale: Sequence[str], burn_rates: Mapping[str, float]
+    slo: Slo, counts: EventCounts, coverage: float, stale: Sequence[str], *, alerting: bool
 ) -> tuple[SloStatus, str]:
     """The status, and in words why it is not healthy."""
     unknown = SloStatus.INSUFFICIENT_DATA
@@ -349,4 +346,4 @@ def _status(
         )
     if coverage < slo.minimum_coverage:
         return unknown, f"events are known for {coverage:.0%} of {slo.window.label} only"
-    return budget.status(slo, counts, alerting=False)
+    return budget.status(slo, counts, alerting=alerting)

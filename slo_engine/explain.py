@@ -93,22 +93,16 @@ def explain(  # noqa: PLR0913 - the number's whole address
         for number, one in observations.series(indicator.observed_as).items()
         if service in ("", one.service) and environment in ("", one.environment)
     }
-    rows = sorted(
-        observations.window(list(series), span.after, span.until, *_COLUMNS), key=lambda r: (r[1], r[2])
-    )
+    rows = sorted(observations.window(list(series), span.after, span.until, *_COLUMNS), key=lambda r: (r[1], r[2]))
     lines = _lines(events, rows)
     return Explanation(
         indicator=indicator,
         window=span.label,
         after=from_micros(span.after),
         until=from_micros(span.until),
-        numbers=tuple(
-            f for f in found if isinstance(f, Number) and (not dimension or f.dimension == dimension)
-        ),
+        numbers=tuple(f for f in found if isinstance(f, Number) and (not dimension or f.dimension == dimension)),
         accounting=tuple(f for f in found if isinstance(f, Accounting)),
-        units=tuple(
-            _unit(indicator, ObservationRow(*row[1:]), subject_of(series[row[0]]), lines, at) for row in rows
-        ),
+        units=tuple(_unit(indicator, ObservationRow(*row[1:]), subject_of(series[row[0]]), lines, at) for row in rows),
     )
 
 
@@ -130,9 +124,7 @@ def _lines(events: EventStore, rows: Iterable[tuple[Any, ...]]) -> Mapping[str, 
 def _unit(
     indicator: Indicator, row: ObservationRow, subject: Subject, lines: Mapping[str, EventLine], now: datetime
 ) -> UnitLine:
-    unripe = (
-        row.matures_at is not None and from_micros(row.matures_at) > now and row.outcome != Outcome.EXCLUDED
-    )
+    unripe = row.matures_at is not None and from_micros(row.matures_at) > now and row.outcome != Outcome.EXCLUDED
     parts = (row.part_1, row.part_2, row.part_3, row.part_4)
     named = zip(indicator.dimensions, parts, strict=False) if indicator.shape is Shape.DURATION else ()
     value = (row.value, *parts)[indicator.column()]
@@ -156,9 +148,7 @@ def line_of(event: Event) -> EventLine:
     short = str(getattr(event, "sha", None) or "")[:10]
     named = getattr(event, "version", None)
     number = getattr(event, "number", None)
-    label = (
-        " ".join(filter(None, (named, f"#{number}" if number is not None else "", short))) or event.id[:10]
-    )
+    label = " ".join(filter(None, (named, f"#{number}" if number is not None else "", short))) or event.id[:10]
     return EventLine(id=event.id, kind=event.kind, label=label, at=happened_at(event), url=event.url)
 
 

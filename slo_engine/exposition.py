@@ -107,7 +107,7 @@ def slo_samples(snapshot: Snapshot) -> Iterator[Sample]:
     for state in snapshot.slos:
         slo = state.slo
         name = slo.name
-        yield catalog.SLO_INFO, (name, slo.owner_service, slo.team, slo.tier, slo.owner), 1.0
+        yield catalog.SLO_INFO, (name, slo.owner_service, slo.team, slo.tier, slo.owner, slo.alert_class), 1.0
         yield catalog.SLO_OBJECTIVE, (name,), float(slo.target)
         yield catalog.SLO_PERIOD, (name,), slo.window.seconds
         yield catalog.SLI_EVENTS, (name, "good"), float(state.totals.good)
@@ -216,9 +216,7 @@ def _floored(samples: Iterable[Sample], floor: Floor) -> list[Sample]:
 
 def _series_key(sample: Sample) -> str:
     metric, labels, _ = sample
-    return (
-        metric.name + "{" + ",".join(f"{k}={v!r}" for k, v in zip(metric.labels, labels, strict=True)) + "}"
-    )
+    return metric.name + "{" + ",".join(f"{k}={v!r}" for k, v in zip(metric.labels, labels, strict=True)) + "}"
 
 
 def _families(samples: Iterable[Sample]) -> tuple[list[Family], int]:

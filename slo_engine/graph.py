@@ -36,14 +36,16 @@ class CommitGraph:
         """For each commit, the commit of the default branch's line that brought it there; -1 where none did.
 
         `line` tells which commits stand on the first-parent line. A commit of the line brings itself and what is
-        reachable from it but not from the line below: the commits of the merged branch.
+        reachable from it but not from the line below: the commits of the merged branch. Another commit of the line
+        is never among them: after a forced push, what the old line brought stays with the old line.
         """
         owner = [-1] * len(self.parents)
         for tip in self._in_order(line):
-            stack = [tip]
+            owner[tip] = tip
+            stack = list(self.parents[tip])
             while stack:
                 commit = stack.pop()
-                if owner[commit] < 0:
+                if owner[commit] < 0 and not line[commit]:
                     owner[commit] = tip
                     stack.extend(self.parents[commit])
         return owner
@@ -53,7 +55,11 @@ class CommitGraph:
         below = {p[0] for i, p in enumerate(self.parents) if line[i] and p}
         done = bytearray(len(self.parents))
         order: list[int] = []
-        for tip in (i for i, on in enumerate(line) if on and i not in below):
+        tips = [i for i, on in enumerate(line) if on and i not in below]
+        if len(tips) > 1:  # the answer must not depend on the order of reading, so the ids decide
+            shas = list(self.number)
+            tips.sort(key=shas.__getitem__)
+        for tip in tips:
             run, commit = [], tip
             while not done[commit]:
                 done[commit] = 1

@@ -116,12 +116,7 @@ def families() -> tuple[Family, ...]:
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise ValueError(f"defined by two indicators: {', '.join(twice)}")
-    many = [
-        i.name
-        for f in found
-        for i in f.indicators
-        if i.shape is Shape.DURATION and len(i.dimensions) > MOST_PARTS
-    ]
+    many = [i.name for f in found for i in f.indicators if i.shape is Shape.DURATION and len(i.dimensions) > MOST_PARTS]
     if many:
         raise ValueError(f"more than {MOST_PARTS} parts: {', '.join(many)}")
     return tuple(found)

@@ -48,9 +48,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """One judged unit of an indicator.
 
     `unit` is the id of the event that was judged, `evidence` the ids of all events that decided, `rule` how they
-    were brought together. A measured unit whose value is unknown is excluded, `reason` says why. `parts` are the pieces a duration is made of, in seconds, in the order of the indicator's
-    dimensions, None where unknown; `dimension` names the kind a counted unit is of. Before `matures_at` the unit
-    is pending whatever its outcome: so an observation follows from the events alone and needs no clock.
+    were brought together. `parts` are the pieces a duration is made of, in seconds, in the order of the indicator's
+    dimensions, None where unknown; `dimension` names the kind a counted unit is of. A measured unit whose value is
+    unknown counts as excluded, and `reason` says why. Before `matures_at` the unit is pending whatever its outcome:
+    so an observation follows from the events alone and needs no clock.
     """
 
     indicator: str

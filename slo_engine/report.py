@@ -19,6 +19,7 @@ from slo_engine.snapshot import Accounting, Number, SloState, SourceState
 
 _WEEK = re.compile(r"(\d{4})-W(\d{2})")
 _FEW = 10
+_READABLE = ((120.0, 1.0, "{:.0f} s"), (7_200.0, 60.0, "{:.0f} min"), (172_800.0, 3_600.0, "{:.1f} h"))
 _WORST = 12
 _STATUS_ORDER = (SloStatus.EXHAUSTED, SloStatus.AT_RISK, SloStatus.INSUFFICIENT_DATA, SloStatus.HEALTHY)
 
@@ -90,10 +91,7 @@ def weekly(
     reader = Reader(observations, week.end - timedelta(microseconds=1))
     names = {s.name for s in sources}
     fresh = {s.name for s in sources if s.last_success_at is not None and s.last_success_at >= week.end}
-    states = [
-        state_of(s, indicators[s.indicator], reader, fresh, week.end - timedelta(microseconds=1))
-        for s in slos
-    ]
+    states = [state_of(s, indicators[s.indicator], reader, fresh, week.end - timedelta(microseconds=1)) for s in slos]
     lines = [
         f"# Platform summary, week {week.label}",
         "",
@@ -142,9 +140,7 @@ def _verdict(states: Sequence[SloState]) -> str:
 def _slo_table(states: Sequence[SloState]) -> list[str]:
     if not states:
         return []
-    ordered = sorted(
-        states, key=lambda s: (_STATUS_ORDER.index(s.status), s.budget_remaining or 0.0, s.slo.name)
-    )
+    ordered = sorted(states, key=lambda s: (_STATUS_ORDER.index(s.status), s.budget_remaining or 0.0, s.slo.name))
     lines = [
         "## SLOs",
         "",
@@ -160,7 +156,8 @@ def _slo_table(states: Sequence[SloState]) -> list[str]:
         status = state.status.value.replace("_", " ") + (f": {state.why}" if state.why else "")
         n = counts.total if counts else 0
         lines.append(
-            f"| {escaped(slo.title)} | {float(slo.target):.4g} in {slo.window.label} | {attained} | {n} | {left} | {escaped(status)} |"
+            f"| {escaped(slo.title)} | {float(slo.target):.4g} in {slo.window.label} | {attained} | {n} | {left} "
+            f"| {escaped(status)} |"
         )
     if len(ordered) > _WORST:
         lines.append(f"\nAnd {len(ordered) - _WORST} more.")
@@ -177,9 +174,11 @@ def _delivery(week: Week, reader: Reader, indicators: Mapping[str, Indicator], n
             if isinstance(n, Number) and not n.dimension
         }
         beside = {a.subject: a for a in now if isinstance(a, Accounting)}
-        for number in now:
-            if isinstance(number, Number) and not number.dimension:
-                lines.append(_row(indicator, number, before.get(number.subject), beside.get(number.subject)))
+        lines += [
+            _row(indicator, number, before.get(number.subject), beside.get(number.subject))
+            for number in now
+            if isinstance(number, Number) and not number.dimension
+        ]
     if not lines:
         return ["## Indicators", "", "No observation so far.", ""]
     head = [
@@ -191,9 +190,7 @@ def _delivery(week: Week, reader: Reader, indicators: Mapping[str, Indicator], n
 
 def _row(indicator: Indicator, number: Number, before: Number | None, beside: Accounting | None) -> str:
     left_out = (
-        "; ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in sorted(beside.excluded.items()))
-        if beside
-        else ""
+        "; ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in sorted(beside.excluded.items())) if beside else ""
     )
     pending = f"{beside.pending} pending" if beside and beside.pending else ""
     who = "/".join(filter(None, number.subject)) or "all"
@@ -238,9 +235,9 @@ def _change(indicator: Indicator, now: Number, before: Number | None) -> str:
 
 def duration_text(seconds: float) -> str:
     """Seconds as people read them: `53 s`, `12 min`, `3.2 h`, `4.1 d`."""
-    for limit, unit, size in ((120.0, "s", 1.0), (7_200.0, "min", 60.0), (172_800.0, "h", 3_600.0)):
+    for limit, size, form in _READABLE:
         if seconds < limit:
-            return f"{seconds / size:.0f} {unit}" if size < 3_600 else f"{seconds / size:.1f} {unit}"
+            return form.format(seconds / size)
     return f"{seconds / 86_400:.1f} d"
 
 

@@ -88,9 +88,7 @@ class Snapshot:
     def number(self, indicator: str, subject: Subject, window: str, dimension: str = "") -> Number | None:
         """The number of an indicator, or None where there is none."""
         wanted = (indicator, subject, window, dimension)
-        return next(
-            (n for n in self.numbers if (n.indicator, n.subject, n.window, n.dimension) == wanted), None
-        )
+        return next((n for n in self.numbers if (n.indicator, n.subject, n.window, n.dimension) == wanted), None)
 
     def beside(self, number: Number) -> Accounting | None:
         """What stands beside a number."""

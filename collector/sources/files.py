@@ -152,9 +152,7 @@ class FilesSource:
 
         def page() -> Page:
             cursor = msgspec.json.encode(_Cursor(kind=self.records.kind, files=states)).decode()
-            return Page(
-                events=tuple(events), rejected=tuple(rejected), warnings=tuple(warnings), cursor=cursor
-            )
+            return Page(events=tuple(events), rejected=tuple(rejected), warnings=tuple(warnings), cursor=cursor)
 
         for name in names:
             with (self.base_dir / name).open("rb") as file:
@@ -173,9 +171,7 @@ class FilesSource:
                         events, rejected, warnings = [], [], []
                 states[name] = reading.state()
                 if reading.lines.rest_is_left:
-                    warnings.append(
-                        f"{name}: the last line has no line break yet and is left for the next run"
-                    )
+                    warnings.append(f"{name}: the last line has no line break yet and is left for the next run")
         if events or rejected or states != told:
             yield page()
 
@@ -286,11 +282,7 @@ def _resumed(name: str, file: BinaryIO, before: _FileState | None) -> _Reading |
     if before is None or before.offset > stat.st_size:
         return _Reading(name, stat.st_mtime_ns, _Lines(file))
     as_before = before.size == stat.st_size
-    if (
-        as_before
-        and before.modified_ns == stat.st_mtime_ns
-        and (before.taken or before.offset == before.size)
-    ):
+    if as_before and before.modified_ns == stat.st_mtime_ns and (before.taken or before.offset == before.size):
         return None
     lines = _Lines(file, before, take_rest=as_before)
     if lines.digest.hexdigest() != before.digest:
@@ -365,9 +357,7 @@ def _csv_rows(lines: _Lines) -> Iterator[tuple[int, list[str] | _Unreadable]]:
         except StopIteration:
             return
         except csv.Error:
-            row = _Unreadable(
-                "the row is no valid CSV; expected cells in double quotes to be closed before a comma"
-            )
+            row = _Unreadable("the row is no valid CSV; expected cells in double quotes to be closed before a comma")
         if not lines.finish():
             return
         if isinstance(row, list) and line == 1:
@@ -457,15 +447,11 @@ class Records:
         lax = isinstance(record, _Cells)
         values = record.by_column if isinstance(record, _Cells) else record
         if not isinstance(values, dict):
-            raise _RefusedError(
-                "the record is no object; expected one JSON object with the fields of one event"
-            )
+            raise _RefusedError("the record is no object; expected one JSON object with the fields of one event")
         event_type = self._type(values.pop("kind", None))
         nature = _nature(event_type)
         if "source" in values:
-            raise _RefusedError(
-                "`source` is not part of a record; expected the configuration alone to name it"
-            )
+            raise _RefusedError("`source` is not part of a record; expected the configuration alone to name it")
         if lax:
             _split_cells(values, nature)
         self._hash_people(values, nature)
@@ -592,9 +578,7 @@ def _reason(message: str, event_type: type[Event]) -> str:
         known = [n for n in inside.__struct_fields__ if n != "source"]
         near = difflib.get_close_matches(name, known, n=1)
         shown = f" `{name}`" if _A_NAME.fullmatch(name) else ""
-        return f"unknown field{shown}; expected " + (
-            f"`{near[0]}`?" if near else f"one of {', '.join(known)}"
-        )
+        return f"unknown field{shown}; expected " + (f"`{near[0]}`?" if near else f"one of {', '.join(known)}")
     if what.startswith("Invalid enum value"):
         return f"`{path}`: expected one of {', '.join(_values(event_type, path))}"
     if what == "Number out of range":

@@ -120,8 +120,7 @@ def decoder(event_type: type[Event]) -> Callable[[Any], Event]:
 
     def decode(row: Any) -> Event:
         values = {
-            c.name: v if v is None or c.decode is None else c.decode(v)
-            for c, v in zip(columns, row, strict=True)
+            c.name: v if v is None or c.decode is None else c.decode(v) for c, v in zip(columns, row, strict=True)
         }
         return msgspec.convert(values, event_type)
 

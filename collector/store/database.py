@@ -98,9 +98,7 @@ class Database:
     def _migrate(self) -> None:
         with self._engine.connect() as connection:
             known = sa.inspect(connection).has_table("alembic_version")
-            revision = (
-                connection.scalar(sa.text("SELECT version_num FROM alembic_version")) if known else None
-            )
+            revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version")) if known else None
         if revision == SCHEMA_REVISION:
             return  # the common case does not pay for importing the migration tool
         if revision is not None and revision > SCHEMA_REVISION:
@@ -124,7 +122,8 @@ class Database:
 @lru_cache(maxsize=64)
 def _positional(statement: Any, dialect: Any, names: tuple[str, ...]) -> str | None:
     """The text of a statement that takes its values by position in this order; None where it does not."""
-    compiled = statement.compile(dialect=dialect)
+    # Inline: nobody asks for generated keys, and a RETURNING clause would forbid sending many rows at once.
+    compiled = statement.inline().compile(dialect=dialect)
     return str(compiled) if tuple(compiled.positiontup or ()) == names else None
 
 

@@ -78,9 +78,7 @@ class EventStore:
     def set_cursor(self, transaction: Transaction, source: str, cursor: str) -> None:
         """Move a source's cursor together with the events of its transaction."""
         statement = insert(CURSOR).values(source=source, cursor=cursor)
-        transaction.execute(
-            statement.on_conflict_do_update(index_elements=["source"], set_={"cursor": cursor})
-        )
+        transaction.execute(statement.on_conflict_do_update(index_elements=["source"], set_={"cursor": cursor}))
 
     def reject(self, transaction: Transaction, source: str, records: Iterable[BadRecord]) -> None:
         """Set records aside: place and reason, never the content."""
@@ -212,7 +210,5 @@ def _literal(least: Any) -> str:
 def _count_revision(transaction: Transaction, kind: str, changed: int) -> None:
     statement = insert(KIND_REVISION).values(kind=kind, revision=changed)
     transaction.execute(
-        statement.on_conflict_do_update(
-            index_elements=["kind"], set_={"revision": KIND_REVISION.c.revision + changed}
-        )
+        statement.on_conflict_do_update(index_elements=["kind"], set_={"revision": KIND_REVISION.c.revision + changed})
     )

@@ -70,9 +70,7 @@ class ObservationStore:
                 transaction.write_rows(_insert_into(number), ObservationRow._fields, ordered)
             stamp = msgspec.json.encode(dict(sorted(inputs.items()))).decode()
             statement = insert(DERIVATION).values(family=family, inputs=stamp)
-            transaction.execute(
-                statement.on_conflict_do_update(index_elements=["family"], set_={"inputs": stamp})
-            )
+            transaction.execute(statement.on_conflict_do_update(index_elements=["family"], set_={"inputs": stamp}))
         return sum(map(len, rows.values()))
 
     def _numbered(
@@ -109,9 +107,7 @@ class ObservationStore:
             for number in sorted(series_ids):
                 query = (
                     sa.select(*columns)
-                    .where(
-                        OBSERVATION.c.series_id == number, OBSERVATION.c.at > after, OBSERVATION.c.at <= until
-                    )
+                    .where(OBSERVATION.c.series_id == number, OBSERVATION.c.at > after, OBSERVATION.c.at <= until)
                     .order_by(OBSERVATION.c.at, OBSERVATION.c.unit)
                 )
                 rows.extend(map(tuple, connection.execute(query)))
@@ -132,9 +128,7 @@ class ObservationStore:
 
     def first_at(self) -> dict[int, int]:
         """The time of each series' first observation."""
-        query = sa.select(OBSERVATION.c.series_id, sa.func.min(OBSERVATION.c.at)).group_by(
-            OBSERVATION.c.series_id
-        )
+        query = sa.select(OBSERVATION.c.series_id, sa.func.min(OBSERVATION.c.at)).group_by(OBSERVATION.c.series_id)
         with self._database.reading() as connection:
             return {number: at for number, at in connection.execute(query)}  # noqa: C416 - rows are no pairs to mypy
 

@@ -21,9 +21,7 @@ def _event_table(event_type: type[Event]) -> sa.Table:
     }
     for column in columns_of(event_type):
         fields["__annotations__"][column.name] = Any
-        fields[column.name] = Field(
-            sa_column=sa.Column(column.name, column.sql_type, nullable=column.nullable)
-        )
+        fields[column.name] = Field(sa_column=sa.Column(column.name, column.sql_type, nullable=column.nullable))
     metaclass: Any = type(SQLModel)
     row = metaclass(f"{event_type.__name__}Row", (SQLModel,), fields, table=True)
     return _table_of(row)
@@ -52,7 +50,7 @@ class CursorRow(SQLModel, table=True):
 
 
 class SourceRunRow(SQLModel, table=True):
-    """The last run of a source, and its totals. Kept apart from the events: it tells of Paceline, not of the platform."""
+    """The last run of a source, and its totals. Apart from the events: it tells of Paceline, not of the platform."""
 
     __tablename__ = "source_run"
     source: str = Field(sa_column=sa.Column("source", sa.Text, primary_key=True))
@@ -99,9 +97,7 @@ class ObservationTableRow(SQLModel, table=True):
 
     __tablename__ = "observation"
     __table_args__ = ({"sqlite_with_rowid": False},)
-    series_id: int = Field(
-        sa_column=sa.Column("series_id", sa.Integer, primary_key=True, autoincrement=False)
-    )
+    series_id: int = Field(sa_column=sa.Column("series_id", sa.Integer, primary_key=True, autoincrement=False))
     at: int = Field(sa_column=sa.Column("at", sa.BigInteger, primary_key=True, autoincrement=False))
     unit: str = Field(sa_column=sa.Column("unit", sa.Text, primary_key=True))
     value: float | None = Field(sa_column=sa.Column("value", sa.Double))

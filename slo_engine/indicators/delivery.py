@@ -156,13 +156,13 @@ def _commits_by_repository(events: Events, wanted: Iterable[str]) -> dict[str, _
 
 
 def _once(rows: list[_CommitRow]) -> list[_CommitRow]:
-    """Each commit once, also where two sources report the same repository."""
+    """Each commit once, also where two sources report the same repository; a shallow one lacks parents."""
     if len({row[1] for row in rows}) == len(rows):
         return rows
     known: dict[str, _CommitRow] = {}
     for row in sorted(rows):
         first = known.setdefault(row[1], row)
-        known[row[1]] = (*first[:7], first[7] or row[7])
+        known[row[1]] = (*first[:4], max(first[4], row[4], key=len), *first[5:7], first[7] or row[7])
     return list(known.values())
 
 
@@ -219,11 +219,14 @@ def _merged(commits: _Commits, requests: list[_Request]) -> Iterator[_Merged]:
     for request in requests:
         commit = number.get(request.merge_sha) if request.merge_sha else None
         own = [number[s] for s in request.commit_shas[2:-2].split('","') if s in number]
-        claimed.update(own)
         if commit is not None:
             claimed.add(commit)
-        known = first.get(commit) if commit is not None else None
+            own += _rebased(commits, commit, request)
+        claimed.update(own)
+        known = _first_of(commits, own, request.merged_at, first.get(commit) if commit is not None else None)
         started = request.first_commit_at
+        if started is not None and request.merged_at is not None and started > request.merged_at:
+            started = None  # a wrong clock: the graph has a committer time instead
         yield _Merged(
             id=request.id,
             source=request.source,
@@ -268,6 +271,37 @@ def _first_commits(commits: _Commits, owner: list[int]) -> dict[int, tuple[int, 
         if best is None or at < best[0] or (at == best[0] and ids[commit] < ids[best[1]]):
             first[tip] = (at, commit, rule)
     return first
+
+
+def _first_of(
+    commits: _Commits, own: Iterable[int], merged_at: int | None, brought: tuple[int, int, str] | None
+) -> tuple[int, int, str] | None:
+    """The first commit of a request, as `_first_commits` gives it: of those it names and those its merge brought.
+
+    A squash brought itself alone; the commits it was made of are known only by name.
+    """
+    found = [] if brought is None else [brought]
+    for commit in own:
+        late = merged_at is not None and commits.authored[commit] > merged_at
+        at = commits.committed[commit] if late else commits.authored[commit]
+        found.append((at, commit, "graph, committer time" if late else "graph"))
+    return min(found, key=lambda f: (f[0], commits.ids[f[1]]), default=None)
+
+
+def _rebased(commits: _Commits, head: int, request: _Request) -> list[int]:
+    """The commits that a rebase merge put on the line below its head; none where it was no rebase.
+
+    A rebase makes as many commits as the request had, and keeps their author times.
+    """
+    names = request.commit_shas[2:-2].split('","')
+    run = [head]
+    while len(run) < len(names) and len(parents := commits.graph.parents[run[-1]]) == 1:
+        run.append(parents[0])
+    before = [commits.graph.number.get(n) for n in names]
+    known = sorted(commits.authored[n] for n in before if n is not None)
+    times = sorted(commits.authored[n] for n in run)
+    same = known == times if len(known) == len(names) else times[0] == request.first_commit_at
+    return run if len(run) == len(names) and same else []
 
 
 def _shipped(
@@ -337,7 +371,7 @@ def _stages(change: _Merged, deployed_at: int) -> tuple[float | None, ...]:
     """The stages in seconds, None where an end is unknown. Where all are known they add up to the lead time.
 
     A draft is not ready; a request never reviewed has no pickup and no review; what was deployed before its
-    merge has no delivery. A review of a draft counts from when it became ready.
+    merge has no delivery. A review of a draft counts from when it became ready; one after the merge is none.
     """
     first, ready, review, merged = (
         change.first_commit_at,
@@ -345,6 +379,9 @@ def _stages(change: _Merged, deployed_at: int) -> tuple[float | None, ...]:
         change.first_review_at,
         change.merged_at,
     )
+    if merged is not None:
+        ready = ready if ready is not None and ready <= merged else None
+        review = review if review is not None and review <= merged else None
     if first is not None and ready is not None:
         ready = max(ready, first)
     if ready is not None and review is not None:

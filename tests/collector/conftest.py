@@ -99,9 +99,7 @@ def new_bench(empty_database: Path, tmp_path: Path) -> Iterator[Callable[[str], 
 
 
 @pytest.fixture(scope="module")
-def shared_benches(
-    empty_database: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Bench, Bench]]:
+def shared_benches(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, Bench]]:
     """Two stores for the many examples of property tests, which keep apart by their native ids."""
     folders = [tmp_path_factory.mktemp(name) for name in ("left", "right")]
     benches = [Bench(folder, _copied(empty_database, folder)) for folder in folders]
@@ -149,9 +147,7 @@ def probe() -> Callable[..., Probe]:
     """Makes a small event."""
 
     def make(native_id: str = "1", **fields: Any) -> Probe:
-        return Probe(
-            **{"source": "s", "native_id": native_id, "service": "api", "at": NOW, "passed": 1, **fields}
-        )
+        return Probe(**{"source": "s", "native_id": native_id, "service": "api", "at": NOW, "passed": 1, **fields})
 
     return make
 
@@ -275,9 +271,7 @@ def _files_sample(folder: Path) -> Sample:
     path = folder / "events.jsonl"
     path.write_text("".join(json.dumps(r) + "\n" for r in records), encoding="utf-8")
     config_type = source_types().by_key["files"]
-    return Sample(
-        config_type.model_validate({"name": "sample", "type": "files", "path": path.name}), path.unlink
-    )
+    return Sample(config_type.model_validate({"name": "sample", "type": "files", "path": path.name}), path.unlink)
 
 
 def _git_sample(folder: Path) -> Sample:

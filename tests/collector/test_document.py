@@ -58,9 +58,7 @@ def sentences(error: pytest.ExceptionInfo[ConfigError], tmp_path: Path) -> list[
     return str(error.value).replace(f"{tmp_path}/", "").splitlines()
 
 
-@pytest.mark.parametrize(
-    "word", ["no", "on", "off", "yes", "y", "1:30", "007", "2026-01-02", "1_000", "0b11"]
-)
+@pytest.mark.parametrize("word", ["no", "on", "off", "yes", "y", "1:30", "007", "2026-01-02", "1_000", "0b11"])
 def test_words_of_yaml_1_1_stay_text(tmp_path: Path, word: str) -> None:
     """`no`, `on`, `1:30`, `007` → right or refused with a hint."""
     assert read(tmp_path, f"a: {word}\n").value == {"a": word}
@@ -122,9 +120,7 @@ def test_an_empty_file_is_refused(tmp_path: Path, text: str) -> None:
     """An empty file is a mistake, not an empty configuration."""
     with pytest.raises(ConfigError) as error:
         read_documents(written(tmp_path, text))
-    assert sentences(error, tmp_path) == [
-        "paceline.yaml: the file is empty; expected at least one YAML document"
-    ]
+    assert sentences(error, tmp_path) == ["paceline.yaml: the file is empty; expected at least one YAML document"]
 
 
 def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
@@ -162,10 +158,7 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
         ),
         (
             "a: &a\n  - *a\n",
-            (
-                "paceline.yaml:1: a[0]: an alias of something that contains it; "
-                "expected a value without a circle"
-            ),
+            ("paceline.yaml:1: a[0]: an alias of something that contains it; expected a value without a circle"),
         ),
         (
             "? [a, b]\n: 1\n",
@@ -369,15 +362,11 @@ def test_named_secrets_are_hidden_even_from_a_validators_message(tmp_path: Path)
     document = read(tmp_path, "type: git\nname: a\nevery: 5x\n")
     with pytest.raises(ConfigError) as error:
         validate(document, Item, secrets={"every"})
-    assert sentences(error, tmp_path) == [
-        "paceline.yaml:3: every: this value is not valid; expected another value"
-    ]
+    assert sentences(error, tmp_path) == ["paceline.yaml:3: every: this value is not valid; expected another value"]
 
 
 @given(st.text())
-def test_any_text_is_a_document_or_a_config_error(
-    tmp_path_factory: pytest.TempPathFactory, text: str
-) -> None:
+def test_any_text_is_a_document_or_a_config_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     """Whatever stands in a file, reading gives documents or a ConfigError, nothing else."""
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))

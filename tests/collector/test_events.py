@@ -147,9 +147,7 @@ def test_when_an_event_happened(probe: Any) -> None:
     """Each kind has one time at which it happened; a run without any has none but its version's."""
     at = datetime(2026, 1, 2, tzinfo=UTC)
     later = at + timedelta(days=1)
-    commit = Commit(
-        source="s", native_id="1", repository="r", sha="a" * 40, authored_at=later, committed_at=at
-    )
+    commit = Commit(source="s", native_id="1", repository="r", sha="a" * 40, authored_at=later, committed_at=at)
     change = Change(source="s", native_id="1", repository="r", state="merged", created_at=at, merged_at=later)  # type: ignore[arg-type]
     run = PipelineRun(source="s", native_id="1", repository="r", pipeline="p", state=RunState.PENDING)
 
@@ -261,11 +259,7 @@ def test_the_examples_of_the_reference_are_events(validator: Draft202012Validato
 def reference(schema: dict[str, Any]) -> Iterator[str]:
     """The lines of the generated part: each kind with its fields, then the objects inside them."""
     definitions = schema["$defs"]
-    kinds = {
-        d["properties"]["kind"]["enum"][0]: d
-        for d in definitions.values()
-        if "kind" in d.get("properties", {})
-    }
+    kinds = {d["properties"]["kind"]["enum"][0]: d for d in definitions.values() if "kind" in d.get("properties", {})}
     inner = {n: d for n, d in definitions.items() if "properties" in d and "kind" not in d["properties"]}
     for title, definition in [*((f"`{k}`", d) for k, d in kinds.items()), *sorted(inner.items())]:
         yield f"### {title}\n\n{definition['description']}\n"
@@ -288,9 +282,5 @@ def type_in_words(part: dict[str, Any], definitions: dict[str, Any]) -> str:
     if part["type"] == "array":
         return f"list of: {type_in_words(part['items'], definitions)}"
     if "description" in part:
-        return {"A time": "time", "A keyed": "person", "A full": "Git object id"}[
-            part["description"][:7].strip()
-        ]
-    return {"string": "text", "boolean": "true or false", "integer": "integer", "number": "number"}[
-        part["type"]
-    ]
+        return {"A time": "time", "A keyed": "person", "A full": "Git object id"}[part["description"][:7].strip()]
+    return {"string": "text", "boolean": "true or false", "integer": "integer", "number": "number"}[part["type"]]

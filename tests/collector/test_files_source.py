@@ -194,9 +194,7 @@ BAD_LINES = [
 
 
 @pytest.mark.parametrize(("line", "reason"), BAD_LINES)
-def test_a_bad_line_is_set_aside_and_the_good_ones_kept(
-    folder: Folder, line: str | bytes, reason: str
-) -> None:
+def test_a_bad_line_is_set_aside_and_the_good_ones_kept(folder: Folder, line: str | bytes, reason: str) -> None:
     """One bad record costs itself alone, and its reason names the field and what was expected."""
     folder.write("a.jsonl", probe("before"), line, probe("after"))
 
@@ -350,9 +348,7 @@ def test_a_csv_row_is_an_event(folder: Folder) -> None:
 
 def test_numbers_in_csv(folder: Folder) -> None:
     """Integers and floats are read by the field's type."""
-    folder.write(
-        "a.csv", "native_id,service,at,passed,checks,latency_seconds", "1,api,2026-01-02T03:04:05Z,3,4,0.25"
-    )
+    folder.write("a.csv", "native_id,service,at,passed,checks,latency_seconds", "1,api,2026-01-02T03:04:05Z,3,4,0.25")
 
     (found,) = folder.events(kind="probe")
 
@@ -532,9 +528,7 @@ def test_an_unfinished_line_is_left_for_the_next_run(folder: Folder) -> None:
     folder.write("a.jsonl", probe("1"), whole[:20], end="")
     (page,) = folder.pages()
     assert (ids(list(page.events)), list(page.rejected)) == (["1"], [])
-    assert list(page.warnings) == [
-        "a.jsonl: the last line has no line break yet and is left for the next run"
-    ]
+    assert list(page.warnings) == ["a.jsonl: the last line has no line break yet and is left for the next run"]
     folder.append("a.jsonl", whole[20:] + "\n")
 
     (page,) = folder.pages()
@@ -552,9 +546,7 @@ def test_an_unfinished_line_is_left_for_the_next_run(folder: Folder) -> None:
         ),
     ],
 )
-def test_a_last_line_without_a_break_is_taken_once_the_file_rests(
-    folder: Folder, name: str, lines: list[str]
-) -> None:
+def test_a_last_line_without_a_break_is_taken_once_the_file_rests(folder: Folder, name: str, lines: list[str]) -> None:
     """A file that did not grow since the last run is complete, with or without a final line break."""
     folder.write(name, *lines, end="")
 

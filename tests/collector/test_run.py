@@ -76,9 +76,7 @@ def test_progress_is_told_while_reading(bench: Any, scripted: Any, probe: Any) -
     """Whoever waits sees the number of events grow."""
     told: list[tuple[str, int]] = []
 
-    bench.runner.run(
-        "s", scripted([page("1", probe("1")), page("2", probe("2"))]), lambda *now: told.append(now)
-    )
+    bench.runner.run("s", scripted([page("1", probe("1")), page("2", probe("2"))]), lambda *now: told.append(now))
 
     assert told == [("s", 1), ("s", 2)]
 
@@ -134,9 +132,7 @@ def test_a_failure_keeps_the_last_success(bench: Any, scripted: Any, probe: Any)
 
 def test_a_passing_failure_is_retried(bench: Any, scripted: Any, probe: Any) -> None:
     """502 on a page → the run starts over after a growing wait, and loses and doubles nothing."""
-    source = scripted(
-        [page("1", probe("1")), RetryableError("502"), RetryableError("502"), page("2", probe("2"))]
-    )
+    source = scripted([page("1", probe("1")), RetryableError("502"), RetryableError("502"), page("2", probe("2"))])
 
     outcome = bench.runner.run("s", source)
 
@@ -157,9 +153,7 @@ def test_an_unattended_run_always_ends(bench: Any, scripted: Any, probe: Any) ->
 
 
 @pytest.mark.parametrize(("asked", "waited"), [(30.0, 30.0), (1.0, 2.0), (86_400.0, 120.0), (None, 2.0)])
-def test_the_source_may_ask_for_a_longer_wait(
-    bench: Any, scripted: Any, asked: float | None, waited: float
-) -> None:
+def test_the_source_may_ask_for_a_longer_wait(bench: Any, scripted: Any, asked: float | None, waited: float) -> None:
     """429 with `Retry-After` → waits that long, never hammers, never hangs."""
     bench.runner.run("s", scripted([RetryableError("429", retry_after_seconds=asked), page("1")]))
 
@@ -182,9 +176,7 @@ def test_a_run_that_breaks_keeps_nothing(bench: Any, scripted: Any, probe: Any, 
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(1), GeneratorExit()])
-def test_a_stop_in_mid_run_keeps_nothing(
-    new_bench: Any, scripted: Any, probe: Any, stop: BaseException
-) -> None:
+def test_a_stop_in_mid_run_keeps_nothing(new_bench: Any, scripted: Any, probe: Any, stop: BaseException) -> None:
     """Cancel really stops, and the next run gives the same store as an undisturbed one."""
     stopped, whole = new_bench("stopped"), new_bench("whole")
     pages = [page(str(n), *(probe(f"{n}-{i}") for i in range(1_000))) for n in range(8)]

@@ -77,9 +77,7 @@ def test_every_kind_comes_back_as_it_went(
 
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
-def test_order_and_duplicates_change_nothing(
-    shared_benches: Any, event_strategies: Any, data: st.DataObject
-) -> None:
+def test_order_and_duplicates_change_nothing(shared_benches: Any, event_strategies: Any, data: st.DataObject) -> None:
     """Of conflicting versions one stays, whatever the order, the duplicates and the split into runs."""
     strategy = event_strategies[data.draw(st.sampled_from(EVENT_TYPES))]
     first, other = fresh(data.draw(strategy)), data.draw(strategy)
@@ -209,9 +207,7 @@ def test_find_takes_more_ids_than_a_statement_does(bench: Any, probe: Any) -> No
 
 def test_columns_are_plain_values(bench: Any, probe: Any) -> None:
     """Times are microseconds, tuples JSON text or empty, and `id` may be asked for."""
-    ticket = Ticket(
-        source="s", native_id="7", queue="q", state=TicketState.OPEN, created_at=AT, labels=("a", "b")
-    )
+    ticket = Ticket(source="s", native_id="7", queue="q", state=TicketState.OPEN, created_at=AT, labels=("a", "b"))
     bench.write(ticket)
 
     found = bench.store.columns(Ticket, "id", "created_at", "state", "labels", "resolved_at", "replies")

@@ -223,9 +223,7 @@ def test_a_week_is_drawn_in_minutes() -> None:
 
 def test_queries_of_a_panel_have_ids() -> None:
     """Each query has an id of its own within its panel, by which units and columns refer to it."""
-    assert all(
-        [t["refId"] for t in p["targets"]] == list("ABCDEFGHIJKL")[: len(p["targets"])] for p in QUERYING
-    )
+    assert all([t["refId"] for t in p["targets"]] == list("ABCDEFGHIJKL")[: len(p["targets"])] for p in QUERYING)
 
 
 def test_threshold_steps_start_with_null() -> None:
