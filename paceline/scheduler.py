@@ -5,6 +5,7 @@ Jobs are idempotent by the period they serve, so a job that runs late, twice or 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from paceline.logs import Log
 from paceline.service import Service
 from slo_engine.report import Week
 
+_GRACE_SECONDS = 3.0
 _LOOK_FOR_REPORT_SECONDS = 60.0
 _LONGEST_WAIT_FOR_DATA = timedelta(days=1)
 
@@ -44,8 +46,8 @@ def schedule(service: Service, log: Log, clock: Callable[[], datetime]) -> Backg
         args=(service, log),
         id="evaluate",
     )
-    if settings.report.directory is not None:
-        directory = service.configuration.base_dir / settings.report.directory
+    directory = service.configuration.report_dir
+    if directory is not None:
         scheduler.add_job(
             _report,
             IntervalTrigger(seconds=_LOOK_FOR_REPORT_SECONDS),
@@ -53,6 +55,14 @@ def schedule(service: Service, log: Log, clock: Callable[[], datetime]) -> Backg
             id="report",
         )
     return scheduler
+
+
+def shut_down(scheduler: BackgroundScheduler) -> bool:
+    """Start no job any more and wait a few seconds for those at work; whether all of them ended."""
+    waiting = threading.Thread(target=scheduler.shutdown, daemon=True)
+    waiting.start()
+    waiting.join(_GRACE_SECONDS)
+    return not waiting.is_alive()
 
 
 def _collect(service: Service, source: SourceConfig, log: Log) -> None:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
-import threading
 from collections.abc import Callable
 from datetime import datetime
 
 import uvicorn
 
 from collector.errors import PacelineError
-from paceline.scheduler import schedule
+from paceline.scheduler import schedule, shut_down
 from paceline.web import create_app
 from paceline.wiring import Running
 
-_GRACE_SECONDS = 3.0
+_SLOW_READER_SECONDS = 1
 
 
-def serve(running: Running, host: str, port: int, clock: Callable[[], datetime], say: Callable[[str], object]) -> bool:
-    """Serve until interrupted. False where a job is still at work after a few seconds of waiting.
-
-    Such a job may be given up: a run keeps all or nothing. Raises PacelineError where the address cannot be used.
-    """
+def serve(running: Running, host: str, port: int, clock: Callable[[], datetime], say: Callable[[str], object]) -> None:
+    """Serve until interrupted. Raises PacelineError where the address cannot be used."""
     service, log = running.service, running.log
     listening = _listen(host, port)
     try:
@@ -30,18 +27,28 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
         service.refresh()
         scheduler = schedule(service, log, clock)
         scheduler.start()
-        shown = f"http://{host}:{listening.getsockname()[1]}"
+        shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         say(f"Status page  {shown}/")
         say(f"Metrics      {shown}/metrics")
         say(f"SLOs         {shown}/api/v1/slos")
-        config = uvicorn.Config(create_app(service), log_level="warning", access_log=False, server_header=False)
+        config = uvicorn.Config(
+            create_app(service),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_SLOW_READER_SECONDS,
+        )
         server = uvicorn.Server(config)
         _stop_on_signals(server)
         try:
             server.run(sockets=[listening])
         finally:
-            finished = _shut_down(scheduler)
-        return finished
+            finished = shut_down(scheduler)
+        if not finished:
+            # Threads cannot be stopped. Giving up a run is harmless: it keeps all or nothing.
+            log.warning("a job was still at work and is given up; the next start does its work")
+            running.close()
+            os._exit(0)
     finally:
         listening.close()
 
@@ -54,14 +61,6 @@ def _stop_on_signals(server: uvicorn.Server) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-
-
-def _shut_down(scheduler: BackgroundScheduler) -> bool:
-    """Start no job any more, and wait a little for those at work; whether all of them ended."""
-    waiting = threading.Thread(target=scheduler.shutdown, daemon=True)
-    waiting.start()
-    waiting.join(_GRACE_SECONDS)
-    return not waiting.is_alive()
 
 
 def _listen(host: str, port: int) -> socket.socket:
