@@ -64,10 +64,10 @@ class Units:
     reason: NDArray[np.str_]
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[object, ...]], now: int, column: int = 0) -> Units:
-        """The units of some rows of _COLUMNS, judged by one column of their values.
+    def of(cls, rows: Sequence[tuple[object, ...]], now: int, column: int | None = None) -> Units:
+        """The units of some rows of _COLUMNS; where their value matters, `column` says which.
 
-        What has not matured yet is pending; what was measured but lacks this value is excluded.
+        What has not matured yet is pending; what was measured but lacks that value is excluded.
         """
         if not rows:
             empty = np.array([], dtype=np.str_)
@@ -80,9 +80,10 @@ class Units:
         outcomes[unripe & (outcomes != Outcome.EXCLUDED)] = Outcome.PENDING
         values = np.array(numbers, dtype=np.float64).T  # None becomes NaN
         reasons = np.array(reason, dtype=_REASON)
-        lacking = (outcomes == Outcome.MEASURED) & np.isnan(values[:, column])
-        outcomes[lacking] = Outcome.EXCLUDED
-        reasons[lacking & (reasons == "")] = Reason.MISSING_TIME
+        if column is not None:
+            lacking = (outcomes == Outcome.MEASURED) & np.isnan(values[:, column])
+            outcomes[lacking] = Outcome.EXCLUDED
+            reasons[lacking & (reasons == "")] = Reason.MISSING_TIME
         if column:
             values = values[:, [column]]
         return cls(times[order], values[order], outcomes[order], reasons[order])
@@ -128,7 +129,7 @@ class Reader:
         """The sources that some series rest on."""
         return {s for n in numbers for s in self._series[n].source.split("+")}
 
-    def units(self, numbers: Sequence[int], column: int = 0, after: int = _ALL_TIME) -> Units:
+    def units(self, numbers: Sequence[int], column: int | None = None, after: int = _ALL_TIME) -> Units:
         """The units of some series after a time, up to the evaluation's."""
         last = self._now
         rows: list[tuple[object, ...]] = []
@@ -186,7 +187,8 @@ def summarise(
         own = {dimension: ids for (who, dimension), ids in groups.items() if who == subject}
         if not reader.sources(n for ids in own.values() for n in ids) <= fresh:
             continue
-        units = reader.units([n for ids in own.values() for n in ids], indicator.column(), earliest)
+        column = indicator.column() if indicator.shape is Shape.DURATION else None
+        units = reader.units([n for ids in own.values() for n in ids], column, earliest)
         counted = units
         if indicator.shape is Shape.FREQUENCY and indicator.dimensions:
             counted = reader.units(own.get(indicator.dimensions[0], []), after=earliest)
@@ -289,7 +291,8 @@ def state_of(
 ) -> SloState:
     """An SLO at a time: exact counts in each window, budget, burn rates, status."""
     ids = series_of(slo, indicator, reader)
-    times, good = judged(slo, reader.units(ids, indicator.column(slo.dimension)))
+    column = None if slo.operator is None else indicator.column(slo.dimension)
+    times, good = judged(slo, reader.units(ids, column))
     windows = {w.label: w for w in (*BURN_WINDOWS, *INDICATOR_WINDOWS, slo.window)}
     counts = {span.label: _counts(times, good, span) for span in rolling(windows.values(), at)}
     whole = counts[slo.window.label]

@@ -12,10 +12,10 @@ import msgspec
 
 from collector.errors import PacelineError
 from collector.events import Event, happened_at
-from collector.store import EventStore, ObservationRow, ObservationStore, from_micros
+from collector.store import EventStore, ObservationRow, ObservationStore, from_micros, to_micros
 from slo_engine.evaluate import Reader, Span, rolling, subject_of, summarise
 from slo_engine.indicator import Indicator, Shape
-from slo_engine.observation import Outcome, Subject
+from slo_engine.observation import Outcome, Reason, Subject
 from slo_engine.report import Week
 from slo_engine.snapshot import Accounting, Number
 from slo_engine.windows import parse_window
@@ -77,10 +77,15 @@ def explain(  # noqa: PLR0913 - the number's whole address
 ) -> Explanation:
     """The units of an indicator in a rolling window that ends at `at`, or in an ISO week.
 
-    Raises PacelineError for a window or week that cannot be read. A stale source hides nothing here: events are
-    facts, whatever the age of the last run.
+    A week is judged as its summary judges it: at its end, or now where it has not ended. Raises PacelineError for a
+    window or week that cannot be read, and for a part the indicator does not have. A stale source hides nothing
+    here: events are facts, whatever the age of the last run.
     """
+    if dimension and dimension not in indicator.dimensions:
+        known = f"one of {', '.join(indicator.dimensions)}" if indicator.dimensions else "no dimension"
+        raise PacelineError(f"{indicator.name} has no {dimension!r}; expected {known}")
     span = _span(at, zone, window, week)
+    at = min(at, from_micros(span.until))
     reader = Reader(observations, at)
     everything = reader.sources(n for ids in reader.groups(indicator).values() for n in ids)
     found = [
@@ -93,7 +98,7 @@ def explain(  # noqa: PLR0913 - the number's whole address
         for number, one in observations.series(indicator.observed_as).items()
         if service in ("", one.service) and environment in ("", one.environment)
     }
-    rows = sorted(observations.window(list(series), span.after, span.until, *_COLUMNS), key=lambda r: (r[1], r[2]))
+    rows = sorted(observations.window(list(series), span.after, to_micros(at), *_COLUMNS), key=lambda r: (r[1], r[2]))
     lines = _lines(events, rows)
     return Explanation(
         indicator=indicator,
@@ -128,7 +133,7 @@ def _unit(
     parts = (row.part_1, row.part_2, row.part_3, row.part_4)
     named = zip(indicator.dimensions, parts, strict=False) if indicator.shape is Shape.DURATION else ()
     value = (row.value, *parts)[indicator.column()]
-    lacking = row.outcome == Outcome.MEASURED and value is None
+    lacking = indicator.shape is Shape.DURATION and row.outcome == Outcome.MEASURED and value is None
     outcome = Outcome.PENDING.value if unripe else Outcome.EXCLUDED.value if lacking else row.outcome
     return UnitLine(
         at=from_micros(row.at),
@@ -136,7 +141,7 @@ def _unit(
         value=value,
         parts={name: seconds for name, seconds in named if seconds is not None},
         outcome=outcome,
-        reason=row.reason if outcome == Outcome.EXCLUDED else "",
+        reason=(row.reason or Reason.MISSING_TIME.value) if outcome == Outcome.EXCLUDED else "",
         rule=row.rule,
         unit=lines.get(row.unit, _gone(row.unit)),
         evidence=tuple(lines.get(i, _gone(i)) for i in msgspec.json.decode(row.evidence)),
