@@ -16,6 +16,8 @@ _UNIT = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
+_LONGEST = timedelta(days=36_500)
+"""A hundred years: windows of it still end within the calendar."""
 EXPECTED = "a number and one of s m h d w, for example 5m, 6h or 28d"
 
 
@@ -29,7 +31,13 @@ def parse_duration(text: Any) -> timedelta:
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None or int(match[1]) == 0:
         raise ValueError(f"{text!r} is no duration; expected {EXPECTED}")
-    return int(match[1]) * _UNIT[match[2]]
+    try:
+        duration = int(match[1]) * _UNIT[match[2]]
+    except (OverflowError, ValueError):  # too many digits for a timedelta, or even for a number
+        duration = _LONGEST + _UNIT["s"]
+    if duration > _LONGEST:
+        raise ValueError(f"{text[:20]!r} is too long; expected at most {_LONGEST.days}d")
+    return duration
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]

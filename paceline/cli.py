@@ -22,6 +22,7 @@ from collector.errors import ConfigError, PacelineError
 from collector.run import RunOutcome
 from paceline.settings import Configuration
 from paceline.wiring import Running, build, configuration, utc_now
+from slo_engine.report import share_text
 
 _FAILED, _MISTAKE = 1, 2
 _config_option = click.option(
@@ -60,6 +61,12 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)
+    except BrokenPipeError:  # a reader such as `head` has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_FAILED)
+    except OSError as error:
+        click.echo(f"{error.filename or 'a file'}: {error.strerror}", err=True)
+        sys.exit(_FAILED)
 
 
 def _configuration(config: Path | None) -> Configuration:
@@ -163,8 +170,8 @@ def evaluate(config: Path | None, output: str) -> None:
             (
                 s.slo.name,
                 s.status.value.replace("_", " ") + (f": {s.why}" if s.why else ""),
-                f"{float(s.slo.target):.4g} in {s.slo.window.label}",
-                _or_none(s.attainment, ".1%"),
+                f"{share_text(float(s.slo.target))} in {s.slo.window.label}",
+                "no value" if s.attainment is None else share_text(s.attainment),
                 str(s.counts[s.slo.window.label].total) if s.counts else "no value",
                 _or_none(s.budget_remaining, ".1%"),
             )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation
 
@@ -29,7 +29,8 @@ def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{value!r} is no time zone; expected an IANA name, for example Europe/Berlin") from error
+        near = nearest(value, available_timezones()) or "Europe/Berlin"
+        raise ValueError(f"{value!r} is no time zone; expected an IANA name, for example {near}") from error
     return value
 
 
@@ -118,7 +119,13 @@ class Configuration:
     @property
     def data_dir(self) -> Path:
         """Absolute path of the data directory."""
-        return (self.base_dir / self.settings.data_dir).resolve()
+        return (self.base_dir / self.settings.data_dir.expanduser()).resolve()
+
+    @property
+    def report_dir(self) -> Path | None:
+        """Absolute path of the folder of weekly summaries, where one is given."""
+        directory = self.settings.report.directory
+        return None if directory is None else (self.base_dir / directory.expanduser()).resolve()
 
 
 def load(
@@ -126,7 +133,7 @@ def load(
 ) -> Configuration:
     """The configuration of a file. Raises ConfigError with every mistake in it and in the SLO files it names."""
     documents = read_documents(path, environ=environ)
-    mistakes: list[Mistake] = list(_unknown_variables(environ))
+    mistakes = environment_mistakes(environ)
     if len(documents) > 1:
         mistakes.append(documents[1].mistake((), "a second document", "one YAML document"))
     document = documents[0]
@@ -137,7 +144,8 @@ def load(
         raise ConfigError(document.mistake((), "no mapping", "settings as `key: value`"), *mistakes)
     try:
         validate(document, Settings)
-        settings = overlaid(document.value, environ)
+        if not mistakes:
+            settings = overlaid(document.value, environ)
     except ConfigError as error:
         mistakes.extend(error.mistakes)
     try:
@@ -160,9 +168,21 @@ def load(
 
 
 def overlaid(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-    """Settings with the environment's overrides. Raises ConfigError naming the variable at fault."""
+    """Valid settings with the environment's overrides. Raises ConfigError naming the variables at fault."""
+    mistakes = environment_mistakes(environ)
+    if mistakes:
+        raise ConfigError(*mistakes)
     merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
-    mistakes: list[Mistake] = []
+    for variable, place in ENVIRONMENT.items():
+        if value := environ.get(variable):
+            section = merged.setdefault(place[0], {}) if len(place) > 1 else merged
+            section[place[-1]] = value
+    return Settings.model_validate(merged)
+
+
+def environment_mistakes(environ: Mapping[str, str]) -> list[Mistake]:
+    """What is wrong with the variables that override settings: bad values, and names that mean nothing."""
+    mistakes = list(_unknown_variables(environ))
     for variable, place in ENVIRONMENT.items():
         value = environ.get(variable)
         if not value:
@@ -175,12 +195,7 @@ def overlaid(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
                 Mistake(file="environment", line=0, path=variable, problem=m.problem, expected=m.expected)
                 for m in error.mistakes
             ]
-            continue
-        section = merged.setdefault(place[0], {}) if len(place) > 1 else merged
-        section[place[-1]] = value
-    if mistakes:
-        raise ConfigError(*mistakes)
-    return Settings.model_validate(merged)
+    return mistakes
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Mistake]:
@@ -201,7 +216,9 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Mistake]:
 def _sources(document: Document, types: SourceTypes) -> list[SourceConfig]:
     found: list[SourceConfig] = []
     mistakes: list[Mistake] = []
-    listed = document.value.get("sources") or []
+    listed = document.value.get("sources")
+    if listed is None:
+        return found
     if not isinstance(listed, list):
         raise ConfigError(document.mistake(("sources",), "no list", "a list of sources, each with `type` and `name`"))
     for index, item in enumerate(listed):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from paceline.service import Published, Service
 from slo_engine.indicator import Shape
-from slo_engine.report import duration_text
+from slo_engine.report import duration_text, share_text
 from slo_engine.slo import SloStatus
 from slo_engine.snapshot import SloState
 
@@ -75,7 +75,7 @@ def create_app(service: Service) -> FastAPI:  # noqa: C901 - one short function 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"duration": duration_text, "percent": _percent}
+    pages.filters |= {"duration": duration_text, "percent": share_text}
     status_page = pages.get_template("status.html")
 
     @app.middleware("http")
@@ -85,6 +85,7 @@ def create_app(service: Service) -> FastAPI:  # noqa: C901 - one short function 
             response.headers.setdefault(name, value)
         return response
 
+    @app.head("/metrics", include_in_schema=False)
     @app.get("/metrics", response_class=Response, summary="Prometheus and OpenMetrics exposition")
     async def metrics(request: Request) -> Response:
         published = service.published
@@ -111,13 +112,20 @@ def create_app(service: Service) -> FastAPI:  # noqa: C901 - one short function 
         problems = _problems(published)
         return JSONResponse(HealthView(status="degraded" if problems else "ok", problems=problems).model_dump())
 
-    @app.get("/api/v1/slos", summary="All SLOs and where they stand")
-    async def slos() -> SlosView:
+    @app.get(
+        "/api/v1/slos",
+        summary="All SLOs and where they stand",
+        response_model=SlosView,
+        responses={503: {"model": HealthView}},
+    )
+    async def slos() -> SlosView | JSONResponse:
         published = service.published
-        if published is None:
-            return SlosView(at=service.started_at, slos=[])
+        if published is None:  # an empty list would read as "there are no SLOs"
+            view = HealthView(status="starting", problems=["no snapshot is published yet"])
+            return JSONResponse(view.model_dump(), status_code=503)
         return SlosView(at=published.snapshot.at, slos=[_slo_view(s) for s in published.snapshot.slos])
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def status() -> HTMLResponse:
         published = service.published
@@ -160,7 +168,3 @@ def _slo_view(state: SloState) -> SloView:
         burn_rates=dict(state.burn_rates),
         events={w: EventCountsView(good=c.good, bad=c.bad) for w, c in state.counts.items()},
     )
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,7 +49,7 @@ class Exposition:
     def negotiate(self, accept: str, accept_encoding: str) -> tuple[bytes, dict[str, str]]:
         """The bytes and headers for what a scraper accepts."""
         openmetrics = "application/openmetrics-text" in accept
-        compressed = "gzip" in accept_encoding
+        compressed = re.search(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", accept_encoding) is not None
         headers = {
             "Content-Type": OPENMETRICS if openmetrics else CONTENT_TYPE_PLAIN_0_0_4,
             "Vary": "Accept, Accept-Encoding",
@@ -191,16 +192,27 @@ def _timestamp(at: datetime | None) -> float | None:
 
 
 def _once(samples: Iterable[Sample], seen: set[tuple[str, tuple[str, ...]]]) -> list[Sample]:
-    """The samples with labels as they are published. Raises ValueError for a series that is there already."""
+    """The samples with labels as they are published. Raises ValueError for a series that is there already.
+
+    Only a part that is whole is remembered: a lost one takes no series from the others.
+    """
     ready: list[Sample] = []
+    own: set[tuple[str, tuple[str, ...]]] = set()
     for metric, labels, value in samples:
-        values = tuple(v if len(v) <= _LONGEST_LABEL else _cut(v) for v in labels)
+        values = tuple(map(_label, labels))
         key = (metric.name, values)
-        if key in seen:
+        if key in seen or key in own:
             raise ValueError(f"{metric.name} would be published twice with the labels {values}")
-        seen.add(key)
-        ready.append((metric, values, value))
+        own.add(key)
+        ready.append((metric, values, float(value)))
+    seen |= own
     return ready
+
+
+def _label(value: str) -> str:
+    """A label value as it can be published: short, and without what UTF-8 cannot say."""
+    short = value if len(value) <= _LONGEST_LABEL else _cut(value)
+    return short if short.isascii() else short.encode("utf-8", "replace").decode()
 
 
 def _floored(samples: Iterable[Sample], floor: Floor) -> list[Sample]:

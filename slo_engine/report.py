@@ -18,6 +18,7 @@ from slo_engine.slo import Slo, SloStatus
 from slo_engine.snapshot import Accounting, Number, SloState, SourceState
 
 _WEEK = re.compile(r"(\d{4})-W(\d{2})")
+_FIRST_YEAR, _LAST_YEAR = 1900, 9999  # the days beside a week must be in the calendar too
 _FEW = 10
 _READABLE = ((120.0, 1.0, "{:.0f} s"), (7_200.0, 60.0, "{:.0f} min"), (172_800.0, 3_600.0, "{:.1f} h"))
 _WORST = 12
@@ -39,7 +40,7 @@ class Week:
             monday = date.fromisocalendar(int(match[1]), int(match[2]), 1) if match else None
         except ValueError:
             monday = None
-        if monday is None:
+        if monday is None or not _FIRST_YEAR < monday.year < _LAST_YEAR:
             raise ValueError(f"{text!r} is no week; expected an ISO week, for example 2026-W14")
         return cls(monday, zone)
 
@@ -101,7 +102,7 @@ def weekly(
         _verdict(states),
         "",
         *_slo_table(states),
-        *_delivery(week, reader, indicators, names),
+        *_delivery(week, reader, indicators, names, fresh),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -149,22 +150,22 @@ def _slo_table(states: Sequence[SloState]) -> list[str]:
     ]
     for state in ordered[:_WORST]:
         slo, counts = state.slo, state.counts.get(state.slo.window.label)
-        attained = "no value" if state.attainment is None else f"{state.attainment:.1%}"
+        attained = "no value" if state.attainment is None else share_text(state.attainment)
         left = "no value"
         if state.budget_remaining is not None and state.budget_remaining_events is not None:
             left = f"{state.budget_remaining:.0%} ({state.budget_remaining_events:.1f} events)"
         status = state.status.value.replace("_", " ") + (f": {state.why}" if state.why else "")
+        target = f"{share_text(float(slo.target))} in {slo.window.label}"
         n = counts.total if counts else 0
-        lines.append(
-            f"| {escaped(slo.title)} | {float(slo.target):.4g} in {slo.window.label} | {attained} | {n} | {left} "
-            f"| {escaped(status)} |"
-        )
+        lines.append(f"| {escaped(slo.title)} | {target} | {attained} | {n} | {left} | {escaped(status)} |")
     if len(ordered) > _WORST:
         lines.append(f"\nAnd {len(ordered) - _WORST} more.")
     return [*lines, ""]
 
 
-def _delivery(week: Week, reader: Reader, indicators: Mapping[str, Indicator], names: set[str]) -> list[str]:
+def _delivery(
+    week: Week, reader: Reader, indicators: Mapping[str, Indicator], names: set[str], fresh: set[str]
+) -> list[str]:
     lines: list[str] = []
     for indicator in indicators.values():
         now = list(summarise(indicator, reader, [week.span], names))
@@ -174,8 +175,15 @@ def _delivery(week: Week, reader: Reader, indicators: Mapping[str, Indicator], n
             if isinstance(n, Number) and not n.dimension
         }
         beside = {a.subject: a for a in now if isinstance(a, Accounting)}
+        whole = {n.subject for n in summarise(indicator, reader, [week.span], fresh)}
         lines += [
-            _row(indicator, number, before.get(number.subject), beside.get(number.subject))
+            _row(
+                indicator,
+                number,
+                before.get(number.subject),
+                beside.get(number.subject),
+                observed=number.subject in whole,
+            )
             for number in now
             if isinstance(number, Number) and not number.dimension
         ]
@@ -188,7 +196,15 @@ def _delivery(week: Week, reader: Reader, indicators: Mapping[str, Indicator], n
     return ["## Indicators", "", *head, *lines, ""]
 
 
-def _row(indicator: Indicator, number: Number, before: Number | None, beside: Accounting | None) -> str:
+def _row(
+    indicator: Indicator,
+    number: Number,
+    before: Number | None,
+    beside: Accounting | None,
+    *,
+    observed: bool,
+) -> str:
+    """A line of the table. What a source did not observe to the week's end is no zero, and is not compared."""
     left_out = (
         "; ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in sorted(beside.excluded.items())) if beside else ""
     )
@@ -197,10 +213,10 @@ def _row(indicator: Indicator, number: Number, before: Number | None, beside: Ac
     cells = (
         indicator.title,
         escaped(who),
-        _said(indicator, number),
+        _said(indicator, number) if observed or number.n else "no value",
         str(number.n),
         _said(indicator, before) if before else "no value",
-        _change(indicator, number, before),
+        _change(indicator, number, before) if observed else "week incomplete",
         ", ".join(filter(None, (pending, left_out))) or "none",
     )
     return "| " + " | ".join(cells) + " |"
@@ -214,7 +230,7 @@ def _said(indicator: Indicator, number: Number) -> str:
     key = "p50" if indicator.shape is Shape.DURATION else "value"
     if key not in stats:
         return "no value"
-    show = duration_text if indicator.shape is Shape.DURATION else "{:.1%}".format
+    show = duration_text if indicator.shape is Shape.DURATION else share_text
     interval = f" ({show(stats['low'])} to {show(stats['high'])})" if "low" in stats else ""
     return f"{'median ' if indicator.shape is Shape.DURATION else ''}{show(stats[key])}{interval}"
 
@@ -241,7 +257,16 @@ def duration_text(seconds: float) -> str:
     return f"{seconds / 86_400:.1f} d"
 
 
+def share_text(share: float) -> str:
+    """A share as people read it: `99.9%`. Never rounded to all or nothing: 0.99995 is `99.995%`."""
+    for digits in (1, 2, 3, 4, 5):
+        text = f"{share:.{digits}%}"
+        if share in (0, 1) or text[:-1].strip("0") not in (".", "1.", "100."):
+            return text
+    return text
+
+
 def escaped(text: str) -> str:
     """Text from outside inside a Markdown table: one line, no markup, no mention, at most 120 characters."""
-    flat = re.sub(r"[\x00-\x1f\u200e\u200f\u202a-\u202e\u2066-\u2069]+", " ", text)[:120]
+    flat = re.sub(r"[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+", " ", text)[:120]
     return re.sub(r"([\\`*_{}\[\]<>|#@])", r"\\\1", flat)

@@ -1,0 +1,643 @@
+"""Observations, windows and subjects to numbers: with observations written by hand into a real store."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from collector.store import Database, ObservationStore, to_micros
+from slo_engine.derive import _rows
+from slo_engine.evaluate import Reader, Span, evaluate, rolling, state_of, summarise
+from slo_engine.indicator import Family, Indicator, Shape
+from slo_engine.observation import Observation, Outcome, Reason, Subject
+from slo_engine.slo import EventCounts, Operator, Slo, SloStatus
+from slo_engine.snapshot import Accounting, Number, Snapshot, SourceState
+from slo_engine.windows import parse_window
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+API = Subject("api", "production")
+WEB = Subject("web", "production")
+WEEK = parse_window("7d")
+
+WAIT = Indicator(
+    name="wait",
+    version="1",
+    title="Wait",
+    definition="Time waited.",
+    shape=Shape.DURATION,
+    metric="platform_wait",
+    dimension="stage",
+    dimensions=("queue", "work"),
+)
+WORK = Indicator(
+    name="work",
+    version="1",
+    title="Work",
+    definition="Time worked.",
+    shape=Shape.DURATION,
+    metric="platform_work",
+    part_of=WAIT,
+    part="work",
+)
+SUCCESS = Indicator(
+    name="success",
+    version="1",
+    title="Success",
+    definition="Share that went well.",
+    shape=Shape.RATIO,
+    metric="platform_success",
+)
+FAILURE = Indicator(
+    name="failure",
+    version="1",
+    title="Failure",
+    definition="Share that failed.",
+    shape=Shape.RATIO,
+    metric="platform_failure",
+    share_of="bad",
+)
+RELEASES = Indicator(
+    name="releases",
+    version="1",
+    title="Releases",
+    definition="Releases per day.",
+    shape=Shape.FREQUENCY,
+    metric="platform_releases",
+    dimension="outcome",
+    dimensions=("success", "failure"),
+)
+INDICATORS = {i.name: i for i in (WAIT, WORK, SUCCESS, FAILURE, RELEASES)}
+FAMILY = Family(name="test", inputs=(), indicators=tuple(INDICATORS.values()), observe=lambda _: ())
+
+Put = Callable[..., ObservationStore]
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database without an observation."""
+    folder = tmp_path_factory.mktemp("empty")
+    Database.open(folder).close()
+    return folder / "paceline.db"
+
+
+@pytest.fixture
+def put(empty: Path, tmp_path: Path) -> Iterator[Put]:
+    """Replaces what the store holds by some observations."""
+    shutil.copy(empty, tmp_path / "paceline.db")
+    database = Database.open(tmp_path)
+    store = ObservationStore(database)
+
+    def replace(*observations: Observation) -> ObservationStore:
+        store.replace_family("test", _rows(FAMILY, observations), {})
+        return store
+
+    yield replace
+    database.close()
+
+
+def unit(name: str, ago: timedelta = timedelta(hours=1), **fields: Any) -> Observation:
+    """An observation of WAIT that was measured some time before now, unless told otherwise."""
+    return Observation(
+        **{
+            "indicator": "wait",
+            "unit": name,
+            "at": NOW - ago,
+            "subject": API,
+            "source": "ci",
+            "outcome": Outcome.MEASURED,
+            "value": 60.0,
+            **fields,
+        }
+    )
+
+
+def judged(name: str, outcome: Outcome, **fields: Any) -> Observation:
+    """An observation that states its own outcome."""
+    return unit(name, **{"indicator": "success", "outcome": outcome, "value": None, **fields})
+
+
+def source(name: str = "ci", *, fresh: bool = True) -> SourceState:
+    """A source, fresh or not."""
+    return SourceState(
+        name=name,
+        type="files",
+        fresh=fresh,
+        staleness_seconds=0.0,
+        last_success_at=NOW,
+        last_run_at=NOW,
+        last_duration_seconds=1.0,
+        last_succeeded=True,
+        error=None,
+        events_total=1,
+        rejected_total=0,
+        newest_event_at=NOW,
+    )
+
+
+def slo(**fields: Any) -> Slo:
+    """An SLO on WAIT: half of the units within a minute, in a week, from two units on."""
+    return Slo(
+        **{
+            "name": "fast",
+            "title": "Fast",
+            "description": "",
+            "owner_service": "ci",
+            "indicator": "wait",
+            "target": Decimal("0.5"),
+            "window": WEEK,
+            "operator": Operator.LTE,
+            "threshold": 60.0,
+            "minimum_events": 2,
+            "minimum_coverage": 0.0,
+            **fields,
+        }
+    )
+
+
+def of(store: ObservationStore, slos: Sequence[Slo] = (), *sources: SourceState) -> Snapshot:
+    """The snapshot of a store in one window of a week."""
+    return evaluate(store, INDICATORS, slos, sources or (source(),), NOW, [WEEK])
+
+
+def number(snapshot: Snapshot, name: str, subject: Subject = API, part: str = "") -> Number:
+    """A number that is there."""
+    found = snapshot.number(name, subject, "7d", part)
+    assert found is not None
+    return found
+
+
+def beside(snapshot: Snapshot, name: str, subject: Subject = API) -> Accounting:
+    """What stands beside a number that is there."""
+    found = snapshot.beside(number(snapshot, name, subject))
+    assert found is not None
+    return found
+
+
+# --- windows and values ----------------------------------------------------------------------------------
+
+
+def test_a_window_holds_its_end_but_not_its_start(put: Put) -> None:
+    """A window is (after, until]: a unit on its first moment is out, one on its last moment is in."""
+    store = put(
+        unit("start", timedelta(days=7)),
+        unit("just in", timedelta(days=7) - timedelta(microseconds=1)),
+        unit("end", timedelta(0)),
+    )
+
+    assert number(of(store), "wait").n == 2
+
+
+def test_what_lies_in_the_future_is_not_counted(put: Put) -> None:
+    """A unit dated after the evaluation is in no window and in no total."""
+    store = put(unit("now"), unit("later", -timedelta(seconds=1)))
+
+    assert number(of(store), "wait").n == 1
+
+
+def test_no_units_have_no_value(put: Put) -> None:
+    """An empty window has n 0 and no statistic at all: absent, not 0."""
+    snapshot = of(put(unit("old", timedelta(days=30)), judged("old", Outcome.GOOD, ago=timedelta(days=30))))
+
+    assert (number(snapshot, "wait").n, number(snapshot, "wait").stats) == (0, {})
+    assert (number(snapshot, "success").n, number(snapshot, "success").stats) == (0, {})
+    assert beside(snapshot, "wait").coverage is None
+
+
+def test_the_statistics_of_a_duration(put: Put) -> None:
+    """The median of 1, 2, 3, 4 is 2.5: linear interpolation everywhere, and no interval below six values."""
+    store = put(*(unit(str(v), value=float(v)) for v in (4, 1, 3, 2)))
+
+    found = number(of(store), "wait")
+
+    assert (found.n, found.stats) == (
+        4,
+        {"p50": 2.5, "p75": 3.25, "p90": pytest.approx(3.7), "p95": pytest.approx(3.85)},
+    )
+
+
+def test_the_interval_of_a_median_holds_order_statistics(put: Put) -> None:
+    """With six values the 95 % interval of the median reaches from the least to the greatest."""
+    store = put(*(unit(str(v), value=float(v)) for v in range(1, 7)))
+
+    stats = number(of(store), "wait").stats
+
+    assert (stats["low"], stats["p50"], stats["high"]) == (1.0, 3.5, 6.0)
+
+
+def test_parts_have_their_own_numbers_and_absent_parts_have_none(put: Put) -> None:
+    """A part that no unit has is absent, not 0; one that some units have is counted over those."""
+    store = put(unit("a", value=70.0, parts=(None, 50.0, None, None)), unit("b", value=10.0))
+
+    snapshot = of(store)
+
+    assert (number(snapshot, "wait", part="work").n, number(snapshot, "wait", part="work").stats["p50"]) == (1, 50.0)
+    assert snapshot.number("wait", API, "7d", "queue") is None
+
+
+def test_an_indicator_that_is_a_part_reads_that_part(put: Put) -> None:
+    """change_delivery_time reads the delivery part of change_lead_time's units; so does any part_of."""
+    store = put(
+        unit("a", value=70.0, parts=(20.0, 50.0, None, None)), unit("b", value=90.0, parts=(60.0, 30.0, None, None))
+    )
+
+    found = number(of(store), "work")
+
+    assert (found.n, found.stats["p50"]) == (2, 40.0)
+
+
+def test_a_missing_part_is_left_out_with_its_reason(put: Put) -> None:
+    """The request merged after its commit was deployed: its whole holds, its part is absent and counted."""
+    late = unit("late", parts=(20.0, None, None, None), reason=Reason.MERGED_AFTER_DEPLOYMENT)
+    silent = unit("silent", parts=(20.0, None, None, None))
+    snapshot = of(put(late, silent, unit("whole", parts=(20.0, 40.0, None, None))))
+
+    assert number(snapshot, "wait").n == 3
+    assert number(snapshot, "work").n == 1
+    assert beside(snapshot, "work").excluded == {"merged_after_deployment": 1, "missing_time": 1}
+    assert beside(snapshot, "work").coverage == pytest.approx(1 / 3)
+
+
+def test_a_part_is_known_where_the_whole_is_not(put: Put) -> None:
+    """A unit without a value counts for the part it has, and is left out of the whole as missing_time."""
+    snapshot = of(put(unit("a", value=None, parts=(None, 40.0, None, None), reason=Reason.MISSING_TIME)))
+
+    assert (number(snapshot, "wait").n, beside(snapshot, "wait").excluded) == (0, {"missing_time": 1})
+    assert (number(snapshot, "work").n, beside(snapshot, "work").excluded) == (1, {})
+
+
+# --- what is not final -----------------------------------------------------------------------------------
+
+
+def test_pending_and_excluded_units_are_counted_beside_the_number(put: Put) -> None:
+    """Only final units make the number; the others stand beside it, so nothing vanishes silently."""
+    store = put(
+        unit("1"),
+        unit("2", outcome=Outcome.PENDING, value=None),
+        unit("3", outcome=Outcome.EXCLUDED, value=None, reason=Reason.BEFORE_HORIZON),
+        unit("4", outcome=Outcome.EXCLUDED, value=None, reason=Reason.BEFORE_HORIZON),
+        unit("5", outcome=Outcome.EXCLUDED, value=None, reason=Reason.UNKNOWN_BASE),
+    )
+
+    snapshot = of(store)
+
+    assert number(snapshot, "wait").n == 1
+    assert beside(snapshot, "wait").pending == 1
+    assert beside(snapshot, "wait").excluded == {"before_horizon": 2, "unknown_base": 1}
+    assert beside(snapshot, "wait").coverage == 0.25
+
+
+def test_a_unit_that_has_not_matured_is_pending(put: Put) -> None:
+    """A deployment one hour old is pending, in neither term, until the attribution lag has passed."""
+    store = put(
+        judged("young", Outcome.GOOD, matures_at=NOW + timedelta(microseconds=1)),
+        judged("ripe", Outcome.BAD, matures_at=NOW),
+        judged("out", Outcome.EXCLUDED, matures_at=NOW + timedelta(days=1), reason=Reason.UNKNOWN_BASE),
+    )
+
+    snapshot = of(store)
+
+    assert (number(snapshot, "success").n, number(snapshot, "success").stats["value"]) == (1, 0.0)
+    assert (beside(snapshot, "success").pending, beside(snapshot, "success").excluded) == (1, {"unknown_base": 1})
+
+
+def test_what_an_indicator_does_not_ask_about_leaves_its_coverage_alone(put: Put) -> None:
+    """A failed release is counted as left out, but frequency covers every release it asks about."""
+    store = put(
+        unit("1", indicator="releases", dimension="success"),
+        unit("2", indicator="releases", dimension="failure", outcome=Outcome.EXCLUDED, reason=Reason.NOT_SUCCESSFUL),
+    )
+
+    snapshot = of(store)
+
+    assert (beside(snapshot, "releases").excluded, beside(snapshot, "releases").coverage) == (
+        {"not_successful": 1},
+        1.0,
+    )
+
+
+# --- shapes ----------------------------------------------------------------------------------------------
+
+
+def test_a_ratio_has_wilson_s_interval(put: Put) -> None:
+    """6 of 23 are 26.1 %, between 12.5 and 46.5 %."""
+    store = put(*(judged(f"g{i}", Outcome.GOOD) for i in range(6)), *(judged(f"b{i}", Outcome.BAD) for i in range(17)))
+
+    found = number(of(store), "success")
+
+    assert found.n == 23
+    assert found.stats == {
+        "value": pytest.approx(6 / 23),
+        "low": pytest.approx(0.1255, abs=1e-4),
+        "high": pytest.approx(0.4647, abs=1e-4),
+    }
+
+
+def test_a_ratio_counts_the_outcome_it_declares(put: Put) -> None:
+    """A fail rate is bad units over judged units: at most 1 by construction."""
+    store = put(
+        judged("1", Outcome.BAD, indicator="failure"),
+        judged("2", Outcome.GOOD, indicator="failure"),
+        judged("3", Outcome.BAD, indicator="failure"),
+        judged("4", Outcome.GOOD, indicator="failure"),
+        judged("5", Outcome.GOOD, indicator="failure"),
+    )
+
+    assert number(of(store), "failure").stats["value"] == 0.4
+
+
+def test_a_frequency_counts_its_first_dimension_per_day(put: Put) -> None:
+    """14 successes in 7 days are 2 a day, whatever failed beside them; totals keep each kind apart."""
+    store = put(
+        *(unit(f"s{i}", indicator="releases", dimension="success") for i in range(14)),
+        *(
+            unit(
+                f"f{i}",
+                indicator="releases",
+                dimension="failure",
+                outcome=Outcome.EXCLUDED,
+                reason=Reason.NOT_SUCCESSFUL,
+            )
+            for i in range(3)
+        ),
+    )
+
+    snapshot = of(store)
+
+    assert (number(snapshot, "releases").n, number(snapshot, "releases").stats) == (14, {"per_day": 2.0})
+    assert snapshot.totals == {("releases", API, "success"): 14.0, ("releases", API, "failure"): 3.0}
+
+
+def test_a_count_of_nothing_is_a_fact_while_the_source_is_fresh(put: Put) -> None:
+    """No release in a week of a service that once had one is 0, but only because we would have seen it."""
+    snapshot = of(put(unit("old", timedelta(days=20), indicator="releases", dimension="success")))
+
+    assert (number(snapshot, "releases").n, number(snapshot, "releases").stats) == (0, {"per_day": 0.0})
+
+
+def test_a_service_that_only_ever_failed_has_no_success_per_day(put: Put) -> None:
+    """Failures make a service known; its count of successes is 0."""
+    store = put(
+        unit("1", indicator="releases", dimension="failure", outcome=Outcome.EXCLUDED, reason=Reason.NOT_SUCCESSFUL)
+    )
+
+    assert number(of(store), "releases").n == 0
+
+
+# --- stale sources ---------------------------------------------------------------------------------------
+
+
+def test_a_stale_source_withholds_its_numbers(put: Put) -> None:
+    """Of a source that is not fresh nothing is published, not even a count of 0."""
+    store = put(unit("1"), unit("2", indicator="releases", dimension="success"))
+
+    snapshot = of(store, (), source(fresh=False))
+
+    assert (snapshot.numbers, snapshot.accounting) == ((), ())
+
+
+def test_a_number_needs_every_source_it_rests_on(put: Put) -> None:
+    """A change from one source shipped by another: one of them stale withholds it, for that service only."""
+    store = put(unit("1", source="cd+ci"), unit("2", subject=WEB))
+
+    snapshot = of(store, (), source("ci"), source("cd", fresh=False))
+
+    assert {n.subject for n in snapshot.numbers} == {WEB}
+
+
+def test_a_stale_source_makes_an_slo_unknown(put: Put) -> None:
+    """A stale source gives insufficient_data, never 0 and never green, and no budget is shown."""
+    store = put(*(unit(str(i)) for i in range(20)))
+
+    (state,) = of(store, [slo()], source(fresh=False)).slos
+
+    assert (state.status, state.why) == (SloStatus.INSUFFICIENT_DATA, "no recent success of ci")
+    assert (state.counts, state.burn_rates) == ({}, {})
+    assert (state.attainment, state.budget_remaining, state.budget_remaining_events) == (None, None, None)
+    assert state.time_to_exhaustion_seconds is None
+
+
+# --- SLOs ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("operator", "good"),
+    [(Operator.LTE, 2), (Operator.LT, 1), (Operator.GTE, 2), (Operator.GT, 1)],
+)
+def test_the_threshold_itself_is_judged_by_the_operator(put: Put, operator: Operator, good: int) -> None:
+    """At exactly the threshold lte and gte are good, lt and gt are bad."""
+    store = put(unit("below", value=59.999), unit("at", value=60.0), unit("above", value=60.001))
+
+    (state,) = of(store, [slo(operator=operator)]).slos
+
+    assert state.counts["7d"] == EventCounts(good, 3 - good)
+
+
+def test_a_threshold_of_zero_is_a_threshold(put: Put) -> None:
+    """A threshold of 0 seconds is not taken for none."""
+    (state,) = of(put(unit("none", value=0.0), unit("some", value=0.1)), [slo(threshold=0.0)]).slos
+
+    assert state.counts["7d"] == EventCounts(1, 1)
+
+
+def test_an_slo_on_a_part_judges_the_part(put: Put) -> None:
+    """With a dimension the threshold holds for that part; units without it do not count."""
+    store = put(unit("a", value=500.0, parts=(460.0, 40.0, None, None)), unit("b", value=10.0))
+
+    (state,) = of(store, [slo(dimension="work", minimum_events=1)]).slos
+
+    assert state.counts["7d"] == EventCounts(1, 0)
+
+
+def test_an_slo_on_a_ratio_takes_the_observations_own_outcome(put: Put) -> None:
+    """Good and bad come from the observation; pending and excluded ones are in no term."""
+    store = put(
+        judged("1", Outcome.GOOD),
+        judged("2", Outcome.BAD),
+        judged("3", Outcome.PENDING),
+        judged("4", Outcome.GOOD, matures_at=NOW + timedelta(hours=1)),
+        judged("5", Outcome.EXCLUDED, reason=Reason.UNKNOWN_BASE),
+    )
+
+    (state,) = of(store, [slo(indicator="success", operator=None, threshold=None)]).slos
+
+    assert state.counts["7d"] == EventCounts(1, 1)
+
+
+def test_services_are_pooled_over_observations(put: Put) -> None:
+    """Two services with 1 and 99 units: the blended figure pools units, it is no average of averages."""
+    store = put(unit("slow", value=600.0, subject=WEB), *(unit(str(i)) for i in range(99)))
+
+    (pooled, own) = of(store, [slo(), slo(name="web", service="web", minimum_events=1)]).slos
+
+    assert (pooled.counts["7d"], pooled.attainment) == (EventCounts(99, 1), 0.99)
+    assert (own.counts["7d"], own.attainment) == (EventCounts(0, 1), 0.0)
+
+
+def test_an_slo_takes_in_only_its_environment(put: Put) -> None:
+    """Staging does not count towards a promise about production."""
+    store = put(unit("1"), unit("2", subject=Subject("api", "staging"), value=900.0))
+
+    (state,) = of(store, [slo(environment="production", minimum_events=1)]).slos
+
+    assert state.counts["7d"] == EventCounts(1, 0)
+
+
+def test_burn_rates_are_exact_in_each_window(put: Put) -> None:
+    """Burn is (bad / total) / (1 - target) per window; a window without events has none."""
+    store = put(
+        unit("1", timedelta(minutes=50), value=900.0),
+        *(unit(f"h{i}", timedelta(minutes=40)) for i in range(3)),
+        *(unit(f"d{i}", timedelta(hours=20)) for i in range(6)),
+    )
+
+    (state,) = of(store, [slo(target=Decimal("0.9"))]).slos
+
+    assert (state.burn_rates["1h"], state.burn_rates["1d"]) == (2.5, 1.0)
+    assert "5m" not in state.burn_rates
+    assert state.counts["5m"] == EventCounts(0, 0)
+
+
+def test_an_overspent_budget_is_negative(put: Put) -> None:
+    """Budget overspent gives a negative remainder, not 0, and no time to exhaustion."""
+    store = put(*(unit(f"b{i}", value=900.0) for i in range(6)), *(unit(f"g{i}") for i in range(4)))
+
+    (state,) = of(store, [slo(target=Decimal("0.8"))]).slos
+
+    assert (state.status, state.budget_remaining, state.budget_remaining_events) == (SloStatus.EXHAUSTED, -2.0, -4.0)
+    assert state.time_to_exhaustion_seconds is None
+
+
+def test_the_time_to_exhaustion_follows_the_last_three_days(put: Put) -> None:
+    """Remaining share times window over the burn rate of the last 3 days: 0.75 · 7 d / 1."""
+    store = put(
+        unit("b", timedelta(days=1), value=900.0),
+        *(unit(f"g{i}", timedelta(days=2)) for i in range(9)),
+        *(unit(f"o{i}", timedelta(days=5)) for i in range(30)),
+    )
+
+    (state,) = of(store, [slo(target=Decimal("0.9"))]).slos
+
+    assert (state.budget_remaining, state.burn_rates["3d"]) == (0.75, 1.0)
+    assert state.time_to_exhaustion_seconds == pytest.approx(0.75 * 7 * 86_400)
+
+
+def test_nothing_burns_has_no_time_to_exhaustion(put: Put) -> None:
+    """Burn of 0 never ends: the time is absent."""
+    (state,) = of(put(unit("1"), unit("2")), [slo()]).slos
+
+    assert (state.status, state.why, state.time_to_exhaustion_seconds) == (SloStatus.HEALTHY, "", None)
+
+
+def test_too_few_events_are_not_judged(put: Put) -> None:
+    """Below the least number of events an SLO says so; its exact counts stay visible."""
+    (state,) = of(put(unit("1", value=900.0)), [slo()]).slos
+
+    assert (state.status, state.why) == (SloStatus.INSUFFICIENT_DATA, "1 events in 7d, at least 2 are needed")
+    assert state.counts["7d"] == EventCounts(0, 1)
+
+
+def test_an_slo_without_any_unit_is_unknown(put: Put) -> None:
+    """An SLO that matches nothing is not green, and has no attainment and no budget."""
+    (state,) = of(put(unit("1")), [slo(service="nobody")]).slos
+
+    assert (state.status, state.coverage) == (SloStatus.INSUFFICIENT_DATA, 0.0)
+    assert (state.attainment, state.budget_remaining, state.budget_remaining_events) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("first", "status", "coverage"),
+    [(timedelta(days=3, hours=12), SloStatus.INSUFFICIENT_DATA, 0.5), (timedelta(days=30), SloStatus.HEALTHY, 1.0)],
+)
+def test_an_slo_younger_than_its_window_is_unknown(
+    put: Put, first: timedelta, status: SloStatus, coverage: float
+) -> None:
+    """SLO younger than its window: coverage shown, status insufficient_data, no extrapolation."""
+    store = put(unit("first", first), *(unit(str(i)) for i in range(5)))
+
+    (state,) = of(store, [slo(minimum_coverage=0.9)]).slos
+
+    assert (state.status, state.coverage) == (status, coverage)
+
+
+def test_totals_count_every_final_unit_since_the_beginning(put: Put) -> None:
+    """The counter behind an SLO does not forget what its window has left behind."""
+    store = put(unit("old", timedelta(days=400), value=900.0), unit("1"), unit("2"))
+
+    (state,) = of(store, [slo()]).slos
+
+    assert (state.totals, state.counts["7d"]) == (EventCounts(2, 1), EventCounts(2, 0))
+
+
+# --- laws ------------------------------------------------------------------------------------------------
+
+_OUTCOMES = [Outcome.GOOD, Outcome.BAD, Outcome.PENDING, Outcome.EXCLUDED]
+_units = st.lists(st.tuples(st.integers(0, 12), st.sampled_from(_OUTCOMES)), max_size=12)
+_cuts = st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(0, 12)).map(sorted)
+_law = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def _span(after: int, until: int) -> Span:
+    start = to_micros(NOW)
+    return Span(start - after * 3_600_000_000, start - until * 3_600_000_000, f"{after}-{until}")
+
+
+@_law
+@given(units=_units, cuts=_cuts)
+def test_a_split_window_adds_up(put: Put, units: list[tuple[int, Outcome]], cuts: list[int]) -> None:
+    """Cut a window in two: the units, the pending and the excluded of the parts are those of the whole."""
+    store = put(*(judged(str(i), o, ago=timedelta(hours=h), reason="unknown_base") for i, (h, o) in enumerate(units)))
+    late, middle, early = cuts
+    spans = [_span(early, late), _span(early, middle), _span(middle, late)]
+
+    found = list(summarise(SUCCESS, Reader(store, NOW), spans, {"ci"}))
+    whole, *parts = [f for f in found if isinstance(f, Number)] or [None]
+    beside_whole, *beside_parts = [f for f in found if isinstance(f, Accounting)] or [None]
+
+    assert whole is None or whole.n == sum(p.n for p in parts if p)
+    assert beside_whole is None or beside_whole.pending == sum(p.pending for p in beside_parts if p)
+    assert beside_whole is None or sum(beside_whole.excluded.values()) == sum(
+        n for p in beside_parts if p for n in p.excluded.values()
+    )
+
+
+@_law
+@given(units=_units, order=st.randoms(use_true_random=False))
+def test_the_order_of_units_changes_nothing(put: Put, units: list[tuple[int, Outcome]], order: Any) -> None:
+    """The same observations give the same snapshot whatever their order."""
+    observations = [judged(str(i), o, ago=timedelta(hours=h)) for i, (h, o) in enumerate(units)]
+    promise = slo(indicator="success", operator=None, threshold=None)
+    before = of(put(*observations), [promise])
+
+    order.shuffle(observations)
+
+    assert of(put(*observations), [promise]) == before
+
+
+@_law
+@given(good=st.integers(0, 20), bad=st.integers(0, 20))
+def test_budget_used_and_left_make_one(put: Put, good: int, bad: int) -> None:
+    """What is left of the budget and what is used add up to all of it."""
+    store = put(
+        *(judged(f"g{i}", Outcome.GOOD) for i in range(good)), *(judged(f"b{i}", Outcome.BAD) for i in range(bad))
+    )
+    promise = slo(indicator="success", operator=None, threshold=None, target=Decimal("0.75"))
+
+    state = state_of(promise, SUCCESS, Reader(store, NOW), {"ci"}, NOW)
+
+    assert (state.budget_remaining is None) == (good + bad == 0)
+    assert state.budget_remaining is None or state.budget_remaining + bad / (0.25 * (good + bad)) == pytest.approx(1)
+
+
+def test_a_rolling_span_ends_at_the_given_time() -> None:
+    """A span of 7 days is 7 days of 24 hours, and carries its window's label."""
+    (span,) = rolling([WEEK], NOW)
+
+    assert (span.until, span.days, span.label) == (to_micros(NOW), 7.0, "7d")
