@@ -161,13 +161,13 @@ def _environment() -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def new_repository(tmp_path: Path) -> Callable[..., Repository]:
-    """Makes repositories in the test's folder; more arguments go to `git init`, or to `git clone` after a source."""
+@pytest.fixture(scope="session")
+def repository_at() -> Callable[..., Repository]:
+    """Makes a repository in a new folder; options go to `git init`, or to `git clone` where a source is given."""
 
-    def make(name: str, *options: str, clone_of: Repository | None = None) -> Repository:
-        (tmp_path / name).mkdir(parents=True)
-        made = Repository(tmp_path / name)
+    def make(folder: Path, *options: str, clone_of: Repository | None = None) -> Repository:
+        folder.mkdir(parents=True)
+        made = Repository(folder)
         if clone_of is None:
             made.git("init", "--quiet", *options)
             made.git("config", "uploadpack.allowFilter", "true")
@@ -176,6 +176,12 @@ def new_repository(tmp_path: Path) -> Callable[..., Repository]:
         return made
 
     return make
+
+
+@pytest.fixture
+def new_repository(repository_at: Callable[..., Repository], tmp_path: Path) -> Callable[..., Repository]:
+    """Makes repositories in the test's folder, as `repository_at` does."""
+    return lambda name, *options, **fields: repository_at(tmp_path / name, *options, **fields)
 
 
 @pytest.fixture

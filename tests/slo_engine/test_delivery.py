@@ -644,6 +644,8 @@ def worlds(draw: st.DrawFn) -> list[Event]:
         for s in draw(st.sampled_from([["git"], ["git"], ["git", "mirror"]]))
     ]
     known = st.integers(-1, count - 1).map(str)
+    if draw(st.booleans()):  # a horizon early enough for something to be measured
+        events.append(release("0", -1))
     for n in range(draw(st.integers(0, 5))):
         place = {"service": draw(st.sampled_from(["shop", "web"])), "result": draw(st.sampled_from([*Result][:2]))}
         events.append(release(draw(known), draw(hours), native_id=str(n), **place))
