@@ -616,6 +616,16 @@ def test_evidence_names_the_deployment_and_the_first_commit() -> None:
     assert [(o.unit, o.evidence, o.source) for o in found] == [(merge.id, (shipped.id, side.id), "cd+git")]
 
 
+def test_of_first_commits_of_one_second_the_id_decides() -> None:
+    """Two commits written in the same second: which of them is the evidence does not depend on the order of reading."""
+    sides = [commit(name, 5, "a", line=False) for name in ("x", "y")]
+    ends = (commit("a", 0), commit("m", 10, "a", "x", "y"), release("a", 1), release("m", 15))
+
+    found = [delivery.observe(Known([*order, *ends])) for order in (sides, sides[::-1])]
+
+    assert [[o.evidence[1] for o in one if o.value] for one in found] == [[min(c.id for c in sides)]] * 2
+
+
 def test_a_shallow_history_is_judged_as_far_as_it_goes() -> None:
     """Parents beyond a shallow clone's boundary are cut off, and what is above is judged."""
     assert deliveries(commit("b", 10, "beyond"), commit("c", 20, "b"), release("b", 11), release("c", 30)) == {"c": 10}
