@@ -1130,8 +1130,8 @@ def test_gits_words_are_sorted_by_what_to_do(words: str, kind: type[SourceError]
         ("git@host.example:name.git", "name"),
         ("file:///srv/git/name.git", "git/name"),
         ("/srv/git/name.git", "name"),
-        ("/srv/work/name/.git", "name"),
-        ("/srv/work/name/", "name"),
+        ("/srv/code/name/.git", "name"),
+        ("/srv/code/name/", "name"),
     ],
 )
 def test_repositories_have_names(repository: str, name: str) -> None:
