@@ -261,7 +261,7 @@ def share_text(share: float) -> str:
     """A share as people read it: `99.9%`. Never rounded to all or nothing: 0.99995 is `99.995%`."""
     for digits in (1, 2, 3, 4, 5):
         text = f"{share:.{digits}%}"
-        if share in (0, 1) or text[:-1].strip("0") not in (".", "1.", "100."):
+        if share in {0, 1} or float(text[:-1]) not in {0, 100}:
             return text
     return text
 

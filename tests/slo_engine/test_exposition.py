@@ -1,0 +1,356 @@
+"""Snapshot to bytes: golden text, promtool's opinion, and what must not happen when something is wrong."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from collector.store import Database, ObservationStore
+from slo_engine import catalog
+from slo_engine.exposition import Exposition, expose, no_floor
+from slo_engine.indicator import Indicator, Shape
+from slo_engine.observation import Subject
+from slo_engine.slo import EventCounts, Operator, Slo, SloStatus
+from slo_engine.snapshot import Accounting, Number, SloState, Snapshot, SourceState
+from slo_engine.windows import parse_window
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+API = Subject("api", "production")
+GOLDEN = Path(__file__).parent / "golden" / "exposition.prom"
+
+WAIT = Indicator(
+    name="wait",
+    version="2",
+    title="Wait",
+    definition="Time waited.",
+    shape=Shape.DURATION,
+    metric="platform_wait",
+    dimension="stage",
+    dimensions=("queue",),
+)
+SUCCESS = Indicator(
+    name="success",
+    version="1",
+    title="Success",
+    definition="Share that went well.",
+    shape=Shape.RATIO,
+    metric="platform_success",
+)
+RELEASES = Indicator(
+    name="releases",
+    version="1",
+    title="Releases",
+    definition="Releases of a day.",
+    shape=Shape.FREQUENCY,
+    metric="platform_releases",
+    dimension="outcome",
+    dimensions=("success", "failure"),
+)
+INDICATORS = {i.name: i for i in (WAIT, SUCCESS, RELEASES)}
+
+FAST = Slo(
+    name="fast",
+    title="Fast",
+    description="",
+    owner_service="ci",
+    indicator="wait",
+    target=Decimal("0.9"),
+    window=parse_window("28d"),
+    operator=Operator.LTE,
+    threshold=60.0,
+    team="platform",
+)
+STATE = SloState(
+    slo=FAST,
+    status=SloStatus.AT_RISK,
+    why="10% of the error budget is left",
+    counts={"1d": EventCounts(1, 0), "28d": EventCounts(91, 9)},
+    attainment=0.91,
+    budget_remaining=0.1,
+    budget_remaining_events=1.0,
+    burn_rates={"1d": 0.0, "28d": 0.9},
+    time_to_exhaustion_seconds=None,
+    coverage=1.0,
+    totals=EventCounts(191, 9),
+)
+UNKNOWN = replace(
+    STATE,
+    slo=replace(FAST, name="quiet"),
+    status=SloStatus.INSUFFICIENT_DATA,
+    counts={},
+    attainment=None,
+    budget_remaining=None,
+    budget_remaining_events=None,
+    burn_rates={},
+    coverage=0.0,
+    totals=EventCounts(),
+)
+SOURCE = SourceState(
+    name="ci",
+    type="files",
+    fresh=True,
+    staleness_seconds=60.0,
+    last_success_at=NOW,
+    last_run_at=NOW,
+    last_duration_seconds=0.5,
+    last_succeeded=True,
+    error=None,
+    events_total=12,
+    rejected_total=1,
+    newest_event_at=NOW,
+)
+NO_NAME: Any = None
+NEVER = SourceState(
+    name="new",
+    type="git",
+    fresh=False,
+    staleness_seconds=None,
+    last_success_at=None,
+    last_run_at=None,
+    last_duration_seconds=None,
+    last_succeeded=None,
+    error=None,
+    events_total=0,
+    rejected_total=0,
+    newest_event_at=None,
+)
+
+
+def row(indicator: str = "wait", **fields: Any) -> Number:
+    """A number of the last 7 days."""
+    return Number(**{"indicator": indicator, "subject": API, "window": "7d", "n": 2, "stats": {"p50": 30.0}, **fields})
+
+
+SNAPSHOT = Snapshot(
+    at=NOW,
+    numbers=(
+        row(stats={"p50": 30.0, "p90": 54.0}),
+        row(dimension="queue", stats={"p50": 12.5}),
+        row(window="28d", n=0, stats={}),
+        row("success", n=4, stats={"value": 0.75, "low": 0.3, "high": 0.95}),
+        row("releases", n=14, stats={"per_day": 2.0}),
+    ),
+    accounting=(
+        Accounting(indicator="wait", subject=API, window="7d", pending=1, excluded={"missing_time": 2}, coverage=0.5),
+        Accounting(indicator="wait", subject=API, window="28d", pending=0, excluded={}, coverage=None),
+    ),
+    slos=(STATE, UNKNOWN),
+    sources=(SOURCE, NEVER),
+    totals={("releases", API, "success"): 20.0, ("releases", API, "failure"): 3.0},
+    duration_seconds=0.25,
+)
+
+
+def exposed(snapshot: Snapshot, floor: Callable[[Mapping[str, float]], Mapping[str, float]] = no_floor) -> Exposition:
+    """The exposition of a snapshot by a version of our own."""
+    return expose(snapshot, INDICATORS, "1.2.3", floor)
+
+
+def samples(exposition: Exposition) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Every sample of the text by name and labels; also proof that each stands once."""
+    found = [s for f in parse_text(exposition.text.decode()) for s in f.samples]
+    unique = {(s.name, frozenset(s.labels.items())): s.value for s in found}
+    assert len(unique) == len(found) == exposition.series
+    return unique
+
+
+def value(exposition: Exposition, name: str, **labels: str) -> float | None:
+    """A sample's value, None where it is absent."""
+    return samples(exposition).get((name, frozenset(labels.items())))
+
+
+def test_the_text_of_a_small_snapshot_is_the_golden_one(golden: Callable[[Path, str], None]) -> None:
+    """Names, labels, help and values are published exactly like this; renaming is a breaking change."""
+    golden(GOLDEN, exposed(SNAPSHOT).text.decode())
+
+
+def test_promtool_finds_nothing(requires_tool: Callable[[str], str]) -> None:
+    """Promtool's linter accepts every name, unit, help and type."""
+    done = subprocess.run(
+        [requires_tool("promtool"), "check", "metrics"],
+        input=exposed(SNAPSHOT).text,
+        capture_output=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_openmetrics_says_the_same(requires_tool: Callable[[str], str]) -> None:
+    """The OpenMetrics form parses strictly and holds the same samples."""
+    exposition = exposed(SNAPSHOT)
+
+    found = {
+        (s.name, frozenset(s.labels.items())): s.value
+        for f in parse_openmetrics(exposition.openmetrics.decode())  # type: ignore[no-untyped-call]
+        for s in f.samples
+    }
+
+    assert found == samples(exposition)
+
+
+def test_compressed_bytes_are_the_plain_ones() -> None:
+    """Unpacked, the gzip form is byte for byte the plain one, and the same snapshot always gives the same bytes."""
+    exposition = exposed(SNAPSHOT)
+
+    assert gzip.decompress(exposition.text_gzip) == exposition.text
+    assert gzip.decompress(exposition.openmetrics_gzip) == exposition.openmetrics
+    assert exposition == exposed(SNAPSHOT)
+
+
+@pytest.mark.parametrize(
+    ("accept", "encoding", "content_type", "content_encoding"),
+    [
+        ("", "", "text/plain; version=0.0.4; charset=utf-8", None),
+        ("*/*", "gzip, deflate", "text/plain; version=0.0.4; charset=utf-8", "gzip"),
+        ("text/plain", "gzip;q=0", "text/plain; version=0.0.4; charset=utf-8", None),
+        ("text/plain", "gzip;q=0.5", "text/plain; version=0.0.4; charset=utf-8", "gzip"),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2",
+            "gzip",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            "gzip",
+        ),
+    ],
+)
+def test_a_scraper_gets_what_it_accepts(
+    accept: str, encoding: str, content_type: str, content_encoding: str | None
+) -> None:
+    """Form and compression follow the scraper's headers, and the answer says which it is."""
+    exposition = exposed(SNAPSHOT)
+
+    body, headers = exposition.negotiate(accept, encoding)
+
+    assert (headers["Content-Type"], headers.get("Content-Encoding")) == (content_type, content_encoding)
+    assert (body[:2] == b"\x1f\x8b") == (content_encoding == "gzip")
+    assert headers["Vary"] == "Accept, Accept-Encoding"
+
+
+def test_what_has_no_value_is_absent() -> None:
+    """An unknown budget, an empty median and a source that never ran have no sample: not 0, not NaN."""
+    exposition = exposed(SNAPSHOT)
+
+    assert value(exposition, "platform_slo_error_budget_remaining_ratio", slo="quiet") is None
+    assert value(exposition, "platform_slo_attainment_ratio", slo="quiet", window="28d") is None
+    assert value(exposition, "platform_collector_last_success_timestamp_seconds", source="new") is None
+    assert value(exposition, "platform_slo_status", slo="quiet", status="insufficient_data") == 1.0
+    assert b"NaN" not in exposition.text
+
+
+def test_an_slo_s_counters_start_at_zero() -> None:
+    """Counters are exported at zero before the first event, so that the first bad one is an increase."""
+    assert value(exposed(SNAPSHOT), "platform_sli_events_total", slo="quiet", outcome="bad") == 0.0
+
+
+def test_exactly_one_status_is_true() -> None:
+    """Of the four statuses of an SLO one is 1 and the others are 0."""
+    exposition = exposed(SNAPSHOT)
+
+    assert [value(exposition, "platform_slo_status", slo="fast", status=s.value) for s in SloStatus] == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("broken", "part", "lost", "kept"),
+    [
+        ({"slos": (STATE, STATE)}, "slo", "platform_slo_info", "platform_wait_seconds"),
+        ({"numbers": (row(), row())}, "indicator", "platform_wait_seconds", "platform_slo_info"),
+        ({"sources": (SOURCE, SOURCE)}, "source", "platform_source_fresh", "platform_slo_info"),
+        ({"numbers": (row("unheard of"),)}, "indicator", "platform_wait_samples", "platform_slo_info"),
+        ({"numbers": (row(stats={"p50": None}),)}, "indicator", "platform_wait_samples", "platform_slo_info"),
+        ({"sources": (replace(SOURCE, name=NO_NAME),)}, "source", "platform_source_fresh", "platform_slo_info"),
+    ],
+    ids=["SLO twice", "number twice", "source twice", "unknown indicator", "no value", "a None label"],
+)
+def test_a_part_that_fails_costs_only_its_own_series(broken: Any, part: str, lost: str, kept: str) -> None:
+    """Duplicates are refused before rendering; one failing producer leaves the others, and a trace of itself."""
+    exposition = exposed(replace(SNAPSHOT, **broken))
+    names = {name for name, _ in samples(exposition)}
+
+    assert exposition.failed_parts == (part,)
+    assert value(exposition, "platform_exposition_failed", kind=part) == 1.0
+    assert kept in names
+    assert lost not in names
+
+
+def test_nothing_failed_is_said_too() -> None:
+    """Without a failure every part's flag is 0."""
+    exposition = exposed(SNAPSHOT)
+
+    assert exposition.failed_parts == ()
+    assert {
+        value(exposition, "platform_exposition_failed", kind=p) for p in ("slo", "indicator", "source", "self")
+    } == {0.0}
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ['a"b', "a\\b", "a\nb", "ä{}=,", "\udcff", "a" * 128],
+    ids=["quote", "backslash", "line", "marks", "bytes", "128"],
+)
+def test_label_values_are_escaped(hostile: str) -> None:
+    """Newline, quote and backslash survive as they are; what UTF-8 cannot say is replaced."""
+    exposition = exposed(replace(SNAPSHOT, numbers=(row(subject=Subject(hostile, "production")),)))
+    services = {dict(labels)["service"] for name, labels in samples(exposition) if name == "platform_wait_samples"}
+
+    assert services == {hostile.encode("utf-8", "replace").decode()}
+    assert exposition.failed_parts == ()
+
+
+def test_long_label_values_are_cut_and_kept_apart() -> None:
+    """10 kB of label are cut to 128 characters, and two that begin alike stay two series."""
+    long = [Subject("x" * 10_000 + end, "production") for end in "ab"]
+    exposition = exposed(replace(SNAPSHOT, numbers=tuple(row(subject=s) for s in long)))
+    services = {dict(labels)["service"] for name, labels in samples(exposition) if name == "platform_wait_samples"}
+
+    assert {len(s) for s in services} == {128}
+    assert len(services) == 2
+
+
+@pytest.fixture
+def reopened(tmp_path: Path) -> Iterator[Callable[[], ObservationStore]]:
+    """Opens the same store anew each time."""
+    databases: list[Database] = []
+
+    def reopen() -> ObservationStore:
+        databases.append(Database.open(tmp_path))
+        return ObservationStore(databases[-1])
+
+    yield reopen
+    for database in databases:
+        database.close()
+
+
+def test_a_restatement_lowers_no_counter(reopened: Callable[[], ObservationStore]) -> None:
+    """A restatement lowers a finished count: no `_total` decreases, also after a restart; gauges follow."""
+    lowered = replace(
+        SNAPSHOT,
+        slos=(replace(STATE, totals=EventCounts(190, 2), counts={"28d": EventCounts(90, 2)}),),
+        totals={("releases", API, "success"): 19.0, ("releases", API, "failure"): 4.0},
+    )
+    exposed(SNAPSHOT, reopened().raise_counters)
+
+    after = exposed(lowered, reopened().raise_counters)
+
+    assert value(after, "platform_sli_events_total", slo="fast", outcome="good") == 191.0
+    assert value(after, "platform_sli_events_total", slo="fast", outcome="bad") == 9.0
+    assert value(after, "platform_slo_events", slo="fast", window="28d", outcome="bad") == 2.0
+    releases = {"service": "api", "environment": "production"}
+    assert value(after, "platform_releases_total", **releases, outcome="success") == 20.0
+    assert value(after, "platform_releases_total", **releases, outcome="failure") == 4.0
+
+
+def test_only_catalogued_metrics_are_published() -> None:
+    """Every published name with its labels is one of the catalogue."""
+    known = {m.name: set(m.labels) for m in catalog.catalog(INDICATORS.values())}
+
+    assert {name: {k for k, _ in labels} for name, labels in samples(exposed(SNAPSHOT))}.items() <= known.items()

@@ -1,0 +1,370 @@
+"""The weekly summary: golden text, honest calendars, and what is said when something was not observed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from collector.store import Database, ObservationStore
+from slo_engine.derive import _rows
+from slo_engine.indicator import Family, Indicator, Shape
+from slo_engine.observation import Observation, Outcome, Reason, Subject
+from slo_engine.report import Week, duration_text, escaped, share_text, weekly
+from slo_engine.slo import Operator, Slo
+from slo_engine.snapshot import SourceState
+from slo_engine.windows import parse_window
+
+BERLIN = ZoneInfo("Europe/Berlin")
+WEEK = Week.parse("2026-W10", BERLIN)
+GOLDEN = Path(__file__).parent / "golden" / "weekly-2026-W10.md"
+WAIT = Indicator(
+    name="wait",
+    version="1",
+    title="Wait",
+    definition="Time waited.",
+    shape=Shape.DURATION,
+    metric="platform_wait",
+    dimension="stage",
+    dimensions=("queue",),
+)
+SUCCESS = Indicator(
+    name="success",
+    version="1",
+    title="Success",
+    definition="Share that went well.",
+    shape=Shape.RATIO,
+    metric="platform_success",
+)
+RELEASES = Indicator(
+    name="releases",
+    version="1",
+    title="Releases",
+    definition="Releases of a day.",
+    shape=Shape.FREQUENCY,
+    metric="platform_releases",
+    dimension="outcome",
+    dimensions=("success", "failure"),
+)
+INDICATORS = {i.name: i for i in (WAIT, SUCCESS, RELEASES)}
+FAMILY = Family(name="test", inputs=(), indicators=tuple(INDICATORS.values()), observe=lambda _: ())
+FAST = Slo(
+    name="fast",
+    title="Fast | *enough*",
+    description="",
+    owner_service="ci",
+    indicator="wait",
+    target=Decimal("0.9"),
+    window=parse_window("28d"),
+    operator=Operator.LTE,
+    threshold=3600.0,
+    minimum_events=3,
+    minimum_coverage=0.0,
+)
+CI = SourceState(
+    name="ci",
+    type="files",
+    fresh=True,
+    staleness_seconds=0.0,
+    last_success_at=WEEK.end,
+    last_run_at=WEEK.end,
+    last_duration_seconds=1.0,
+    last_succeeded=True,
+    error=None,
+    events_total=1,
+    rejected_total=0,
+    newest_event_at=None,
+)
+
+Put = Callable[..., ObservationStore]
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Iterator[Put]:
+    """Fills a store with observations."""
+    database = Database.open(tmp_path)
+    store = ObservationStore(database)
+
+    def replace_all(*observations: Observation) -> ObservationStore:
+        store.replace_family("test", _rows(FAMILY, observations), {})
+        return store
+
+    yield replace_all
+    database.close()
+
+
+def unit(name: str, after_monday: timedelta = timedelta(hours=1), **fields: Any) -> Observation:
+    """An observation that was measured some time after the week began, unless told otherwise."""
+    return Observation(
+        **{
+            "indicator": "wait",
+            "unit": name,
+            "at": WEEK.start + after_monday,
+            "subject": Subject("api", "production"),
+            "source": "ci",
+            "outcome": Outcome.MEASURED,
+            "value": 60.0,
+            **fields,
+        }
+    )
+
+
+def told(store: ObservationStore, *slos: Slo, week: Week = WEEK, sources: tuple[SourceState, ...] = (CI,)) -> str:
+    """The summary of a week."""
+    return weekly(week, store, INDICATORS, slos, sources)
+
+
+def row(text: str, title: str) -> list[str]:
+    """The cells of the first table row with a title."""
+    line = next(line for line in text.splitlines() if line.startswith(f"| {title} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+LAST_WEEK = -timedelta(days=6)
+
+
+def _full() -> list[Observation]:
+    """Two weeks with units of every shape."""
+    return [
+        *(unit(f"n{i}", timedelta(hours=i), value=600.0 + i) for i in range(20)),
+        *(unit(f"b{i}", LAST_WEEK + timedelta(hours=i), value=7_200.0 + i) for i in range(12)),
+        unit("x", outcome=Outcome.EXCLUDED, value=None, reason=Reason.BEFORE_HORIZON),
+        unit("p", outcome=Outcome.PENDING, value=None),
+        *(unit(f"g{i}", indicator="success", outcome=Outcome.GOOD, value=None) for i in range(21)),
+        *(unit(f"f{i}", indicator="success", outcome=Outcome.BAD, value=None) for i in range(2)),
+        *(unit(f"g-{i}", LAST_WEEK, indicator="success", outcome=Outcome.GOOD, value=None) for i in range(19)),
+        *(unit(f"f-{i}", LAST_WEEK, indicator="success", outcome=Outcome.BAD, value=None) for i in range(4)),
+        *(unit(f"r{i}", indicator="releases", dimension="success") for i in range(5)),
+        *(unit(f"r-{i}", LAST_WEEK, indicator="releases", dimension="success") for i in range(8)),
+    ]
+
+
+# --- the page --------------------------------------------------------------------------------------------
+
+
+def test_the_page_of_a_week_is_the_golden_one(put: Put, golden: Callable[[Path, str], None]) -> None:
+    """A week of every shape, with hostile titles, reads exactly like this."""
+    golden(GOLDEN, told(put(*_full()), FAST, replace(FAST, name="none", title="Nobody's", service="nobody")))
+
+
+def test_the_same_week_gives_the_same_bytes(put: Put) -> None:
+    """Any past week rendered twice is byte-identical, also after newer weeks have arrived."""
+    store = put(*_full())
+    before = told(store, FAST)
+
+    store = put(*_full(), *(unit(f"later{i}", timedelta(days=8), value=9e6) for i in range(9)))
+    later = replace(CI, last_success_at=WEEK.end + timedelta(days=30), events_total=999)
+
+    assert told(store, FAST, sources=(later,)) == before
+
+
+def test_overlapping_intervals_are_not_distinguishable(put: Put) -> None:
+    """2/23 against 4/23: the intervals overlap, so the page claims no change."""
+    assert row(told(put(*_full())), "Success")[5] == "not distinguishable"
+
+
+def test_a_clear_change_is_named(put: Put) -> None:
+    """Ten minutes after two hours: intervals apart, so the median is lower."""
+    assert row(told(put(*_full())), "Wait")[5] == "lower"
+
+
+def test_small_samples_are_not_compared(put: Put) -> None:
+    """Nine units are too few to compare with, whatever they show."""
+    store = put(
+        *(unit(f"n{i}", value=60.0) for i in range(9)),
+        *(unit(f"b{i}", LAST_WEEK, value=9e5) for i in range(9)),
+    )
+
+    assert row(told(store), "Wait")[5] == "too few to compare"
+
+
+def test_an_empty_week_shows_no_zero(put: Put) -> None:
+    """A fresh source saw nothing: n is 0, a median has no value, and nothing is compared."""
+    cells = row(told(put(*(unit(f"b{i}", LAST_WEEK) for i in range(12)))), "Wait")
+
+    assert (cells[2], cells[3], cells[5]) == ("no value", "0", "too few to compare")
+
+
+def test_a_store_without_observations_says_so(put: Put) -> None:
+    """Before the first observation the page says that there is none."""
+    assert "No observation so far." in told(put())
+
+
+def test_what_is_pending_or_left_out_stands_beside(put: Put) -> None:
+    """Pending and excluded units are on the page with their reasons."""
+    assert row(told(put(*_full())), "Wait")[6] == "1 pending, 1 before horizon"
+
+
+# --- what was not observed -------------------------------------------------------------------------------
+
+
+def test_a_source_down_since_thursday_is_said_first(put: Put) -> None:
+    """Source down since Thursday: said in the first lines, and no row is compared or drawn as zero."""
+    thursday = WEEK.start + timedelta(days=3, hours=12)
+    down = replace(CI, last_success_at=thursday, fresh=False)
+
+    text = told(put(*_full()), FAST, sources=(down, replace(CI, name="other")))
+
+    assert text.splitlines()[4] == (
+        "**Data is incomplete:** 1 of 2 sources cover the whole week (ci was last collected on 2026-03-05 12:00)."
+    )
+    assert "insufficient data: no recent success of ci" in text
+    assert {row(text, title)[5] for title in ("Wait", "Success", "Releases")} == {"week incomplete"}
+
+
+def test_a_count_of_nothing_needs_a_source_that_looked(put: Put) -> None:
+    """No release in an unobserved week is no value; in an observed one it is 0."""
+    store = put(*(unit(f"r-{i}", LAST_WEEK, indicator="releases", dimension="success") for i in range(8)))
+
+    assert row(told(store), "Releases")[2] == "0"
+    assert row(told(store, sources=(replace(CI, last_success_at=WEEK.start),)), "Releases")[2] == "no value"
+
+
+def test_a_week_to_come_is_incomplete(put: Put) -> None:
+    """A week that has not ended is covered by no source, and the page begins with that."""
+    text = told(put(*_full()), week=Week.parse("2026-W11", BERLIN))
+
+    assert "**Data is incomplete:** 0 of 1 sources cover the whole week" in text
+
+
+def test_no_source_at_all_is_said(put: Put) -> None:
+    """Without a source nothing was observed, and the page begins with that."""
+    assert "**No source is configured: nothing was observed.**" in told(put(), sources=())
+
+
+def test_a_source_that_never_ran_is_said(put: Put) -> None:
+    """A source without a run has `never` as its last time."""
+    assert "(ci was last collected never)" in told(put(), sources=(replace(CI, last_success_at=None),))
+
+
+# --- calendars -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("label", "hours"), [("2026-W13", 167), ("2026-W43", 169), ("2026-W10", 168)])
+def test_a_week_across_a_clock_change(label: str, hours: int) -> None:
+    """In 2026 the week to 29 March has 167 h in Berlin, the week to 25 October 169 h: Monday to Monday local."""
+    week = Week.parse(label, BERLIN)
+
+    assert week.end - week.start == timedelta(hours=hours)
+    assert week.start.astimezone(BERLIN).strftime("%a %H:%M") == "Mon 00:00"
+    assert week.end.astimezone(BERLIN).strftime("%a %H:%M") == "Mon 00:00"
+
+
+@pytest.mark.parametrize(
+    ("at", "label"),
+    [
+        (datetime(2026, 12, 31, 12, 0, tzinfo=BERLIN), "2026-W52"),
+        (datetime(2027, 1, 4, 0, 0, tzinfo=BERLIN), "2026-W53"),
+        (datetime(2027, 1, 3, 23, 59, tzinfo=BERLIN), "2026-W52"),
+        (datetime(2026, 3, 9, 0, 0, tzinfo=BERLIN), "2026-W10"),
+        (datetime(2026, 3, 8, 23, 59, 59, tzinfo=BERLIN), "2026-W09"),
+        (datetime(2026, 3, 8, 23, 0, tzinfo=UTC), "2026-W10"),
+    ],
+)
+def test_last_week_is_the_last_whole_local_week(at: datetime, label: str) -> None:
+    """Never the last 7 · 24 h; asked on Monday 00:00 exactly it is the one just ended."""
+    assert Week.last_before(at, BERLIN).label == label
+
+
+def test_the_53rd_week_can_be_asked_for() -> None:
+    """2026 has 53 ISO weeks; the last begins in December and ends in January."""
+    week = Week.parse("2026-W53", BERLIN)
+
+    assert (f"{week.monday}", week.label, week.before.label) == ("2026-12-28", "2026-W53", "2026-W52")
+
+
+@pytest.mark.parametrize("text", ["2026-W00", "2025-W53", "2026W14", "2026-W1", "w14", "", "0001-W01", "9999-W52"])
+def test_what_is_no_week_is_refused(text: str) -> None:
+    """A week that does not exist is answered with what was expected."""
+    with pytest.raises(ValueError, match="is no week; expected an ISO week, for example 2026-W14"):
+        Week.parse(text, BERLIN)
+
+
+@pytest.mark.parametrize(
+    ("at", "week"),
+    [
+        (datetime(2026, 3, 2, 0, 0, tzinfo=BERLIN), "2026-W10"),
+        (datetime(2026, 3, 1, 23, 59, 59, 999999, tzinfo=BERLIN), "2026-W09"),
+        (datetime(2026, 3, 8, 23, 59, 59, 999999, tzinfo=BERLIN), "2026-W10"),
+    ],
+)
+def test_an_event_belongs_to_its_local_week(put: Put, at: datetime, week: str) -> None:
+    """Monday 00:00 local belongs to the new week, the last microsecond of Sunday to the old one."""
+    store = put(unit("1", at=at.astimezone(UTC)))
+
+    assert row(told(store, week=Week.parse(week, BERLIN)), "Wait")[3] == "1"
+
+
+# --- words -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (2, "2 s"),
+        (53, "53 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7_199, "120 min"),
+        (7_200, "2.0 h"),
+        (11_520, "3.2 h"),
+        (172_800, "2.0 d"),
+        (354_240, "4.1 d"),
+    ],
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    """A 53-second recovery is 53 s, not 0 minutes; 2 s is not rounded up to a minute."""
+    assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "0.0%"),
+        (1.0, "100.0%"),
+        (0.9, "90.0%"),
+        (0.999, "99.9%"),
+        (0.9995, "99.95%"),
+        (0.99995, "99.995%"),
+        (0.0004, "0.04%"),
+        (0.1, "10.0%"),
+        (0.01, "1.0%"),
+    ],
+)
+def test_a_share_is_never_rounded_to_all_or_nothing(share: float, text: str) -> None:
+    """99.95 % reads as such and never as 100 %; only all is 100 %."""
+    assert share_text(share) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("*bold* _it_ `code`", r"\*bold\* \_it\_ \`code\`"),
+        ("<script>", r"\<script\>"),
+        ("@channel #1", r"\@channel \#1"),
+        ("[x](y)", r"\[x\](y)"),
+        ("a\r\nb\u2028c\x85d", "a b c d"),
+        ("a\u202eb\u2066c\u061cd", "a b c d"),
+        ("x" * 500, "x" * 120),
+    ],
+)
+def test_text_from_outside_is_escaped_and_cut(text: str, shown: str) -> None:
+    """Titles with markup, mentions, line ends, right-to-left marks or 500 characters cannot change the page."""
+    assert escaped(text) == shown
+
+
+def test_a_hostile_service_name_stays_in_its_cell(put: Put) -> None:
+    """A service called like a table row adds no column and no line."""
+    text = told(put(unit("1", subject=Subject("a|b\n<script>@all", "production"))))
+    lines = [line for line in text.splitlines() if line.startswith("| Wait |")]
+
+    assert len(lines) == 1
+    assert r"a\|b \<script\>\@all/production" in lines[0]
