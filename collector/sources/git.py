@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -31,7 +32,8 @@ from collector.people import People, is_bot
 from collector.source import Page, SourceConfig, SourceContext
 
 _PAGE = 2_000
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
+_PIPE_BYTES = 1 << 20
 _FETCH_TIMEOUT_SECONDS = 3_600.0
 # As `git rev-parse --local-env-vars` lists them, without those that only add configuration.
 _OF_ONE_REPOSITORY = frozenset(
@@ -251,13 +253,13 @@ def _widen(pipe: IO[bytes]) -> None:
     """Let git write ahead while we parse, where the system allows: both then run at full speed."""
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         with contextlib.suppress(OSError):
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _CHUNK_BYTES)
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _records(stream: IO[bytes]) -> Iterator[list[str]]:
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     rest = ""
-    while chunk := os.read(stream.fileno(), _CHUNK_BYTES):
+    while chunk := stream.read(_CHUNK_BYTES):
         fields = (rest + decode(chunk)).split("\0")
         whole = (len(fields) - 1) // len(_FIELDS) * len(_FIELDS)
         rest = "\0".join(fields[whole:])
@@ -277,6 +279,7 @@ def git_environment() -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_FLUSH": "0",  # else git log hands over each commit by itself, and half of our time goes into reading
         "LC_ALL": "C",
     }
 
@@ -341,9 +344,9 @@ class GitSource:
 
     def pull(self, cursor: str | None) -> Iterator[Page]:
         """Commits and deployments that are new since the cursor's refs; no page where nothing moved."""
+        seen = _decoded(cursor) if cursor else None
         if self.url is not None:
             self._update_clone(self.url)
-        seen = _decoded(cursor) if cursor else None
         now = self._look()
         if seen == now:
             return
@@ -369,12 +372,15 @@ class GitSource:
             Git(path.parent).text("clone", "--quiet", "--bare", "--filter=tree:0", "--", url, str(draft))
             draft.rename(path)
             return
-        self.git.text(
-            *("fetch", "--quiet", "--prune", "--force", "--no-write-fetch-head", "--filter=tree:0", "origin"),
-            *("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"),
-        )
-        # A fetch does not move HEAD, and the remote's default branch may have become another one.
-        answer = self.git.text("ls-remote", "--symref", "origin", "HEAD")
+        # A fetch does not move HEAD, and the remote's default branch may have become another one. Both ask the
+        # remote, so they ask at the same time.
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(self.git.text, "ls-remote", "--symref", "origin", "HEAD")
+            self.git.text(
+                *("fetch", "--quiet", "--prune", "--force", "--no-write-fetch-head", "--filter=tree:0", "origin"),
+                *("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"),
+            )
+            answer = asked.result()
         if found := re.search(r"^ref: (refs/heads/\S+)\tHEAD$", answer, re.MULTILINE):
             self.git.text("symbolic-ref", "HEAD", found[1])
 
@@ -385,9 +391,12 @@ class GitSource:
             return False
         return True
 
-    def _look(self) -> _Cursor:
+    def _refs(self) -> dict[str, str]:
         listed = self.git.lines("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags")
-        refs = {name: sha for sha, _, name in (line.partition(" ") for line in listed)}
+        return {name: sha for sha, _, name in (line.partition(" ") for line in listed)}
+
+    def _look(self) -> _Cursor:
+        refs = self._refs()
         rule = self.rule.model_dump_json() if self.rule else ""
         place = f"{self.service}\n{self.environment}\n{self.branch or ''}\n{rule}"
         return _Cursor(
