@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from collector.bulk import without_collection
+from collector.bulk import seldom_collecting
 from collector.errors import AuthError, BadRecord, PacelineError, RetryableError
 from collector.events import happened_at
 from collector.source import Page, Source
@@ -105,7 +105,7 @@ class Runner:
     def _with_retries(self, name: str, source: Source, progress: Progress | None) -> _Tally:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                with without_collection():
+                with seldom_collecting():
                     return self._once(name, source, progress)
             except RetryableError as error:
                 if attempt == _ATTEMPTS:

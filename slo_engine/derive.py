@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from collector.bulk import without_collection
+from collector.bulk import seldom_collecting
 from collector.events import kind_of
 from collector.store import EventStore, ObservationStore, Series, to_micros
 from slo_engine.indicator import MOST_PARTS, Family
@@ -38,7 +38,7 @@ def derive(families: Sequence[Family], events: EventStore, observations: Observa
         inputs["definitions"] = family.version
         if observations.derived_from(family.name) == inputs:
             continue
-        with without_collection():
+        with seldom_collecting():
             rows = _rows(family, family.observe(events))
             total += observations.replace_family(family.name, rows, inputs)
         done.append(family.name)

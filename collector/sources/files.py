@@ -58,7 +58,7 @@ class FilesConfig(SourceConfig):
     @classmethod
     def _is_known(cls, value: str | None) -> str | None:
         if value is not None and value not in TYPE_OF_KIND:
-            raise ValueError(_A_KIND)
+            raise ValueError(f"{value!r} is no kind of event; {_A_KIND}")
         return value
 
     def build(self, context: SourceContext) -> FilesSource:
