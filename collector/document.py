@@ -257,13 +257,8 @@ def _mistake(
     shown = _shown(detail["input"], secret=secret)
     if detail["type"] == "extra_forbidden":
         return document.mistake(path, "unknown key", _expected_key(str(loc[-1]), _known_keys(model, loc[:-1])))
-    if detail["type"] == "union_tag_invalid":
-        context = detail.get("ctx", {})
-        found, key = str(context.get("tag", "")), str(context.get("discriminator", "")).strip("'")
-        return document.mistake((*path, key), f"{_shown(found, secret=secret)} is not valid", _one_of(found, context))
-    if detail["type"] == "union_tag_not_found":
-        key = str(detail.get("ctx", {}).get("discriminator", "")).strip("'")
-        return document.mistake(path, f"{key} is missing", _described(model, loc) or f"the key {key}")
+    if detail["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        return _of_union(document, path, detail, secret=secret)
     if detail["type"] == "missing":
         return document.mistake(path, "is missing", _described(model, loc) or "a value")
     if detail["type"] in {"model_type", "model_attributes_type", "dict_type"}:
@@ -321,11 +316,16 @@ def _expected_key(key: str, known: Sequence[str]) -> str:
     return f"one of {', '.join(known)}" if known else "no key here"
 
 
-def _one_of(found: str, context: Mapping[str, Any]) -> str:
-    """The values that may stand there, and the nearest one."""
-    choices = str(context.get("expected_tags", ""))
+def _of_union(document: Document, path: DocumentPath, detail: ErrorDetails, *, secret: bool) -> Mistake:
+    """The key that chooses between several models is missing, or has no known value."""
+    context = detail.get("ctx", {})
+    key = str(context.get("discriminator", "")).strip("'")
+    if detail["type"] == "union_tag_not_found":
+        return document.mistake(path, f"{key} is missing", f"the key {key}")
+    found, choices = str(context.get("tag", "")), str(context.get("expected_tags", ""))
     near = nearest(found, re.findall(r"'([^']*)'", choices))
-    return f"{choices}; perhaps {near!r}" if near else choices
+    expected = f"{choices}; perhaps {near!r}" if near else choices
+    return document.mistake((*path, key), f"{_shown(found, secret=secret)} is not valid", expected)
 
 
 def _expectation(model: type[BaseModel], detail: ErrorDetails) -> str:

@@ -45,10 +45,10 @@ def cli() -> None:
     """Paceline tells a platform team whether its internal developer platform keeps its promises."""
 
 
-def main() -> None:
-    """Run a command; mistakes and failures are one clear text on standard error, and an exit code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command, the process's own unless told; what goes wrong is one clear text and an exit code."""
     try:
-        cli(standalone_mode=False)
+        cli(arguments, standalone_mode=False)
     except ConfigError as error:
         for mistake in error.mistakes:
             click.echo(str(mistake), err=True)

@@ -1,0 +1,202 @@
+"""Settings: each mistake has a file and its exact sentence; the environment overrides; nothing is written."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from collector.errors import ConfigError
+from collector.registry import source_types
+from paceline.cli import main
+from paceline.settings import ENVIRONMENT, Configuration, load
+from paceline.wiring import configuration
+from slo_engine.indicator import indicators
+
+HERE = Path(__file__).parent
+BAD = sorted((HERE / "bad").glob("*.bad.yaml"))
+GOOD = sorted((HERE / "good").glob("*.good.yaml"))
+SECRET = "hunter2"  # noqa: S105 - planted, to be looked for
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of whoever runs the tests reaches the settings; one planted secret does."""
+    for variable in ENVIRONMENT:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PACELINE_TEST_SECRET", SECRET)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a settings file."""
+
+    def write_text(text: str) -> Path:
+        path = tmp_path / "paceline.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_text
+
+
+def loaded(path: Path, **environ: str) -> Configuration:
+    """The configuration of a file in an environment."""
+    return load(path, environ, source_types(), indicators())
+
+
+def said(path: Path, **environ: str) -> list[str]:
+    """What is wrong with a file in an environment, without the file's folder."""
+    with pytest.raises(ConfigError) as caught:
+        loaded(path, **environ)
+    return [str(m).replace(f"{path.parent}/", "") for m in caught.value.mistakes]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda p: p.name.removesuffix(".bad.yaml"))
+def test_a_mistake_is_answered_in_its_sentence(bad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """File, line, key, what is wrong, what was expected; exit code 2, nothing on standard output, nothing written."""
+    folder = tmp_path / "config"
+    shutil.copytree(HERE / "bad", folder)
+    before = sorted(folder.rglob("*"))
+
+    with pytest.raises(SystemExit) as stopped:
+        main(["check", "--config", str(folder / bad.name)])
+
+    out, err = capsys.readouterr()
+    assert err.replace(f"{folder}/", "").splitlines() == re.findall(r"^# expect: (.*)$", bad.read_text(), re.MULTILINE)
+    assert (stopped.value.code, out) == (2, "")
+    assert sorted(folder.rglob("*")) == before
+    assert SECRET not in err
+
+
+@pytest.mark.parametrize("command", ["collect", "evaluate", "report", "rules", "serve", "dashboards"])
+def test_no_command_writes_before_the_settings_are_right(
+    command: str, tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the command, a mistake in the settings stops it before a data directory exists."""
+    path = write("timezon: UTC")
+
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--config", str(path)])
+
+    assert stopped.value.code == 2
+    assert "unknown key; expected timezone" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("good", GOOD, ids=lambda p: p.name.removesuffix(".good.yaml"))
+def test_a_good_file_is_accepted(good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the documentation allows is accepted, and checking it writes nothing."""
+    folder = tmp_path / "config"
+    shutil.copytree(HERE / "good", folder)
+    before = sorted(folder.rglob("*"))
+
+    main(["check", "--config", str(folder / good.name)])
+
+    assert "well defined" in capsys.readouterr().out
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A file that is not there is said to be, by name."""
+    assert said(tmp_path / "gone.yaml") == [
+        "gone.yaml: cannot be read (No such file or directory); expected a readable YAML file"
+    ]
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """A file in another encoding than UTF-8 is not guessed at."""
+    (tmp_path / "latin.yaml").write_bytes(b"timezone: \xff")
+
+    assert said(tmp_path / "latin.yaml") == ["latin.yaml: is not UTF-8; expected a YAML file in UTF-8"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "read"),
+    [
+        ("PACELINE_DATA_DIR", "/else", lambda c: str(c.data_dir)),
+        ("PACELINE_TIMEZONE", "Asia/Tokyo", lambda c: c.settings.timezone),
+        ("PACELINE_HOST", "::1", lambda c: c.settings.server.host),
+        ("PACELINE_PORT", "9", lambda c: str(c.settings.server.port)),
+        ("PACELINE_LOG_LEVEL", "error", lambda c: c.settings.logs.level),
+        ("PACELINE_LOG_FORMAT", "json", lambda c: c.settings.logs.format),
+        ("PACELINE_REPORT_DIRECTORY", "/reports", lambda c: str(c.report_dir)),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:4318", lambda c: c.settings.telemetry.otlp_endpoint),
+    ],
+)
+def test_a_variable_overrides_the_file(
+    write: Write, variable: str, value: str, read: Callable[[Configuration], str | None]
+) -> None:
+    """Each variable wins over the file, and leaves its section's other settings alone."""
+    path = write("timezone: UTC\nserver: {host: h, port: 1}\nlogs: {level: debug, format: text}\nreport: {hour: 3}\n")
+
+    found = loaded(path, **{variable: value})
+
+    assert read(found) == value
+    assert found.settings.report.hour == 3
+    assert set(ENVIRONMENT) >= {variable}
+
+
+def test_an_empty_variable_is_none(write: Write) -> None:
+    """An empty variable overrides nothing."""
+    assert loaded(write("timezone: Asia/Tokyo"), PACELINE_TIMEZONE="").settings.timezone == "Asia/Tokyo"
+
+
+def test_a_bad_variable_is_named(write: Write) -> None:
+    """Mistakes in variables name the variable, and come together with those of the file."""
+    sentences = said(write("timezon: UTC"), PACELINE_PORT="70000", PACELINE_TIMEZONE="Europe/Belrin")
+
+    assert [s.partition(";")[0] for s in sentences] == [
+        "paceline.yaml:1: timezon: unknown key",
+        "environment: PACELINE_PORT: '70000' is not valid",
+        "environment: PACELINE_TIMEZONE: 'Europe/Belrin' is no time zone",
+    ]
+
+
+def test_a_variable_that_means_nothing_is_refused(write: Write) -> None:
+    """A misspelt PACELINE_ variable would silently do nothing: it is refused with the nearest one."""
+    (sentence,) = said(write("timezone: UTC"), PACELINE_PROT="9")
+
+    assert sentence.startswith("environment: PACELINE_PROT: no such setting; expected PACELINE_PORT, or one of ")
+
+
+def test_a_misspelt_variable_is_refused_without_a_file_too(tmp_path: Path) -> None:
+    """The quickstart looks at its variables as strictly as a configured service."""
+    with pytest.raises(ConfigError, match="PACELINE_PROT: no such setting"):
+        configuration(None, {"PACELINE_REPO": str(HERE), "PACELINE_PROT": "9"}, tmp_path)
+
+
+def test_a_repository_with_credentials_is_not_echoed(write: Write) -> None:
+    """A mistake beside a URL with a password does not show the password."""
+    path = write(
+        "sources:\n  - type: git\n    name: https://u:hunter2@example.com/a.git\n"
+        "    repository: https://u:hunter2@example.com/a.git\n    evry: 5m\n"
+    )
+
+    assert SECRET not in " ".join(said(path))
+
+
+def test_a_variable_in_the_file_is_replaced(write: Write) -> None:
+    """`${NAME}` takes the variable, `${NAME:-default}` the default where it is not set."""
+    found = loaded(write("data_dir: ${PACELINE_TEST_HOME}/${PACELINE_TEST_UNSET:-d}"), PACELINE_TEST_HOME="/h")
+
+    assert found.data_dir == Path("/h/d")
+
+
+def test_paths_start_at_the_file(write: Write, tmp_path: Path) -> None:
+    """Relative folders are beside the settings file, not in the working directory; `~` is the home folder."""
+    found = loaded(write("report: {directory: out}"))
+
+    assert (found.data_dir, found.report_dir) == (tmp_path / ".paceline", tmp_path / "out")
+    assert loaded(write("data_dir: ~/paceline")).data_dir == (Path.home() / "paceline").resolve()
+
+
+def test_durations_are_durations(write: Write) -> None:
+    """A minute is `m`, and the default interval of an evaluation is one minute."""
+    assert loaded(write("evaluate_every: 2m")).settings.evaluate_every == timedelta(minutes=2)
+    assert loaded(write("timezone: UTC")).settings.evaluate_every == timedelta(minutes=1)
