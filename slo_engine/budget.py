@@ -5,12 +5,13 @@ Budgets come from exact decimals: in floats 1 - 0.999 is not 0.001. What has no 
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 from slo_engine.slo import EventCounts, Slo, SloStatus
 from slo_engine.windows import Window
 
 _LOW_BUDGET = Decimal("0.25")
+_SHOWN = Decimal("0.001")
 
 
 def allowed(counts: EventCounts, target: Decimal) -> Decimal:
@@ -65,7 +66,14 @@ def status(slo: Slo, counts: EventCounts, *, alerting: bool) -> tuple[SloStatus,
         said = f"{counts.bad} bad of {counts.total} events, {allowed(counts, slo.target):.1f} allowed"
         return SloStatus.EXHAUSTED, said
     if remaining < _LOW_BUDGET:
-        return SloStatus.AT_RISK, f"{remaining:.0%} of the error budget is left"
+        return SloStatus.AT_RISK, f"{_share(remaining)} of the error budget is left"
     if alerting:
         return SloStatus.AT_RISK, "a burn-rate alert is active"
     return SloStatus.HEALTHY, ""
+
+
+def _share(remaining: Decimal) -> str:
+    """A share of the budget in words, rounded down: 24.99 % is not the 25 % that would be healthy."""
+    if remaining < _SHOWN:
+        return "less than 0.1%"
+    return f"{remaining.quantize(_SHOWN, ROUND_DOWN):.1%}"

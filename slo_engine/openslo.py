@@ -29,6 +29,10 @@ T = TypeVar("T")
 API_VERSION = "openslo/v1"
 PREFIX = "paceline.dev/"
 SHORTEST_WINDOW = timedelta(days=1)
+_WINDOW = re.compile(r"[1-9][0-9]*[a-zA-Z]")
+_MOST_DECIMALS = 9
+"""Beyond them the floats of a metric no longer tell targets apart."""
+_LONGEST_THRESHOLD = timedelta(days=36_500).total_seconds()
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _OPERATOR_SIGNS = {"<=": "lte", "<": "lt", ">=": "gte", ">": "gt", "≤": "lte", "≥": "gte"}
 _CALENDAR_UNITS = {"M": "month", "Q": "quarter", "Y": "year"}
@@ -38,7 +42,8 @@ _METRIC_EXAMPLE = "metricSource: {type: Paceline, spec: {indicator: …}}"
 def load_slos(path: Path, indicators: Mapping[str, Indicator]) -> list[Slo]:
     """The SLOs of a file, or of all `.yaml` and `.yml` files of a folder and its subfolders, by name.
 
-    A folder without files gives none. Raises ConfigError with every mistake of every file.
+    Hidden files and folders are passed over: Kubernetes mounts each file a second time in one. A folder without
+    files gives none. Raises ConfigError with every mistake of every file.
     """
     slos: list[Slo] = []
     mistakes: list[Mistake] = []
@@ -55,19 +60,23 @@ def load_slos(path: Path, indicators: Mapping[str, Indicator]) -> list[Slo]:
 
 
 def _documents(path: Path, mistakes: list[Mistake]) -> Iterator[Document]:
-    files = sorted(f for f in path.rglob("*") if f.suffix in {".yaml", ".yml"}) if path.is_dir() else [path]
-    for file in files:
+    for file in _files(path) if path.is_dir() else [path]:
         try:
             yield from read_documents(file)
         except ConfigError as error:
             mistakes.extend(error.mistakes)
 
 
+def _files(folder: Path) -> list[Path]:
+    found = (f for f in folder.rglob("*") if f.suffix in {".yaml", ".yml"} and f.is_file())
+    return sorted(f for f in found if not any(p.startswith(".") for p in f.relative_to(folder).parts))
+
+
 def _taken(document: Document, seen: dict[str, str]) -> Iterator[Mistake]:
     """A mistake where another SLO has the name already."""
     at = ("metadata", "name")
     name = _get(document.value, at)
-    if not isinstance(name, str):
+    if not isinstance(name, str) or any(_header(document)):
         return
     if name in seen:
         yield document.mistake(at, f"{name!r} is already the name of the SLO in {seen[name]}", "another name")
@@ -87,13 +96,13 @@ def _name(text: str) -> str:
 
 def _window(text: str) -> str:
     unit = text[-1:]
-    if unit in _CALENDAR_UNITS:
+    if unit in _CALENDAR_UNITS and _WINDOW.fullmatch(text):
         problem = f"{text!r} is a calendar {_CALENDAR_UNITS[unit]}, which is not supported yet"
         raise ValueError(f"{problem}; expected a rolling window such as 28d")
     try:
-        window = parse_window(text)
+        window = parse_window(text if _WINDOW.fullmatch(text) else "")
     except ValueError as error:
-        raise ValueError(f"{text!r} is no window; expected a number of d or w, such as 28d") from error
+        raise ValueError(f"{text[:40]!r} is no window; expected a number of d or w, such as 28d") from error
     if window.length < SHORTEST_WINDOW:
         hint = " (m is a minute; M, a calendar month, is not supported yet)" if unit == "m" else ""
         raise ValueError(f"{text!r} is shorter than a day; expected at least 1d, such as 28d{hint}")
@@ -104,7 +113,7 @@ def _number(value: Any) -> Decimal:
     try:
         number = Decimal(str(value))
     except InvalidOperation as error:
-        raise ValueError(f"{value!r} is no number; expected a ratio such as 0.999") from error
+        raise ValueError(f"{str(value)[:40]!r} is no number; expected a ratio such as 0.999") from error
     if not number.is_finite():
         raise ValueError(f"{value} is no finite number; expected a ratio such as 0.999")
     return number
@@ -125,7 +134,14 @@ def _target(value: Any) -> Decimal:
     if number > 1:
         meant = _plain(number / 100) if number < 100 else "0.999"  # noqa: PLR2004 - per cent
         raise ValueError(f"{value} is no ratio; expected a number above 0 and below 1: {meant}")
-    return number
+    return _metric(number)
+
+
+def _metric(target: Decimal) -> Decimal:
+    """A target that a metric can carry."""
+    if target != round(target, _MOST_DECIMALS):
+        raise ValueError(f"the target has too many decimals; expected a ratio of at most {_MOST_DECIMALS} decimals")
+    return target
 
 
 def _target_percent(value: Any) -> Decimal:
@@ -136,7 +152,7 @@ def _target_percent(value: Any) -> Decimal:
     if number <= 1:
         meant = f"{_plain(number * 100)} (per cent) or target: {value}" if number < 1 else "99.9"
         raise ValueError(f"{value} looks like a ratio; expected {meant}")
-    return number / 100
+    return _metric(number / 100)
 
 
 def _operator(value: Any) -> Operator:
@@ -153,16 +169,18 @@ def _threshold(value: Any) -> float:
             meant = f"{parse_window(value).seconds:g}"
         except ValueError:
             meant = "86400 for a day"
-        raise ValueError(f"{value[:40]!r} is no number; expected seconds: {meant}")
+        raise ValueError(f"{value[:40]!r} is no number; expected seconds: {meant}")  # noqa: TRY004 - pydantic collects these
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError("no number stands here; expected seconds, such as 86400 for a day")  # noqa: TRY004
     if value < 0:
         raise ValueError(f"{value} is negative; expected seconds, 0 or more")
+    if not value < _LONGEST_THRESHOLD:
+        raise ValueError("the threshold is longer than a hundred years; expected seconds, such as 86400 for a day")
     return float(value)
 
 
 def _budgeting_method(value: Any) -> str:
-    if value in {"Timeslices", "RatioTimeslices"}:
+    if value in ("Timeslices", "RatioTimeslices"):  # no set: a list from the file has no hash
         raise ValueError(f"{value} is not supported yet; expected Occurrences")
     if value != "Occurrences":
         raise ValueError(f"{value!r} is no budgeting method; expected Occurrences")
@@ -192,9 +210,16 @@ def _team(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/]+\S*", text):
-        raise ValueError(f"{text[:60]!r} is no address; expected one that starts with https://")
+    # Braces would start a template in an annotation; no address has them, or quotes, unescaped.
+    if not re.fullmatch(r"https?://[^\s/\"<>\\^`{|}]+[^\s\"<>\\^`{|}]*", text):
+        raise ValueError(f"{text[:60]!r} is no address; expected one like https://example.com/runbook")
     return text
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, (bool, int, float)):
+        raise ValueError(f"{value} is no text; expected it in quotes")  # noqa: TRY004 - pydantic collects these
+    return value
 
 
 def _minimum(text: str) -> int:
@@ -220,7 +245,7 @@ class _Metadata(_Model):
     name: Annotated[str, AfterValidator(_name), Field(description="a DNS label, such as merge-to-production.")]
     display_name: Annotated[str, Field(alias="displayName")] = ""
     labels: dict[str, str | list[str]] = {}
-    annotations: dict[str, str] = {}
+    annotations: dict[str, Annotated[str, BeforeValidator(_text)]] = {}
 
 
 class _Source(_Model):
@@ -355,9 +380,15 @@ def _alone(document: Document, key: str) -> Iterator[Mistake]:
         yield document.mistake(("spec", key), "is empty", "one item")
 
 
+def _objectives(document: Document) -> list[dict[str, Any]]:
+    """The objectives as they stand in the file; an empty mapping where one is none."""
+    found = _get(document.value, ("spec", "objectives"))
+    return [o if isinstance(o, dict) else {} for o in found] if isinstance(found, list) else []
+
+
 def _targets(document: Document) -> Iterator[Mistake]:
-    for i, objective in enumerate(_get(document.value, ("spec", "objectives")) or ()):
-        given = {"target", "targetPercent"} & set(objective if isinstance(objective, dict) else ())
+    for i, objective in enumerate(_objectives(document)):
+        given = {"target", "targetPercent"} & set(objective)
         at = ("spec", "objectives", i)
         if not given:
             yield document.mistake((*at, "target"), "is missing", "a ratio above 0 and below 1, such as 0.999")
@@ -413,8 +444,7 @@ def _fits(document: Document, indicator: Indicator, metric: DocumentPath, at: Do
 
 def _comparison(document: Document, indicator: Indicator) -> Iterator[Mistake]:
     wants = {"op": "lte, lt, gte or gt", "value": "a threshold in seconds, such as 86400 for a day"}
-    for i, objective in enumerate(_get(document.value, ("spec", "objectives")) or ()):
-        given = objective if isinstance(objective, dict) else {}
+    for i, given in enumerate(_objectives(document)):
         for key, expected in wants.items():
             at = ("spec", "objectives", i, key)
             if indicator.shape is Shape.DURATION and key not in given:

@@ -20,7 +20,8 @@ from slo_engine.windows import BURN_WINDOWS, Window
 INTERVAL = "1m"
 _STALE_AFTER = "15m"
 _OLD_SNAPSHOT_SECONDS = 900
-_INFO = f"max by (slo, service, team, tier) ({catalog.SLO_INFO.name})"
+_INFO = f"topk by (slo) (1, max by (slo, service, team, tier) ({catalog.SLO_INFO.name}))"
+"""One line for each SLO, also while two replicas disagree about its labels: a second one would fail the whole rule."""
 _ERROR = "slo:sli_error:ratio_rate"
 
 
@@ -37,9 +38,13 @@ class Rule:
 
 
 def rules(slos: Sequence[Slo], tiers: Sequence[Tier]) -> list[Rule]:
-    """The rules for some SLOs: recordings first, then the alerts that read them. Empty without an SLO."""
+    """The rules for some SLOs in any order: recordings first, then the alerts that read them.
+
+    Without an SLO only the alerts on Paceline's own health are left.
+    """
     if not slos:
         return [*_health_alerts()]
+    slos = sorted(slos, key=lambda slo: slo.name)
     return [
         *_recordings(slos),
         *_burn_alerts(slos, tiers),
@@ -51,7 +56,8 @@ def rules(slos: Sequence[Slo], tiers: Sequence[Tier]) -> list[Rule]:
 
 def _recordings(slos: Sequence[Slo]) -> Iterator[Rule]:
     yield Rule(record="slo:objective:ratio", expr=f"max by (slo) ({catalog.SLO_OBJECTIVE.name})")
-    yield Rule(record="slo:error_budget:ratio", expr="1 - slo:objective:ratio")
+    # In floats 1 - 0.9 is a little less than 0.1, and a burn rate of exactly 1 would be above 1.
+    yield Rule(record="slo:error_budget:ratio", expr="round(1 - slo:objective:ratio, 1e-12)")
     yield Rule(record="slo:time_period:days", expr=f"max by (slo) ({catalog.SLO_PERIOD.name}) / 86400")
     periods = {slo.window.label: slo.window for slo in slos}
     for window in ({w.label: w for w in BURN_WINDOWS} | periods).values():
@@ -87,23 +93,33 @@ def _indented(text: str) -> str:
 
 def _burn_alerts(slos: Sequence[Slo], tiers: Iterable[Tier]) -> Iterator[Rule]:
     """Multi-window, multi-burn-rate alerts of the busy SLOs; the factor follows from each SLO's own period."""
-    busy = [slo for slo in slos if slo.alert_class == "rate"]
-    for tier in tiers:
-        if not any(tier in tiers_for(slo, [tier])[0] for slo in busy):
+    named = {tier.name: tier for tier in tiers}
+    served = {t.name for slo in slos if slo.alert_class == "rate" for t in tiers_for(slo, named.values())[0]}
+    for tier in named.values():
+        if tier.name not in served:
             continue
-        share = plain(tier.budget_share / (int(tier.long.seconds)) * 86_400)
-        limit = f"on (slo) ({share} * slo:time_period:days * slo:error_budget:ratio)"
+        limit, label = _limit(tier), tier.long.label
         condition = (
-            f"{_ERROR}{tier.long.label} > {limit}\n"
-            f"and on (slo) {_ERROR}{tier.short.label} > {limit}\n"
+            f"{_ERROR}{label} > on (slo) ({limit})\n"
+            f"and on (slo) {_ERROR}{tier.short.label} > on (slo) ({limit})\n"
             f"and on (slo) {_bad(tier.long)} >= {tier.minimum_bad_events}\n"
             f"and on (slo) {_of_class('rate')}"
         )
+        if tier.instead_of:
+            condition += f"\nand on (slo) {_limit(named[tier.instead_of])} >= 1"
+        burn = _queried(f'max({catalog.SLO_BURN_RATE.name}{{slo=%q,window="{label}"}})', 'printf "%.1f"')
         summary = (
-            f"{{{{ $labels.slo }}}} spends its error budget {tier.name.lower()}: "
-            f"{{{{ $value | humanizePercentage }}}} of the events of {tier.long.label} are bad"
+            f"{{{{ $labels.slo }}}} burns its error budget {burn} times as fast as allowed: "
+            f"{{{{ $value | humanizePercentage }}}} of the events of {label} are bad"
         )
-        yield _alert(f"PlatformSloBurn{tier.name}", condition, tier.severity, summary, slos, window=tier.long)
+        description = f"{_events(tier.long)} {_budget()}"
+        yield _alert(f"PlatformSloBurn{tier.name}", condition, tier.severity, (summary, description), slos)
+
+
+def _limit(tier: Tier) -> str:
+    """The share of bad events above which a tier fires: its factor times the error budget."""
+    share, long = plain(tier.budget_share), int(tier.long.seconds)
+    return f"{share} * slo:time_period:days * 86400 / {long} * slo:error_budget:ratio"
 
 
 def _budget_alerts(slos: Sequence[Slo]) -> Iterator[Rule]:
@@ -123,23 +139,26 @@ def _budget_alerts(slos: Sequence[Slo]) -> Iterator[Rule]:
             f"{used} >= 0.75 < 1\nunless on (slo) {left} < 1",
             "three quarters of the error budget are used",
         ),
-        ("NextBreaches", f"{used} < 1\nand on (slo) {left} < 1", "the next bad event breaches the target"),
+        # Where fewer than one bad event is allowed at all, that is no news until one happened.
+        ("NextBreaches", f"{used} > 0 < 1\nand on (slo) {left} < 1", "the next bad event breaches the target"),
         ("Exhausted", f"{used} >= 1", "the error budget is used up"),
     )
     for name, condition, said in steps:
         summary = f"{{{{ $labels.slo }}}}: {said}"
-        yield _alert(f"PlatformSloBudget{name}", f"{condition}\n{known}", "ticket", summary, slos)
+        texts = (summary, _budget())
+        yield _alert(f"PlatformSloBudget{name}", f"{condition}\n{known}", "ticket", texts, slos)
 
 
 def _no_data_alerts(slos: Sequence[Slo]) -> Iterator[Rule]:
     """Missing is its own alert, never "ok". An idle SLO counts 0 events and does not trip it."""
     shortest = BURN_WINDOWS[0]
-    summary = "{{ $labels.slo }} has no fresh data: its sources are stale, its state is unknown"
+    summary = "{{ $labels.slo }} has no fresh data: its state is unknown"
+    description = f"A source it rests on is stale, or Paceline does not compute it. {_age()} {_WHERE_TO_LOOK}"
     yield _alert(
         "PlatformSloNoData",
         f"max by (slo) ({catalog.SLO_INFO.name})\nunless on (slo) slo:sli_total:events{shortest.label}",
         "ticket",
-        summary,
+        (summary, description),
         slos,
         wait=_STALE_AFTER,
     )
@@ -158,6 +177,16 @@ def _health_alerts() -> Iterator[Rule]:
         },
     )
     yield Rule(
+        alert="PlatformMetricsIncomplete",
+        expr=f"max({catalog.EXPOSITION_FAILED.name}) == 1",
+        wait="5m",
+        labels={"severity": "ticket"},
+        annotations={
+            "summary": "A part of Paceline's metrics could not be produced and is missing",
+            "description": f"{catalog.EXPOSITION_FAILED.name} says which, the log of Paceline why.",
+        },
+    )
+    yield Rule(
         alert="PlatformSourceStale",
         expr=f"max by (source) ({fresh}) == 0",
         wait=_STALE_AFTER,
@@ -169,19 +198,14 @@ def _health_alerts() -> Iterator[Rule]:
     )
 
 
-def _alert(  # noqa: PLR0913 - an alert in all its aspects
-    name: str,
-    condition: str,
-    severity: str,
-    summary: str,
-    slos: Sequence[Slo],
-    *,
-    window: Window | None = None,
-    wait: str = "",
+def _alert(
+    name: str, condition: str, severity: str, texts: tuple[str, str], slos: Sequence[Slo], *, wait: str = ""
 ) -> Rule:
-    """An alert with the labels that identify it; every number is in an annotation."""
-    annotations = {"summary": summary, "description": _description(window)}
-    runbook = "".join(f'{{{{ if eq $labels.slo "{s.name}" }}}}{s.runbook}{{{{ end }}}}' for s in slos if s.runbook)
+    """An alert with the labels that identify it; every number is in an annotation. `texts`: summary, description."""
+    annotations = {"summary": texts[0], "description": texts[1]}
+    runbook = "".join(
+        f"{{{{ if eq $labels.slo {names} }}}}{url}{{{{ end }}}}" for url, names in sorted(_runbooks(slos).items())
+    )
     if runbook:
         annotations["runbook_url"] = runbook
     return Rule(
@@ -189,33 +213,50 @@ def _alert(  # noqa: PLR0913 - an alert in all its aspects
     )
 
 
-def _description(window: Window | None) -> str:
-    """How bad, how long, what to do: numbers are queried when the alert is rendered."""
-    parts = [
-        "Budget left: " + _queried("slo:period_error_budget_remaining:ratio{slo=%q}", "humanizePercentage"),
-        _queried(f"max({catalog.SLO_BUDGET_EVENTS.name}{{slo=%q}})", 'printf "%.1f"') + " more bad events allowed",
-    ]
-    if window is not None:
-        bad = f'max({catalog.SLO_EVENTS.name}{{slo=%q,window="{window.label}",outcome="bad"}})'
-        total = f"slo:sli_total:events{window.label}{{slo=%q}}"
-        parts.append(f"{_queried(bad, 'humanize')} bad of {_queried(total, 'humanize')} events in {window.label}")
-    exhaustion = _queried(f"min({catalog.SLO_EXHAUSTION.name}{{slo=%q}})", "humanizeDuration")
-    parts.append(f"at this rate exhausted in: {exhaustion}")
-    age = _queried(
-        f"time() - max({catalog.SNAPSHOT_TIMESTAMP.name}) + 0 * max({catalog.SLO_OBJECTIVE.name}{{slo=%q}})",
+def _runbooks(slos: Sequence[Slo]) -> dict[str, str]:
+    """The runbooks, and the SLOs of each as template literals."""
+    found: dict[str, str] = {}
+    for slo in slos:
+        if slo.runbook:
+            found[slo.runbook] = f'{found.get(slo.runbook, "")} "{slo.name}"'.strip()
+    return found
+
+
+_WHERE_TO_LOOK = "The events behind it: `paceline explain`, or the status page."
+
+
+def _events(window: Window) -> str:
+    """How many events were bad: numbers are queried when the alert is rendered."""
+    bad = f'max({catalog.SLO_EVENTS.name}{{slo=%q,window="{window.label}",outcome="bad"}})'
+    total = f"slo:sli_total:events{window.label}{{slo=%q}}"
+    whole = 'printf "%.0f"'
+    return f"{_queried(bad, whole)} bad of {_queried(total, whole)} events in {window.label}."
+
+
+def _budget() -> str:
+    """What is left, how long it lasts, how old the numbers are."""
+    ratio = _queried("slo:period_error_budget_remaining:ratio{slo=%q}", "humanizePercentage")
+    events = _queried(f"max({catalog.SLO_BUDGET_EVENTS.name}{{slo=%q}})", 'printf "%.1f"')
+    lasts = _queried(
+        f"min({catalog.SLO_EXHAUSTION.name}{{slo=%q}})",
         "humanizeDuration",
+        before=" At the rate of the last 3 days it is used up in ",
+        after=".",
+        otherwise="",
     )
-    parts.append(f"data age: {age}")
-    return "; ".join(parts) + ". The events behind it: `paceline explain`, or the status page."
+    return f"Error budget left: {ratio} ({events} bad events).{lasts} {_age()} {_WHERE_TO_LOOK}"
 
 
-def _queried(query: str, form: str) -> str:
-    """A template that shows a query's first value, or says that there is none."""
+def _age() -> str:
+    return f"Data age: {_queried(f'time() - max({catalog.SNAPSHOT_TIMESTAMP.name})', 'humanizeDuration')}."
+
+
+def _queried(query: str, form: str, *, before: str = "", after: str = "", otherwise: str = "no value") -> str:
+    """A template that shows a query's first value; `%q` in the query is the SLO."""
     escaped = query.replace('"', '\\"')
-    return (
-        f'{{{{ with printf "{escaped}" $labels.slo | query }}}}{{{{ . | first | value | {form} }}}}'
-        "{{ else }}no value{{ end }}"
-    )
+    asked = f'printf "{escaped}" $labels.slo | query' if "%q" in query else f'query "{escaped}"'
+    shown = f"{before}{{{{ . | first | value | {form} }}}}{after}"
+    return f"{{{{ with {asked} }}}}{shown}{{{{ else }}}}{otherwise}{{{{ end }}}}"
 
 
 def render_rules(slos: Sequence[Slo], tiers: Sequence[Tier]) -> str:
