@@ -1,0 +1,278 @@
+"""The documentation says what the code does: references are generated, examples run, links resolve."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import pytest
+from pydantic import BaseModel
+
+from collector.document import read_documents, validate
+from collector.people import People
+from collector.registry import source_types
+from collector.source import SourceContext
+from paceline.cli import cli
+from paceline.settings import ENVIRONMENT, OTHER_VARIABLES, Settings, load
+from slo_engine.catalog import FIXED, Metric, metrics_of
+from slo_engine.indicator import Family, indicators
+from slo_engine.openslo import load_slos
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+_NOTE = "<!-- Generated from the code by tests/test_docs.py: UPDATE_GOLDEN=1 writes it anew. -->\n"
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+Golden = Callable[[Path, str], None]
+
+
+# --- generated references --------------------------------------------------------------------------------
+
+
+def _type(annotation: Any) -> str:
+    """A type in words that people write settings with."""
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    words = {
+        "datetime.timedelta": "duration",
+        "timedelta": "duration",
+        "Path": "path",
+        "str": "text",
+        "int": "number",
+        "list[str]": "list of texts",
+        "NoneType": "none",
+    }
+    if get_args(annotation) and "Literal" in text:
+        return " or ".join(f"`{a}`" for a in get_args(annotation))
+    parts = [a for a in get_args(annotation) if a is not type(None)]
+    if len(parts) == 1 and "None" in text:
+        return _type(parts[0])
+    return words.get(text, text.rpartition(".")[2] if "|" not in text else "mapping")
+
+
+def _default(info: Any) -> str:
+    if info.is_required():
+        return "must be given"
+    value = info.get_default(call_default_factory=True)
+    if value is None:
+        return "none"
+    if hasattr(value, "total_seconds"):
+        minutes = int(value.total_seconds() // 60)
+        return f"`{minutes // 60}h`" if minutes % 60 == 0 else f"`{minutes}m`"
+    return f"`{value}`" if str(value) not in {"", "[]"} else "empty"
+
+
+def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    variables = {".".join(place): name for name, place in ENVIRONMENT.items()}
+    for name, info in model.model_fields.items():
+        annotation = info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from _rows(annotation, f"{prefix}{name}.")
+            continue
+        variable = variables.get(f"{prefix}{name}", "")
+        kind = "list of mappings" if name == "sources" else _type(annotation)
+        shown = f"`{variable}`" if variable else ""
+        yield f"| `{prefix}{name}` | {kind} | {_default(info)} | {shown} | {info.description} |"
+
+
+def _source_rows(model: type[BaseModel]) -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        if name != "type":
+            default = "the release pattern" if name == "pattern" else _default(info)
+            yield f"| `{name}` | {_type(info.annotation)} | {default} | {info.description} |"
+
+
+def _settings_page() -> str:
+    lines = [
+        "# Settings",
+        "",
+        _NOTE,
+        "Settings are one YAML file: the one named by `--config`, else by `PACELINE_CONFIG`, else `paceline.yaml` in",
+        "the working directory. Without any, Paceline reads the repository in `PACELINE_REPO`, or the one you stand in.",
+        "Relative paths start at the file. `paceline check` reports every mistake with file, line and key, and writes",
+        "nothing.",
+        "",
+        "A duration is a number and one of `s m h d w`: `5m` is five minutes. `M` (a month) is refused.",
+        "A value may hold `${NAME}` or `${NAME:-default}` from the environment; such values are never echoed.",
+        "",
+        "| Setting | Type | Default | Variable that overrides it | Meaning |",
+        "|---|---|---|---|---|",
+        *_rows(Settings),
+        "",
+        f"Other variables: {', '.join(f'`{v}`' for v in OTHER_VARIABLES)}. The people key makes the hashes of people;",
+        "without one it is generated in the data directory. A `PACELINE_` variable that means nothing is refused.",
+        "",
+        "## Sources",
+        "",
+        "[Sources](sources.md) shows how to use them. Each source has `type` and these settings:",
+    ]
+    for key, model in sorted(source_types().by_key.items()):
+        lines += ["", f"### `type: {key}`", "", "| Setting | Type | Default | Meaning |", "|---|---|---|---|"]
+        lines += _source_rows(model)
+    return "\n".join(lines) + "\n"
+
+
+def _metric_rows(metrics: tuple[Metric, ...]) -> Iterator[str]:
+    for metric in metrics:
+        labels = " ".join(f"`{label}`" for label in metric.labels)
+        yield f"| `{metric.name}` | {metric.type} | {labels} | {metric.help} |"
+
+
+def _metrics_page() -> str:
+    head = ["", "| Metric | Type | Labels | Meaning |", "|---|---|---|---|"]
+    lines = [
+        "# Metrics",
+        "",
+        _NOTE,
+        "`/metrics` gives these, as Prometheus text or OpenMetrics. Ratios are 0 to 1, times are seconds. What has no",
+        "value is absent, never 0. `window` is a rolling window that ends when the numbers were computed; `stat` is a",
+        "quantile (`p50 p75 p90 p95`), or `low` and `high` of the 95 % interval. Numbers of a stale source are absent.",
+        "Counters never fall.",
+    ]
+    for indicator in indicators().values():
+        lines += ["", f"## `{indicator.name}`, definition {indicator.version}", "", indicator.definition]
+        lines += [*head, *_metric_rows(metrics_of(indicator).all())]
+    lines += ["", "## SLOs, sources, Paceline itself", *head, *_metric_rows(FIXED)]
+    return "\n".join(lines) + "\n"
+
+
+def _commands_page() -> str:
+    lines = [
+        "# Commands",
+        "",
+        _NOTE,
+        "Exit codes: 0 done, 1 something failed, 2 a person must edit something.",
+    ]
+    for name, command in sorted(cli.commands.items()):
+        context = click.Context(command, info_name=f"paceline {name}", max_content_width=100, terminal_width=100)
+        lines += ["", f"## `paceline {name}`", "", "```text", command.get_help(context), "```"]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("page", "text"), [("settings.md", _settings_page), ("metrics.md", _metrics_page), ("commands.md", _commands_page)]
+)
+def test_a_reference_is_what_the_code_says(page: str, text: Callable[[], str], golden: Golden) -> None:
+    """Every setting, variable, metric and command appears with the code's own words."""
+    golden(DOCS / page, text())
+
+
+def test_the_definitions_page_lists_what_runs(golden: Golden) -> None:
+    """The top of the definitions names exactly the indicators of this version, with version and text from the code."""
+    path = DOCS / "definitions.md"
+    begin, end = "<!-- indicators -->\n", "<!-- /indicators -->\n"
+    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+    after = rest.partition(end)[2]
+    rows = [f"| `{i.name}` | {i.version} | {i.definition} |" for i in indicators().values()]
+    table = "\n".join(["| Indicator | Version | Definition |", "|---|---|---|", *rows]) + "\n"
+
+    golden(path, f"{before}{begin}{table}{end}{after}")
+
+
+# --- links and examples ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_relative_link_resolves(page: Path) -> None:
+    """No page links to a file that is not there."""
+    links = re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def _blocks(language: str) -> list[Any]:
+    found = [(p, m) for p in PAGES for m in _BLOCK.finditer(p.read_text(encoding="utf-8")) if m[1] == language]
+    return [pytest.param(m[2], id=f"{p.name}-{i}") for i, (p, m) in enumerate(found)]
+
+
+@pytest.mark.parametrize("text", [b for b in _blocks("yaml") if "apiVersion" not in b.values[0]])
+def test_every_settings_example_is_accepted(text: str, tmp_path: Path) -> None:
+    """The YAML in the pages is what the program accepts."""
+    (tmp_path / "slos").mkdir()
+    (tmp_path / "slos" / "one.yaml").write_text(
+        (ROOT / "config" / "slos" / "merge-to-production.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    (tmp_path / "paceline.yaml").write_text(text, encoding="utf-8")
+
+    load(tmp_path / "paceline.yaml", {}, source_types(), indicators())
+
+
+@pytest.mark.parametrize("text", [b for b in _blocks("yaml") if "apiVersion" in b.values[0]])
+def test_every_slo_example_is_accepted(text: str, tmp_path: Path) -> None:
+    """The SLO files in the pages are what the program accepts."""
+    (tmp_path / "slo.yaml").write_text(text, encoding="utf-8")
+
+    assert load_slos(tmp_path / "slo.yaml", indicators())
+
+
+@pytest.mark.parametrize("text", _blocks("sh"))
+def test_every_shell_example_names_real_commands(text: str) -> None:
+    """Commands, options and make targets in the pages exist."""
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert set(re.findall(r"\bmake ([\w-]+)", text)) <= set(targets)
+    for name, rest in re.findall(r"\bpaceline ([a-z]+)([^#\n]*)", text):
+        known = {option for p in cli.commands[name].params for option in p.opts}
+        assert set(re.findall(r"--[\w-]+", rest)) <= known
+
+
+def test_every_source_setting_has_its_place_in_the_how_to() -> None:
+    """The how-to of the sources names each setting of each source."""
+    text = (DOCS / "sources.md").read_text(encoding="utf-8")
+    names = {name for model in source_types().by_key.values() for name in model.model_fields}
+
+    assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """The README's table of commands is complete."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert {name for name in cli.commands if f"`paceline {name}" not in text} == set()
+
+
+# --- the code in the architecture page -------------------------------------------------------------------
+
+
+def _python(word: str) -> dict[str, Any]:
+    (code,) = [b.values[0] for b in _blocks("python") if word in b.values[0]]
+    space: dict[str, Any] = {"__name__": "example"}
+    exec(compile(code, "docs/architecture.md", "exec", dont_inherit=True), space)  # noqa: S102 - the example is ours
+    return space
+
+
+def test_the_source_example_works(tmp_path: Path) -> None:
+    """The source of the page is configured by its YAML, and pulls events."""
+    (tmp_path / "settings.yaml").write_text("type: beacon\nname: ours\nservice: api\n", encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    model = _python("SourceConfig")["BeaconConfig"]
+    context = SourceContext(data_dir=tmp_path, base_dir=tmp_path, people=People(b"k" * 32), clock=lambda: NOW)
+    (document,) = read_documents(tmp_path / "settings.yaml")
+
+    pages = list(validate(document, model).build(context).pull(None))
+
+    assert [(e.kind, e.source) for p in pages for e in p.events] == [("usage_event", "ours")]
+
+
+def test_the_indicator_example_works() -> None:
+    """The family of the page derives one observation from each event it reads."""
+    space = _python("Family(")
+    family = space["FAMILY"]
+    assert isinstance(family, Family)
+
+    class OneUse:
+        """Events that are one use of a capability."""
+
+        def columns(self, _kind: object, *_names: str) -> list[tuple[Any, ...]]:
+            """Its columns."""
+            return [("id", "ours", "api", 0)]
+
+    (observation,) = family.observe(OneUse())  # type: ignore[arg-type] # it asks for columns only
+
+    assert (observation.indicator, observation.subject.service) == ("platform_use", "api")
+    assert metrics_of(family.indicators[0]).value.name == "platform_use_per_day"
