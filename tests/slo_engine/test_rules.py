@@ -489,8 +489,23 @@ def test_too_little_data_gives_no_budget_ticket(prometheus: Prometheus) -> None:
 
 def test_an_idle_slo_is_no_missing_one(prometheus: Prometheus) -> None:
     """An idle service does not trip the alert on missing data: it counts zero events."""
+    idle = series(history(CHECKOUT, [(0, 0)] * 30, before=(0, 0)))
+
+    prometheus.says([CHECKOUT], idle, firing={15: [], 20: [], 30: []})
+
+
+def test_idle_minutes_have_no_ratio_and_leave_the_period_unharmed(prometheus: Prometheus) -> None:
+    """Fifteen idle minutes (0/0) → no ratio in 5 m, neither 0 nor NaN; the 28-day figure is unharmed."""
+    idle = series(history(CHECKOUT, [(0, 0)] * 15, before=(999, 1)))
+
     prometheus.says(
-        [CHECKOUT], series(history(CHECKOUT, [(0, 0)] * 30, before=(0, 0))), firing={15: [], 20: [], 30: []}
+        [CHECKOUT],
+        idle,
+        values={
+            (15, "slo:sli_total:events5m"): {'slo:sli_total:events5m{slo="checkout"}': 0.0},
+            (15, "slo:sli_error:ratio_rate5m or slo:current_burn_rate:ratio"): {},
+            (15, "slo:sli_error:ratio_rate28d"): {'slo:sli_error:ratio_rate28d{slo="checkout"}': 0.001},
+        },
     )
 
 
