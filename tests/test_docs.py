@@ -92,10 +92,10 @@ def _settings_page() -> str:
         "# Settings",
         "",
         _NOTE,
-        "Settings are one YAML file: the one named by `--config`, else by `PACELINE_CONFIG`, else `paceline.yaml` in",
-        "the working directory. Without any, Paceline reads the repository in `PACELINE_REPO`, or the one you stand in.",
-        "Relative paths start at the file. `paceline check` reports every mistake with file, line and key, and writes",
-        "nothing.",
+        "Settings are one YAML file: the one named by `--config`, else by `PACELINE_CONFIG`, else `paceline.yaml`",
+        "in the working directory. Without any, Paceline reads the repository in `PACELINE_REPO`, or the one you",
+        "stand in. Relative paths start at the file. `paceline check` writes nothing, and reports every mistake with",
+        "file, line and key.",
         "",
         "A duration is a number and one of `s m h d w`: `5m` is five minutes. `M` (a month) is refused.",
         "A value may hold `${NAME}` or `${NAME:-default}` from the environment; such values are never echoed.",
@@ -149,7 +149,8 @@ def _commands_page() -> str:
         "Exit codes: 0 done, 1 something failed, 2 a person must edit something.",
     ]
     for name, command in sorted(cli.commands.items()):
-        context = click.Context(command, info_name=f"paceline {name}", max_content_width=100, terminal_width=100)
+        parent = click.Context(cli, info_name="paceline", **cli.context_settings)
+        context = click.Context(command, parent, info_name=name, terminal_width=100)
         lines += ["", f"## `paceline {name}`", "", "```text", command.get_help(context), "```"]
     return "\n".join(lines) + "\n"
 
