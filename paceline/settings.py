@@ -24,6 +24,8 @@ from slo_engine.indicator import Indicator
 from slo_engine.openslo import load_slos
 from slo_engine.slo import Slo
 
+_LONGEST_EVALUATION = timedelta(minutes=5)
+
 
 def _zone(value: str) -> str:
     try:
@@ -31,6 +33,13 @@ def _zone(value: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         near = nearest(value, available_timezones()) or "Europe/Berlin"
         raise ValueError(f"{value!r} is no time zone; expected an IANA name, for example {near}") from error
+    return value
+
+
+def _soon(value: timedelta) -> timedelta:
+    # The alert on old numbers fires after 15 minutes: a longer interval would be an alert by itself.
+    if value > _LONGEST_EVALUATION:
+        raise ValueError("it is too long, numbers would be old; expected at most 5m")
     return value
 
 
@@ -77,7 +86,9 @@ class Settings(_Section):
     timezone: Annotated[str, AfterValidator(_zone)] = Field(
         default="UTC", description="IANA zone of calendar weeks and of the weekly summary."
     )
-    evaluate_every: Duration = Field(default=timedelta(minutes=1), description="How often numbers are computed anew.")
+    evaluate_every: Annotated[Duration, AfterValidator(_soon)] = Field(
+        default=timedelta(minutes=1), description="How often numbers are computed anew; at most 5m."
+    )
     sources: SkipValidation[list[Any]] = Field(
         default_factory=list, description="The systems to collect from; see docs/sources.md."
     )
