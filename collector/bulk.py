@@ -10,7 +10,7 @@ from collections.abc import Iterator
 # By default a collection starts every 700 new objects. Looking through a million fresh rows again and again,
 # without ever finding a cycle, was more than half of the time of a large import. Reference counting still frees
 # what is no longer used, and cycles are still found, only later.
-_SELDOM = (200_000, 20, 100)
+_SELDOM = (2_000_000, 20, 100)
 _entering = threading.Lock()
 _inside = 0
 _usual = gc.get_threshold()

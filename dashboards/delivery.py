@@ -20,7 +20,9 @@ BURN_WINDOWS_SHOWN = ("1h", "6h", "3d")
 """The windows of the alert tiers: 2 % of the budget in 1 h, 5 % in 6 h, 10 % in 3 d."""
 
 # The empty alternative keeps indicators whose subject has no service or no environment on the board.
-_SUBJECT = ",".join(f'{label}=~"${label}|"' for label in SUBJECT_LABELS)
+# The team is shown, not chosen: most indicators have none, and a variable without values helps nobody.
+_CHOSEN_BY = ("service", "environment")
+_SUBJECT = ",".join(f'{label}=~"${label}|"' for label in _CHOSEN_BY)
 _SUBJECT_LEGEND = " ".join(f"{{{{{label}}}}}" for label in SUBJECT_LABELS)
 _VALUE_STATS = {Shape.DURATION: "p50", Shape.RATIO: "value"}
 _UNITS: dict[Shape, Unit] = {Shape.DURATION: "s", Shape.RATIO: "percentunit", Shape.FREQUENCY: "short"}

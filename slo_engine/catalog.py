@@ -19,7 +19,7 @@ ALLOWED_LABELS = frozenset(
 )
 """The labels a metric may have. `_info` metrics may have more: they carry versions and owners, never numbers."""
 
-SUBJECT_LABELS = ("service", "environment")
+SUBJECT_LABELS = ("service", "environment", "team")
 
 QUANTILES = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95}
 """The statistics of a duration; `low` and `high` are the 95 % interval of the median."""

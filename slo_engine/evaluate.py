@@ -213,7 +213,7 @@ def _numbers(indicator: Indicator, subject: Subject, units: Units, span: Span) -
         stats = {"value": share / n, "low": interval[0], "high": interval[1]} if interval else {}
     else:
         n = units.count(Outcome.MEASURED, Outcome.GOOD)
-        stats = {"per_day": n / span.days}
+        stats = {"per_day": n / span.days} if n else {}  # that nothing happened is the count's to say
     yield Number(indicator=indicator.name, subject=subject, window=span.label, n=n, stats=stats)
 
 

@@ -137,15 +137,15 @@ def indicator_samples(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -
         indicator = indicators[number.indicator]
         metrics = metrics_of(indicator)
         split = (number.dimension,) if indicator.dimension and indicator.shape is not Shape.FREQUENCY else ()
-        labels = (number.subject.service, number.subject.environment, number.window, *split)
+        labels = (*number.subject, number.window, *split)
         yield metrics.samples, labels, float(number.n)
         if indicator.shape is Shape.FREQUENCY:
-            yield metrics.value, labels, number.stats["per_day"]
+            yield from ((metrics.value, labels, value) for value in number.stats.values())
         else:
             yield from ((metrics.value, (*labels, stat), value) for stat, value in number.stats.items())
     for row in snapshot.accounting:
         metrics = metrics_of(indicators[row.indicator])
-        labels = (row.subject.service, row.subject.environment, row.window)
+        labels = (*row.subject, row.window)
         yield metrics.pending, labels, float(row.pending)
         if row.coverage is not None:
             yield metrics.coverage, labels, row.coverage
@@ -154,7 +154,7 @@ def indicator_samples(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -
         total = metrics_of(indicators[name]).total
         if total is not None:
             split = (dimension,) if indicators[name].dimension else ()
-            yield total, (subject.service, subject.environment, *split), value
+            yield total, (*subject, *split), value
 
 
 def source_samples(snapshot: Snapshot) -> Iterator[Sample]:

@@ -66,9 +66,9 @@ def test_no_metric_is_published_twice() -> None:
 @pytest.mark.parametrize(
     ("shape", "value", "labels"),
     [
-        (Shape.DURATION, "platform_success_seconds", ("service", "environment", "window", "stage", "stat")),
-        (Shape.RATIO, "platform_success_ratio", ("service", "environment", "window", "stage", "stat")),
-        (Shape.FREQUENCY, "platform_success_per_day", ("service", "environment", "window")),
+        (Shape.DURATION, "platform_success_seconds", ("service", "environment", "team", "window", "stage", "stat")),
+        (Shape.RATIO, "platform_success_ratio", ("service", "environment", "team", "window", "stage", "stat")),
+        (Shape.FREQUENCY, "platform_success_per_day", ("service", "environment", "team", "window")),
     ],
 )
 def test_the_shape_decides_name_and_labels(shape: Shape, value: str, labels: tuple[str, ...]) -> None:
@@ -91,6 +91,6 @@ def test_a_frequency_has_a_counter_of_everything() -> None:
     assert frequency.total is not None
     assert (frequency.total.name, frequency.total.labels) == (
         "platform_success_total",
-        ("service", "environment", "outcome"),
+        ("service", "environment", "team", "outcome"),
     )
     assert metrics_of(RATIO).total is None

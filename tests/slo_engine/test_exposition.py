@@ -344,7 +344,7 @@ def test_a_restatement_lowers_no_counter(reopened: Callable[[], ObservationStore
     assert value(after, "platform_sli_events_total", slo="fast", outcome="good") == 191.0
     assert value(after, "platform_sli_events_total", slo="fast", outcome="bad") == 9.0
     assert value(after, "platform_slo_events", slo="fast", window="28d", outcome="bad") == 2.0
-    releases = {"service": "api", "environment": "production"}
+    releases = {"service": "api", "environment": "production", "team": ""}
     assert value(after, "platform_releases_total", **releases, outcome="success") == 20.0
     assert value(after, "platform_releases_total", **releases, outcome="failure") == 4.0
 
