@@ -84,9 +84,10 @@ def test_kinds_do_not_share_ids(probe: Any) -> None:
 def test_times_are_kept_in_utc(any_event: Any, data: st.DataObject) -> None:
     """Whatever offset a time came with, it is kept in UTC and names the same instant."""
     event = data.draw(any_event.filter(lambda e: happened_at(e).year > 1))
+    event_type: type[Event] = type(event)
     moved = {
         name: value.astimezone(BERLIN_WINTER)
-        for name in time_fields(type(event))
+        for name in time_fields(event_type)
         if (value := getattr(event, name)) is not None and 1 < value.year < 9999
     }
 
