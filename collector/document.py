@@ -36,6 +36,8 @@ _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None} | {
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 _SECRET = re.compile("token|secret|password|key", re.IGNORECASE)
 _ECHO_LIMIT = 60
+_LONGEST_NUMBER = 300
+"""Digits; Python refuses to convert integers of thousands, and nobody means one."""
 _NODE_LIMIT = 100_000
 """Far above any configuration; stops aliases of aliases from filling the memory."""
 
@@ -109,6 +111,8 @@ def _compose(path: Path) -> list[Node]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReusedAnchorWarning)  # allowed by YAML: the later one holds
             return list(YAML(typ="safe", pure=True).compose_all(text))
+    except RecursionError as error:
+        raise ConfigError(_in_file(path, 0, "is nested too deeply", "a few levels")) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = f"broken YAML: {error.problem or error.context}"
@@ -120,7 +124,7 @@ def _compose(path: Path) -> list[Node]:
 def _plain(node: ScalarNode) -> Any:
     """The value of a scalar by the YAML 1.2 core schema; text where it is quoted or not of that schema."""
     text = node.value
-    if node.style is not None or node.tag == f"{_TAG}str":
+    if node.style is not None or node.tag == f"{_TAG}str" or len(text) > _LONGEST_NUMBER:
         return text
     if text in _WORDS:
         return _WORDS[text]

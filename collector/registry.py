@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import get_args
 
 import collector.sources
-from collector.errors import ConfigError, Mistake
+from collector.plugins import plugins, refused
 from collector.source import SourceConfig
 
 ENTRY_POINT_GROUP = "paceline.sources"
@@ -26,26 +25,24 @@ class SourceTypes:
         for key in get_args(config_type.model_fields["type"].annotation):
             other = self.by_key.setdefault(key, config_type)
             if other is not config_type:
-                raise ConfigError(
-                    Mistake(
-                        file=config_type.__module__,
-                        line=0,
-                        path=key,
-                        problem=f"the source type {key!r} is already defined in {other.__module__}",
-                        expected="another `type` literal",
-                    )
-                )
+                problem = f"the source type {key!r} is already defined in {other.__module__}"
+                raise refused(config_type.__module__, key, problem, "another `type` literal")
 
 
 def source_types() -> SourceTypes:
-    """All source types: every module of `collector/sources/`, then the entry points of other distributions."""
+    """All source types: every module of `collector/sources/`, then the entry points of other distributions.
+
+    Raises ConfigError for a plug-in that cannot be loaded, is no source, or takes a key that is taken.
+    """
     found = SourceTypes()
     for module in pkgutil.iter_modules(collector.sources.__path__):
         for value in vars(importlib.import_module(f"collector.sources.{module.name}")).values():
             if _is_concrete(value):
                 found.add(value)
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        found.add(entry.load())
+    for place, value in plugins(ENTRY_POINT_GROUP):
+        if not _is_concrete(value):
+            raise refused(place, ENTRY_POINT_GROUP, "it is no source", "a SourceConfig with a `type` literal")
+        found.add(value)
     return found
 
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from importlib.metadata import entry_points
 from typing import Any, Protocol, TypeVar
 
 import slo_engine.indicators
 from collector.events import Event
+from collector.plugins import plugins, refused
 from slo_engine.observation import Observation
 
 E = TypeVar("E", bound=Event)
@@ -103,23 +103,35 @@ class Family:
 def families() -> tuple[Family, ...]:
     """All families: every module of `slo_engine/indicators/`, then the entry points of other distributions.
 
-    Raises ValueError where two families define one indicator or one metric.
+    Raises ConfigError for a plug-in that cannot be loaded, and where two define one indicator or one metric.
     """
     found: list[Family] = []
     for module in pkgutil.iter_modules(slo_engine.indicators.__path__):
         family = getattr(importlib.import_module(f"slo_engine.indicators.{module.name}"), "FAMILY", None)
         if isinstance(family, Family):
             found.append(family)
-    found.extend(entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP))
-    for key in ("name", "metric"):
-        names = [getattr(i, key) for f in found for i in f.indicators]
-        twice = sorted({n for n in names if names.count(n) > 1})
-        if twice:
-            raise ValueError(f"defined by two indicators: {', '.join(twice)}")
-    many = [i.name for f in found for i in f.indicators if i.shape is Shape.DURATION and len(i.dimensions) > MOST_PARTS]
-    if many:
-        raise ValueError(f"more than {MOST_PARTS} parts: {', '.join(many)}")
+    for place, value in plugins(ENTRY_POINT_GROUP):
+        if not isinstance(value, Family):
+            raise refused(place, ENTRY_POINT_GROUP, "it is no family of indicators", "a Family")
+        found.append(value)
+    _check(found)
     return tuple(found)
+
+
+def _check(found: Iterable[Family]) -> None:
+    """Refuse what two indicators would both define, and what the store has no column for."""
+    taken: dict[str, str] = {}
+    for family in found:
+        place = family.observe.__module__
+        for indicator in family.indicators:
+            for name in (f"indicator {indicator.name}", f"metric {indicator.metric}"):
+                if name in taken:
+                    problem = f"the {name} is already defined in {taken[name]}"
+                    raise refused(place, indicator.name, problem, "another name")
+                taken[name] = place
+            if indicator.shape is Shape.DURATION and len(indicator.dimensions) > MOST_PARTS:
+                problem = f"it has {len(indicator.dimensions)} parts"
+                raise refused(place, indicator.name, problem, f"at most {MOST_PARTS}")
 
 
 def indicators() -> dict[str, Indicator]:

@@ -192,6 +192,20 @@ def test_aliases_of_aliases_cannot_fill_the_memory(tmp_path: Path) -> None:
         read_documents(written(tmp_path, "l0: &l0 x\n" + levels))
 
 
+@pytest.mark.parametrize("text", ["[" * 1000 + "]" * 1000, "\n".join(" " * i + "a:" for i in range(1500))])
+def test_a_file_that_is_nested_too_deeply_is_refused(tmp_path: Path, text: str) -> None:
+    """Thousands of levels are a mistake in the file, not a crash."""
+    with pytest.raises(ConfigError) as error:
+        read_documents(written(tmp_path, text))
+    assert sentences(error, tmp_path) == ["paceline.yaml: is nested too deeply; expected a few levels"]
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "0x" + "f" * 5000])
+def test_a_number_of_thousands_of_digits_is_text(tmp_path: Path, number: str) -> None:
+    """Where Python could not convert a number, its text goes on to the check of the field."""
+    assert read(tmp_path, f"a: {number}\n").value == {"a": number}
+
+
 def test_an_alias_repeats_the_value(tmp_path: Path) -> None:
     """An alias gives the value of its anchor."""
     assert read(tmp_path, "a: &a [1]\nb: *a\n").value == {"a": [1], "b": [1]}
