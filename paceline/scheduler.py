@@ -53,6 +53,7 @@ def schedule(service: Service, log: Log, clock: Callable[[], datetime]) -> Backg
             IntervalTrigger(seconds=_LOOK_FOR_REPORT_SECONDS),
             args=(service, directory, log, clock),
             id="report",
+            next_run_time=clock(),
         )
     return scheduler
 
