@@ -4,7 +4,7 @@ Give a repository, for example a clone with 50 000 commits or more:
 
     make bench ARGS=bench/import_history.py PACELINE_BENCH_REPOSITORY=/path/to/clone
 
-Without one, a history of 60 000 commits with merges and tags is made first. Prints medians of five runs, each in a
+Without one, a history of 60 000 commits with merges and tags is made first. Prints medians of seven runs, each in a
 process of its own, so that memory is that of one import.
 """
 
@@ -22,7 +22,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-RUNS = 5
+RUNS = 7
 
 
 def main() -> None:

@@ -28,8 +28,11 @@ class CommitGraph:
         parents: list[tuple[int, ...]] = []
         # Slicing a list of hex digits is several times faster than decoding JSON, and there is one per commit.
         for text in parents_json:
-            found = [p for p in map(find, text[2:-2].split('","')) if p is not None] if text else ()
-            parents.append(tuple(found))
+            if "," not in text:  # one parent or none, as nearly all have
+                only = find(text[2:-2])
+                parents.append(() if only is None else (only,))
+            else:
+                parents.append(tuple([p for p in map(find, text[2:-2].split('","')) if p is not None]))
         return cls(number, parents)
 
     def brought_by(self, line: Sequence[bool]) -> list[int]:

@@ -314,10 +314,10 @@ class _Line:
 
         With clocks gone wrong a parent comes before its child: then it is among `late`, to be read once more.
         """
-        parent = parents[0] if parents else None
         if sha != self.expected:
-            self._passed[sha] = parent
+            self._passed[sha] = parents[0] if parents else None
             return False
+        parent = parents[0] if parents else None
         self.marked.add(sha)
         while parent is not None and parent in self._passed:
             self.marked.add(parent)
