@@ -1,7 +1,7 @@
 """A scrape of 100 000 series through the real server on loopback: what it costs the server, without any I/O for data.
 
-The server runs in a process of its own; its processor time is read before and after the scrapes, so the client's work is
-not in it. Beside it stands the time until the client has the whole body.
+The server runs in a process of its own; its processor time is read before and after the scrapes, so the client's
+work is not in it. Beside it stands the time until the client has the whole body.
 """
 
 from __future__ import annotations
@@ -29,10 +29,8 @@ def main() -> None:
         for name, encoding in (("plain", "identity"), ("gzip", "gzip")):
             rounds = [scrapes(server, int(port), encoding) for _ in range(ROUNDS)]
             cpu, wall, length = (statistics.median(figures) for figures in zip(*rounds, strict=True))
-            print(
-                f"scrape, {name:5}  {cpu * 1000:.2f} ms of the server for {length / 1e6:.1f} MB (limit 5 ms), ", end=""
-            )
-            print(f"{wall * 1000:.2f} ms until the client has it")
+            cost = f"{cpu * 1000:.2f} ms of the server for {length / 1e6:.1f} MB (limit 5 ms)"
+            print(f"scrape, {name:5}  {cost}, {wall * 1000:.2f} ms until the client has it")
         server.stdin.close()
     print(f"once per snapshot: rendering {float(published):.2f} s for {SERIES:,} series")
 
