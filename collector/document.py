@@ -38,6 +38,8 @@ _SECRET = re.compile("token|secret|password|key", re.IGNORECASE)
 _ECHO_LIMIT = 60
 _LONGEST_NUMBER = 300
 """Digits; Python refuses to convert integers of thousands, and nobody means one."""
+_DEEPEST = 50
+"""Levels; far above any configuration, and far below where Python's stack ends."""
 _NODE_LIMIT = 100_000
 """Far above any configuration; stops aliases of aliases from filling the memory."""
 
@@ -112,7 +114,7 @@ def _compose(path: Path) -> list[Node]:
             warnings.simplefilter("ignore", ReusedAnchorWarning)  # allowed by YAML: the later one holds
             return list(YAML(typ="safe", pure=True).compose_all(text))
     except RecursionError as error:
-        raise ConfigError(_in_file(path, 0, "is nested too deeply", "a few levels")) from error
+        raise ConfigError(_in_file(path, 0, "is nested too deeply", f"at most {_DEEPEST} levels")) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = f"broken YAML: {error.problem or error.context}"
@@ -160,6 +162,9 @@ class _Reader:
         if len(self.lines) == _NODE_LIMIT:
             self.refuse(node, path, "too many values", f"a file of less than {_NODE_LIMIT} values")
         if len(self.lines) >= _NODE_LIMIT:
+            return None
+        if len(self.open) == _DEEPEST:
+            self.refuse(node, path, "is nested too deeply", f"at most {_DEEPEST} levels")
             return None
         if any(node is parent for parent in self.open):
             self.refuse(node, path, "an alias of something that contains it", "a value without a circle")
