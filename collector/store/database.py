@@ -69,7 +69,10 @@ class Database:
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
             database = cls(_sqlite_engine(data_dir / "paceline.db"))
-            database._migrate()
+            with contextlib.ExitStack() as on_failure:
+                on_failure.callback(database.close)
+                database._migrate()
+                on_failure.pop_all()
         except (OSError, SQLAlchemyError) as error:
             raise StoreError(f"the store in {data_dir} cannot be opened: {_first_line(error)}") from error
         return database

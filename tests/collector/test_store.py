@@ -17,10 +17,13 @@ from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.sqlite import insert
 
 from collector.errors import BadRecord, StoreError
 from collector.events import (
@@ -34,9 +37,9 @@ from collector.events import (
     TicketState,
     kind_of,
 )
-from collector.store import Database, EventStore, SourceRun, from_micros, to_micros
-from collector.store.database import SCHEMA_REVISION
-from collector.store.tables import METADATA
+from collector.store import Database, EventStore, Series, SourceRun, from_micros, to_micros
+from collector.store.database import SCHEMA_REVISION, _positional
+from collector.store.tables import METADATA, SERIES
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 _FRESH = itertools.count()
@@ -391,3 +394,14 @@ def test_any_split_into_transactions_gives_the_same_rows(new_bench: Any, probe: 
         parts.write(event)
 
     assert whole.dump()["event_probe"] == parts.dump()["event_probe"]
+
+
+def test_many_rows_are_sent_without_asking_for_their_keys() -> None:
+    """A RETURNING clause would forbid sending many rows at once on newer Pythons."""
+    names = ("id", *Series._fields)
+    statement = insert(SERIES).values({n: sa.bindparam(n) for n in names})
+
+    text = _positional(statement, sqlite.dialect(), names)
+
+    assert text is not None
+    assert "RETURNING" not in text
