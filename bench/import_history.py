@@ -56,10 +56,11 @@ def in_a_process(what: str, repository: Path, data_dir: Path) -> dict[str, float
 
 def measure(repository: Path, data_dir: Path) -> dict[str, float]:
     """Import into an empty store and look again; seconds and megabytes."""
-    from collector.people import People  # noqa: PLC0415 - only the measured process needs them
+    from collector.gitcommand import LOG_FORMAT, Git, git_environment  # noqa: PLC0415 - only the measured process needs them
+    from collector.people import People  # noqa: PLC0415
     from collector.run import Runner  # noqa: PLC0415
     from collector.source import SourceContext  # noqa: PLC0415
-    from collector.sources.git import LOG_FORMAT, Git, GitConfig, TagRule, git_environment  # noqa: PLC0415
+    from collector.sources.git import GitConfig, TagRule  # noqa: PLC0415
     from collector.store import Database, EventStore, ObservationStore  # noqa: PLC0415
     from slo_engine.derive import derive  # noqa: PLC0415
     from slo_engine.indicator import families  # noqa: PLC0415

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from collector.errors import ConfigError, Mistake, SourceError
+from collector.gitcommand import Git
 from collector.sources.git import (
     RELEASE_TAG,
     BranchRule,
-    Git,
     GitConfig,
     TagRule,
     has_tag,

@@ -18,9 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from collector.errors import AuthError, ContractError, RetryableError, SourceError
 from collector.events import Commit, Deployment, Event, Result
+from collector.gitcommand import failure
 from collector.people import People
 from collector.source import SourceContext
-from collector.sources.git import GitConfig, GitSource, failure, has_tag, is_url, repository_name
+from collector.sources.git import GitConfig, GitSource, has_tag, is_url, repository_name
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TAGS = {"rule": "tags"}

@@ -1,0 +1,152 @@
+"""Runs git: its environment, its errors sorted by what the caller can do, its log as a stream of records.
+
+The only module that starts git. Knows no event and no rule.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import fcntl
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from collector.errors import AuthError, ContractError, RetryableError, SourceError
+
+_CHUNK_BYTES = 1 << 18
+_PIPE_BYTES = 1 << 20
+_FETCH_TIMEOUT_SECONDS = 3_600.0
+# As `git rev-parse --local-env-vars` lists them, without those that only add configuration.
+_OF_ONE_REPOSITORY = frozenset(
+    f"GIT_{name}"
+    for name in (
+        *("ALTERNATE_OBJECT_DIRECTORIES", "COMMON_DIR", "DIR", "GRAFT_FILE", "IMPLICIT_WORK_TREE", "INDEX_FILE"),
+        *("INTERNAL_SUPER_PREFIX", "NAMESPACE", "OBJECT_DIRECTORY", "PREFIX", "QUARANTINE_PATH"),
+        *("REPLACE_REF_BASE", "SHALLOW_FILE", "WORK_TREE"),
+    )
+)
+
+# NUL between fields and, by -z, after each record: messages may hold any other character.
+# Names as they are in the commit: a mailmap would be fetched from the remote, and read differently in each place.
+LOG_FIELDS = ("%H", "%T", "%P", "%at", "%ct", "%an", "%ae", "%B")
+LOG_FORMAT = "%x00".join(LOG_FIELDS)
+
+
+@dataclass(frozen=True)
+class Git:
+    """Runs git in one repository. Errors carry git's words without what stands in a URL before the host."""
+
+    path: Path
+
+    def command(self, *arguments: str) -> list[str]:
+        """The full command line."""
+        return ["git", "--no-replace-objects", "-C", str(self.path), *arguments]
+
+    def text(self, *arguments: str, stdin: str | None = None) -> str:
+        """What a git command prints. Raises SourceError, sorted by what the caller can do."""
+        try:
+            done = subprocess.run(
+                self.command(*arguments),
+                input=None if stdin is None else stdin.encode(),
+                stdin=subprocess.DEVNULL if stdin is None else None,
+                capture_output=True,
+                check=False,
+                env=git_environment(),
+                timeout=_FETCH_TIMEOUT_SECONDS,
+            )
+        except FileNotFoundError as error:
+            raise SourceError("git was not found; install it") from error
+        except subprocess.TimeoutExpired as error:
+            raise RetryableError(f"git {arguments[0]} took longer than {_FETCH_TIMEOUT_SECONDS:.0f} s") from error
+        if done.returncode != 0:
+            raise failure(arguments[0], done.stderr)
+        return done.stdout.decode("utf-8", "backslashreplace")
+
+    def lines(self, *arguments: str, stdin: str | None = None) -> list[str]:
+        """The lines a git command prints. A ref's name may hold what other readers take for the end of a line."""
+        text = self.text(*arguments, stdin=stdin)
+        return text.removesuffix("\n").split("\n") if text else []
+
+    def log(self, revisions: Iterable[str], *options: str) -> Iterator[list[str]]:
+        """Blocks of whole records of `git log`: LOG_FORMAT's fields one after another."""
+        command = self.command(
+            *("log", "-z", f"--format={LOG_FORMAT}", "--encoding=UTF-8", "--no-mailmap", "--no-show-signature"),
+            *(*options, "--stdin"),
+        )
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=git_environment(),
+        ) as process:
+            assert process.stdin is not None  # noqa: S101 - asked for above
+            assert process.stdout is not None  # noqa: S101
+            assert process.stderr is not None  # noqa: S101
+            _widen(process.stdout)
+            try:
+                with contextlib.suppress(BrokenPipeError):  # git has given up; its words follow
+                    process.stdin.write("".join(f"{r}\n" for r in revisions).encode())
+                    process.stdin.close()
+                yield from _records(process.stdout)
+                words = process.stderr.read()
+            finally:
+                process.kill()  # a reader that stops early must not leave git writing
+        if process.returncode not in (0, -9):
+            raise failure("log", words)
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Let git write ahead while we parse, where the system allows: both then run at full speed."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+def _records(stream: IO[bytes]) -> Iterator[list[str]]:
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    rest = ""
+    while chunk := stream.read(_CHUNK_BYTES):
+        fields = (rest + decode(chunk)).split("\0")
+        whole = (len(fields) - 1) // len(LOG_FIELDS) * len(LOG_FIELDS)
+        rest = "\0".join(fields[whole:])
+        del fields[whole:]
+        yield fields
+    if rest.strip("\0\n"):
+        raise ContractError("git log ended in the middle of a record")
+
+
+def git_environment() -> dict[str, str]:
+    """The environment for git: never asks, never fetches behind our back, speaks English.
+
+    Variables that name a repository, as a hook has them, would win over the path we give: they are left out.
+    """
+    inherited = {k: v for k, v in os.environ.items() if k not in _OF_ONE_REPOSITORY}
+    return inherited | {
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_FLUSH": "0",  # else git log hands over each commit by itself, and half of our time goes into reading
+        "LC_ALL": "C",
+    }
+
+
+def failure(command: str, stderr: bytes) -> SourceError:
+    """The error for git's last words, sorted by what the caller can do."""
+    words = " ".join(stderr.decode("utf-8", "replace").split()) or "no reason given"
+    words = re.sub(r"//[^/\s]+@", "//", words)
+    message = f"git {command}: {words[-400:]}"
+    if re.search(
+        r"Authentication failed|could not read (Username|Password)|Permission denied|(HTTP|error:) 40[13]", words
+    ):
+        return AuthError(f"{message}; check the credentials git uses for this URL")
+    if re.search(
+        r"Could not resolve|timed out|[Cc]onnection|early EOF|hung up|(HTTP|error:) (429|5\d\d)|index\.lock", words
+    ):
+        return RetryableError(message)
+    return SourceError(message)
