@@ -100,11 +100,13 @@ class Service:
     def refresh(self) -> Published:
         """Derive what changed, evaluate, and publish. Raises StoreError, keeping what was published before."""
         with self._refreshing, self._telemetry.span("paceline.evaluate") as span:
-            started = time.perf_counter()
+            started, at = time.perf_counter(), self._clock()
+            # Looked at before deriving: a source that ends meanwhile is not called fresh before its events count.
+            states = self.source_states(at)
             self._derive()
-            snapshot = self.snapshot(self._clock())
-            seconds = time.perf_counter() - started
-            snapshot = dataclasses.replace(snapshot, duration_seconds=seconds)
+            slos = self.configuration.slos
+            snapshot = evaluate(self.observations, self.indicators, slos, states, at, self._tiers)
+            snapshot = dataclasses.replace(snapshot, duration_seconds=time.perf_counter() - started)
             exposition = expose(snapshot, self.indicators, version("paceline"), self.observations.raise_counters)
             span.tell(series=exposition.series, numbers=len(snapshot.numbers))
             self.published = Published(snapshot=snapshot, exposition=exposition)
@@ -118,11 +120,6 @@ class Service:
             span.tell(families=", ".join(done.families), observations=done.observations)
         if done.families:
             self._log.info("derived", families=", ".join(done.families), observations=done.observations)
-
-    def snapshot(self, at: datetime) -> Snapshot:
-        """What is known of a time, from the stored observations."""
-        slos, states = self.configuration.slos, self.source_states(at)
-        return evaluate(self.observations, self.indicators, slos, states, at, self._tiers)
 
     def source_states(self, at: datetime) -> list[SourceState]:
         """How the configured sources fare, judged at a time."""
