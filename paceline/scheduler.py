@@ -15,6 +15,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from collector.errors import PacelineError
 from collector.source import SourceConfig
+from collector.store import from_micros
 from paceline.logs import Log
 from paceline.service import Service
 from slo_engine.report import Week
@@ -80,10 +81,21 @@ def _refresh(service: Service, log: Log) -> None:
 
 def _report(service: Service, directory: Path, log: Log, clock: Callable[[], datetime]) -> None:
     """Write the last whole week once it is due and its data complete, or a day later as it is."""
-    week = Week.last_before(clock(), service.zone)
+    now = clock()
+    week = Week.last_before(now, service.zone)
     due = week.end + timedelta(hours=service.configuration.settings.report.hour)
-    if clock() >= due and (service.covers(week) or clock() >= due + _LONGEST_WAIT_FOR_DATA):
+    waited = now >= due + _LONGEST_WAIT_FOR_DATA and _tried(service, week, now)
+    if now >= due and (waited or service.covers(week)):
         write_report(service, week, directory, log)
+
+
+def _tried(service: Service, week: Week, now: datetime) -> bool:
+    """False until every source had its chance: a service that starts on a Wednesday has collected nothing yet."""
+    if now >= service.started_at + _LONGEST_WAIT_FOR_DATA:
+        return True
+    runs = service.events.runs()
+    names = [source.name for source in service.configuration.sources]
+    return all(name in runs and from_micros(runs[name].finished_at) >= week.end for name in names)
 
 
 def write_report(service: Service, week: Week, directory: Path, log: Log) -> Path | None:

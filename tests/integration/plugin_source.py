@@ -1,12 +1,14 @@
 """A source as a third party writes it, in one file: orders of tea, so many a day, until now. Tests install it.
 
-Environment variables make it kill its own process, as no source should: PACELINE_TEST_DIES_AT names the page.
+Environment variables make it do what no source should: PACELINE_TEST_DIES_AT names the page at which it kills its
+own process, PACELINE_TEST_SLEEPS the seconds it sleeps before its first page.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Literal
@@ -40,6 +42,7 @@ class TeaSource:
         """Pages of orders; every tenth was never served."""
         del cursor
         _die_at("start")
+        self._sleep()
         # Whole hours, so that another run within the hour reports the same.
         until = self._context.clock().replace(minute=0, second=0, microsecond=0)
         for first in range(0, self._config.orders, _PER_PAGE):
@@ -63,6 +66,12 @@ class TeaSource:
             _die_at(str(first // _PER_PAGE))
             yield Page(events=orders, cursor=str(first))
         _die_at("end")
+
+    def _sleep(self) -> None:
+        seconds = os.environ.get("PACELINE_TEST_SLEEPS")
+        if seconds:
+            (self._context.data_dir / "slept").touch()
+            time.sleep(float(seconds))
 
 
 def _die_at(place: str) -> None:

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.integration
 
 PLANTED = ("wilhelmina", "quarterstaff", "eve@evil", "<script>", "people.example")
 FAST = "evaluate_every: 1s\n"
+REPORT = "report: {directory: weekly, hour: 0}\n"
 GIT = """\
   - type: git
     name: {name}
@@ -43,6 +44,22 @@ def test_a_signal_ends_the_service(serving: Any, workspaces: Any, configuration:
     assert seconds < 5
 
 
+def test_a_signal_does_not_wait_for_a_slow_source(
+    serving: Any, workspaces: Any, tea_house: Path, eventually: Any
+) -> None:
+    """A run that would go on for minutes is given up within five seconds, with code 0 and nothing of it kept."""
+    slow = {"PYTHONPATH": str(tea_house), "PACELINE_TEST_SLEEPS": "300"}
+    workspace = workspaces(FAST + "sources: [{type: tea, name: slow, orders: 10}]\n", **slow)
+    with serving(workspace) as served:
+        eventually(lambda: (workspace.data / "slept").exists())
+        code, seconds = served.stop()
+
+    assert code == 0
+    assert seconds < 5
+    assert "given up" in workspace.log
+    assert workspace.dump()["event_ticket"] == []
+
+
 def test_a_taken_port_is_one_clear_line(workspaces: Any) -> None:
     """Where the port is taken, one line says so and how to choose another."""
     with socket.socket() as taken:
@@ -54,6 +71,7 @@ def test_a_taken_port_is_one_clear_line(workspaces: Any) -> None:
 
     assert f"cannot listen on 127.0.0.1 port {port}" in said
     assert "--port" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_a_failing_source_is_the_only_one_that_suffers(
@@ -105,19 +123,35 @@ def test_the_first_scrape_after_a_restart_is_complete(
 
 def test_the_weekly_summary_is_written_once(serving: Any, workspaces: Any, configuration: str, eventually: Any) -> None:
     """The last whole week is written when its data is complete, and left alone by the next start."""
-    workspace = workspaces(configuration + "report: {directory: weekly, hour: 0}\n")
+    workspace = workspaces(configuration + REPORT)
     folder = workspace.path / "weekly"
-    run = workspace.run("collect")
-    assert run.returncode == 0
+    workspace.run("collect")
+    expected = workspace.run("report").stdout
     with serving(workspace):
         eventually(lambda: list(folder.glob("weekly-*.md")))
-    (first,) = folder.iterdir()
-    first.write_text("kept")
+    (written,) = folder.iterdir()
+    text = written.read_text()
+    written.write_text("kept")
 
     with serving(workspace) as served:
         eventually(lambda: served.get("/readyz").json["status"] == "ok")
 
+    assert text == expected
     assert [p.read_text() for p in folder.iterdir()] == ["kept"]
+
+
+def test_no_summary_is_written_before_anything_was_collected(
+    serving: Any, workspaces: Any, configuration: str, eventually: Any
+) -> None:
+    """A service that starts with an empty store late in the week does not write an empty summary, and keep it."""
+    workspace = workspaces(configuration + REPORT)
+    with serving(workspace) as served:
+        eventually(lambda: served.get("/readyz").json["status"] == "ok")
+
+    written = [p.read_text() for p in (workspace.path / "weekly").glob("*")]
+
+    assert [text for text in written if "No observation so far" in text] == []
+    assert "failed" not in workspace.log
 
 
 @pytest.fixture
