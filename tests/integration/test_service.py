@@ -51,7 +51,7 @@ def test_a_signal_does_not_wait_for_a_slow_source(
     slow = {"PYTHONPATH": str(tea_house), "PACELINE_TEST_SLEEPS": "300"}
     workspace = workspaces(FAST + "sources: [{type: tea, name: slow, orders: 10}]\n", **slow)
     with serving(workspace) as served:
-        eventually(lambda: (workspace.data / "slept").exists())
+        eventually((workspace.data / "slept").exists)
         code, seconds = served.stop()
 
     assert code == 0
