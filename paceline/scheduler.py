@@ -20,7 +20,7 @@ from paceline.logs import Log
 from paceline.service import Service
 from slo_engine.report import Week
 
-_GRACE_SECONDS = 3.0
+_GRACE_SECONDS = 2.0
 _LOOK_FOR_REPORT_SECONDS = 60.0
 _LONGEST_WAIT_FOR_DATA = timedelta(days=1)
 

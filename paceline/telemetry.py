@@ -7,6 +7,7 @@ a process may set it only once.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from importlib.metadata import version
 
@@ -16,7 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NoOpTracerProvider, Status, StatusCode, Tracer
 
-_SHUTDOWN_MILLISECONDS = 5_000
+_CLOSE_SECONDS = 1.5
 
 
 class Span:
@@ -65,7 +66,11 @@ class Telemetry:
             span.end()
 
     def close(self) -> None:
-        """Send what is waiting, for a few seconds at most."""
+        """Send what is waiting, for a moment at most: a receiver that does not answer must not hold the end up.
+
+        The SDK's own time-outs do not bound this (open-telemetry/opentelemetry-python#4568), so a thread does.
+        """
         if self._provider is not None:
-            self._provider.force_flush(_SHUTDOWN_MILLISECONDS)
-            self._provider.shutdown()
+            sending = threading.Thread(target=self._provider.shutdown, daemon=True)
+            sending.start()
+            sending.join(_CLOSE_SECONDS)

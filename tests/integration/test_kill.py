@@ -21,7 +21,7 @@ BIG = "sources: [{{type: git, name: big, repository: {repository}, deployments: 
 TEA = "sources: [{{type: tea, name: tea, orders: {orders}}}]\n"
 TABLES_OF_A_RUN = ("event_commit", "event_deployment", "kind_revision", "source_cursor")
 TABLES_OF_A_DERIVATION = ("series", "observation", "derivation")
-MOMENTS = (0.1, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95)
+MOMENTS = (0.1, 0.5, 0.6, 0.7, 0.8, 0.95)
 """When to kill, as shares of the time that an undisturbed run takes. Starting Python takes up the first third."""
 
 

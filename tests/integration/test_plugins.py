@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,9 +128,9 @@ def test_a_new_indicator_is_in_the_report_rules_and_dashboard(tea: Any) -> None:
     assert {"Tea served: share of good ones", "Tea time: median", "Tea orders per day"} <= titles
 
 
-def test_a_bad_setting_is_refused_with_its_line(tea: Any, workspaces: Any) -> None:
+def test_a_bad_setting_is_refused_with_its_line(tea_house: Path, workspaces: Any) -> None:
     """A setting that the new source does not allow is named with file, line, path and what was expected."""
-    workspace = workspaces(CONFIGURATION.format(orders=0), **tea.workspace.variables)
+    workspace = workspaces(CONFIGURATION.format(orders=0), PYTHONPATH=str(tea_house))
     (workspace.path / "slo.yaml").write_text(SLO)
 
     said = workspace.run("check", fails=2).stderr
@@ -141,9 +140,9 @@ def test_a_bad_setting_is_refused_with_its_line(tea: Any, workspaces: Any) -> No
     assert len(said.splitlines()) == 1
 
 
-def test_an_unknown_setting_is_refused_with_its_line(tea: Any, workspaces: Any) -> None:
+def test_an_unknown_setting_is_refused_with_its_line(tea_house: Path, workspaces: Any) -> None:
     """A setting that the new source does not have is named with file and line."""
-    workspace = workspaces(CONFIGURATION.format(orders=1) + "    sugar: two\n", **tea.workspace.variables)
+    workspace = workspaces(CONFIGURATION.format(orders=1) + "    sugar: two\n", PYTHONPATH=str(tea_house))
     (workspace.path / "slo.yaml").write_text(SLO)
 
     said = workspace.run("check", fails=2).stderr
@@ -170,14 +169,14 @@ def clash(distribution: Callable[..., Path]) -> Callable[[str, str], Path]:
     ],
 )
 def test_two_of_one_name_are_refused(
-    tea: Any, clash: Callable[[str, str], Path], workspaces: Any, kind: str, entry: str, said: str
+    tea_house: Path, clash: Callable[[str, str], Path], workspaces: Any, kind: str, entry: str, said: str
 ) -> None:
     """Two sources with one key, or two indicators with one name, stop the start with one clear line."""
-    workspace = workspaces(CONFIGURATION.format(orders=1))
+    path = f"{tea_house}:{clash(kind, entry)}"
+    workspace = workspaces(CONFIGURATION.format(orders=1), PYTHONPATH=path)
     (workspace.path / "slo.yaml").write_text(SLO)
-    path = f"{tea.workspace.variables['PYTHONPATH']}:{clash(kind, entry)}"
 
-    error = replace(workspace, variables={"PYTHONPATH": path}).run("check", fails=2).stderr
+    error = workspace.run("check", fails=2).stderr
 
     assert said in error
     assert len(error.splitlines()) == 1

@@ -165,6 +165,12 @@ def receiver() -> Iterator[tuple[str, list[bytes]]]:
             self.send_response(200)
             self.end_headers()
 
+        def do_GET(self) -> None:
+            """Ask for a password, whatever was given."""
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", "Basic")
+            self.end_headers()
+
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
@@ -188,6 +194,39 @@ def test_runs_and_evaluations_are_traced(
 
     assert {"paceline.collect", "paceline.derive", "paceline.evaluate"} <= names
     assert [word for word in PLANTED if word in str(requests).lower()] == []
+
+
+def test_a_receiver_that_hangs_does_not_hold_up_the_end(serving: Any, workspaces: Any, configuration: str) -> None:
+    """Where nobody takes the traces, a signal still ends the service within five seconds with code 0."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with serving(workspaces(configuration, OTEL_EXPORTER_OTLP_ENDPOINT=url)) as served:
+            code, seconds = served.stop()
+
+    assert code == 0
+    assert seconds < 5
+
+
+def test_a_password_in_a_url_is_never_told(
+    serving: Any, workspaces: Any, receiver: tuple[str, list[bytes]], eventually: Any
+) -> None:
+    """A repository's URL with a password is refused by its server: neither log, page, API nor traces repeat it."""
+    url, bodies = receiver
+    repository = url.replace("://", "://user:S3cr3tWord@") + "/far.git"
+    source = f"sources: [{{type: git, name: far, repository: '{repository}', every: 1s}}]\n"
+    workspace = workspaces(FAST + source, OTEL_EXPORTER_OTLP_ENDPOINT=url)
+    with serving(workspace) as served:
+        eventually(lambda: "collect failed" in workspace.log)
+        eventually(lambda: 'last_run_success{source="far"} 0' in served.get("/metrics").text)
+        told = [served.get(path).text for path in ("/", "/metrics", "/readyz", "/api/v1/slos")]
+        served.stop()
+    command = workspace.run("collect", "--output", "json", fails=1)
+
+    everything = [*told, workspace.log, command.stdout, command.stderr, *map(repr, bodies)]
+    assert bodies
+    assert [text for text in everything if "s3cr3tword" in text.lower()] == []
 
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
