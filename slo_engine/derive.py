@@ -13,6 +13,7 @@ from collector.events import kind_of
 from collector.store import EventStore, ObservationStore, Series, to_micros
 from slo_engine.indicator import MOST_PARTS, Family
 from slo_engine.observation import Observation
+from slo_engine.organisation import Organisation
 
 _NO_PARTS = (None,) * MOST_PARTS
 
@@ -25,21 +26,27 @@ class Derived:
     observations: int
 
 
-def derive(families: Sequence[Family], events: EventStore, observations: ObservationStore) -> Derived:
+def derive(
+    families: Sequence[Family],
+    events: EventStore,
+    observations: ObservationStore,
+    organisation: Organisation | None = None,
+) -> Derived:
     """Bring the stored observations up to date with the stored events.
 
     A family whose inputs and definitions are unchanged costs one look. Each family is replaced in one
     transaction together with the mark of what it was derived from, so a crash leaves the old state or the new.
     """
+    organisation = organisation or Organisation()
     revisions = events.revisions()
     done, total = [], 0
     for family in families:
         inputs: dict[str, int | str] = {kind_of(t): revisions.get(kind_of(t), 0) for t in family.inputs}
-        inputs["definitions"] = family.version
+        inputs["definitions"] = f"{family.version};{organisation.version}"
         if observations.derived_from(family.name) == inputs:
             continue
         with seldom_collecting():
-            rows = _rows(family, family.observe(events))
+            rows = _rows(family, family.observe(events, organisation))
             total += observations.replace_family(family.name, rows, inputs)
         done.append(family.name)
     return Derived(families=tuple(done), observations=total)

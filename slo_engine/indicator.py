@@ -18,6 +18,7 @@ import slo_engine.indicators
 from collector.events import Event
 from collector.plugins import plugins, refused
 from slo_engine.observation import Observation
+from slo_engine.organisation import Organisation
 
 E = TypeVar("E", bound=Event)
 ENTRY_POINT_GROUP = "paceline.indicators"
@@ -83,7 +84,7 @@ class Indicator:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """Indicators derived together. `observe` is pure: the same events give the same observations in any order.
+    """Indicators derived together. `observe` is pure: the same events and rules give the same observations in any order.
 
     `inputs` are the kinds it reads: it is derived again when events of these kinds changed, and only then.
     """
@@ -91,7 +92,7 @@ class Family:
     name: str
     inputs: tuple[type[Event], ...]
     indicators: tuple[Indicator, ...]
-    observe: Callable[[Events], Iterable[Observation]]
+    observe: Callable[[Events, Organisation], Iterable[Observation]]
 
     @property
     def version(self) -> str:

@@ -21,6 +21,7 @@ from paceline.settings import ENVIRONMENT, OTHER_VARIABLES, Settings, load
 from slo_engine.catalog import FIXED, Metric, metrics_of
 from slo_engine.indicator import Family, indicators
 from slo_engine.openslo import load_slos
+from slo_engine.organisation import Organisation
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -273,7 +274,7 @@ def test_the_indicator_example_works() -> None:
             """Its columns."""
             return [("id", "ours", "api", 0)]
 
-    (observation,) = family.observe(OneUse())  # type: ignore[arg-type] # it asks for columns only
+    (observation,) = family.observe(OneUse(), Organisation())  # type: ignore[arg-type] # it asks for columns only
 
     assert (observation.indicator, observation.subject.service) == ("platform_use", "api")
     assert metrics_of(family.indicators[0]).value.name == "platform_use_per_day"

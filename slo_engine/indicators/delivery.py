@@ -17,6 +17,7 @@ from collector.events import Change, ChangeState, Commit, Deployment, Result, Re
 from slo_engine.graph import CommitGraph
 from slo_engine.indicator import Events, Family, Indicator, Shape
 from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros
+from slo_engine.organisation import Organisation
 
 STAGES = ("coding", "pickup", "review", "delivery")
 
@@ -97,8 +98,9 @@ class _Commits:
     on_line: Sequence[bool]
 
 
-def observe(events: Events) -> Iterator[Observation]:
+def observe(events: Events, organisation: Organisation) -> Iterator[Observation]:
     """The observations of the three indicators."""
+    del organisation
     releases = _releases(events)
     yield from _frequency(releases)
     chains: dict[str, dict[tuple[str, str], list[_Release]]] = defaultdict(lambda: defaultdict(list))

@@ -8,6 +8,7 @@ from typing import Any
 from collector.events import Ticket
 from slo_engine.indicator import Events, Family, Indicator, Shape
 from slo_engine.observation import Observation, Outcome, Subject
+from slo_engine.organisation import Organisation
 
 TEA_SUCCESS = Indicator(
     name="tea_success",
@@ -35,7 +36,7 @@ TEA_ORDERS = Indicator(
 )
 
 
-def observe(events: Events) -> Iterator[Observation]:
+def observe(events: Events, _organisation: Organisation) -> Iterator[Observation]:
     """Each order, judged."""
     for ticket in events.events(Ticket):
         common: dict[str, Any] = {

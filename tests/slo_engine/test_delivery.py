@@ -31,6 +31,7 @@ from collector.store import Database, EventStore, ObservationRow, ObservationSto
 from slo_engine.derive import derive
 from slo_engine.indicators import delivery
 from slo_engine.observation import Observation, Outcome
+from slo_engine.organisation import Organisation
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ADA, BOB = "person:" + "a" * 32, "person:" + "b" * 32
@@ -58,6 +59,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return json.dumps(value, separators=(",", ":")) if value else ""
     return str(value) if isinstance(value, (Result, ChangeState)) else value
+
+
+def observed(events: Iterable[Event]) -> Iterable[Observation]:
+    """The observations of some events, without a catalogue."""
+    return delivery.observe(Known(events), Organisation())
 
 
 def at(hours: float) -> datetime:
@@ -142,7 +148,7 @@ def judged(*events: Event, service: str = "shop", environment: str = "production
     known = Known(events)
     names = {e.id: e.native_id for e in known.by_id.values()}
     found: dict[str, Judged] = {}
-    for o in delivery.observe(known):
+    for o in delivery.observe(known, Organisation()):
         if o.indicator == "change_lead_time" and o.subject[:2] == (service, environment):
             assert names[o.unit] not in found, "a change is judged once"
             stages = [None if p is None else p / 3600 for p in (o.parts or (None,) * 4)]
@@ -284,7 +290,7 @@ def test_an_author_time_after_the_merge_gives_way_to_the_committer_time() -> Non
     found = judged(*events, release("a", 1), release("m", 12))
 
     assert (found["m"].lead, found["m"].delivery) == (6, 2)
-    rules = [o.rule for o in delivery.observe(Known([*events, release("a", 1), release("m", 12)])) if o.value]
+    rules = [o.rule for o in observed([*events, release("a", 1), release("m", 12)]) if o.value]
     assert rules == ["graph, committer time"]
 
 
@@ -405,7 +411,7 @@ def test_missing_ancestors_are_an_unknown_base() -> None:
 
 def frequencies(*events: Event) -> list[tuple[str, str, str]]:
     """Every observation of the frequency: service, result, outcome."""
-    found = delivery.observe(Known(events))
+    found = observed(events)
     return sorted(
         (o.subject.service, o.dimension, str(o.outcome)) for o in found if o.indicator == "deployment_frequency"
     )
@@ -437,7 +443,7 @@ def test_a_rollback_counts_and_ships_nothing() -> None:
 
 def test_without_deployments_there_is_nothing_to_judge() -> None:
     """No rule for "production" is configured → nothing is production, and no change waits for it."""
-    assert list(delivery.observe(Known(HISTORY))) == []
+    assert list(observed(HISTORY)) == []
 
 
 def test_each_environment_has_its_own_chain() -> None:
@@ -611,7 +617,7 @@ def test_evidence_names_the_deployment_and_the_first_commit() -> None:
     side = commit("x", 5, "a", line=False)
     merge, shipped = commit("m", 10, "a", "x"), release("m", 15)
 
-    found = [o for o in delivery.observe(Known([commit("a", 0), side, merge, release("a", 1), shipped])) if o.value]
+    found = [o for o in observed([commit("a", 0), side, merge, release("a", 1), shipped]) if o.value]
 
     assert [(o.unit, o.evidence, o.source) for o in found] == [(merge.id, (shipped.id, side.id), "cd+git")]
 
@@ -621,7 +627,7 @@ def test_of_first_commits_of_one_second_the_id_decides() -> None:
     sides = [commit(name, 5, "a", line=False) for name in ("x", "y")]
     ends = (commit("a", 0), commit("m", 10, "a", "x", "y"), release("a", 1), release("m", 15))
 
-    found = [delivery.observe(Known([*order, *ends])) for order in (sides, sides[::-1])]
+    found = [observed([*order, *ends]) for order in (sides, sides[::-1])]
 
     assert [[o.evidence[1] for o in one if o.value] for one in found] == [[min(c.id for c in sides)]] * 2
 
@@ -679,14 +685,14 @@ def test_order_and_duplicates_change_nothing(world: list[Event], data: st.DataOb
     twice = data.draw(st.lists(st.sampled_from(world), max_size=5))
     other = data.draw(st.permutations([*world, *twice]))
 
-    assert canonical(delivery.observe(Known(other))) == canonical(delivery.observe(Known(world)))
+    assert canonical(observed(other)) == canonical(observed(world))
 
 
 @settings(max_examples=150, deadline=None)
 @given(worlds())
 def test_durations_are_never_negative_and_stages_never_exceed_the_whole(world: list[Event]) -> None:
     """No value is negative, known stages never add up to more than the lead time, all of them exactly to it."""
-    for o in delivery.observe(Known(world)):
+    for o in observed(world):
         parts = [p for p in o.parts if p is not None]
         assert min([*parts, o.value or 0]) >= 0
         if o.value is not None and not o.reason and o.parts:
@@ -701,8 +707,8 @@ def test_later_deployments_do_not_move_earlier_attributions(world: list[Event], 
     """What was measured up to a time stays as it is when later deployments become known."""
     known = [e for e in world if not isinstance(e, Deployment) or e.finished_at <= at(hours)]
 
-    before = {repr(o) for o in delivery.observe(Known(known)) if o.outcome == Outcome.MEASURED}
-    after = {repr(o) for o in delivery.observe(Known(world)) if o.outcome == Outcome.MEASURED}
+    before = {repr(o) for o in observed(known) if o.outcome == Outcome.MEASURED}
+    after = {repr(o) for o in observed(world) if o.outcome == Outcome.MEASURED}
 
     assert before <= after
 
@@ -758,7 +764,7 @@ def test_the_store_gives_the_same_rows_in_any_order(
     in_parts = derived(new_database(), [other[:cut], other[cut:]], derive_between=True)
 
     assert in_parts == at_once
-    assert sum(map(len, at_once.values())) == len(list(delivery.observe(Known(world))))
+    assert sum(map(len, at_once.values())) == len(list(observed(world)))
 
 
 def test_an_unchanged_store_is_not_derived_again(new_database: Callable[[], Database]) -> None:

@@ -1,0 +1,169 @@
+"""Who owns what, and by which rules delivery is judged: the configuration's answer, as pure data.
+
+Events name services, environments, pipelines and components as their sources do. The catalogue says what these are;
+what it does not know keeps the name it came with, and is counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from fnmatch import translate
+from functools import cached_property, lru_cache
+from zoneinfo import ZoneInfo
+
+_DAY = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A rule for names: `/…/` is a regular expression for the whole name, `* ? [` make a glob, else it is exact."""
+
+    text: str
+
+    @property
+    def rank(self) -> int:
+        """How precise it is: 0 exact, 1 glob, 2 regular expression."""
+        if len(self.text) > 1 and self.text.startswith("/") and self.text.endswith("/"):
+            return 2
+        return 1 if re.search(r"[*?\[]", self.text) else 0
+
+    def matches(self, name: str) -> bool:
+        """True where the whole name fits. Case counts."""
+        return name == self.text if self.rank == 0 else _compiled(self.text, self.rank).fullmatch(name) is not None
+
+
+@lru_cache(maxsize=4096)
+def _compiled(text: str, rank: int) -> re.Pattern[str]:
+    """Raises re.error for what is no regular expression."""
+    return re.compile(text[1:-1] if rank == 2 else translate(text))  # noqa: PLR2004 - the rank of an expression
+
+
+def patterns(texts: Iterable[str]) -> tuple[Pattern, ...]:
+    """Rules from their texts."""
+    return tuple(Pattern(t) for t in texts)
+
+
+def any_matches(rules: Iterable[Pattern], name: str) -> bool:
+    """True where one of the rules fits a name."""
+    return any(r.matches(name) for r in rules)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A service of the catalogue. Empty rules say nothing about a kind of name.
+
+    `deployed_as`: what deployments call it, its own name among them. `paths`: in a shared repository, the paths whose
+    changes are its own. `production`: its production environments, where they differ from the organisation's.
+    `cadence`: how many successful production deployments a week with work waiting is promised.
+    """
+
+    name: str
+    team: str = ""
+    tier: str = ""
+    owner: str = ""
+    deployed_as: tuple[Pattern, ...] = ()
+    repositories: tuple[Pattern, ...] = ()
+    paths: tuple[Pattern, ...] = ()
+    production: tuple[Pattern, ...] = ()
+    pipelines: tuple[Pattern, ...] = ()
+    components: tuple[Pattern, ...] = ()
+    cadence: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryRules:
+    """The options of definitions.md §2, with its defaults.
+
+    `hotfix_*`: a branch, label, tag or version that marks a hotfix. `failed_rollouts`: whether a roll-out that never
+    served counts in the change fail rate. `bots`: whether changes written by bots count.
+    """
+
+    attribution_lag: timedelta = _DAY
+    incident_window: timedelta = _DAY
+    hotfix_branches: tuple[Pattern, ...] = patterns(("hotfix", "hotfix/*", "hotfix-*"))
+    hotfix_labels: tuple[Pattern, ...] = patterns(("hotfix",))
+    hotfix_tags: tuple[Pattern, ...] = ()
+    failed_rollouts: bool = False
+    bots: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Organisation:
+    """Zone, catalogue, environments and rules: all that judging depends on beside the events."""
+
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    services: tuple[Service, ...] = ()
+    production: tuple[Pattern, ...] = patterns(("production",))
+    delivery: DeliveryRules = field(default_factory=DeliveryRules)
+
+    @cached_property
+    def version(self) -> str:
+        """Changes with anything that judging depends on; a move to another team is not among it."""
+        judged = [
+            (s.name, s.deployed_as, s.repositories, s.paths, s.production, s.pipelines, s.components, s.cadence)
+            for s in self.services
+        ]
+        text = repr((self.zone.key, judged, self.production, self.delivery))
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    @cached_property
+    def _by_name(self) -> dict[str, Service]:
+        return {s.name: s for s in self.services}
+
+    def service(self, name: str) -> Service | None:
+        """The catalogue's entry of a service, None where it has none."""
+        return self._by_name.get(name)
+
+    def deployed(self, name: str) -> str | None:
+        """The service that deployments call by a name; None where no rule, or more than one, says."""
+        return _only(self.services, "deployed_as", name)
+
+    def component(self, name: str) -> str | None:
+        """The service that a tracker calls by a name: a component rule, else what deployments call it."""
+        return _only(self.services, "components", name) or self.deployed(name)
+
+    def of_repository(self, repository: str) -> tuple[str, ...]:
+        """The services that a repository's changes may belong to, by name."""
+        return tuple(sorted(s.name for s in self.services if any_matches(s.repositories, repository)))
+
+    def of_run(self, repository: str, pipeline: str) -> str | None:
+        """The service of a pipeline: by a pipeline rule, narrowed by the repository, else by the repository alone."""
+        owners = self.of_repository(repository)
+        known = [s for s in self.services if not owners or s.name in owners]
+        if found := _only(known, "pipelines", pipeline):
+            return found
+        return owners[0] if len(owners) == 1 else None
+
+    def is_production(self, service: str, environment: str) -> bool:
+        """True where an environment is production, by the service's own rules or else the organisation's."""
+        entry = self.service(service)
+        return any_matches((entry.production if entry else ()) or self.production, environment)
+
+    def team(self, service: str) -> str:
+        """The team of a service as a path, empty where unknown."""
+        entry = self.service(service)
+        return entry.team if entry else ""
+
+
+def levels(team: str) -> tuple[str, ...]:
+    """The levels a team belongs to, the whole organisation first: `/`, `/commerce`, `/commerce/checkout`."""
+    parts = [p for p in team.split("/") if p]
+    return ("/", *("/" + "/".join(parts[: i + 1]) for i in range(len(parts)))) if parts else ()
+
+
+def _only(services: Sequence[Service], rule: str, name: str) -> str | None:
+    """The one service whose rules of a kind fit a name. The most precise kind of rule decides; two that tie do not."""
+    best: dict[int, set[str]] = {}
+    for service in services:
+        own: tuple[Pattern, ...] = getattr(service, rule)
+        if rule == "deployed_as":
+            own = (*own, Pattern(service.name))
+        for pattern in own:
+            if pattern.matches(name):
+                best.setdefault(pattern.rank, set()).add(service.name)
+    found = best[min(best)] if best else set()
+    return next(iter(found)) if len(found) == 1 else None
