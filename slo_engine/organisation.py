@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from fnmatch import translate
 from functools import cached_property, lru_cache
@@ -74,6 +74,10 @@ class Service:
     cadence: int = 1
 
 
+SERVICE_RULES = ("deployed_as", "repositories", "paths", "production", "pipelines", "components")
+"""The kinds of rules of a service."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DeliveryRules:
     """The options of definitions.md §2, with its defaults.
@@ -103,11 +107,12 @@ class Organisation:
     @cached_property
     def version(self) -> str:
         """Changes with anything that judging depends on; a move to another team is not among it."""
-        judged = [
-            (s.name, s.deployed_as, s.repositories, s.paths, s.production, s.pipelines, s.components, s.cadence)
-            for s in self.services
-        ]
-        text = repr((self.zone.key, judged, self.production, self.delivery))
+        judged = sorted(
+            [s.name, s.cadence, *(_texts(getattr(s, rule)) for rule in SERVICE_RULES)] for s in self.services
+        )
+        options = sorted((f.name, getattr(self.delivery, f.name)) for f in fields(self.delivery))
+        written = [(name, _texts(value) if isinstance(value, tuple) else str(value)) for name, value in options]
+        text = repr((self.zone.key, judged, _texts(self.production), written))
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     @cached_property
@@ -131,11 +136,14 @@ class Organisation:
         return tuple(sorted(s.name for s in self.services if any_matches(s.repositories, repository)))
 
     def of_run(self, repository: str, pipeline: str) -> str | None:
-        """The service of a pipeline: by a pipeline rule, narrowed by the repository, else by the repository alone."""
-        owners = self.of_repository(repository)
-        known = [s for s in self.services if not owners or s.name in owners]
-        if found := _only(known, "pipelines", pipeline):
+        """The service of a pipeline: by a pipeline rule, narrowed by the repository, else by the repository alone.
+
+        A pipeline's name is one repository's: services of other repositories do not claim it.
+        """
+        near = [s for s in self.services if not s.repositories or any_matches(s.repositories, repository)]
+        if found := _only(near, "pipelines", pipeline):
             return found
+        owners = self.of_repository(repository)
         return owners[0] if len(owners) == 1 else None
 
     def is_production(self, service: str, environment: str) -> bool:
@@ -153,6 +161,33 @@ def levels(team: str) -> tuple[str, ...]:
     """The levels a team belongs to, the whole organisation first: `/`, `/commerce`, `/commerce/checkout`."""
     parts = [p for p in team.split("/") if p]
     return ("/", *("/" + "/".join(parts[: i + 1]) for i in range(len(parts)))) if parts else ()
+
+
+def unmatched(
+    organisation: Organisation,
+    *,
+    deployments: Iterable[str] = (),
+    components: Iterable[str] = (),
+    runs: Iterable[tuple[str, str]] = (),
+) -> dict[str, tuple[str, ...]]:
+    """What events name and the catalogue does not know, or knows twice: by kind, sorted, each name once.
+
+    The kinds are `deployment` (service names), `component` and `pipeline` (of (repository, pipeline) pairs, as
+    `repository: pipeline`); a kind without any is absent. Nothing is unmatched where there is no catalogue.
+    """
+    if not organisation.services:
+        return {}
+    found = {
+        "deployment": {name for name in deployments if organisation.deployed(name) is None},
+        "component": {name for name in components if organisation.component(name) is None},
+        "pipeline": {f"{where}: {name}" for where, name in runs if organisation.of_run(where, name) is None},
+    }
+    return {kind: tuple(sorted(names)) for kind, names in found.items() if names}
+
+
+def _texts(rules: Iterable[Pattern]) -> list[str]:
+    """Rules as texts in one order: theirs means nothing."""
+    return sorted({r.text for r in rules})
 
 
 def _only(services: Sequence[Service], rule: str, name: str) -> str | None:
