@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -22,9 +23,9 @@ from slo_engine.organisation import (
 )
 
 
-def service(name: str, *, team: str = "", cadence: int = 1, **rules: tuple[str, ...]) -> Service:
-    """A service with rules given as texts."""
-    return Service(name=name, team=team, cadence=cadence, **{k: patterns(v) for k, v in rules.items()})
+def service(name: str, **fields: Any) -> Service:
+    """A service; tuples are rules, given as texts."""
+    return Service(name=name, **{k: patterns(v) if isinstance(v, tuple) else v for k, v in fields.items()})
 
 
 def organisation(*services: Service) -> Organisation:
