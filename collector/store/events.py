@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from typing import Any, TypeVar, cast
 
@@ -13,13 +13,32 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from collector.errors import BadRecord
-from collector.events import EVENT_TYPES, Event, kind_of
+from collector.events import EVENT_TYPES, Commit, Event, kind_of
 from collector.store.columns import columns_of, decoder, encoder
 from collector.store.database import Database, Transaction
-from collector.store.tables import CURSOR, EVENT_TABLES, KIND_REVISION, QUARANTINE, SOURCE_RUN
+from collector.store.tables import (
+    BELONGS_TO,
+    CURSOR,
+    EVENT_MOVED,
+    EVENT_TABLES,
+    KIND_REVISION,
+    QUARANTINE,
+    SOURCE_RUN,
+)
 
 E = TypeVar("E", bound=Event)
 _FETCH = 5_000
+
+
+@dataclass(frozen=True)
+class Above:
+    """A condition on a column: greater than this number."""
+
+    value: int
+
+
+Where = str | int | None | Above | list[str] | tuple[str, ...]
+"""What a column of the wanted events holds: a value, one of some, or more than a number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +81,15 @@ class EventStore:
         """
         changed = 0
         for event_type, group in groupby(sorted(events, key=_type_order), key=type):
+            kind, same_kind = kind_of(event_type), list(group)
+            revision = 1 + (transaction.execute(_REVISION_OF, {"kind": kind}).scalar() or 0)
+            left = _places(transaction, event_type, same_kind)
             names, statement, encode = _writing(event_type)
-            count = transaction.write_rows(statement, names, map(encode, group))
+            stamped = statement.values(revision=sa.literal_column(str(revision)))
+            count = transaction.write_rows(stamped, names, map(encode, same_kind))
             if count:
-                _count_revision(transaction, kind_of(event_type), count)
+                _set_revision(transaction, kind, revision)
+                _note_moves(transaction, event_type, revision, left)
             changed += count
         return changed
 
@@ -108,21 +132,50 @@ class EventStore:
             for row in connection.execution_options(yield_per=_FETCH).execute(query):
                 yield cast("E", decode(row))
 
-    def columns(self, event_type: type[Event], *names: str) -> list[tuple[Any, ...]]:
-        """Some columns of all events of a kind as plain tuples: times in microseconds, tuples as JSON text.
+    def columns(self, event_type: type[Event], *names: str, **where: Where) -> list[tuple[Any, ...]]:
+        """Some columns of the events of a kind as plain tuples: times in microseconds, tuples as JSON text.
 
-        For long calculations, where an object per event would be the cost. `id` may be asked for. No order.
+        For long calculations, where an object per event would be the cost. `id` and `revision` may be asked for.
+        `where` keeps the events whose column has a value, has one of some (a list), or is greater than a number
+        (`Above`). No order.
         """
-        table = EVENT_TABLES[event_type]
+        many = next((n for n, v in where.items() if isinstance(v, (list, tuple))), None)
+        found: list[tuple[Any, ...]] = []
         with self._database.reading() as connection:
-            query = str(sa.select(*[table.c[n] for n in names]).compile(dialect=connection.dialect))
             # The driver's own tuples: wrapping each row would double the time.
             cursor = connection.connection.cursor()
             try:
-                cursor.execute(query)
-                return list(cursor.fetchall())
+                for part in _parts(where, many):
+                    text, values = _select(connection.dialect, event_type, names, part)
+                    cursor.execute(text, values)
+                    found.extend(cursor.fetchall())
             finally:
                 cursor.close()
+        return found
+
+    def distinct(self, event_type: type[Event], name: str, since: int = -1) -> list[str]:
+        """The different values of an indexed text column; only those with an event after a revision.
+
+        It hops along the index from one value to the next, so it costs what there are values, not events.
+        """
+        table = EVENT_TABLES[event_type]
+        column, newest = table.c[name], table.alias()
+        first = sa.select(sa.func.min(column).label("value")).cte("hop", recursive=True)
+        after = sa.select(sa.select(sa.func.min(column)).where(column > first.c.value).scalar_subquery())
+        hop = first.union_all(after.where(first.c.value.is_not(None)))
+        query = sa.select(hop.c.value).where(hop.c.value.is_not(None))
+        if since >= 0:
+            query = query.where(sa.exists().where(newest.c[name] == hop.c.value, newest.c.revision > since))
+        with self._database.reading() as connection:
+            return list(connection.scalars(query))
+
+    def moved(self, event_type: type[Event], since: int) -> list[str]:
+        """The services or repositories that an event of a kind left after a revision."""
+        query = sa.select(EVENT_MOVED.c.left).where(
+            EVENT_MOVED.c.kind == kind_of(event_type), EVENT_MOVED.c.revision > since
+        )
+        with self._database.reading() as connection:
+            return sorted(set(connection.scalars(query)))
 
     def find(self, ids: Sequence[str]) -> dict[str, Event]:
         """The events with these ids, whatever their kind; unknown ids are absent."""
@@ -133,7 +186,8 @@ class EventStore:
                 missing = [i for i in ids if i not in found]
                 for start in range(0, len(missing), _FETCH):
                     part = missing[start : start + _FETCH]
-                    for row in connection.execute(sa.select(table).where(table.c.id.in_(part))):
+                    own = [table.c[c.name] for c in columns_of(event_type)]
+                    for row in connection.execute(sa.select(table.c.id, *own).where(table.c.id.in_(part))):
                         found[row[0]] = decode(row[1:])
         return found
 
@@ -195,7 +249,7 @@ def _writing(event_type: type[Event]) -> tuple[list[str], Any, Any]:
 
     upsert = statement.on_conflict_do_update(
         index_elements=["id"],
-        set_={n: statement.excluded[n] for n in names[1:]},
+        set_={n: statement.excluded[n] for n in (*names[1:], "revision")},
         where=comparable(statement.excluded) > comparable(table.c),
     )
     return names, upsert, encoder(event_type)
@@ -207,8 +261,85 @@ def _literal(least: Any) -> str:
     return str(int(least)) if isinstance(least, bool) else repr(least)
 
 
-def _count_revision(transaction: Transaction, kind: str, changed: int) -> None:
-    statement = insert(KIND_REVISION).values(kind=kind, revision=changed)
-    transaction.execute(
-        statement.on_conflict_do_update(index_elements=["kind"], set_={"revision": KIND_REVISION.c.revision + changed})
-    )
+_REVISION_OF = sa.select(KIND_REVISION.c.revision).where(KIND_REVISION.c.kind == sa.bindparam("kind"))
+
+
+def _set_revision(transaction: Transaction, kind: str, revision: int) -> None:
+    statement = insert(KIND_REVISION).values(kind=kind, revision=revision)
+    transaction.execute(statement.on_conflict_do_update(index_elements=["kind"], set_={"revision": revision}))
+
+
+def _places(transaction: Transaction, event_type: type[Event], events: Sequence[Event]) -> dict[str, str | None]:
+    """For the events that are stored already: which service or repository they belong to. Commits never move."""
+    field = BELONGS_TO.get(event_type)
+    if field is None or event_type is Commit:
+        return {}
+    table, ids = EVENT_TABLES[event_type], [e.id for e in events]
+    found: dict[str, str | None] = {}
+    for start in range(0, len(ids), _FETCH):
+        query = sa.select(table.c.id, table.c[field]).where(table.c.id.in_(ids[start : start + _FETCH]))
+        found.update((row[0], row[1]) for row in transaction.execute(query))
+    return found
+
+
+def _note_moves(
+    transaction: Transaction, event_type: type[Event], revision: int, before: Mapping[str, str | None]
+) -> None:
+    """Remember which places lost an event with this revision."""
+    if not before:
+        return
+    field = EVENT_TABLES[event_type].c[BELONGS_TO[event_type]]
+    own, ids = EVENT_TABLES[event_type].c, list(before)
+    left: set[str] = set()
+    for start in range(0, len(ids), _FETCH):
+        query = sa.select(own.id, field).where(own.id.in_(ids[start : start + _FETCH]), own.revision == revision)
+        left |= {before[i] or "" for i, now in map(tuple, transaction.execute(query)) if before[i] != now}
+    if left:
+        rows = [{"kind": kind_of(event_type), "revision": revision, "left": name} for name in sorted(left)]
+        transaction.execute(insert(EVENT_MOVED), rows)
+
+
+def _parts(where: Mapping[str, Where], many: str | None) -> Iterator[dict[str, Where]]:
+    """The conditions, with a long list of values in pieces that a statement can hold."""
+    if many is None:
+        yield dict(where)
+        return
+    values = list(cast("Sequence[Any]", where[many]))
+    for start in range(0, len(values), _FETCH):
+        yield {**where, many: values[start : start + _FETCH]}
+
+
+def _select(
+    dialect: Any, event_type: type[Event], names: tuple[str, ...], where: Mapping[str, Where]
+) -> tuple[str, list[Any]]:
+    """The text of a select and its values by position."""
+    forms: list[tuple[str, str, int]] = []
+    given: list[Any] = []
+    for name, value in where.items():
+        if isinstance(value, Above):
+            forms.append((name, ">", 1))
+            given.append(value.value)
+        elif isinstance(value, (list, tuple)):
+            # Lists of similar length share one statement: the last value fills up to a power of two.
+            size = 1 << max(len(value) - 1, 0).bit_length()
+            forms.append((name, "in", size))
+            given.extend([*value, *[value[-1]] * (size - len(value))])
+        else:
+            forms.append((name, "=", 1))
+            given.append(value)
+    return _select_text(dialect, event_type, names, tuple(forms)), given
+
+
+@lru_cache(maxsize=256)
+def _select_text(
+    dialect: Any, event_type: type[Event], names: tuple[str, ...], forms: tuple[tuple[str, str, int], ...]
+) -> str:
+    table = EVENT_TABLES[event_type]
+    query = sa.select(*[table.c[n] for n in names])
+    for number, (name, form, size) in enumerate(forms):
+        column = table.c[name]
+        binds = [sa.bindparam(f"p{number}_{i}", type_=column.type) for i in range(size)]
+        query = query.where(
+            column.in_(binds) if form == "in" else column > binds[0] if form == ">" else column == binds[0]
+        )
+    return str(query.compile(dialect=dialect))

@@ -15,7 +15,10 @@ from collector.store.tables import DERIVATION, OBSERVATION, PUBLISHED_COUNTER, S
 
 
 class Series(NamedTuple):
-    """What a group of observations is about. Empty text where a part does not apply."""
+    """What a group of observations is about. Empty text where a part does not apply.
+
+    `scope` names the piece of its family that it is derived with: a piece is replaced without touching the others.
+    """
 
     family: str
     indicator: str
@@ -24,6 +27,7 @@ class Series(NamedTuple):
     environment: str
     team: str
     source: str
+    scope: str = ""
 
 
 class ObservationRow(NamedTuple):

@@ -7,21 +7,58 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from collector.events import EVENT_TYPES, Event, kind_of
+from collector.events import (
+    EVENT_TYPES,
+    Change,
+    Commit,
+    Deployment,
+    Event,
+    Incident,
+    PipelineRun,
+    Review,
+    kind_of,
+)
 from collector.store.columns import columns_of
+
+BELONGS_TO: dict[type[Event], str] = {
+    Change: "repository",
+    Commit: "repository",
+    Deployment: "service",
+    Incident: "service",
+    PipelineRun: "repository",
+    Review: "repository",
+}
+"""For kinds that are derived piece by piece: the field that says which piece an event belongs to."""
+
+_INDEXES: dict[type[Event], tuple[tuple[str, ...], ...]] = {
+    Change: (("repository", "revision"),),
+    Commit: (("repository", "revision"),),
+    Deployment: (("service", "finished_at"), ("revision",)),
+    Incident: (("service", "revision"),),
+    PipelineRun: (("repository", "revision"),),
+    Review: (("repository", "change_native_id"), ("repository", "revision")),
+}
 
 
 def _event_table(event_type: type[Event]) -> sa.Table:
-    """The table of a kind: `event_<kind>`, keyed by the event's deterministic id."""
+    """The table of a kind: `event_<kind>`, keyed by the event's deterministic id.
+
+    `revision` is the revision of the kind at which this version was written: what is new since a revision is one
+    range of an index.
+    """
+    name = f"event_{kind_of(event_type)}"
+    indexes = tuple(sa.Index(f"ix_{name}_{'_'.join(columns)}", *columns) for columns in _INDEXES.get(event_type, ()))
     fields: dict[str, Any] = {
-        "__tablename__": f"event_{kind_of(event_type)}",
-        "__annotations__": {"id": str},
+        "__tablename__": name,
+        "__table_args__": indexes,
+        "__annotations__": {"id": str, "revision": int},
         "__module__": __name__,
         "id": Field(sa_column=sa.Column("id", sa.Text, primary_key=True)),
     }
     for column in columns_of(event_type):
         fields["__annotations__"][column.name] = Any
         fields[column.name] = Field(sa_column=sa.Column(column.name, column.sql_type, nullable=column.nullable))
+    fields["revision"] = Field(sa_column=sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"))
     metaclass: Any = type(SQLModel)
     row = metaclass(f"{event_type.__name__}Row", (SQLModel,), fields, table=True)
     return _table_of(row)
@@ -80,7 +117,7 @@ class SeriesRow(SQLModel, table=True):
 
     __tablename__ = "series"
     __table_args__ = (
-        sa.UniqueConstraint("family", "indicator", "dimension", "service", "environment", "team", "source"),
+        sa.UniqueConstraint("family", "indicator", "dimension", "service", "environment", "team", "source", "scope"),
     )
     id: int | None = Field(default=None, sa_column=sa.Column("id", sa.Integer, primary_key=True))
     family: str = Field(sa_column=sa.Column("family", sa.Text, nullable=False))
@@ -90,6 +127,7 @@ class SeriesRow(SQLModel, table=True):
     environment: str = Field(sa_column=sa.Column("environment", sa.Text, nullable=False))
     team: str = Field(sa_column=sa.Column("team", sa.Text, nullable=False))
     source: str = Field(sa_column=sa.Column("source", sa.Text, nullable=False))
+    scope: str = Field(sa_column=sa.Column("scope", sa.Text, nullable=False, server_default=""))
 
 
 class ObservationTableRow(SQLModel, table=True):
@@ -110,6 +148,41 @@ class ObservationTableRow(SQLModel, table=True):
     matures_at: int | None = Field(sa_column=sa.Column("matures_at", sa.BigInteger))
     rule: str = Field(sa_column=sa.Column("rule", sa.Text, nullable=False))
     evidence: str = Field(sa_column=sa.Column("evidence", sa.Text, nullable=False))
+
+
+class EventMovedRow(SQLModel, table=True):
+    """An event went from one service or repository to another: the one it left must be derived again too."""
+
+    __tablename__ = "event_moved"
+    kind: str = Field(sa_column=sa.Column("kind", sa.Text, primary_key=True))
+    revision: int = Field(sa_column=sa.Column("revision", sa.BigInteger, primary_key=True, autoincrement=False))
+    left: str = Field(sa_column=sa.Column("left", sa.Text, primary_key=True))
+
+
+class PieceRow(SQLModel, table=True):
+    """A piece of a family: by which definitions it was derived, and what its next derivation can start from."""
+
+    __tablename__ = "piece"
+    family: str = Field(sa_column=sa.Column("family", sa.Text, primary_key=True))
+    scope: str = Field(sa_column=sa.Column("scope", sa.Text, primary_key=True))
+    definitions: str = Field(sa_column=sa.Column("definitions", sa.Text, nullable=False))
+    state: bytes | None = Field(sa_column=sa.Column("state", sa.LargeBinary))
+
+
+class RestatementRow(SQLModel, table=True):
+    """A published judgement that changed afterwards: what, from, to, why, when."""
+
+    __tablename__ = "restatement"
+    id: int | None = Field(default=None, sa_column=sa.Column("id", sa.Integer, primary_key=True))
+    restated_at: int = Field(sa_column=sa.Column("restated_at", sa.BigInteger, nullable=False))
+    indicator: str = Field(sa_column=sa.Column("indicator", sa.Text, nullable=False))
+    service: str = Field(sa_column=sa.Column("service", sa.Text, nullable=False))
+    environment: str = Field(sa_column=sa.Column("environment", sa.Text, nullable=False))
+    team: str = Field(sa_column=sa.Column("team", sa.Text, nullable=False))
+    unit: str = Field(sa_column=sa.Column("unit", sa.Text, nullable=False))
+    was: str = Field(sa_column=sa.Column("was", sa.Text, nullable=False))
+    now: str = Field(sa_column=sa.Column("now", sa.Text, nullable=False))
+    why: str = Field(sa_column=sa.Column("why", sa.Text, nullable=False))
 
 
 class DerivationRow(SQLModel, table=True):
@@ -137,4 +210,7 @@ SERIES = _table_of(SeriesRow)
 OBSERVATION = _table_of(ObservationTableRow)
 DERIVATION = _table_of(DerivationRow)
 PUBLISHED_COUNTER = _table_of(PublishedCounterRow)
+EVENT_MOVED = _table_of(EventMovedRow)
+PIECE = _table_of(PieceRow)
+RESTATEMENT = _table_of(RestatementRow)
 METADATA = SQLModel.metadata

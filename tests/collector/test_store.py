@@ -27,14 +27,17 @@ from collector.events import (
     EVENT_TYPES,
     Change,
     ChangeState,
+    Deployment,
     Event,
+    Incident,
     Probe,
     Reply,
+    Result,
     Ticket,
     TicketState,
     kind_of,
 )
-from collector.store import Database, EventStore, ObservationRow, SourceRun, from_micros, to_micros
+from collector.store import Above, Database, EventStore, ObservationRow, SourceRun, from_micros, to_micros
 from collector.store.database import SCHEMA_REVISION, _positional
 from collector.store.observations import _insert_into
 from collector.store.tables import METADATA
@@ -171,12 +174,12 @@ def test_a_failed_transaction_keeps_nothing(bench: Any, probe: Any) -> None:
 
 
 def test_revisions_count_changes_of_their_kind(bench: Any, probe: Any) -> None:
-    """A kind's number grows with what changed and stands still otherwise."""
+    """A kind's number grows with each write that changed something, and stands still otherwise."""
     bench.write(probe("1"), probe("2"))
     bench.write(probe("1"))
     bench.write(probe("1", updated_at=AT))
 
-    assert bench.store.revisions() == {"probe": 3}
+    assert bench.store.revisions() == {"probe": 2}
 
 
 # --- reading ------------------------------------------------------------------------------------------
@@ -329,7 +332,7 @@ def test_threads_may_write_at_once(bench: Any, probe: Any) -> None:
 
     assert changed == [20] * 40
     assert bench.store.counts()["probe"] == 800
-    assert bench.store.revisions() == {"probe": 800}
+    assert bench.store.revisions() == {"probe": 40}
 
 
 WRITER = """
@@ -337,7 +340,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from collector.events import Probe
-from collector.store import Database, EventStore
+from collector.store import Above, Database, EventStore
 
 database = Database.open(Path(sys.argv[1]))
 store = EventStore(database)
@@ -400,3 +403,60 @@ def test_many_rows_are_sent_without_asking_for_their_keys(bench: Any) -> None:
 
     assert text is not None
     assert "RETURNING" not in text
+
+
+# --- what is new, and what went elsewhere -----------------------------------------------------------------
+
+
+def _shipped(native_id: str, service: str = "api", hour: int = 1, **more: Any) -> Deployment:
+    return Deployment(
+        source="cd",
+        native_id=native_id,
+        service=service,
+        environment="production",
+        finished_at=AT + timedelta(hours=hour),
+        result=Result.SUCCESS,
+        **more,
+    )
+
+
+def test_columns_are_narrowed_by_value_list_and_number(bench: Any) -> None:
+    """Only the events that fit every condition come back."""
+    bench.write(_shipped("1"), _shipped("2", hour=2), _shipped("3", "shop", hour=3))
+    second = to_micros(AT + timedelta(hours=1))
+
+    assert bench.store.columns(Deployment, "native_id", service="shop") == [("3",)]
+    assert bench.store.columns(Deployment, "native_id", service="api", finished_at=Above(second)) == [("2",)]
+    assert sorted(bench.store.columns(Deployment, "native_id", native_id=["1", "3", "9"])) == [("1",), ("3",)]
+    assert bench.store.columns(Deployment, "native_id", native_id=[]) == []
+
+
+def test_columns_take_more_values_than_a_statement_does(bench: Any) -> None:
+    """A list of any length is read in pieces."""
+    bench.write(*[_shipped(str(n)) for n in range(12_000)])
+
+    found = bench.store.columns(Deployment, "native_id", native_id=[str(n) for n in range(11_999)])
+
+    assert len(found) == len(set(found)) == 11_999
+
+
+def test_distinct_names_are_those_with_something_new(bench: Any) -> None:
+    """After a revision only the services with a newer event are named; without one, all."""
+    bench.write(_shipped("1"), _shipped("2", "shop"))
+    before = bench.store.revisions()["deployment"]
+    bench.write(_shipped("1"), _shipped("3", "web"))
+
+    assert bench.store.distinct(Deployment, "service") == ["api", "shop", "web"]
+    assert bench.store.distinct(Deployment, "service", before) == ["web"]
+    assert bench.store.distinct(Incident, "service") == []
+
+
+def test_a_move_names_the_service_that_was_left(bench: Any) -> None:
+    """An event that went to another service is remembered at the one it left; a version that loses is no move."""
+    bench.write(_shipped("1", updated_at=AT), _shipped("2", updated_at=AT))
+    before = bench.store.revisions()["deployment"]
+    bench.write(_shipped("1", "shop", updated_at=AT + timedelta(hours=1)))
+    bench.write(_shipped("2", "web", updated_at=AT - timedelta(hours=1)))
+
+    assert bench.store.moved(Deployment, before) == ["api"]
+    assert bench.store.moved(Deployment, bench.store.revisions()["deployment"]) == []

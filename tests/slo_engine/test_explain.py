@@ -51,7 +51,7 @@ SUCCESS = Indicator(
     shape=Shape.RATIO,
     metric="platform_success",
 )
-FAMILY = Family(name="test", inputs=(), indicators=(WAIT, WORK, SUCCESS), observe=lambda _: ())
+FAMILY = Family(name="test", inputs=(), indicators=(WAIT, WORK, SUCCESS), observe=lambda _events, _organisation: ())
 
 
 class Bench:

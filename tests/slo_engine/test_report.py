@@ -53,7 +53,9 @@ RELEASES = Indicator(
     dimensions=("success", "failure"),
 )
 INDICATORS = {i.name: i for i in (WAIT, SUCCESS, RELEASES)}
-FAMILY = Family(name="test", inputs=(), indicators=tuple(INDICATORS.values()), observe=lambda _: ())
+FAMILY = Family(
+    name="test", inputs=(), indicators=tuple(INDICATORS.values()), observe=lambda _events, _organisation: ()
+)
 FAST = Slo(
     name="fast",
     title="Fast | *enough*",
