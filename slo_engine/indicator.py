@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 import slo_engine.indicators
+from collector.conditions import Where
 from collector.events import Event
 from collector.plugins import plugins, refused
 from slo_engine.observation import Observation
@@ -27,13 +28,19 @@ MOST_PARTS = 4
 
 
 class Events(Protocol):
-    """All known events, by kind. The store is one; a test's plain lists are another."""
+    """All known events, by kind. The store is one; `slo_engine.plain_events` is another, for tests."""
 
     def events(self, event_type: type[E]) -> Iterable[E]:
         """The events of a kind, each once."""
 
-    def columns(self, event_type: type[Event], *names: str) -> list[tuple[Any, ...]]:
-        """Columns of the events of a kind: times in microseconds since 1970 UTC, tuples as JSON text."""
+    def columns(self, event_type: type[Event], *names: str, **where: Where) -> list[tuple[Any, ...]]:
+        """Columns of the events of a kind that fit: times in microseconds since 1970 UTC, tuples as JSON text."""
+
+    def distinct(self, event_type: type[Event], name: str, since: int = -1) -> list[str]:
+        """The values of a text column, in order; only those of events written after a revision."""
+
+    def moved(self, event_type: type[Event], since: int) -> list[str]:
+        """The services or repositories that an event of a kind left after a revision."""
 
 
 class Shape(StrEnum):
@@ -84,7 +91,7 @@ class Indicator:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """Indicators derived together. `observe` is pure: the same events and rules give the same observations in any order.
+    """Indicators derived together. `observe` is pure: the same events and rules give the same observations.
 
     `inputs` are the kinds it reads: it is derived again when events of these kinds changed, and only then.
     """

@@ -73,6 +73,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def to_micros(at: datetime) -> int:
+    """Microseconds since 1970 of an aware time, exactly."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
 def from_micros(micros: int) -> datetime:
     """The aware UTC time of microseconds since 1970, the form in which events' columns give times."""
     return _EPOCH + micros * _MICROSECOND

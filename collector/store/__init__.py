@@ -7,11 +7,10 @@ straight into arrays. Bulk writes send tuples through SQLAlchemy Core; no object
 
 from collector.store.columns import from_micros, to_micros
 from collector.store.database import Database, Transaction
-from collector.store.events import Above, EventStore, Quarantined, SourceRun, Where
+from collector.store.events import EventStore, Quarantined, SourceRun
 from collector.store.observations import ObservationRow, ObservationStore, Series
 
 __all__ = [
-    "Above",
     "Database",
     "EventStore",
     "ObservationRow",
@@ -20,7 +19,6 @@ __all__ = [
     "Series",
     "SourceRun",
     "Transaction",
-    "Where",
     "from_micros",
     "to_micros",
 ]

@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
+from collector.conditions import Above, Where
 from collector.errors import BadRecord
 from collector.events import EVENT_TYPES, Commit, Event, kind_of
 from collector.store.columns import columns_of, decoder, encoder
@@ -28,17 +29,6 @@ from collector.store.tables import (
 
 E = TypeVar("E", bound=Event)
 _FETCH = 5_000
-
-
-@dataclass(frozen=True)
-class Above:
-    """A condition on a column: greater than this number."""
-
-    value: int
-
-
-Where = str | int | None | Above | list[str] | tuple[str, ...]
-"""What a column of the wanted events holds: a value, one of some, or more than a number."""
 
 
 @dataclass(frozen=True, kw_only=True)

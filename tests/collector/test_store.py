@@ -22,6 +22,7 @@ from alembic.migration import MigrationContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector.conditions import Above
 from collector.errors import BadRecord, StoreError
 from collector.events import (
     EVENT_TYPES,
@@ -37,7 +38,7 @@ from collector.events import (
     TicketState,
     kind_of,
 )
-from collector.store import Above, Database, EventStore, ObservationRow, SourceRun, from_micros, to_micros
+from collector.store import Database, EventStore, ObservationRow, SourceRun, from_micros, to_micros
 from collector.store.database import SCHEMA_REVISION, _positional
 from collector.store.observations import _insert_into
 from collector.store.tables import METADATA
@@ -340,7 +341,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from collector.events import Probe
-from collector.store import Above, Database, EventStore
+from collector.store import Database, EventStore
 
 database = Database.open(Path(sys.argv[1]))
 store = EventStore(database)

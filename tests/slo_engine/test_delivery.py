@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -32,38 +32,15 @@ from slo_engine.derive import derive
 from slo_engine.indicators import delivery
 from slo_engine.observation import Observation, Outcome
 from slo_engine.organisation import Organisation
+from slo_engine.plain_events import PlainEvents
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ADA, BOB = "person:" + "a" * 32, "person:" + "b" * 32
-E = TypeVar("E", bound=Event)
-
-
-class Known:
-    """Events in memory, given as the store gives them: times in microseconds, tuples as JSON text."""
-
-    def __init__(self, events: Iterable[Event]) -> None:
-        self.by_id = {e.id: e for e in events}
-
-    def events(self, event_type: type[E]) -> Iterator[E]:
-        """The events of a kind, each once."""
-        return (e for e in self.by_id.values() if isinstance(e, event_type))
-
-    def columns(self, event_type: type[Event], *names: str) -> list[tuple[Any, ...]]:
-        """Columns of the events of a kind."""
-        return [tuple(_plain(getattr(e, n)) for n in names) for e in self.events(event_type)]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    if isinstance(value, tuple):
-        return json.dumps(value, separators=(",", ":")) if value else ""
-    return str(value) if isinstance(value, (Result, ChangeState)) else value
 
 
 def observed(events: Iterable[Event]) -> Iterable[Observation]:
     """The observations of some events, without a catalogue."""
-    return delivery.observe(Known(events), Organisation())
+    return delivery.observe(PlainEvents(events), Organisation())
 
 
 def at(hours: float) -> datetime:
@@ -145,7 +122,7 @@ class Judged:
 
 def judged(*events: Event, service: str = "shop", environment: str = "production") -> dict[str, Judged]:
     """Each change of a service, by the name of its commit or request."""
-    known = Known(events)
+    known = PlainEvents(events)
     names = {e.id: e.native_id for e in known.by_id.values()}
     found: dict[str, Judged] = {}
     for o in delivery.observe(known, Organisation()):
