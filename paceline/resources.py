@@ -19,3 +19,8 @@ def starter_slos() -> list[Path]:
 def alert_windows() -> Path:
     """The file of the alert tiers."""
     return config_dir() / "alert-windows" / "sre-workbook.yaml"
+
+
+def benchmarks() -> list[Path]:
+    """The files of DORA's published numbers, one a year."""
+    return sorted((config_dir() / "benchmarks").glob("*.yaml"))
