@@ -7,15 +7,20 @@ straight into arrays. Bulk writes send tuples through SQLAlchemy Core; no object
 
 from collector.store.columns import from_micros, to_micros
 from collector.store.database import Database, Transaction
+from collector.store.derivations import DerivationStore, PieceRecord, Replacement, Restatement
 from collector.store.events import EventStore, Quarantined, SourceRun
 from collector.store.observations import ObservationRow, ObservationStore, Series
 
 __all__ = [
     "Database",
+    "DerivationStore",
     "EventStore",
     "ObservationRow",
     "ObservationStore",
+    "PieceRecord",
     "Quarantined",
+    "Replacement",
+    "Restatement",
     "Series",
     "SourceRun",
     "Transaction",

@@ -33,7 +33,7 @@ BELONGS_TO: dict[type[Event], str] = {
 _INDEXES: dict[type[Event], tuple[tuple[str, ...], ...]] = {
     Change: (("repository", "revision"),),
     Commit: (("repository", "revision"),),
-    Deployment: (("service", "finished_at"), ("revision",)),
+    Deployment: (("service", "finished_at"), ("service", "revision")),
     Incident: (("service", "revision"),),
     PipelineRun: (("repository", "revision"),),
     Review: (("repository", "change_native_id"), ("repository", "revision")),
@@ -118,6 +118,7 @@ class SeriesRow(SQLModel, table=True):
     __tablename__ = "series"
     __table_args__ = (
         sa.UniqueConstraint("family", "indicator", "dimension", "service", "environment", "team", "source", "scope"),
+        sa.Index("ix_series_family_scope", "family", "scope"),
     )
     id: int | None = Field(default=None, sa_column=sa.Column("id", sa.Integer, primary_key=True))
     family: str = Field(sa_column=sa.Column("family", sa.Text, nullable=False))
@@ -166,6 +167,7 @@ class PieceRow(SQLModel, table=True):
     family: str = Field(sa_column=sa.Column("family", sa.Text, primary_key=True))
     scope: str = Field(sa_column=sa.Column("scope", sa.Text, primary_key=True))
     definitions: str = Field(sa_column=sa.Column("definitions", sa.Text, nullable=False))
+    reads: str = Field(sa_column=sa.Column("reads", sa.Text, nullable=False))
     state: bytes | None = Field(sa_column=sa.Column("state", sa.LargeBinary))
 
 

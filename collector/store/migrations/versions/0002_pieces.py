@@ -16,7 +16,7 @@ _INDEXES = (
     ("change", ("repository", "revision")),
     ("commit", ("repository", "revision")),
     ("deployment", ("service", "finished_at")),
-    ("deployment", ("revision",)),
+    ("deployment", ("service", "revision")),
     ("incident", ("service", "revision")),
     ("pipeline_run", ("repository", "revision")),
     ("review", ("repository", "change_native_id")),
@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.Column("scope", sa.Text(), nullable=False, server_default=""),
         sa.UniqueConstraint("family", "indicator", "dimension", "service", "environment", "team", "source", "scope"),
     )
+    op.create_index("ix_series_family_scope", "series", ["family", "scope"])
     op.create_table(
         "event_moved",
         sa.Column("kind", sa.Text(), primary_key=True),
@@ -57,6 +58,7 @@ def upgrade() -> None:
         sa.Column("family", sa.Text(), primary_key=True),
         sa.Column("scope", sa.Text(), primary_key=True),
         sa.Column("definitions", sa.Text(), nullable=False),
+        sa.Column("reads", sa.Text(), nullable=False),
         sa.Column("state", sa.LargeBinary(), nullable=True),
     )
     op.create_table(

@@ -1,0 +1,318 @@
+"""Observations replaced piece by piece, with what each piece was derived from, and the log of restatements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+
+from collector.store.database import Database, Transaction
+from collector.store.observations import ObservationRow, Series
+from collector.store.tables import DERIVATION, OBSERVATION, PIECE, PUBLISHED_COUNTER, RESTATEMENT, SERIES
+
+_PUBLISHED = "published until"
+_LATE = 86_400_000_000
+"""What is dated more than a day before the last publication is late, in microseconds."""
+_MOST_RESTATEMENTS = 1_000
+_FINAL = ("good", "bad", "measured")
+
+
+class PieceRecord(NamedTuple):
+    """A stored piece: by which definitions it was derived, and which names (repositories…) it was derived from."""
+
+    definitions: str
+    reads: tuple[str, ...]
+
+
+class Replacement(NamedTuple):
+    """The observations of a piece from a time on.
+
+    `rows` are tuples in the order of ObservationRow. They stand for everything of the piece dated after `after`
+    (all of it where that is None), and for the units in `reopened` that were dated before.
+    """
+
+    family: str
+    scope: str
+    rows: Mapping[Series, list[tuple[Any, ...]]]
+    definitions: str
+    reads: tuple[str, ...]
+    state: bytes | None
+    after: int | None = None
+    reopened: frozenset[tuple[int, str]] = frozenset()
+
+
+class Restatement(NamedTuple):
+    """A published judgement that changed: what it was, what it is now, why, and when that was noticed."""
+
+    restated_at: int
+    indicator: str
+    service: str
+    environment: str
+    team: str
+    unit: str
+    was: str
+    now: str
+    why: str
+
+
+class DerivationStore:
+    """Replaces the observations of one piece after the other; each replacement is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def stamp(self, family: str) -> dict[str, int | str]:
+        """What a family's observations were derived from: a revision for each kind, and its definitions."""
+        with self._database.reading() as connection:
+            text = connection.scalar(sa.select(DERIVATION.c.inputs).where(DERIVATION.c.family == family))
+        found: dict[str, int | str] = msgspec.json.decode(text) if text else {}
+        return found
+
+    def set_stamp(self, family: str, inputs: Mapping[str, int | str]) -> None:
+        """Remember that all pieces of a family are up to date with these inputs."""
+        text = msgspec.json.encode(dict(sorted(inputs.items()))).decode()
+        statement = insert(DERIVATION).values(family=family, inputs=text)
+        with self._database.transaction() as transaction:
+            transaction.execute(statement.on_conflict_do_update(index_elements=["family"], set_={"inputs": text}))
+
+    def pieces(self, family: str) -> dict[str, PieceRecord]:
+        """The stored pieces of a family by scope, without their states."""
+        query = sa.select(PIECE.c.scope, PIECE.c.definitions, PIECE.c.reads).where(PIECE.c.family == family)
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return {scope: PieceRecord(text, tuple(msgspec.json.decode(reads))) for scope, text, reads in rows}
+
+    def state(self, family: str, scope: str) -> bytes | None:
+        """What the next derivation of a piece can start from; None where it must start from nothing."""
+        query = sa.select(PIECE.c.state).where(PIECE.c.family == family, PIECE.c.scope == scope)
+        with self._database.reading() as connection:
+            found: bytes | None = connection.scalar(query)
+            return found
+
+    def replace(self, new: Replacement, at: int, why: str) -> tuple[int, dict[int, int]]:
+        """Write what differs from the stored observations of a piece; log what had been published.
+
+        Returns how many rows differed and, for each series that changed, its earliest changed time.
+        """
+        with self._database.transaction() as transaction:
+            known = _series_of(transaction, new.family, new.scope)
+            old = _stored(transaction, known, new) if known else {}
+            wanted = {(series, row[0], row[1]): row for series, rows in new.rows.items() for row in rows}
+            gone = [key for key in old if key not in wanted]
+            written = [key for key, row in wanted.items() if old.get(key) != row]
+            ids = _number(transaction, known, {key[0] for key in written})
+            _delete(transaction, ((ids[s], moment, unit) for s, moment, unit in gone))
+            _write(transaction, ids, sorted(written, key=lambda k: (ids[k[0]], k[1], k[2])), wanted)
+            if old:
+                until = _published_until(transaction)
+                _log(transaction, _restated(old, wanted, gone, written, until), at, why)
+            _keep_piece(transaction, new)
+        changed: dict[int, int] = {}
+        for series, moment, _ in (*gone, *written):
+            number = ids[series]
+            changed[number] = min(moment, changed.get(number, moment))
+        return len(gone) + len(written), changed
+
+    def drop(self, family: str, scopes: Iterable[str], at: int, why: str) -> dict[int, int]:
+        """Forget pieces that no event belongs to any more, with their observations."""
+        changed: dict[int, int] = {}
+        for scope in scopes:
+            changed |= self.replace(Replacement(family, scope, {}, "", (), None), at, why)[1]
+            with self._database.transaction() as transaction:
+                transaction.execute(sa.delete(PIECE).where(PIECE.c.family == family, PIECE.c.scope == scope))
+        return changed
+
+    def published(self, until: int) -> None:
+        """Remember that numbers were published up to a time: what changes before it is a restatement."""
+        statement = insert(PUBLISHED_COUNTER).values(series=_PUBLISHED, value=float(until))
+        later = sa.func.max(statement.excluded.value, PUBLISHED_COUNTER.c.value)
+        with self._database.transaction() as transaction:
+            transaction.execute(statement.on_conflict_do_update(index_elements=["series"], set_={"value": later}))
+
+    def restatements(self, since: int = 0, limit: int = 1_000) -> list[Restatement]:
+        """The newest restatements that were noticed after a time, newest first."""
+        columns = [RESTATEMENT.c[n] for n in Restatement._fields]
+        query = sa.select(*columns).where(RESTATEMENT.c.restated_at > since).order_by(RESTATEMENT.c.id.desc())
+        with self._database.reading() as connection:
+            return [Restatement(*row) for row in connection.execute(query.limit(limit))]
+
+    def restated_units(self) -> dict[str, float]:
+        """How many published units were restated so far, by indicator."""
+        query = sa.select(RESTATEMENT.c.indicator, sa.func.count()).group_by(RESTATEMENT.c.indicator)
+        with self._database.reading() as connection:
+            return {indicator: float(n) for indicator, n in connection.execute(query)}
+
+
+_Key = tuple[Series, int, str]
+
+
+def _series_of(transaction: Transaction, family: str, scope: str) -> dict[Series, int]:
+    rows = transaction.execute(sa.select(SERIES).where(SERIES.c.family == family, SERIES.c.scope == scope))
+    return {Series(*row[1:]): row[0] for row in rows}
+
+
+def _stored(transaction: Transaction, known: Mapping[Series, int], new: Replacement) -> dict[_Key, tuple[Any, ...]]:
+    """The stored rows that a replacement stands for."""
+    columns = [OBSERVATION.c[n] for n in ObservationRow._fields]
+    number: Any = sa.bindparam("number")
+    after: Any = sa.bindparam("after")
+    later = sa.select(*columns).where(OBSERVATION.c.series_id == number, OBSERVATION.c.at > after)
+    units = {unit for _, unit in new.reopened}
+    found: dict[_Key, tuple[Any, ...]] = {}
+    for series, of_series in known.items():
+        least = -(2**62) if new.after is None else new.after
+        for row in transaction.execute(later, {"number": of_series, "after": least}):
+            found[series, row[0], row[1]] = tuple(row)
+        if units and new.after is not None:
+            moments = sorted({moment for moment, _ in new.reopened})
+            query = sa.select(*columns).where(OBSERVATION.c.series_id == of_series, OBSERVATION.c.at.in_(moments))
+            for row in transaction.execute(query):
+                if (row[0], row[1]) in new.reopened:
+                    found[series, row[0], row[1]] = tuple(row)
+    return found
+
+
+def _number(transaction: Transaction, known: Mapping[Series, int], wanted: set[Series]) -> dict[Series, int]:
+    """The numbers of series; new ones are given the next numbers, in their order."""
+    fresh = sorted(s for s in wanted if s not in known)
+    if not fresh:
+        return dict(known)
+    start = 1 + (transaction.execute(sa.select(sa.func.max(SERIES.c.id))).scalar() or 0)
+    names = ["id", *Series._fields]
+    rows = [(start + i, *series) for i, series in enumerate(fresh)]
+    transaction.write_rows(insert(SERIES).values({n: sa.bindparam(n) for n in names}), names, rows)
+    return {**known, **{series: start + i for i, series in enumerate(fresh)}}
+
+
+_DELETE = sa.delete(OBSERVATION).where(
+    OBSERVATION.c.series_id == sa.bindparam("b_series"),
+    OBSERVATION.c.at == sa.bindparam("b_at"),
+    OBSERVATION.c.unit == sa.bindparam("b_unit"),
+)
+
+
+def _delete(transaction: Transaction, keys: Iterable[tuple[int, int, str]]) -> None:
+    rows = [{"b_series": number, "b_at": moment, "b_unit": unit} for number, moment, unit in keys]
+    if rows:
+        transaction.execute(_DELETE, rows)
+
+
+_COLUMNS = ("series_id", *ObservationRow._fields)
+_INSERT = insert(OBSERVATION).values({n: sa.bindparam(n) for n in _COLUMNS})
+_UPSERT = _INSERT.on_conflict_do_update(
+    index_elements=["series_id", "at", "unit"],
+    set_={n: _INSERT.excluded[n] for n in ObservationRow._fields[2:]},
+)
+
+
+def _write(
+    transaction: Transaction,
+    ids: Mapping[Series, int],
+    keys: Sequence[_Key],
+    rows: Mapping[_Key, tuple[Any, ...]],
+) -> None:
+    """Write rows in the order of the primary key: so an insert appends instead of searching."""
+    transaction.write_rows(_UPSERT, _COLUMNS, ((ids[key[0]], *rows[key]) for key in keys))
+
+
+def _keep_piece(transaction: Transaction, new: Replacement) -> None:
+    values = {
+        "family": new.family,
+        "scope": new.scope,
+        "definitions": new.definitions,
+        "reads": msgspec.json.encode(new.reads).decode(),
+        "state": new.state,
+    }
+    statement = insert(PIECE).values(values)
+    transaction.execute(statement.on_conflict_do_update(index_elements=["family", "scope"], set_=values))
+
+
+def _published_until(transaction: Transaction) -> int:
+    query = sa.select(PUBLISHED_COUNTER.c.value).where(PUBLISHED_COUNTER.c.series == _PUBLISHED)
+    return int(transaction.execute(query).scalar() or -(2**62))
+
+
+class _Change(NamedTuple):
+    series: Series
+    unit: str
+    was: str
+    now: str
+
+
+def _restated(
+    old: Mapping[_Key, tuple[Any, ...]],
+    wanted: Mapping[_Key, tuple[Any, ...]],
+    gone: Sequence[_Key],
+    written: Sequence[_Key],
+    until: int,
+) -> Iterator[_Change]:
+    """What of a replacement changes published judgements: a final one that is different or gone, or a late one.
+
+    What waited and is now judged is no restatement, nor is what became known within a day.
+    """
+    before: dict[tuple[str, str, str, str], tuple[Series, tuple[Any, ...]]] = {}
+    for key in gone:
+        before[_unit(key)] = (key[0], old[key])
+    for key in written:
+        if key in old:
+            before[_unit(key)] = (key[0], old[key])
+    for key in written:
+        was, now = before.pop(_unit(key), None), wanted[key]
+        if was is None:
+            if key[1] < until - _LATE and _final(now, until):
+                yield _Change(key[0], key[2], "", _said(now))
+        elif _final(was[1], until) and _said(was[1]) != _said(now):
+            yield _Change(key[0], key[2], _said(was[1]), _said(now))
+    for (_, _, _, unit), (series, row) in before.items():
+        if _final(row, until):
+            yield _Change(series, unit, _said(row), "")
+
+
+def _unit(key: _Key) -> tuple[str, str, str, str]:
+    series, _, unit = key
+    return series.indicator, series.service, series.environment, unit
+
+
+def _final(row: tuple[Any, ...], until: int) -> bool:
+    one = ObservationRow(*row)
+    return one.at <= until and one.outcome in _FINAL and (one.matures_at is None or one.matures_at <= until)
+
+
+def _said(row: tuple[Any, ...]) -> str:
+    """A judgement in one line: its time, outcome, value and parts; not the evidence, which may only have grown."""
+    one = ObservationRow(*row)
+    parts = (one.part_1, one.part_2, one.part_3, one.part_4)
+    return msgspec.json.encode([one.at, one.outcome, one.reason, one.value, *parts]).decode()
+
+
+def _log(transaction: Transaction, changes: Iterable[_Change], at: int, why: str) -> None:
+    """Write restatements; beyond a thousand of one indicator and service in one go, one line says how many more."""
+    rows: list[dict[str, Any]] = []
+    ordered = sorted(changes, key=lambda c: (c.series.indicator, c.series.service, c.series.environment, c.unit))
+    for _, same in groupby(ordered, key=lambda c: itemgetter(1, 3, 4)(c.series)):
+        group = list(same)
+        rows += [_restatement_row(c, at, why) for c in group[:_MOST_RESTATEMENTS]]
+        if rest := group[_MOST_RESTATEMENTS:]:
+            rows.append(_restatement_row(rest[0]._replace(unit="", was=f"{len(rest)} more units", now=""), at, why))
+    if rows:
+        transaction.execute(insert(RESTATEMENT), rows)
+
+
+def _restatement_row(change: _Change, at: int, why: str) -> dict[str, Any]:
+    series = change.series
+    return Restatement(
+        restated_at=at,
+        indicator=series.indicator,
+        service=series.service,
+        environment=series.environment,
+        team=series.team,
+        unit=change.unit,
+        was=change.was,
+        now=change.now,
+        why=why,
+    )._asdict()
