@@ -9,7 +9,7 @@ help:
 	@echo "make run     set up if needed, then serve (ARGS=…)"
 	@echo "make test    everything a change must pass (ARGS=… for pytest)"
 	@echo "make check   format, lint, types, import contracts"
-	@echo "make bench   the benchmarks (ARGS=… names some)"
+	@echo "make bench   the benchmarks, the organisation at a tenth of its size (ARGS=… names some)"
 	@echo "make lock    write requirements/*.txt anew (ARGS=--upgrade, or names)"
 
 run:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs each benchmark in bench/, or those named. Expects scripts/setup.sh dev.
+# Runs each benchmark in bench/, or those named. PACELINE_BENCH_FULL=1 measures the organisation at its full size.
+# Expects scripts/setup.sh dev.
 . "$(dirname "$0")/lib.sh"
 if (($# == 0)); then
     shopt -s nullglob
