@@ -29,7 +29,7 @@ _EXHAUSTION_WINDOW = "3d"
 _OUTCOME = f"U{max(map(len, Outcome))}"
 _REASON = f"U{max(map(len, Reason))}"
 
-OUT_OF_SCOPE = frozenset({Reason.NOT_SUCCESSFUL.value})
+OUT_OF_SCOPE = frozenset({Reason.NOT_SUCCESSFUL.value, Reason.CANCELLED.value, Reason.SKIPPED.value})
 """Units that the indicator does not ask about: they are counted, but do not lower its coverage."""
 
 

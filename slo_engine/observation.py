@@ -34,6 +34,8 @@ class Reason(StrEnum):
     MISSING_TIME = "missing_time"
     MERGED_AFTER_DEPLOYMENT = "merged_after_deployment"
     NOT_SUCCESSFUL = "not_successful"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
 
 
 class Subject(NamedTuple):
