@@ -116,7 +116,7 @@ class Service:
 
     def _derive(self) -> None:
         with self._telemetry.span("paceline.derive") as span:
-            done = derive(self._families, self.events, self.observations)
+            done = derive(self._families, self.events, self.observations, self.configuration.organisation)
             span.tell(families=", ".join(done.families), observations=done.observations)
         if done.families:
             self._log.info("derived", families=", ".join(done.families), observations=done.observations)

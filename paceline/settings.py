@@ -9,6 +9,7 @@ import glob
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -20,11 +21,15 @@ from collector.durations import Duration
 from collector.errors import ConfigError, Mistake
 from collector.registry import SourceTypes
 from collector.source import SourceConfig
+from paceline.catalogue import Rules, Texts, services
 from slo_engine.indicator import Indicator
 from slo_engine.openslo import load_slos
+from slo_engine.organisation import DeliveryRules, Organisation, Pattern, Service, patterns
 from slo_engine.slo import Slo
 
 _LONGEST_EVALUATION = timedelta(minutes=5)
+_BENCHMARK_YEARS = range(2021, 2026)
+_DELIVERY = DeliveryRules()
 
 
 def _zone(value: str) -> str:
@@ -41,6 +46,16 @@ def _soon(value: timedelta) -> timedelta:
     if value > _LONGEST_EVALUATION:
         raise ValueError("it is too long, numbers would be old; expected at most 5m")
     return value
+
+
+def _year(value: int) -> int:
+    if value not in _BENCHMARK_YEARS:
+        raise ValueError(f"there is no benchmark of {value}; expected one of {', '.join(map(str, _BENCHMARK_YEARS))}")
+    return value
+
+
+def _texts(rules: tuple[Pattern, ...]) -> list[str]:
+    return [rule.text for rule in rules]
 
 
 class _Section(BaseModel):
@@ -79,6 +94,75 @@ class ReportSettings(_Section):
     hour: int = Field(default=7, ge=0, le=23, description="Local hour on Monday at which the last week is written.")
 
 
+class EnvironmentSettings(_Section):
+    """What environments are."""
+
+    production: Rules = Field(
+        default_factory=lambda: _texts(Organisation().production),
+        description="Which environments are production: names, globs, `/expressions/`. An empty list: none is.",
+    )
+
+
+class HotfixSettings(_Section):
+    """What marks a hotfix."""
+
+    branches: Rules = Field(
+        default_factory=lambda: _texts(_DELIVERY.hotfix_branches), description="Source branches of hotfixes."
+    )
+    labels: Rules = Field(
+        default_factory=lambda: _texts(_DELIVERY.hotfix_labels), description="Whole labels of hotfixes."
+    )
+    tags: Rules = Field(
+        default_factory=lambda: _texts(_DELIVERY.hotfix_tags), description="Tags or versions of hotfix releases."
+    )
+
+
+class DeliverySettings(_Section):
+    """The options by which delivery is judged; see docs/definitions.md."""
+
+    attribution_lag: Duration = Field(
+        default=_DELIVERY.attribution_lag,
+        description="How old a deployment must be before it is judged; younger ones are pending.",
+    )
+    incident_window: Duration = Field(
+        default=_DELIVERY.incident_window,
+        description="How long after a deployment an incident of its service may start and still be its failure.",
+    )
+    hotfix: HotfixSettings = Field(default_factory=HotfixSettings, description="What marks a hotfix.")
+    failed_rollouts: bool = Field(
+        default=_DELIVERY.failed_rollouts,
+        description="Whether roll-outs that never served count in the change fail rate.",
+    )
+    bots: bool = Field(default=_DELIVERY.bots, description="Whether changes written by bots count.")
+
+    def rules(self) -> DeliveryRules:
+        """The options as the engine takes them."""
+        return DeliveryRules(
+            attribution_lag=self.attribution_lag,
+            incident_window=self.incident_window,
+            hotfix_branches=patterns(self.hotfix.branches),
+            hotfix_labels=patterns(self.hotfix.labels),
+            hotfix_tags=patterns(self.hotfix.tags),
+            failed_rollouts=self.failed_rollouts,
+            bots=self.bots,
+        )
+
+
+class BenchmarkSettings(_Section):
+    """What numbers are compared with."""
+
+    year: Annotated[int, AfterValidator(_year)] = Field(
+        default=_BENCHMARK_YEARS[-1],
+        description=f"The year of the benchmark table, {_BENCHMARK_YEARS[0]} to {_BENCHMARK_YEARS[-1]}.",
+    )
+
+
+class MetricsSettings(_Section):
+    """What `/metrics` may hold."""
+
+    series_limit: int = Field(default=100_000, ge=1, description="Series of one metric, above which it is cut.")
+
+
 class Settings(_Section):
     """Everything a person can set."""
 
@@ -93,6 +177,22 @@ class Settings(_Section):
         default_factory=list, description="The systems to collect from; see docs/sources.md."
     )
     slos: list[str] = Field(default_factory=list, description="OpenSLO files: paths or globs beside this file.")
+    services: SkipValidation[list[Any]] = Field(
+        default_factory=list, description="The catalogue of services; see docs/catalogue.md."
+    )
+    catalogue: Texts = Field(
+        default_factory=list, description="Files that hold more `services`: paths or globs beside this file."
+    )
+    environments: EnvironmentSettings = Field(
+        default_factory=EnvironmentSettings, description="Which environments are production."
+    )
+    delivery: DeliverySettings = Field(
+        default_factory=DeliverySettings, description="The options by which delivery is judged."
+    )
+    benchmark: BenchmarkSettings = Field(
+        default_factory=BenchmarkSettings, description="What numbers are compared with."
+    )
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings, description="What `/metrics` may hold.")
     server: ServerSettings = Field(default_factory=ServerSettings, description="Where the service listens.")
     logs: LogSettings = Field(default_factory=LogSettings, description="How the service logs.")
     telemetry: TelemetrySettings = Field(
@@ -118,12 +218,13 @@ OTHER_VARIABLES = ("PACELINE_CONFIG", "PACELINE_REPO", "PACELINE_PEOPLE_KEY")
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """Checked settings with the sources and SLOs they name. Relative paths start at `base_dir`."""
+    """Checked settings with the sources, SLOs and services they name. Relative paths start at `base_dir`."""
 
     settings: Settings
     base_dir: Path
     sources: tuple[SourceConfig, ...]
     slos: tuple[Slo, ...]
+    services: tuple[Service, ...] = ()
     notes: tuple[str, ...] = ()
     document: Document | None = None
 
@@ -138,6 +239,26 @@ class Configuration:
         directory = self.settings.report.directory
         return None if directory is None else (self.base_dir / directory.expanduser()).resolve()
 
+    @cached_property
+    def organisation(self) -> Organisation:
+        """Zone, catalogue, environments and rules: what judging depends on."""
+        return Organisation(
+            zone=ZoneInfo(self.settings.timezone),
+            services=self.services,
+            production=patterns(self.settings.environments.production),
+            delivery=self.settings.delivery.rules(),
+        )
+
+    @property
+    def benchmark_year(self) -> int:
+        """The year of the table that numbers are compared with."""
+        return self.settings.benchmark.year
+
+    @property
+    def series_limit(self) -> int:
+        """How many series of one metric are published before it is cut."""
+        return self.settings.metrics.series_limit
+
 
 def load(
     path: Path, environ: Mapping[str, str], types: SourceTypes, indicators: Mapping[str, Indicator]
@@ -151,6 +272,7 @@ def load(
     settings = Settings()
     sources: list[SourceConfig] = []
     slos: list[Slo] = []
+    catalogue: tuple[Service, ...] = ()
     if not isinstance(document.value, dict):
         raise ConfigError(document.mistake((), "no mapping", "settings as `key: value`"), *mistakes)
     try:
@@ -167,6 +289,10 @@ def load(
         slos = _slos(document, path, indicators)
     except ConfigError as error:
         mistakes.extend(error.mistakes)
+    try:
+        catalogue = services(document, path.resolve().parent)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
     if mistakes:
         raise ConfigError(*dict.fromkeys(mistakes))
     return Configuration(
@@ -174,6 +300,7 @@ def load(
         base_dir=path.resolve().parent,
         sources=tuple(sources),
         slos=tuple(slos),
+        services=catalogue,
         document=document,
     )
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import click
 import pytest
@@ -16,6 +16,7 @@ from collector.document import read_documents, validate
 from collector.people import People
 from collector.registry import source_types
 from collector.source import SourceContext
+from paceline.catalogue import ServiceSettings
 from paceline.cli import cli
 from paceline.settings import ENVIRONMENT, OTHER_VARIABLES, Settings, load
 from slo_engine.catalog import FIXED, Metric, metrics_of
@@ -38,6 +39,8 @@ Golden = Callable[[Path, str], None]
 
 def _type(annotation: Any) -> str:
     """A type in words that people write settings with."""
+    if get_origin(annotation) is list:
+        return "list of mappings" if get_args(annotation) == (Any,) else "list of texts"
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     words = {
         "datetime.timedelta": "duration",
@@ -45,7 +48,7 @@ def _type(annotation: Any) -> str:
         "Path": "path",
         "str": "text",
         "int": "number",
-        "list[str]": "list of texts",
+        "bool": "`true` or `false`",
         "NoneType": "none",
     }
     if get_args(annotation) and "Literal" in text:
@@ -62,10 +65,14 @@ def _default(info: Any) -> str:
     value = info.get_default(call_default_factory=True)
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return f"`{value}`".lower()
+    if isinstance(value, list):
+        return ", ".join(f"`{v}`" for v in value) or "empty"
     if hasattr(value, "total_seconds"):
         minutes = int(value.total_seconds() // 60)
         return f"`{minutes // 60}h`" if minutes % 60 == 0 else f"`{minutes}m`"
-    return f"`{value}`" if str(value) not in {"", "[]"} else "empty"
+    return f"`{value}`" if str(value) else "empty"
 
 
 def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -76,9 +83,8 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from _rows(annotation, f"{prefix}{name}.")
             continue
         variable = variables.get(f"{prefix}{name}", "")
-        kind = "list of mappings" if name == "sources" else _type(annotation)
         shown = f"`{variable}`" if variable else ""
-        yield f"| `{prefix}{name}` | {kind} | {_default(info)} | {shown} | {info.description} |"
+        yield f"| `{prefix}{name}` | {_type(annotation)} | {_default(info)} | {shown} | {info.description} |"
 
 
 def _source_rows(model: type[BaseModel]) -> Iterator[str]:
@@ -107,6 +113,14 @@ def _settings_page() -> str:
         "",
         f"Other variables: {', '.join(f'`{v}`' for v in OTHER_VARIABLES)}. The people key makes the hashes of people;",
         "without one it is generated in the data directory. A `PACELINE_` variable that means nothing is refused.",
+        "",
+        "## Services",
+        "",
+        "[The catalogue](catalogue.md) shows how to use them. Each of `services` has these settings:",
+        "",
+        "| Setting | Type | Default | Meaning |",
+        "|---|---|---|---|",
+        *_source_rows(ServiceSettings),
         "",
         "## Sources",
         "",

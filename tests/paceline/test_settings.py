@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -14,8 +16,9 @@ from collector.errors import ConfigError
 from collector.registry import source_types
 from paceline.cli import main
 from paceline.settings import ENVIRONMENT, Configuration, load
-from paceline.wiring import configuration
-from slo_engine.indicator import indicators
+from paceline.wiring import build, configuration
+from slo_engine.indicator import families, indicators
+from slo_engine.organisation import DeliveryRules, Organisation, Service, patterns
 
 HERE = Path(__file__).parent
 BAD = sorted((HERE / "bad").glob("*.bad.yaml"))
@@ -200,3 +203,100 @@ def test_durations_are_durations(write: Write) -> None:
     """A minute is `m`, and the default interval of an evaluation is one minute."""
     assert loaded(write("evaluate_every: 2m")).settings.evaluate_every == timedelta(minutes=2)
     assert loaded(write("timezone: UTC")).settings.evaluate_every == timedelta(minutes=1)
+
+
+# --- the organisation -------------------------------------------------------------------------------------------
+
+
+def test_without_a_word_the_organisation_is_the_engines_own(write: Write) -> None:
+    """What nobody sets is what the definitions say, and there is no catalogue."""
+    assert loaded(write("data_dir: d")).organisation == Organisation()
+
+
+def test_the_organisation_is_what_the_settings_say() -> None:
+    """Zone, services, environments and rules reach the engine; one rule may be written without a list."""
+    found = loaded(HERE / "good" / "everything.good.yaml").organisation
+
+    assert (found.zone, found.production) == (ZoneInfo("CET"), patterns(("production", "prod-*")))
+    assert found.delivery == DeliveryRules(
+        attribution_lag=timedelta(hours=48),
+        incident_window=timedelta(hours=12),
+        hotfix_branches=patterns(("hotfix/*",)),
+        hotfix_labels=patterns(("hotfix", "urgent")),
+        hotfix_tags=patterns(("*-hotfix*",)),
+        failed_rollouts=True,
+        bots=False,
+    )
+    assert found.services[0] == Service(
+        name="shop",
+        team="/commerce/checkout",
+        tier="1",
+        owner="checkout@teams.example.com",
+        deployed_as=patterns(("storefront", "shop-*", "/shop(-v2)?/")),
+        repositories=patterns(("team/mono",)),
+        paths=patterns(("services/shop/*", "lib/*", "go.mod")),
+        production=patterns(("live-eu", "live-us")),
+        pipelines=patterns(("deploy-shop",)),
+        components=patterns(("Shop", "Till")),
+        cadence=2,
+    )
+
+
+def test_a_catalogue_may_stand_in_files_of_its_own() -> None:
+    """The services of the settings come first, then those of the files, each file once."""
+    found = loaded(HERE / "good" / "everything.good.yaml")
+
+    assert [s.name for s in found.services] == ["shop", "api", "linter"]
+
+
+def test_a_file_of_two_patterns_is_read_once(write: Write, tmp_path: Path) -> None:
+    """A catalogue file that two patterns name does not claim its services twice."""
+    (tmp_path / "shop.yaml").write_text("services: [{name: shop}]", encoding="utf-8")
+
+    found = loaded(write("catalogue: [shop.yaml, sh*.yaml]"))
+
+    assert [s.name for s in found.services] == ["shop"]
+
+
+def test_one_service_of_two_files_is_refused(write: Write, tmp_path: Path) -> None:
+    """Two files with one service → refused with both places, not "last wins"."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text("services:\n  - {name: shop}\n", encoding="utf-8")
+
+    assert said(write("catalogue: ['[ab].yaml']")) == [
+        (
+            "b.yaml:2: services[0].name: another service is named 'shop', at a.yaml:2; "
+            "expected a name of its own for each service"
+        )
+    ]
+
+
+def test_no_environment_may_be_production(write: Write) -> None:
+    """An empty list is taken at its word: then nothing is production."""
+    assert loaded(write("environments: {production: []}")).organisation.production == ()
+
+
+def test_the_zone_of_the_environment_is_the_organisations(write: Write) -> None:
+    """The variable that overrides the zone overrides it for judging too."""
+    assert loaded(write("timezone: UTC"), PACELINE_TIMEZONE="Asia/Tokyo").organisation.zone == ZoneInfo("Asia/Tokyo")
+
+
+def test_year_and_limit_have_defaults(write: Write) -> None:
+    """Numbers are compared with the last table, and metrics are cut far above what is usual."""
+    found, told = loaded(write("data_dir: d")), loaded(HERE / "good" / "everything.good.yaml")
+
+    assert (found.benchmark_year, found.series_limit) == (2025, 100_000)
+    assert (told.benchmark_year, told.series_limit) == (2024, 5_000)
+
+
+def test_observations_are_derived_for_the_organisation(settings_file: Path, clock: Callable[[], datetime]) -> None:
+    """The service judges by the catalogue and rules of its configuration."""
+    settings_file.write_text(settings_file.read_text(encoding="utf-8") + "services: [{name: shop}]\n", encoding="utf-8")
+    found = configuration(settings_file, {}, settings_file.parent)
+
+    with closing(build(found, clock, {})) as running:
+        running.service.refresh()
+        definitions = [running.service.observations.derived_from(f.name) or {} for f in families()]
+
+    version = Organisation(services=(Service(name="shop"),)).version
+    assert {str(d["definitions"]).rpartition(";")[2] for d in definitions} == {version}

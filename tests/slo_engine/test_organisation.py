@@ -25,7 +25,8 @@ from slo_engine.organisation import (
 
 def service(name: str, **fields: Any) -> Service:
     """A service; tuples are rules, given as texts."""
-    return Service(name=name, **{k: patterns(v) if isinstance(v, tuple) else v for k, v in fields.items()})
+    written: dict[str, Any] = {k: patterns(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+    return Service(name=name, **written)
 
 
 def organisation(*services: Service) -> Organisation:
