@@ -1,6 +1,7 @@
 """Observations, windows and subjects → a frozen Snapshot. Reads the store; judges nothing by the wall clock.
 
-A number is withheld, not repeated, while a source it rests on is stale; a window without units has no number.
+A number is withheld, not repeated, while a source it rests on is stale; a window without units has no number. What did
+not change since the evaluation before is the same object as then: no unit entered, left or matured.
 """
 
 from __future__ import annotations
@@ -8,26 +9,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from queue import SimpleQueue
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.store import ObservationStore, Series, to_micros
+from collector.store import Judge, ObservationStore, Series, Tally, to_micros
 from slo_engine import budget, burn
+from slo_engine.benchmarks import QUICK_CHECK, quick_check
 from slo_engine.catalog import QUANTILES
-from slo_engine.indicator import MOST_PARTS, Indicator, Shape
+from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import Outcome, Reason, Subject
+from slo_engine.organisation import Organisation, levels
 from slo_engine.slo import EventCounts, Operator, Slo, SloStatus
 from slo_engine.snapshot import Accounting, Number, SloState, Snapshot, SourceState
-from slo_engine.statistics import median_interval, quantiles, wilson
+from slo_engine.statistics import ordered_interval, ordered_quantiles, wilson
+from slo_engine.units import CODES, NEVER, SHARED_FOR, Columns, Floats, Ints, Units, units_of
 from slo_engine.windows import BURN_WINDOWS, INDICATOR_WINDOWS, Window
 
-_ALL_TIME = -(2**62)
-_COLUMNS = ("at", "value", "part_1", "part_2", "part_3", "part_4", "outcome", "reason", "matures_at")
+_MICROSECOND = timedelta(microseconds=1)
 _EXHAUSTION_WINDOW = "3d"
-
-_OUTCOME = f"U{max(map(len, Outcome))}"
-_REASON = f"U{max(map(len, Reason))}"
+_GOOD, _BAD, _MEASURED, _EXCLUDED = (CODES[o] for o in (Outcome.GOOD, Outcome.BAD, Outcome.MEASURED, Outcome.EXCLUDED))
+_SCORED_WINDOWS = frozenset({"28d", "90d"})
+_SCORED_STATS = ("p50", "per_day", "value")
 
 OUT_OF_SCOPE = frozenset({Reason.NOT_SUCCESSFUL.value, Reason.CANCELLED.value, Reason.SKIPPED.value})
 """Units that the indicator does not ask about: they are counted, but do not lower its coverage."""
@@ -53,148 +58,249 @@ def rolling(windows: Iterable[Window], at: datetime) -> list[Span]:
     return [Span(to_micros(at - w.length), end, w.label) for w in windows]
 
 
-@dataclass(frozen=True)
-class Units:
-    """The units of one indicator, subject and dimension in columns, ordered by time."""
+def subject_of(series: Series, organisation: Organisation | None = None) -> Subject:
+    """Whom a series is about: with the team that the organisation gives its service, where it has none of its own."""
+    team = series.team or (organisation.team(series.service) if organisation else "")
+    return Subject(series.service, series.environment, team)
 
-    at: NDArray[np.int64]
-    values: NDArray[np.float64]
-    """Rows of the value and its parts, NaN where unknown."""
-    outcome: NDArray[np.str_]
-    reason: NDArray[np.str_]
 
-    @classmethod
-    def of(cls, rows: Sequence[tuple[object, ...]], now: int, column: int | None = None) -> Units:
-        """The units of some rows of _COLUMNS; where their value matters, `column` says which.
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The series behind the numbers of a subject, by dimension. A level pools those of all its services."""
 
-        What has not matured yet is pending; what was measured but lacks that value is excluded.
-        """
-        if not rows:
-            empty = np.array([], dtype=np.str_)
-            return cls(np.array([], dtype=np.int64), np.empty((0, 1 + MOST_PARTS)), empty, empty)
-        at, *numbers, outcome, reason, matures = zip(*rows, strict=True)
-        times = np.array(at, dtype=np.int64)
-        order = np.argsort(times, kind="stable")
-        outcomes = np.array(outcome, dtype=_OUTCOME)
-        unripe = np.array([m is not None and m > now for m in matures])
-        outcomes[unripe & (outcomes != Outcome.EXCLUDED)] = Outcome.PENDING
-        values = np.array(numbers, dtype=np.float64).T  # None becomes NaN
-        reasons = np.array(reason, dtype=_REASON)
-        if column is not None:
-            lacking = (outcomes == Outcome.MEASURED) & np.isnan(values[:, column])
-            outcomes[lacking] = Outcome.EXCLUDED
-            reasons[lacking & (reasons == "")] = Reason.MISSING_TIME
-        if column:
-            values = values[:, [column]]
-        return cls(times[order], values[order], outcomes[order], reasons[order])
+    subject: Subject
+    by_dimension: Mapping[str, Sequence[int]]
+    series: tuple[int, ...]
+    sources: frozenset[str]
+    pooled: bool = False
 
-    def within(self, span: Span) -> Units:
-        """The units of a span."""
-        start, end = np.searchsorted(self.at, [span.after, span.until], side="right")
-        return Units(self.at[start:end], self.values[start:end], self.outcome[start:end], self.reason[start:end])
 
-    def where(self, chosen: NDArray[np.bool_]) -> Units:
-        """Some of the units."""
-        return Units(self.at[chosen], self.values[chosen], self.outcome[chosen], self.reason[chosen])
+class Standing:
+    """What an SLO makes of one series: good and bad in each window and since the beginning. Compared by identity."""
 
-    def count(self, *outcomes: Outcome) -> int:
-        """How many units have one of these outcomes."""
-        return int(np.isin(self.outcome, [o.value for o in outcomes]).sum())
+    __slots__ = ("counts", "first_at", "totals", "until")
 
-    def measured(self, column: int = 0) -> NDArray[np.float64]:
-        """The values that were measured: of the whole, or of its n-th part."""
-        values = self.values[:, column]
-        found: NDArray[np.float64] = values[(self.outcome == Outcome.MEASURED.value) & ~np.isnan(values)]
-        return found
+    def __init__(self, counts: Ints, totals: EventCounts, first_at: int | None, until: int) -> None:
+        self.counts = counts
+        self.totals = totals
+        self.first_at = first_at
+        self.until = until
 
 
 class Reader:
-    """Units from the store, each series read once per evaluation."""
+    """The units of the store's series at a time. What was read is kept, so that a later time costs what changed.
 
-    def __init__(self, store: ObservationStore, at: datetime) -> None:
+    With an organisation a service's numbers carry its team, and each level of teams has numbers of its own.
+    """
+
+    def __init__(self, store: ObservationStore, at: datetime, organisation: Organisation | None = None) -> None:
         self._store = store
-        self._now = to_micros(at)
-        self._series = store.series()
-        self._read: dict[tuple[int, int, int], list[tuple[object, ...]]] = {}
+        self.now = to_micros(at)
+        self._organisation = organisation or Organisation()
+        self._start_anew()
 
-    def groups(self, indicator: Indicator) -> dict[tuple[Subject, str], list[int]]:
-        """The series of an indicator by subject and dimension."""
-        found: dict[tuple[Subject, str], list[int]] = {}
+    def _start_anew(self) -> None:
+        self.columns = Columns(self._store)
+        self._series = self._store.series()
+        self._standings: dict[tuple[Judge, tuple[int, ...]], dict[int, Standing]] = {}
+        self._totals: dict[int, tuple[int, int]] = {}
+        self._groups: dict[str, list[Group]] = {}
+        self._groups_of: dict[int, list[Group]] = {}
+        self._regroup({s.indicator for s in self._series.values()})
+
+    def _regroup(self, indicators: set[str]) -> None:
+        """Sort the series anew; groups that stay as they are stay the same objects."""
+        self.has_levels = any(s.team for s in self._organisation.services)
+        self._pools: dict[tuple[str, str, str], Group] = {}
+        self._of_service: dict[tuple[str, str], list[int]] = {}
         for number, series in sorted(self._series.items()):
-            if series.indicator == indicator.observed_as:
-                found.setdefault((subject_of(series), series.dimension), []).append(number)
-        return found
+            for service in {"", series.service}:
+                self._of_service.setdefault((series.indicator, service), []).append(number)
+        for name in indicators:
+            before = {g.subject: g for g in self._groups.get(name, ())}
+            self._groups[name] = groups = self._grouped(self._of_service.get((name, ""), ()), before)
+            self._groups_of.update({n: [] for g in (*before.values(), *groups) for n in g.series})
+            for group in groups:
+                for number in group.series:
+                    self._groups_of[number].append(group)
+
+    def turn(self, at: datetime, changes: Mapping[int, int], organisation: Organisation) -> set[Group]:
+        """Go on to a later time; the groups that changed by then. Going back forgets everything.
+
+        `changes`: for each series that changed, the earliest time (microseconds) where it did.
+        """
+        now, before = to_micros(at), self.now
+        moved = organisation.services != self._organisation.services
+        self.now, self._organisation = now, organisation
+        if now < before:
+            self._start_anew()
+            return {g for groups in self._groups.values() for g in groups}
+        for number, first in changes.items():
+            self.columns.forget(number, first)
+            self._totals.pop(number, None)
+            for known in self._standings.values():
+                known.pop(number, None)
+        touched = self._changed_series(changes)
+        if moved or touched:
+            self._regroup({s.indicator for s in self._series.values()} if moved else touched)
+        return {g for n in changes for g in self._groups_of.get(n, ())}
+
+    def _changed_series(self, changes: Mapping[int, int]) -> set[str]:
+        """The indicators that got a series, or lost one."""
+        if not changes:
+            return set()
+        there = self._store.series(among=changes)
+        gone = {n: self._series.pop(n) for n in changes if n not in there and n in self._series}
+        fresh = {n: s for n, s in there.items() if n not in self._series}
+        self._series |= fresh
+        return {s.indicator for s in (*gone.values(), *fresh.values())}
+
+    def series(self, indicator: Indicator) -> Sequence[int]:
+        """The series of an indicator."""
+        return self._of_service.get((indicator.observed_as, ""), ())
+
+    def groups(self, indicator: Indicator) -> Sequence[Group]:
+        """The series of an indicator by subject, in the order of subjects: levels of teams come first."""
+        return self._groups.get(indicator.observed_as, ())
+
+    def pool(self, indicator: Indicator, service: str, environment: str) -> Group:
+        """The series of an indicator that a service and an environment take in, where they are told."""
+        key = (indicator.observed_as, service, environment)
+        if key not in self._pools:
+            ids = self._of_service.get((indicator.observed_as, service), ())
+            series = tuple(n for n in ids if environment in ("", self._series[n].environment))
+            subject = Subject(service, environment)
+            self._pools[key] = Group(subject, {"": series}, series, frozenset(self.sources(series)))
+        return self._pools[key]
+
+    def _grouped(self, numbers: Sequence[int], before: Mapping[Subject, Group]) -> list[Group]:
+        found: dict[Subject, dict[str, list[int]]] = {}
+        pooled: set[Subject] = set()
+        for number in numbers:
+            series = self._series[number]
+            subject = subject_of(series, self._organisation)
+            above = (
+                {Subject("", subject.environment, one) for one in levels(subject.team)} if self.has_levels else set()
+            )
+            pooled |= above
+            for one in {subject, *above}:
+                found.setdefault(one, {}).setdefault(series.dimension, []).append(number)
+        groups = []
+        for subject, by_dimension in sorted(found.items()):
+            series_ids = tuple(n for ids in by_dimension.values() for n in ids)
+            known = before.get(subject)
+            if known is None or known.series != series_ids or known.pooled != (subject in pooled):
+                sources = frozenset(self.sources(series_ids))
+                known = Group(subject, by_dimension, series_ids, sources, pooled=subject in pooled)
+            groups.append(known)
+        return groups
 
     def sources(self, numbers: Iterable[int]) -> set[str]:
         """The sources that some series rest on."""
-        return {s for n in numbers for s in self._series[n].source.split("+")}
+        return {one for source in {self._series[n].source for n in numbers} for one in source.split("+")}
 
-    def units(self, numbers: Sequence[int], column: int | None = None, after: int = _ALL_TIME) -> Units:
-        """The units of some series after a time, up to the evaluation's."""
-        last = self._now
-        rows: list[tuple[object, ...]] = []
-        for number in numbers:
-            key = (number, after, last)
-            if key not in self._read:
-                self._read[key] = self._store.window([number], after, last, *_COLUMNS)
-            rows.extend(self._read[key])
-        return Units.of(rows, self._now, column)
+    def prepare(self, numbers: Iterable[int], after: int) -> None:
+        """Have what some series hold after a time."""
+        # A unit that two services share is looked for a little before the window.
+        self.columns.prepare(numbers, after - SHARED_FOR if self.has_levels else after, self.now)
+
+    def units(self, numbers: Sequence[int], column: int | None = None, *, once: bool = False) -> Units:
+        """The units of some prepared series, with the column that judges them; see `units_of`."""
+        rows = [self.columns.rows(n) for n in numbers]
+        return units_of(rows, self.now, column, self.columns.missing_time, once=once)
+
+    def reasons(self, codes: NDArray[np.int16]) -> dict[str, int]:
+        """How often each reason stands among some codes."""
+        counts = np.bincount(codes).tolist()
+        return {self.columns.reasons[code]: n for code, n in enumerate(counts) if n}
+
+    def total(self, group: Group) -> Iterator[tuple[str, int]]:
+        """For each dimension of a prepared group how many units there ever were, whatever became of them."""
+        missing = [n for n in group.series if n not in self._totals or self._totals[n][1] <= self.now]
+        if missing:
+            before = self.columns.tallies(missing, Judge())
+            for number in missing:
+                times = self.columns.rows(number).at
+                end = int(times.searchsorted(self.now, side="right"))
+                until = int(times[end]) if end < times.size else NEVER
+                self._totals[number] = (before[number].units + end, until)
+        for dimension, ids in group.by_dimension.items():
+            yield dimension, sum(self._totals[n][0] for n in ids)
+
+    def standings(self, slo: Slo, column: int | None, windows: Sequence[Window], ids: Sequence[int]) -> list[Standing]:
+        """What an SLO makes of some prepared series."""
+        lengths = tuple(w.length // _MICROSECOND for w in windows)
+        judge = Judge()
+        if slo.operator is not None:
+            name = f"part_{column}" if column else "value"
+            judge = Judge(name, slo.operator.value, slo.threshold or 0.0)
+        known = self._standings.setdefault((judge, lengths), {})
+        missing = [n for n in ids if n not in known or known[n].until <= self.now]
+        if missing:
+            before = self.columns.tallies(missing, judge)
+            for number in missing:
+                units = self.units([number], column)
+                known[number] = _standing(slo, units, self.now, np.array(lengths), before[number])
+        return [known[n] for n in ids]
 
 
-def subject_of(series: Series) -> Subject:
-    """The subject of a series."""
-    return Subject(series.service, series.environment, series.team)
+# --- numbers of indicators -------------------------------------------------------------------------------
 
 
-def evaluate(  # noqa: PLR0913, PLR0917 - everything a snapshot depends on, and nothing else
-    store: ObservationStore,
-    indicators: Mapping[str, Indicator],
-    slos: Sequence[Slo],
-    sources: Sequence[SourceState],
-    at: datetime,
-    tiers: Sequence[burn.Tier] = (),
-    windows: Sequence[Window] = INDICATOR_WINDOWS,
-) -> Snapshot:
-    """Everything that is known at a time, from the stored observations up to then."""
-    reader = Reader(store, at)
-    fresh = {s.name for s in sources if s.fresh}
-    numbers: list[Number] = []
-    accounting: list[Accounting] = []
-    totals: dict[tuple[str, Subject, str], float] = {}
-    for indicator in indicators.values():
-        for found in summarise(indicator, reader, rolling(windows, at), fresh):
-            (numbers if isinstance(found, Number) else accounting).append(found)  # type: ignore[arg-type]
-        if indicator.shape is Shape.FREQUENCY:
-            totals |= _totals(indicator, reader)
-    return Snapshot(
-        at=at,
-        numbers=tuple(numbers),
-        accounting=tuple(accounting),
-        slos=tuple(state_of(slo, indicators[slo.indicator], reader, fresh, at, tiers) for slo in slos),
-        sources=tuple(sources),
-        totals=totals,
-    )
+class Summary(NamedTuple):
+    """The numbers of an indicator and a subject for each span, and until when (exclusive) they stay as they are."""
+
+    until: int
+    lengths: tuple[int, ...]
+    cuts: tuple[tuple[int, int], ...]
+    pending: int
+    numbers: tuple[tuple[Number, ...], ...]
+    accounting: tuple[Accounting, ...]
 
 
 def summarise(
     indicator: Indicator, reader: Reader, spans: Sequence[Span], fresh: set[str]
 ) -> Iterator[Number | Accounting]:
     """The numbers of an indicator for each subject and span, and what stands beside them."""
-    groups = reader.groups(indicator)
-    subjects = sorted({subject for subject, _ in groups})
-    earliest = min((s.after for s in spans), default=0)
-    for subject in subjects:
-        own = {dimension: ids for (who, dimension), ids in groups.items() if who == subject}
-        if not reader.sources(n for ids in own.values() for n in ids) <= fresh:
+    groups = [g for g in reader.groups(indicator) if g.sources <= fresh]
+    reader.prepare((n for g in groups for n in g.series), min((s.after for s in spans), default=reader.now))
+    for group in groups:
+        summary = _summary(indicator, group, reader, spans)
+        for numbers, accounting in zip(summary.numbers, summary.accounting, strict=True):
+            yield from numbers
+            yield accounting
+
+
+def _summary(
+    indicator: Indicator, group: Group, reader: Reader, spans: Sequence[Span], before: Summary | None = None
+) -> Summary:
+    """The numbers of a group whose series are prepared. A span that holds the same units as before keeps its rows."""
+    column = indicator.column() if indicator.shape is Shape.DURATION else None
+    units = counted = reader.units(group.series, column, once=group.pooled)
+    if indicator.shape is Shape.FREQUENCY and indicator.dimensions:
+        counted = reader.units(group.by_dimension.get(indicator.dimensions[0], ()), once=group.pooled)
+    lengths = tuple(s.until - s.after for s in spans)
+    cuts = tuple(units.cut(s.after, min(s.until, reader.now)) for s in spans)
+    same = before is not None and before.pending == units.pending and before.lengths == lengths
+    numbers, accounting = [], []
+    for index, (span, cut) in enumerate(zip(spans, cuts, strict=True)):
+        if before is not None and same and before.cuts[index] == cut:
+            numbers.append(before.numbers[index])
+            accounting.append(before.accounting[index])
             continue
-        column = indicator.column() if indicator.shape is Shape.DURATION else None
-        units = reader.units([n for ids in own.values() for n in ids], column, earliest)
-        counted = units
-        if indicator.shape is Shape.FREQUENCY and indicator.dimensions:
-            counted = reader.units(own.get(indicator.dimensions[0], []), after=earliest)
-        for span in spans:
-            yield from _numbers(indicator, subject, counted.within(span), span)
-            yield _accounting(indicator, subject, units.within(span), span)
+        inside = counted.between(*counted.cut(span.after, min(span.until, reader.now)))
+        numbers.append(tuple(_numbers(indicator, group.subject, inside, span)))
+        accounting.append(_accounting(indicator, group.subject, units.between(*cut), span, reader))
+    until = min([units.ripens_at, *(_next(units.at, cut, n) for cut, n in zip(cuts, lengths, strict=True))])
+    return Summary(until, lengths, cuts, units.pending, tuple(numbers), tuple(accounting))
+
+
+def _next(times: Ints, cut: tuple[int, int], length: int) -> int:
+    """When the first unit leaves a rolling window, or the next one enters."""
+    start, end = cut
+    leaves = int(times[start]) + length if start < end else NEVER
+    enters = int(times[end]) if end < times.size else NEVER
+    return min(leaves, enters)
 
 
 def _numbers(indicator: Indicator, subject: Subject, units: Units, span: Span) -> Iterator[Number]:
@@ -206,20 +312,22 @@ def _numbers(indicator: Indicator, subject: Subject, units: Units, span: Span) -
             if values.size:  # a part that no unit has is absent, not 0
                 yield _duration(indicator, subject, part, values, span)
         return
+    counts = units.counts()
     if indicator.shape is Shape.RATIO:
-        n = units.count(Outcome.GOOD, Outcome.BAD)
-        share = units.count(Outcome(indicator.share_of))
+        n = counts[Outcome.GOOD] + counts[Outcome.BAD]
+        share = counts[Outcome(indicator.share_of)]
         interval = wilson(share, n)
         stats = {"value": share / n, "low": interval[0], "high": interval[1]} if interval else {}
     else:
-        n = units.count(Outcome.MEASURED, Outcome.GOOD)
+        n = counts[Outcome.MEASURED] + counts[Outcome.GOOD]
         stats = {"per_day": n / span.days} if n else {}  # that nothing happened is the count's to say
     yield Number(indicator=indicator.name, subject=subject, window=span.label, n=n, stats=stats)
 
 
-def _duration(indicator: Indicator, subject: Subject, part: str, values: NDArray[np.float64], span: Span) -> Number:
-    stats = quantiles(values, QUANTILES)
-    interval = median_interval(values)
+def _duration(indicator: Indicator, subject: Subject, part: str, values: Floats, span: Span) -> Number:
+    ordered = np.sort(values)
+    stats = ordered_quantiles(ordered, QUANTILES)
+    interval = ordered_interval(ordered)
     if interval:
         stats["low"], stats["high"] = interval
     return Number(
@@ -227,45 +335,39 @@ def _duration(indicator: Indicator, subject: Subject, part: str, values: NDArray
         subject=subject,
         window=span.label,
         dimension=part,
-        n=int(values.size),
+        n=ordered.size,
         stats=stats,
     )
 
 
-def _accounting(indicator: Indicator, subject: Subject, units: Units, span: Span) -> Accounting:
-    left_out = units.where(units.outcome == Outcome.EXCLUDED.value)
-    reasons, counts = np.unique(left_out.reason, return_counts=True)
-    excluded = {str(r): int(n) for r, n in zip(reasons, counts, strict=True)}
-    used = units.count(Outcome.GOOD, Outcome.BAD, Outcome.MEASURED)
+def _accounting(indicator: Indicator, subject: Subject, units: Units, span: Span, reader: Reader) -> Accounting:
+    counts = units.counts()
+    excluded = reader.reasons(units.reason[units.outcome == _EXCLUDED]) if counts[Outcome.EXCLUDED] else {}
+    used = counts[Outcome.GOOD] + counts[Outcome.BAD] + counts[Outcome.MEASURED]
     asked = used + sum(n for reason, n in excluded.items() if reason not in OUT_OF_SCOPE)
     return Accounting(
         indicator=indicator.name,
         subject=subject,
         window=span.label,
-        pending=units.count(Outcome.PENDING),
+        pending=counts[Outcome.PENDING],
         excluded=excluded,
         coverage=used / asked if asked else None,
     )
 
 
-def _totals(indicator: Indicator, reader: Reader) -> dict[tuple[str, Subject, str], float]:
-    """How many units of each dimension there ever were, whatever became of them."""
-    return {
-        (indicator.name, subject, dimension): float(reader.units(ids).at.size)
-        for (subject, dimension), ids in reader.groups(indicator).items()
-    }
+# --- SLOs ------------------------------------------------------------------------------------------------
 
 
-def judged(slo: Slo, units: Units) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def judged(slo: Slo, units: Units) -> tuple[Ints, NDArray[np.bool_]]:
     """The times of an SLO's final units, and whether each was good."""
     if slo.operator is None:
-        final = np.isin(units.outcome, [Outcome.GOOD.value, Outcome.BAD.value])
-        return units.at[final], units.outcome[final] == Outcome.GOOD.value
-    final = units.outcome == Outcome.MEASURED.value
-    return units.at[final], _compare(units.values[final, 0], slo.operator, slo.threshold or 0.0)
+        final = (units.outcome == _GOOD) | (units.outcome == _BAD)
+        return units.at[final], units.outcome[final] == _GOOD
+    final = units.outcome == _MEASURED
+    return units.at[final], _compare(units.values[0, final], slo.operator, slo.threshold or 0.0)
 
 
-def _compare(values: NDArray[np.float64], operator: Operator, threshold: float) -> NDArray[np.bool_]:
+def _compare(values: Floats, operator: Operator, threshold: float) -> NDArray[np.bool_]:
     compare = {
         Operator.LTE: np.less_equal,
         Operator.LT: np.less,
@@ -276,34 +378,57 @@ def _compare(values: NDArray[np.float64], operator: Operator, threshold: float) 
     return good
 
 
-def series_of(slo: Slo, indicator: Indicator, reader: Reader) -> list[int]:
-    """The series that an SLO counts: all subjects that its filters take in, pooled."""
-    return [
-        n
-        for (subject, _), ids in reader.groups(indicator).items()
-        if slo.service in ("", subject.service) and slo.environment in ("", subject.environment)
-        for n in ids
-    ]
+def _standing(slo: Slo, units: Units, now: int, lengths: Ints, before: Tally) -> Standing:
+    """What an SLO makes of the units of a series, and of what the series had before them."""
+    times, good = judged(slo, units)
+    passed = np.concatenate([[0], np.cumsum(good)])
+    starts = times.searchsorted(now - lengths, side="right")
+    end = int(times.searchsorted(now, side="right"))
+    counts = np.stack([passed[end] - passed[starts], end - starts], axis=1)
+    counts[:, 1] -= counts[:, 0]
+    leaves = times[starts[starts < end]] + lengths[starts < end]
+    future = int(units.at.searchsorted(now, side="right"))
+    until = min(units.ripens_at, int(leaves.min()) if leaves.size else NEVER)
+    if future < units.at.size:
+        until = min(until, int(units.at[future]))
+    first = before.first_at if before.first_at is not None else int(times[0]) if end else None
+    all_good = int(passed[end])
+    return Standing(counts, EventCounts(before.good + all_good, before.bad + end - all_good), first, until)
+
+
+def windows_of(slo: Slo) -> dict[str, Window]:
+    """The windows that an SLO's events are counted in, by label."""
+    return {w.label: w for w in (*BURN_WINDOWS, *INDICATOR_WINDOWS, slo.window)}
 
 
 def state_of(
     slo: Slo, indicator: Indicator, reader: Reader, fresh: set[str], at: datetime, tiers: Sequence[burn.Tier] = ()
 ) -> SloState:
-    """An SLO at a time: exact counts in each window, budget, burn rates, status."""
-    ids = series_of(slo, indicator, reader)
+    """An SLO at a time, the reader's: exact counts in each window, budget, burn rates, status."""
+    pool = reader.pool(indicator, slo.service, slo.environment)
+    reader.prepare(pool.series, reader.now - max(w.length for w in windows_of(slo).values()) // _MICROSECOND)
+    return _state(slo, _standings(slo, indicator, reader, pool), pool.sources - fresh, at, tiers)
+
+
+def _standings(slo: Slo, indicator: Indicator, reader: Reader, pool: Group) -> list[Standing]:
+    """What an SLO makes of each of its series, which are prepared."""
     column = None if slo.operator is None else indicator.column(slo.dimension)
-    times, good = judged(slo, reader.units(ids, column))
-    windows = {w.label: w for w in (*BURN_WINDOWS, *INDICATOR_WINDOWS, slo.window)}
-    counts = {span.label: _counts(times, good, span) for span in rolling(windows.values(), at)}
+    return reader.standings(slo, column, list(windows_of(slo).values()), pool.series)
+
+
+def _state(
+    slo: Slo, standings: Sequence[Standing], missing: frozenset[str], at: datetime, tiers: Sequence[burn.Tier]
+) -> SloState:
+    """An SLO from what it makes of each series, where some sources are missing."""
+    counts = _pooled(slo, standings)
     whole = counts[slo.window.label]
-    coverage = _covered(times, slo.window, at)
-    stale = sorted(reader.sources(ids) - fresh)
+    coverage = _covered(standings, slo.window, at)
     burns = {label: budget.burn_rate(c, slo.target) for label, c in counts.items()}
     burn_rates = {label: rate for label, rate in burns.items() if rate is not None}
     remaining = budget.remaining_ratio(whole, slo.target)
     alerting = burn.active(slo, counts, burn_rates, tiers)
-    status, why = _status(slo, whole, coverage, stale, alerting=alerting)
-    usable = not stale
+    status, why = _status(slo, whole, coverage, sorted(missing), alerting=alerting)
+    usable = not missing
     return SloState(
         slo=slo,
         status=status,
@@ -317,21 +442,24 @@ def state_of(
             budget.time_to_exhaustion(remaining, slo.window, burn_rates.get(_EXHAUSTION_WINDOW)) if usable else None
         ),
         coverage=coverage,
-        totals=EventCounts(int(good.sum()), int((~good).sum())),
+        totals=EventCounts(sum(s.totals.good for s in standings), sum(s.totals.bad for s in standings)),
     )
 
 
-def _counts(times: NDArray[np.int64], good: NDArray[np.bool_], span: Span) -> EventCounts:
-    start, end = np.searchsorted(times, [span.after, span.until], side="right")
-    passed = int(good[start:end].sum())
-    return EventCounts(passed, int(end - start) - passed)
+def _pooled(slo: Slo, standings: Sequence[Standing]) -> dict[str, EventCounts]:
+    labels = windows_of(slo)
+    if not standings:
+        return {label: EventCounts() for label in labels}
+    pooled = np.sum([s.counts for s in standings], axis=0).tolist()
+    return {label: EventCounts(good, bad) for label, (good, bad) in zip(labels, pooled, strict=True)}
 
 
-def _covered(times: NDArray[np.int64], window: Window, at: datetime) -> float:
+def _covered(standings: Sequence[Standing], window: Window, at: datetime) -> float:
     """The share of the window since the first unit was seen; 0 where none was."""
-    if times.size == 0:
+    first = min((s.first_at for s in standings if s.first_at is not None), default=None)
+    if first is None:
         return 0.0
-    known = timedelta(microseconds=to_micros(at) - int(times[0]))
+    known = timedelta(microseconds=to_micros(at) - first)
     return min(1.0, known / window.length)
 
 
@@ -350,3 +478,183 @@ def _status(
     if coverage < slo.minimum_coverage:
         return unknown, f"events are known for {coverage:.0%} of {slo.window.label} only"
     return budget.status(slo, counts, alerting=alerting)
+
+
+# --- the whole -------------------------------------------------------------------------------------------
+
+
+class _Judged(NamedTuple):
+    """An SLO's state with what it was made from."""
+
+    slo: Slo
+    standings: list[Standing]
+    missing: frozenset[str]
+    state: SloState
+
+
+class Evaluator:
+    """Evaluates one store again and again. What did not change costs a look, and stays the same object.
+
+    One thread evaluates at a time; changes may be told from any.
+    """
+
+    def __init__(self, store: ObservationStore) -> None:
+        self._store = store
+        self._reader: Reader | None = None
+        self._told: SimpleQueue[Mapping[int, int]] = SimpleQueue()
+        self._summaries: dict[str, dict[Group, Summary]] = {}
+        self._states: dict[str, _Judged] = {}
+        self._scores: dict[tuple[Subject, str], tuple[dict[str, Number], Mapping[str, float]]] = {}
+
+    def apply(self, changes: Mapping[int, int]) -> None:
+        """Hear which series changed since the last evaluation, and from what time on (microseconds)."""
+        if changes:
+            self._told.put(changes)
+
+    def evaluate(  # noqa: PLR0913, PLR0917 - everything a snapshot depends on, and nothing else
+        self,
+        indicators: Mapping[str, Indicator],
+        slos: Sequence[Slo],
+        sources: Sequence[SourceState],
+        at: datetime,
+        tiers: Sequence[burn.Tier] = (),
+        windows: Sequence[Window] = INDICATOR_WINDOWS,
+        organisation: Organisation | None = None,
+    ) -> Snapshot:
+        """Everything that is known at a time, from the stored observations up to then."""
+        organisation = organisation or Organisation()
+        reader = self._turned(at, organisation)
+        fresh = {s.name for s in sources if s.fresh}
+        lengths = [w.length for w in windows] + [w.length for slo in slos for w in windows_of(slo).values()]
+        reader.prepare(
+            dict.fromkeys(n for i in indicators.values() for n in reader.series(i)),
+            reader.now - max(lengths, default=timedelta()) // _MICROSECOND,
+        )
+        spans = rolling(windows, at)
+        shown = {name: self._shown(indicator, reader, spans, fresh) for name, indicator in indicators.items()}
+        return Snapshot(
+            at=at,
+            numbers=tuple(n for known in shown.values() for s in known.values() for rows in s.numbers for n in rows),
+            accounting=tuple(a for known in shown.values() for s in known.values() for a in s.accounting),
+            slos=tuple(self._state(slo, indicators[slo.indicator], reader, fresh, at, tiers) for slo in slos),
+            sources=tuple(sources),
+            totals=_totals(indicators, reader),
+            services=organisation.services,
+            scores=self._scored(shown, organisation),
+        )
+
+    def _turned(self, at: datetime, organisation: Organisation) -> Reader:
+        """The reader at a time. What is remembered of groups that changed since is forgotten."""
+        changes: dict[int, int] = {}
+        while not self._told.empty():
+            for number, first in self._told.get().items():
+                changes[number] = min(first, changes.get(number, first))
+        if self._reader is None:
+            self._reader = Reader(self._store, at, organisation)
+            return self._reader
+        for group in self._reader.turn(at, changes, organisation):
+            for known in self._summaries.values():
+                known.pop(group, None)
+        return self._reader
+
+    def _shown(
+        self, indicator: Indicator, reader: Reader, spans: Sequence[Span], fresh: set[str]
+    ) -> dict[Group, Summary]:
+        """The numbers of an indicator whose sources are fresh, by group."""
+        known = self._summaries.get(indicator.name, {})
+        lengths = tuple(s.until - s.after for s in spans)
+        found = {}
+        for group in reader.groups(indicator):
+            before = known.get(group)
+            if before is None or before.until <= reader.now or before.lengths != lengths:
+                if not group.sources <= fresh:
+                    continue
+                before = known[group] = _summary(indicator, group, reader, spans, before)
+            if group.sources <= fresh:
+                found[group] = before
+        self._summaries[indicator.name] = {g: known[g] for g in reader.groups(indicator) if g in known}
+        return found
+
+    def _state(
+        self,
+        slo: Slo,
+        indicator: Indicator,
+        reader: Reader,
+        fresh: set[str],
+        at: datetime,
+        tiers: Sequence[burn.Tier],
+    ) -> SloState:
+        """The state of an SLO: that of before where all it was made from is the same."""
+        pool = reader.pool(indicator, slo.service, slo.environment)
+        standings, missing = _standings(slo, indicator, reader, pool), pool.sources - fresh
+        before = self._states.get(slo.name)
+        if (
+            before is not None
+            and before.state.coverage in {0.0, 1.0}  # in between it grows with time
+            and (before.slo, before.missing, before.standings) == (slo, missing, standings)
+        ):
+            return before.state
+        state = _state(slo, standings, missing, at, tiers)
+        self._states[slo.name] = _Judged(slo, standings, missing, state)
+        return state
+
+    def _scored(
+        self, shown: Mapping[str, Mapping[Group, Summary]], organisation: Organisation
+    ) -> dict[tuple[Subject, str], Mapping[str, float]]:
+        """The Quick Check scores of production in the windows that have them."""
+        found: dict[tuple[Subject, str], dict[str, Number]] = {}
+        for name in QUICK_CHECK:
+            for group, summary in shown.get(name, {}).items():
+                for rows in summary.numbers:
+                    if rows and rows[0].window in _SCORED_WINDOWS:
+                        found.setdefault((group.subject, rows[0].window), {})[name] = rows[0]
+        scored = {}
+        for key, numbers in found.items():
+            known = self._scores.get(key)
+            if known is None or known[0] != numbers:
+                subject, _ = key
+                scores = _scores(numbers) if organisation.is_production(subject.service, subject.environment) else {}
+                known = self._scores[key] = numbers, scores
+            if known[1]:
+                scored[key] = known[1]
+        return scored
+
+
+def _scores(numbers: Mapping[str, Number]) -> dict[str, float]:
+    """The scores of a subject's numbers by indicator, and their means; nothing for what has no value."""
+    values = {
+        name: next((number.stats[key] for key in _SCORED_STATS if number.stats.get(key, -1.0) >= 0), None)
+        for name, number in numbers.items()
+    }
+    check = quick_check(values)
+    means = {"throughput": check.throughput, "stability": check.stability, "overall": check.overall}
+    return {**check.scores, **{kind: mean for kind, mean in means.items() if mean is not None}}
+
+
+def _totals(indicators: Mapping[str, Indicator], reader: Reader) -> dict[tuple[str, Subject, str], float]:
+    """How many units of each dimension there ever were, whatever became of them.
+
+    Levels have none: a counter is summed where it is asked for, and a service that moves would make it fall.
+    """
+    return {
+        (indicator.name, group.subject, dimension): float(total)
+        for indicator in indicators.values()
+        if indicator.shape is Shape.FREQUENCY
+        for group in reader.groups(indicator)
+        if not group.pooled
+        for dimension, total in reader.total(group)
+    }
+
+
+def evaluate(  # noqa: PLR0913, PLR0917 - everything a snapshot depends on, and nothing else
+    store: ObservationStore,
+    indicators: Mapping[str, Indicator],
+    slos: Sequence[Slo],
+    sources: Sequence[SourceState],
+    at: datetime,
+    tiers: Sequence[burn.Tier] = (),
+    windows: Sequence[Window] = INDICATOR_WINDOWS,
+    organisation: Organisation | None = None,
+) -> Snapshot:
+    """Everything that is known at a time, from the stored observations up to then: once, with nothing remembered."""
+    return Evaluator(store).evaluate(indicators, slos, sources, at, tiers, windows, organisation)

@@ -87,7 +87,7 @@ def explain(  # noqa: PLR0913 - the number's whole address
     span = _span(at, zone, window, week)
     at = min(at, from_micros(span.until))
     reader = Reader(observations, at)
-    everything = reader.sources(n for ids in reader.groups(indicator).values() for n in ids)
+    everything = reader.sources(reader.series(indicator))
     found = [
         f
         for f in summarise(indicator, reader, [span], everything)

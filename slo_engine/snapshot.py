@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from slo_engine.observation import Subject
+from slo_engine.organisation import Service
 from slo_engine.slo import EventCounts, Slo, SloStatus
 
 
@@ -83,6 +84,14 @@ class Snapshot:
     slos: tuple[SloState, ...] = ()
     sources: tuple[SourceState, ...] = ()
     totals: Mapping[tuple[str, Subject, str], float] = field(default_factory=dict)
+    services: tuple[Service, ...] = ()
+    """The catalogue."""
+    scores: Mapping[tuple[Subject, str], Mapping[str, float]] = field(default_factory=dict)
+    """Quick Check scores from 0 to 10 by subject and window, then by indicator and mean."""
+    unmatched: Mapping[str, int] = field(default_factory=dict)
+    """By kind, how many names no rule of the catalogue knows."""
+    restatements: Mapping[str, float] = field(default_factory=dict)
+    """By indicator, how many published units changed later."""
     duration_seconds: float = 0.0
 
     def number(self, indicator: str, subject: Subject, window: str, dimension: str = "") -> Number | None:

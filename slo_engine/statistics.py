@@ -7,6 +7,8 @@ median of 1, 2, 3, 4 is 2.5. Intervals are at 95 %.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +21,25 @@ _Z = float(special.ndtri(1 - _TAIL))
 
 def quantiles(values: NDArray[np.float64], wanted: Mapping[str, float]) -> dict[str, float]:
     """The quantiles of some values, by name; nothing for no values."""
-    if values.size == 0:
+    return ordered_quantiles(np.sort(values), wanted)
+
+
+def ordered_quantiles(ordered: NDArray[np.float64], wanted: Mapping[str, float]) -> dict[str, float]:
+    """The quantiles of values that are in ascending order, by name; nothing for no values."""
+    last = ordered.size - 1
+    if last < 0:
         return {}
-    found = np.quantile(values, list(wanted.values()))
-    return dict(zip(wanted, map(float, found), strict=True))
+    return {name: _between(ordered, last * share) for name, share in wanted.items()}
+
+
+def _between(ordered: NDArray[np.float64], place: float) -> float:
+    """The value at a place between two order statistics. From the nearer one, so that it never leaves them."""
+    rank = int(place)
+    low, share = float(ordered[rank]), place - rank
+    if share == 0:
+        return low
+    high = float(ordered[rank + 1])
+    return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)  # noqa: PLR2004 - the nearer
 
 
 def median_interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
@@ -30,14 +47,17 @@ def median_interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
 
     It assumes nothing about the distribution: the number of values below the median is binomial(n, 1/2).
     """
-    n = values.size
+    return ordered_interval(np.sort(values))
+
+
+def ordered_interval(ordered: NDArray[np.float64]) -> tuple[float, float] | None:
+    """The interval of the median of values that are in ascending order."""
+    n = ordered.size
     rank = _lower_rank(n)
-    if rank < 1:
-        return None
-    ordered = np.sort(values)
-    return float(ordered[rank - 1]), float(ordered[n - rank])
+    return (float(ordered[rank - 1]), float(ordered[n - rank])) if rank >= 1 else None
 
 
+@lru_cache(maxsize=65_536)
 def _lower_rank(n: int) -> int:
     """The largest rank r with P(binomial(n, 1/2) < r) ≤ 2.5 %; 0 where there is none."""
     if n == 0:
@@ -52,5 +72,5 @@ def wilson(successes: int, n: int) -> tuple[float, float] | None:
         return None
     share, spread = successes / n, _Z * _Z / n
     middle = (share + spread / 2) / (1 + spread)
-    half = _Z / (1 + spread) * float(np.sqrt(share * (1 - share) / n + spread / (4 * n)))
+    half = _Z / (1 + spread) * sqrt(share * (1 - share) / n + spread / (4 * n))
     return max(0.0, middle - half), min(1.0, middle + half)

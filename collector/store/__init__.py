@@ -9,12 +9,13 @@ from collector.store.columns import from_micros, to_micros
 from collector.store.database import Database, Transaction
 from collector.store.derivations import DerivationStore, PieceRecord, Replacement, Restatement
 from collector.store.events import EventStore, Quarantined, SourceRun
-from collector.store.observations import ObservationRow, ObservationStore, Series
+from collector.store.observations import Judge, ObservationRow, ObservationStore, Series, Tally
 
 __all__ = [
     "Database",
     "DerivationStore",
     "EventStore",
+    "Judge",
     "ObservationRow",
     "ObservationStore",
     "PieceRecord",
@@ -23,6 +24,7 @@ __all__ = [
     "Restatement",
     "Series",
     "SourceRun",
+    "Tally",
     "Transaction",
     "from_micros",
     "to_micros",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import ge, gt, itemgetter, le, lt
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,6 +13,14 @@ from sqlalchemy.dialects.sqlite import insert
 
 from collector.store.database import Database, Transaction
 from collector.store.tables import DERIVATION, OBSERVATION, PUBLISHED_COUNTER, SERIES
+
+_CHUNK = 20_000
+
+# Lists of series go to the database as one JSON value: their number has no limit, and the statement is always one.
+_WANTED = sa.func.json_each(sa.bindparam("wanted")).table_valued("value", name="wanted")
+_WANTED_SERIES = sa.func.json_extract(_WANTED.c.value, "$[0]")
+_WANTED_AFTER = sa.func.json_extract(_WANTED.c.value, "$[1]")
+_EACH = sa.func.json_each(sa.bindparam("each")).table_valued("value", name="each")
 
 
 class Series(NamedTuple):
@@ -47,11 +56,40 @@ class ObservationRow(NamedTuple):
     evidence: str
 
 
+class Tally(NamedTuple):
+    """What a series has up to a time: how many units, how many good and bad, when the first of these was.
+
+    `ripens`: some of them mature only later, so the tally would not hold.
+    """
+
+    units: int
+    good: int
+    bad: int
+    first_at: int | None
+    ripens: bool
+
+
+class Judge(NamedTuple):
+    """What makes a measured unit good: its value in a column, compared with a threshold.
+
+    Without an operator the outcome of the unit itself counts.
+    """
+
+    column: str = "value"
+    operator: str = ""
+    threshold: float = 0.0
+
+
+_COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {"lte": le, "lt": lt, "gte": ge, "gt": gt}
+
+
 class ObservationStore:
     """Keeps observations by series and time, and remembers from which events they came."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._counters: dict[str, float] | None = None
+        self._counting = threading.Lock()
 
     def replace_family(
         self, family: str, rows: Mapping[Series, list[tuple[Any, ...]]], inputs: Mapping[str, int | str]
@@ -95,13 +133,16 @@ class ObservationStore:
         found: dict[str, int | str] = msgspec.json.decode(stamp) if stamp else {}
         return found
 
-    def series(self, indicator: str | None = None) -> dict[int, Series]:
-        """The series that have observations, by their number."""
+    def series(self, indicator: str | None = None, among: Iterable[int] | None = None) -> dict[int, Series]:
+        """The series that have observations, by their number: of an indicator, and only some, where told."""
         query = sa.select(SERIES).where(sa.exists().where(OBSERVATION.c.series_id == SERIES.c.id))
         if indicator is not None:
             query = query.where(SERIES.c.indicator == indicator)
+        if among is not None:
+            query = query.where(SERIES.c.id.in_(sa.select(_EACH.c.value)))
+        parameters = {} if among is None else {"each": msgspec.json.encode(sorted(among)).decode()}
         with self._database.reading() as connection:
-            return {row.id: Series(*row[1:]) for row in connection.execute(query)}
+            return {row.id: Series(*row[1:]) for row in connection.execute(query, parameters)}
 
     def window(self, series_ids: Sequence[int], after: int, until: int, *names: str) -> list[tuple[Any, ...]]:
         """Columns of the observations of some series with after < at ≤ until, ordered by series and time."""
@@ -116,6 +157,53 @@ class ObservationStore:
                 )
                 rows.extend(map(tuple, connection.execute(query)))
         return rows
+
+    def since(self, after: Mapping[int, int], *names: str) -> Iterator[list[tuple[Any, ...]]]:
+        """Columns of the observations of some series, each after its own time, in one statement.
+
+        Yields chunks of rows `(series, *columns)`. The rows of a series come together and in the order of time.
+        """
+        query = (
+            sa.select(OBSERVATION.c.series_id, *(OBSERVATION.c[n] for n in names))
+            .select_from(_WANTED)
+            .where(OBSERVATION.c.series_id == _WANTED_SERIES, OBSERVATION.c.at > _WANTED_AFTER)
+        )
+        with self._database.reading() as connection:
+            # Read past SQLAlchemy's rows: it is the plain tuples of the driver that arrays are made of.
+            wanted = {"wanted": msgspec.json.encode(sorted(after.items())).decode()}
+            cursor: Any = connection.execute(query, wanted).cursor
+            while chunk := cursor.fetchmany(_CHUNK):
+                yield chunk
+
+    def tallies(self, series_ids: Iterable[int], until: int, ripe_at: int, judge: Judge) -> dict[int, Tally]:
+        """The tallies of some series up to and including a time; what has no unit there is missing.
+
+        Counted by the database, so that history need not be read.
+        """
+        outcome, value = OBSERVATION.c.outcome, OBSERVATION.c[judge.column]
+        good: Any = outcome == "good"
+        final: Any = outcome.in_(("good", "bad"))
+        if judge.operator:
+            final = (outcome == "measured") & value.is_not(None)
+            good = final & _COMPARE[judge.operator](value, judge.threshold)
+        query = (
+            sa.select(
+                OBSERVATION.c.series_id,
+                sa.func.count(),
+                _sum(good),
+                _sum(final),
+                sa.func.min(sa.case((final, OBSERVATION.c.at))),
+                _sum(OBSERVATION.c.matures_at > ripe_at),
+            )
+            .where(OBSERVATION.c.series_id.in_(sa.select(_EACH.c.value)), OBSERVATION.c.at <= until)
+            .group_by(OBSERVATION.c.series_id)
+        )
+        ids = {"each": msgspec.json.encode(sorted(series_ids)).decode()}
+        with self._database.reading() as connection:
+            return {
+                number: Tally(count, passed, judged - passed, first, ripens > 0)
+                for number, count, passed, judged, first, ripens in connection.execute(query, ids)
+            }
 
     def counts(self, until: int) -> dict[int, dict[str, int]]:
         """For each series, how many observations of each outcome there are up to a time."""
@@ -139,20 +227,37 @@ class ObservationStore:
     def raise_counters(self, values: Mapping[str, float]) -> dict[str, float]:
         """For each counter the highest value ever given here, kept across restarts.
 
-        A restatement may lower the count behind a counter; a counter that fell would read as a reset.
+        A restatement may lower the count behind a counter; a counter that fell would read as a reset. What is stored
+        is read once: nobody else raises counters while this store is in use.
         """
+        with self._counting:
+            if self._counters is None:
+                self._counters = self._published_counters()
+            known = self._counters
+            higher = {s: v for s, v in values.items() if v > known.get(s, -1.0)}
+            if higher:
+                self._keep_counters(higher)
+                known.update(higher)
+            return {s: max(v, known.get(s, v)) for s, v in values.items()}
+
+    def _published_counters(self) -> dict[str, float]:
         with self._database.reading() as connection:
-            stored = {r.series: r.value for r in connection.execute(sa.select(PUBLISHED_COUNTER))}
-        higher = {s: v for s, v in values.items() if v > stored.get(s, -1.0)}
-        if higher:
-            statement = insert(PUBLISHED_COUNTER)
-            upsert = statement.on_conflict_do_update(
-                index_elements=["series"],
-                set_={"value": sa.func.max(statement.excluded.value, PUBLISHED_COUNTER.c.value)},
-            )
-            with self._database.transaction() as transaction:
-                transaction.execute(upsert, [{"series": s, "value": v} for s, v in higher.items()])
-        return {s: max(v, stored.get(s, v)) for s, v in values.items()}
+            return {r.series: r.value for r in connection.execute(sa.select(PUBLISHED_COUNTER))}
+
+    def _keep_counters(self, higher: Mapping[str, float]) -> None:
+        names = ["series", "value"]
+        statement = insert(PUBLISHED_COUNTER).values(_binds(names))
+        upsert = statement.on_conflict_do_update(
+            index_elements=["series"],
+            set_={"value": sa.func.max(statement.excluded.value, PUBLISHED_COUNTER.c.value)},
+        )
+        with self._database.transaction() as transaction:
+            transaction.write_rows(upsert, names, higher.items())
+
+
+def _sum(condition: Any) -> Any:
+    """How many rows fulfil a condition."""
+    return sa.func.sum(sa.case((condition, 1), else_=0))
 
 
 def _insert_into(number: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,10 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collector.store import Database, ObservationStore, to_micros
-from slo_engine.derive import _rows
+from collector.store import Database, DerivationStore, ObservationStore, Replacement, Series, to_micros
 from slo_engine.evaluate import Reader, Span, evaluate, rolling, state_of, summarise
-from slo_engine.indicator import Family, Indicator, Shape
+from slo_engine.indicator import MOST_PARTS, Indicator, Shape
 from slo_engine.observation import Observation, Outcome, Reason, Subject
 from slo_engine.slo import EventCounts, Operator, Slo, SloStatus
 from slo_engine.snapshot import Accounting, Number, Snapshot, SourceState
@@ -75,9 +74,27 @@ RELEASES = Indicator(
     dimensions=("success", "failure"),
 )
 INDICATORS = {i.name: i for i in (WAIT, WORK, SUCCESS, FAILURE, RELEASES)}
-FAMILY = Family(name="test", inputs=(), indicators=tuple(INDICATORS.values()), observe=lambda _: ())
 
-Put = Callable[..., ObservationStore]
+
+class Put:
+    """Replaces what a store holds by some observations, and says which series that changed."""
+
+    def __init__(self, database: Database) -> None:
+        self.store = ObservationStore(database)
+        self.changes: Mapping[int, int] = {}
+        self._derivations = DerivationStore(database)
+
+    def __call__(self, *observations: Observation) -> ObservationStore:
+        """The store with these observations and no others."""
+        rows: dict[Series, list[tuple[Any, ...]]] = {}
+        for o in observations:
+            parts = (*o.parts, *(None,) * MOST_PARTS)[:MOST_PARTS]
+            matures_at = None if o.matures_at is None else to_micros(o.matures_at)
+            row = (to_micros(o.at), o.unit, o.value, *parts, o.outcome.value, o.reason, matures_at, o.rule, "[]")
+            rows.setdefault(Series("test", o.indicator, o.dimension, *o.subject, o.source), []).append(row)
+        new = Replacement(family="test", scope="", rows=rows, definitions="", reads=(), state=None)
+        _, self.changes = self._derivations.replace(new, 0, "")
+        return self.store
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +107,10 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def put(empty: Path, tmp_path: Path) -> Iterator[Put]:
-    """Replaces what the store holds by some observations."""
+    """A store of its own for each test."""
     shutil.copy(empty, tmp_path / "paceline.db")
     database = Database.open(tmp_path)
-    store = ObservationStore(database)
-
-    def replace(*observations: Observation) -> ObservationStore:
-        store.replace_family("test", _rows(FAMILY, observations), {})
-        return store
-
-    yield replace
+    yield Put(database)
     database.close()
 
 

@@ -1,0 +1,305 @@
+"""Stored observations as arrays: what numbers are computed from. Reads the store; judges nothing by the wall clock.
+
+What was read is kept, so that a long-lived `Columns` reads only what changed. Windows need the last months alone:
+the rest of history is counted by the database and never read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collector.store import Judge, ObservationStore, Tally
+from slo_engine.indicator import MOST_PARTS
+from slo_engine.observation import Outcome, Reason
+
+DAY = 86_400_000_000
+"""A day of 24 hours in microseconds."""
+
+SHARED_FOR = 28 * DAY
+"""Of a unit that reached several services, what follows an earlier sighting within this time is not counted again."""
+
+NEVER = 2**62
+_ALL_TIME = -NEVER
+_SPARE = 9 * DAY
+
+_VALUES = ("value", *(f"part_{n + 1}" for n in range(MOST_PARTS)))
+_COLUMNS = ("at", "unit", *_VALUES, "outcome", "reason", "matures_at")
+_OUTCOMES = tuple(Outcome)
+CODES = {outcome: code for code, outcome in enumerate(_OUTCOMES)}
+"""How outcomes stand in arrays."""
+_PENDING, _EXCLUDED, _MEASURED = (CODES[o] for o in (Outcome.PENDING, Outcome.EXCLUDED, Outcome.MEASURED))
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Observations of one series in columns, ordered by time. Times in microseconds; NaN where a value is unknown.
+
+    `values` has a row for the value, and one for each part where any part is known. `outcome` and `reason` are codes.
+    """
+
+    at: Ints
+    values: Floats
+    outcome: Codes
+    reason: Codes
+    matures_at: Ints
+    unit: Ints
+
+    def before(self, at: int) -> Rows:
+        """The rows before a time."""
+        end = int(np.searchsorted(self.at, at))
+        return Rows(
+            self.at[:end],
+            self.values[:, :end],
+            self.outcome[:end],
+            self.reason[:end],
+            self.matures_at[:end],
+            self.unit[:end],
+        )
+
+    def value(self, column: int) -> Floats:
+        """A row of values: the whole or its n-th part."""
+        found: Floats = self.values[column] if column < len(self.values) else np.full(self.at.size, np.nan)
+        return found
+
+
+def joined(rows: Sequence[Rows]) -> Rows:
+    """Some rows after each other, in the order given."""
+    if len(rows) == 1:
+        return rows[0]
+    height = max((len(r.values) for r in rows), default=1)
+    return Rows(
+        _concatenated([r.at for r in rows], np.int64),
+        np.array([_concatenated([r.value(c) for r in rows], np.float64) for c in range(height)]),
+        _concatenated([r.outcome for r in rows], np.int16),
+        _concatenated([r.reason for r in rows], np.int16),
+        _concatenated([r.matures_at for r in rows], np.int64),
+        _concatenated([r.unit for r in rows], np.int64),
+    )
+
+
+def _concatenated(arrays: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
+    return np.concatenate(arrays) if arrays else np.array([], dtype=kind)
+
+
+@dataclass(slots=True)
+class _Held:
+    """What is held of a series: every row after a time, as read when the unripe ones were those after `ripe_at`."""
+
+    after: int
+    ripe_at: int
+    rows: Rows
+
+
+class Columns:
+    """The observations of a store in arrays: read when they are asked for, and again only where they changed."""
+
+    def __init__(self, store: ObservationStore) -> None:
+        self._store = store
+        self._held: dict[int, _Held] = {}
+        self._read_from: dict[int, int] = {}
+        self._tallies: dict[Judge, dict[int, Tally]] = {}
+        self.reasons = [""]
+        self._reason_codes = {"": 0}
+        self.missing_time = self._reason(Reason.MISSING_TIME.value)
+
+    def forget(self, number: int, at: int) -> None:
+        """What a series holds from a time on may have changed; what lies before it has not."""
+        held = self._held.get(number)
+        if held is None or at <= held.after:
+            self._drop(number)
+        else:
+            self._read_from[number] = min(at, self._read_from.get(number, at))
+
+    def _drop(self, number: int) -> None:
+        self._held.pop(number, None)
+        self._read_from.pop(number, None)
+        for known in self._tallies.values():
+            known.pop(number, None)
+
+    def prepare(self, numbers: Iterable[int], after: int, now: int) -> None:
+        """Have the rows of some series after a time: one statement for all that is not there yet."""
+        wanted: dict[int, int] = {}
+        for number in numbers:
+            held = self._held.get(number)
+            if held is not None and number not in self._read_from and held.after <= after:
+                continue
+            if held is None or held.after > after or (number in self._read_from and held.after < after - _SPARE):
+                self._drop(number)
+                wanted[number] = after
+            else:
+                wanted[number] = self._read_from[number] - 1
+        if wanted:
+            self._read(wanted, now)
+
+    def _read(self, wanted: Mapping[int, int], now: int) -> None:
+        found: dict[int, list[Rows]] = {}
+        for chunk in self._store.since(wanted, *_COLUMNS):
+            for number, rows in self._columns(chunk):
+                found.setdefault(number, []).append(rows)
+        for number, after in wanted.items():
+            new = found.get(number, [])
+            held = self._held.get(number)
+            start = self._read_from.pop(number, None)
+            if held is None or start is None:
+                self._held[number] = _Held(after, now, joined(new))
+            else:
+                held.rows = joined([held.rows.before(start), *new])
+
+    def _columns(self, chunk: Sequence[tuple[Any, ...]]) -> Iterable[tuple[int, Rows]]:
+        """The rows of a chunk by series."""
+        series, at, unit, *values, outcome, reason, matures = zip(*chunk, strict=True)
+        numbers = np.array(series)
+        table = np.array(values, dtype=np.float64)  # None becomes NaN
+        height = np.flatnonzero(~np.isnan(table).all(axis=1))
+        times = np.array(at, dtype=np.int64)
+        outcomes = np.array([CODES[o] for o in outcome], dtype=np.int16)
+        reasons = np.array([self._reason(r) for r in reason], dtype=np.int16)
+        ripe = np.array([_ALL_TIME if m is None else m for m in matures], dtype=np.int64)
+        units = np.fromiter(map(hash, unit), dtype=np.int64, count=len(chunk))
+        for start, end in pairwise([0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(chunk)]):
+            part = slice(start, end)
+            own = table[: (height[-1] + 1 if height.size else 1), part]
+            known = np.flatnonzero(~np.isnan(own).all(axis=1))
+            yield (
+                int(numbers[start]),
+                # Copies: a view would keep the whole chunk.
+                Rows(
+                    times[part].copy(),
+                    own[: known[-1] + 1 if known.size else 1].copy(),
+                    outcomes[part].copy(),
+                    reasons[part].copy(),
+                    ripe[part].copy(),
+                    units[part].copy(),
+                ),
+            )
+
+    def _reason(self, text: str) -> int:
+        code = self._reason_codes.get(text)
+        if code is None:
+            code = self._reason_codes[text] = len(self.reasons)
+            self.reasons.append(text)
+        return code
+
+    def rows(self, number: int) -> Rows:
+        """The rows held of a series that was prepared."""
+        return self._held[number].rows
+
+    def tallies(self, numbers: Iterable[int], judge: Judge) -> dict[int, Tally]:
+        """For some prepared series, what there is at and before the time their rows begin."""
+        known = self._tallies.setdefault(judge, {})
+        ids = [n for n in numbers if self._held[n].after > _ALL_TIME]
+        asked: dict[tuple[int, int], list[int]] = {}
+        for number in ids:
+            if number not in known:
+                held = self._held[number]
+                asked.setdefault((held.after, held.ripe_at), []).append(number)
+        for (until, ripe_at), some in asked.items():
+            found = self._store.tallies(some, until, ripe_at, judge)
+            known.update({n: found.get(n, _NOTHING) for n in some})
+        unripe = [n for n in ids if known[n].ripens]
+        if unripe:
+            # Old units that are still to mature cannot be tallied for good: these few series are held whole.
+            for number in unripe:
+                self._drop(number)
+            self.prepare(unripe, _ALL_TIME, max(ripe_at for _, ripe_at in asked))
+        return {n: known.get(n, _NOTHING) for n in numbers}
+
+
+_NOTHING = Tally(0, 0, 0, None, ripens=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """The units of one indicator and subject at a time, ordered by time: what is not final yet is marked so."""
+
+    at: Ints
+    values: Floats
+    outcome: Codes
+    reason: Codes
+    ripens_at: int
+    """When the next of the pending units matures."""
+    pending: int
+    """How many have still to mature."""
+
+    def cut(self, after: int, until: int) -> tuple[int, int]:
+        """Where a stretch of time (after, until] begins and ends."""
+        start, end = self.at.searchsorted((after, until), side="right")
+        return int(start), int(end)
+
+    def between(self, start: int, end: int) -> Units:
+        """The units from one place to another."""
+        return Units(
+            self.at[start:end],
+            self.values[:, start:end],
+            self.outcome[start:end],
+            self.reason[start:end],
+            self.ripens_at,
+            self.pending,
+        )
+
+    def counts(self) -> dict[Outcome, int]:
+        """How many units have each outcome."""
+        found = np.bincount(self.outcome, minlength=len(_OUTCOMES)).tolist()
+        return dict(zip(_OUTCOMES, found, strict=True))
+
+    def measured(self, column: int = 0) -> Floats:
+        """The values that were measured: of the whole, or of its n-th part."""
+        if column >= len(self.values):
+            return self.values[0, :0]
+        values = self.values[column]
+        found: Floats = values[(self.outcome == _MEASURED) & ~np.isnan(values)]
+        return found
+
+
+def units_of(rows: Sequence[Rows], now: int, column: int | None, missing_time: int, *, once: bool = False) -> Units:
+    """The units of some rows at a time; where their value matters, `column` says which.
+
+    What has not matured yet is pending; what was measured but lacks that value is excluded. `once`: a unit that
+    several of the rows have counts once, at its earliest time, as the used one where it was left out elsewhere.
+    """
+    whole = joined(rows)
+    outcome, reason, values, at = whole.outcome, whole.reason, whole.values, whole.at
+    waits = (whole.matures_at > now) & (outcome != _EXCLUDED)
+    pending, ripens_at = int(np.count_nonzero(waits)), NEVER
+    if pending:
+        outcome = np.where(waits, np.int16(_PENDING), outcome)
+        ripens_at = int(whole.matures_at[waits].min())
+    if column is not None:
+        values = values if column == 0 else whole.value(column)[np.newaxis]
+        lacking = (outcome == _MEASURED) & np.isnan(values[0])
+        if lacking.any():
+            outcome, reason = (
+                np.where(lacking, np.int16(_EXCLUDED), outcome),
+                np.where(lacking & (reason == 0), np.int16(missing_time), reason),
+            )
+    if len(rows) > 1:
+        order = _first_sightings(whole.unit, at, outcome) if once else np.argsort(at)
+        at, values, outcome, reason = at[order], values[:, order], outcome[order], reason[order]
+    return Units(at, values, outcome, reason, ripens_at, pending)
+
+
+def _first_sightings(unit: Ints, at: Ints, outcome: Codes) -> Ints:
+    """The places of the units in the order of time, without the later sightings of one unit."""
+    order = np.argsort(at)
+    ordered = np.sort(unit)
+    seldom = ordered[1:][ordered[1:] == ordered[:-1]]
+    if seldom.size == 0:
+        return order
+    shared = np.flatnonzero(np.isin(unit, seldom))
+    shared = shared[np.lexsort((at[shared], outcome[shared] == _EXCLUDED, unit[shared]))]
+    again = unit[shared[1:]] == unit[shared[:-1]]
+    again &= np.abs(at[shared[1:]] - at[shared[:-1]]) <= SHARED_FOR
+    dropped = np.zeros(at.size, dtype=bool)
+    dropped[shared[1:][again]] = True
+    kept: Ints = order[~dropped[order]]
+    return kept
