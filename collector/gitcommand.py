@@ -11,12 +11,15 @@ import fcntl
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from collector.errors import AuthError, ContractError, RetryableError, SourceError
+
+R = TypeVar("R")
 
 _CHUNK_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20
@@ -35,6 +38,12 @@ _OF_ONE_REPOSITORY = frozenset(
 # Names as they are in the commit: a mailmap would be fetched from the remote, and read differently in each place.
 LOG_FIELDS = ("%H", "%T", "%P", "%at", "%ct", "%an", "%ae", "%B")
 LOG_FORMAT = "%x00".join(LOG_FIELDS)
+
+# What a commit touches must not depend on the settings of whoever runs git.
+_PATH_OPTIONS = (
+    *("--name-status", "--no-renames", "--root", "--diff-merges=first-parent"),
+    *("--no-relative", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none"),
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,18 @@ class Git:
 
     def log(self, revisions: Iterable[str], *options: str) -> Iterator[list[str]]:
         """Blocks of whole records of `git log`: LOG_FORMAT's fields one after another."""
+        return self._log(revisions, options, _records)
+
+    def log_with_paths(self, revisions: Iterable[str], *options: str) -> Iterator[tuple[list[str], list[str]]]:
+        """Records of `git log`: LOG_FORMAT's fields, and the paths that differ from the first parent.
+
+        A root has all its paths, a rename the old and the new one, a submodule its own. Needs trees, not files.
+        """
+        return self._log(revisions, (*_PATH_OPTIONS, *options), _records_with_paths)
+
+    def _log(
+        self, revisions: Iterable[str], options: Sequence[str], read: Callable[[IO[bytes]], Iterator[R]]
+    ) -> Iterator[R]:
         command = self.command(
             *("log", "-z", f"--format={LOG_FORMAT}", "--encoding=UTF-8", "--no-mailmap", "--no-show-signature"),
             *(*options, "--stdin"),
@@ -93,7 +114,7 @@ class Git:
                 with contextlib.suppress(BrokenPipeError):  # git has given up; its words follow
                     process.stdin.write("".join(f"{r}\n" for r in revisions).encode())
                     process.stdin.close()
-                yield from _records(process.stdout)
+                yield from read(process.stdout)
                 words = process.stderr.read()
             finally:
                 process.kill()  # a reader that stops early must not leave git writing
@@ -118,6 +139,31 @@ def _records(stream: IO[bytes]) -> Iterator[list[str]]:
         del fields[whole:]
         yield fields
     if rest.strip("\0\n"):
+        raise ContractError("git log ended in the middle of a record")
+
+
+def _records_with_paths(stream: IO[bytes]) -> Iterator[tuple[list[str], list[str]]]:
+    """After a record comes, for each path, a letter that says how it changed, then the path; then the next id."""
+    texts = _texts(stream)
+    text = next(texts, None)
+    while text is not None:
+        fields = [text, *islice(texts, len(LOG_FIELDS) - 1)]
+        if len(fields) < len(LOG_FIELDS):
+            raise ContractError("git log ended in the middle of a record")
+        paths: list[str] = []
+        while (text := next(texts, None)) is not None and len(text.lstrip("\n")) == 1:
+            paths.append(next(texts, ""))
+        yield fields, paths
+
+
+def _texts(stream: IO[bytes]) -> Iterator[str]:
+    """What stands between NULs."""
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    rest = ""
+    while chunk := stream.read(_CHUNK_BYTES):
+        *whole, rest = (rest + decode(chunk)).split("\0")
+        yield from whole
+    if rest:
         raise ContractError("git log ended in the middle of a record")
 
 

@@ -1,4 +1,4 @@
-"""Commits, and deployments by a rule, from a Git repository: in place, or through a treeless bare clone.
+"""Commits, and deployments by a rule, from a Git repository: in place, or through a bare clone without files.
 
 Git itself gives the whole commit graph at its own speed and without API limits. Read are HEAD, branches and tags;
 never `refs/pull/*`, which hold what was never merged. Author times, merges and ancestry come from the objects;
@@ -7,6 +7,8 @@ nothing in the repository is executed.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import re
 import shutil
@@ -14,9 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -27,7 +29,9 @@ from collector.gitcommand import LOG_FIELDS, Git
 from collector.people import People, is_bot
 from collector.source import Page, SourceConfig, SourceContext
 
+_Paths: TypeAlias = tuple[str, ...] | None
 _PAGE = 2_000
+_PATHS_OF_A_PAGE = 200_000
 _CO_AUTHOR = re.compile(r"^co-authored-by:[^<\n]*<([^>\n]+)>", re.IGNORECASE | re.MULTILINE)
 _REVERTS = re.compile(r"\bThis reverts commit ([0-9a-f]{7,64})")
 
@@ -70,7 +74,7 @@ class GitConfig(SourceConfig):
     """Settings of a Git repository."""
 
     type: Literal["git"]
-    repository: str = Field(min_length=1, description="A path, read in place, or a URL, cloned bare and treeless.")
+    repository: str = Field(min_length=1, description="A path, read in place, or a URL, cloned bare and without files.")
     repository_name: str | None = Field(
         default=None,
         description="What other sources call this repository; from its path or URL unless given.",
@@ -78,6 +82,10 @@ class GitConfig(SourceConfig):
     branch: str | None = Field(default=None, description="The default branch, where HEAD does not tell.")
     service: str | None = Field(default=None, description="The service it is; the repository's name unless given.")
     environment: str = Field(default="production", description="The environment that its deployments go to.")
+    paths: bool = Field(
+        default=False,
+        description="Read which paths each commit touches, for services that share a repository; a clone gets trees.",
+    )
     deployments: DeploymentRule | None = Field(
         default=None, description="What counts as a deployment. Without a rule nothing does."
     )
@@ -99,6 +107,7 @@ class GitConfig(SourceConfig):
             environment=self.environment,
             rule=self.deployments,
             branch=self.branch,
+            paths=self.paths,
             people=context.people,
         )
 
@@ -162,6 +171,7 @@ class _Cursor(msgspec.Struct, frozen=True, kw_only=True):
     head: str | None
     shallow: str
     rule: str
+    paths: bool = False
 
 
 @dataclass
@@ -203,6 +213,7 @@ class GitSource:
     environment: str
     rule: TagRule | BranchRule | None
     branch: str | None
+    paths: bool
     people: People
     authors: dict[tuple[str, str], tuple[str | None, bool]] = field(default_factory=dict)
 
@@ -211,11 +222,16 @@ class GitSource:
         seen = _decoded(cursor) if cursor else None
         if self.url is not None:
             self._update_clone(self.url)
+        elif self.paths and self._treeless():
+            how = "`git fetch --refetch --filter=blob:none`"
+            raise SourceError(f"{self.git.path} is a clone without trees, so `paths` cannot be read; {how} brings them")
         now = self._look()
         if seen == now:
             return
         if seen is not None and (seen.shallow, seen.repository) != (now.shallow, now.repository):
             seen = None  # a deepened clone gives known commits their parents: read all again
+        if seen is not None and now.paths and not seen.paths:
+            seen = None  # known commits have paths now
         next_cursor = msgspec.json.encode(now).decode()
         warnings = ["the clone is shallow: history before its boundary is unknown"] if now.shallow else []
         if now.refs and now.head is None:
@@ -227,21 +243,38 @@ class GitSource:
             yield Page(events=deployments, cursor=next_cursor)
 
     def _update_clone(self, url: str) -> None:
-        """Clone beside and move into place, so that a crash leaves a whole clone or none; later only fetch."""
+        """Clone once; later only fetch, which leaves out what the clone left out."""
         path = self.git.path
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f".{path.name}.partial")
-            shutil.rmtree(draft, ignore_errors=True)
-            Git(path.parent).text("clone", "--quiet", "--bare", "--filter=tree:0", "--", url, str(draft))
-            draft.rename(path)
-            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.with_name(f".{path.name}.lock")):
+            if not path.exists() or (self.paths and self._treeless()):
+                self._clone(url)
+            else:
+                self._fetch()
+
+    def _treeless(self) -> bool:
+        return self.git.text("config", "--default", "", "--get", "remote.origin.partialCloneFilter").startswith("tree:")
+
+    def _clone(self, url: str) -> None:
+        """Clone beside and move into place, so that a crash leaves a whole clone or none."""
+        path = self.git.path
+        draft, old = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
+        for left in (draft, old):
+            shutil.rmtree(left, ignore_errors=True)
+        wanted = "blob:none" if self.paths else "tree:0"
+        Git(path.parent).text("clone", "--quiet", "--bare", f"--filter={wanted}", "--", url, str(draft))
+        if path.exists():
+            path.rename(old)
+        draft.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _fetch(self) -> None:
         # A fetch does not move HEAD, and the remote's default branch may have become another one. Both ask the
         # remote, so they ask at the same time.
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(self.git.text, "ls-remote", "--symref", "origin", "HEAD")
             self.git.text(
-                *("fetch", "--quiet", "--prune", "--force", "--no-write-fetch-head", "--filter=tree:0", "origin"),
+                *("fetch", "--quiet", "--prune", "--force", "--no-write-fetch-head", "origin"),
                 *("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"),
             )
             answer = asked.result()
@@ -263,20 +296,21 @@ class GitSource:
         refs = self._refs()
         rule = self.rule.model_dump_json() if self.rule else ""
         place = f"{self.service}\n{self.environment}\n{self.branch or ''}\n{rule}"
+        boundary = self._boundary()
         return _Cursor(
             repository=self.repository,
             refs=refs,
             head=self._default_tip(refs),
-            shallow=self._boundary(),
+            shallow=hashlib.sha256(boundary).hexdigest()[:16] if boundary else "",
             rule=hashlib.sha256(place.encode()).hexdigest()[:16],
+            paths=self.paths,
         )
 
-    def _boundary(self) -> str:
-        """A digest of where a shallow clone is cut off; empty text for a whole one."""
+    def _boundary(self) -> bytes:
+        """The commits at which a shallow clone is cut off, one a line; empty for a whole one."""
         if self.git.text("rev-parse", "--is-shallow-repository").strip() != "true":
-            return ""
-        file = self.git.path / self.git.text("rev-parse", "--git-path", "shallow").strip()
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+            return b""
+        return (self.git.path / self.git.text("rev-parse", "--git-path", "shallow").strip()).read_bytes()
 
     def _default_tip(self, refs: dict[str, str]) -> str | None:
         """The commit at the tip of the default branch: as configured, else as the clone's origin says, else HEAD."""
@@ -300,10 +334,10 @@ class GitSource:
         known = self._existing(seen, now)
         revisions = [*dict.fromkeys(wanted), *(f"^{sha}" for sha in known)]
         if wanted:
-            yield from self._parsed(self.git.log(revisions, "--ignore-missing"), line)
+            yield from self._parsed(self._records(revisions, "--ignore-missing"), line)
         missed = self._missed(line, seen, now)
         if missed:
-            yield from self._parsed(self.git.log(missed, "--no-walk=unsorted"), _Everywhere())
+            yield from self._parsed(self._records(missed, "--no-walk=unsorted"), _Everywhere())
 
     def _existing(self, seen: _Cursor | None, now: _Cursor) -> list[str]:
         """The objects of the last run that are still there; a pruned one would make git refuse the whole walk."""
@@ -327,21 +361,41 @@ class GitSource:
     def _first_parents(self, tip: str | None) -> list[str]:
         return self.git.lines("rev-list", "--first-parent", tip) if tip else []
 
+    def _records(self, revisions: Sequence[str], *options: str) -> Iterable[tuple[Sequence[str], _Paths]]:
+        """The fields of each commit, and its paths where they are wanted and known."""
+        if self.paths:
+            return self._records_with_paths(revisions, *options)
+        blocks = self.git.log(revisions, *options)
+        return zip(
+            chain.from_iterable(zip(*[iter(b)] * len(LOG_FIELDS), strict=True) for b in blocks),
+            repeat(None),
+            strict=False,
+        )
+
+    def _records_with_paths(self, revisions: Sequence[str], *options: str) -> Iterator[tuple[Sequence[str], _Paths]]:
+        # Where a shallow clone is cut off, a commit looks like a root, as if it had brought every file.
+        cut_off = set(self._boundary().decode().split())
+        for fields, paths in self.git.log_with_paths(revisions, *options):
+            yield fields, None if fields[0] in cut_off else tuple(sorted(paths))
+
     def _parsed(
-        self, blocks: Iterable[list[str]], line: _Line | _Everywhere
+        self, records: Iterable[tuple[Sequence[str], _Paths]], line: _Line | _Everywhere
     ) -> Iterator[tuple[list[Event], list[BadRecord]]]:
         events: list[Event] = []
         rejected: list[BadRecord] = []
-        for record in chain.from_iterable(zip(*[iter(b)] * len(LOG_FIELDS), strict=True) for b in blocks):
-            commit = self._commit(record, line)
+        held = 0
+        for record, paths in records:
+            commit = self._commit(record, paths, line)
             (events if isinstance(commit, Commit) else rejected).append(commit)  # type: ignore[arg-type]
-            if len(events) == _PAGE:
+            if paths:
+                held += len(paths)
+            if len(events) == _PAGE or held > _PATHS_OF_A_PAGE:
                 yield events, rejected
-                events, rejected = [], []
+                events, rejected, held = [], [], 0
         if events or rejected:
             yield events, rejected
 
-    def _commit(self, record: tuple[str, ...], line: _Line | _Everywhere) -> Commit | BadRecord:
+    def _commit(self, record: Sequence[str], paths: _Paths, line: _Line | _Everywhere) -> Commit | BadRecord:
         sha, tree, parent_list, author_time, commit_time, name, mail, message = record
         parents = tuple(parent_list.split())
         on_line = line.contains(sha, parents)
@@ -365,6 +419,7 @@ class GitSource:
             bot=bot,
             on_default_branch=on_line,
             reverts=tuple(_REVERTS.findall(message)) if "This reverts commit" in message else (),
+            paths=paths,
         )
 
     def _author(self, name: str, mail: str) -> tuple[str | None, bool]:
@@ -468,6 +523,14 @@ def _time(seconds: str) -> datetime | None:
         return datetime.fromtimestamp(int(seconds), UTC)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One at a time: several sources may read one URL, for the services that share a repository."""
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class _Everywhere:

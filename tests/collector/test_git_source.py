@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -1046,6 +1047,340 @@ def test_a_shallow_clone_is_said_and_deepened(new_repository: Any, repository: A
     assert [len(p.commits) for p in (first, second, third)] == [2, 4, 6]
     assert [len(p.warnings) for p in (first, second, third)] == [1, 1, 0]
     assert union(third) == union(pull(source))
+
+
+# --- paths ------------------------------------------------------------------------------------------------------
+
+
+def put(repository: Any, *names: str, at: float, text: str = "x") -> str:
+    """The id of a commit that writes these files."""
+    for name in names:
+        file = repository.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{text} {at}")
+        repository.git("add", "--", name)
+    return str(repository.commit(at=at))
+
+
+def paths(pulled: Pulled) -> dict[str, tuple[str, ...] | None]:
+    """The paths of each commit."""
+    return {sha: commit.paths for sha, commit in pulled.commits.items()}
+
+
+def test_a_commit_names_the_paths_it_touches(repository: Any, source_of: Any) -> None:
+    """Monorepo: code, a shared path and docs are told apart; the first commit brings all it has, sorted."""
+    root = put(repository, "services/shop/a.py", "lib/b.py", "README.md", at=1)
+    shared = put(repository, "services/shop/a.py", "lib/b.py", at=2)
+    docs = put(repository, "docs/c.md", at=3)
+
+    found = paths(pull(source_of(repository, paths=True)))
+
+    assert found == {
+        root: ("README.md", "lib/b.py", "services/shop/a.py"),
+        shared: ("lib/b.py", "services/shop/a.py"),
+        docs: ("docs/c.md",),
+    }
+
+
+def test_paths_are_read_only_where_asked_for(repository: Any, source_of: Any) -> None:
+    """Without the setting paths are unknown, which is not the same as none."""
+    sha = put(repository, "a", at=1)
+
+    assert paths(pull(source_of(repository))) == {sha: None}
+
+
+def test_a_commit_that_changes_nothing_has_no_paths(repository: Any, source_of: Any) -> None:
+    """An empty commit touches nothing, and that is known; so do a first one and one between others."""
+    shas = [repository.commit(at=1), put(repository, "a", at=2), repository.commit(at=3), put(repository, "b", at=4)]
+
+    found = paths(pull(source_of(repository, paths=True)))
+
+    assert [found[sha] for sha in shas] == [(), ("a",), (), ("b",)]
+
+
+def test_a_merge_touches_what_it_brought(repository: Any, source_of: Any) -> None:
+    """A merge is compared with its first parent: it touches what the branch did, and nothing of the other side."""
+    put(repository, "a", at=1)
+    repository.branch("feature")
+    side = put(repository, "feature/x", "feature/y", at=2)
+    repository.checkout("main")
+    put(repository, "main/z", at=3)
+    merge = repository.merge("feature", at=4)
+
+    found = paths(pull(source_of(repository, paths=True)))
+
+    assert found[side] == found[merge] == ("feature/x", "feature/y")
+
+
+def test_a_merge_that_takes_nothing_touches_nothing(repository: Any, source_of: Any) -> None:
+    """A merge that keeps its own side brings nothing, whatever the other side held."""
+    put(repository, "a", at=1)
+    repository.branch("feature")
+    put(repository, "b", at=2)
+    repository.checkout("main")
+    repository.git("merge", "--quiet", "--no-ff", "--strategy=ours", "-m", "ours", "feature", at=3)
+
+    assert paths(pull(source_of(repository, paths=True)))[repository.sha()] == ()
+
+
+def test_a_rename_touches_both_names(repository: Any, source_of: Any) -> None:
+    """A file moved from one service to another touches both; a removed one is touched too."""
+    put(repository, "shop/a", "shop/gone", at=1)
+    (repository.path / "till").mkdir()
+    repository.git("mv", "shop/a", "till/a")
+    repository.git("rm", "--quiet", "shop/gone")
+    renamed = repository.commit(at=2)
+
+    assert paths(pull(source_of(repository, paths=True)))[renamed] == ("shop/a", "shop/gone", "till/a")
+
+
+def test_a_submodule_is_a_path(repository: Any, source_of: Any) -> None:
+    """A submodule that comes and moves touches its own path, also where diffs ignore submodules."""
+    root = put(repository, "a", at=1)
+    repository.git("update-index", "--add", "--cacheinfo", f"160000,{root},libs/module")
+    added = repository.commit(at=2)
+    repository.git("update-index", "--cacheinfo", f"160000,{added},libs/module")
+    moved = repository.commit(at=3)
+    repository.git("config", "diff.ignoreSubmodules", "all")
+
+    found = paths(pull(source_of(repository, paths=True)))
+
+    assert found[added] == found[moved] == ("libs/module",)
+
+
+@pytest.mark.parametrize(
+    "name", ["A", "M\nD", " ", '"quoted"', "tab\t", "\u00fc/\U0001f600", "0" * 40, ":(top)x", "-z", "a\\b"]
+)
+def test_any_name_of_a_file_is_survived(repository: Any, source_of: Any, name: str) -> None:
+    """A name that looks like something else, or holds a newline, is that name, and its neighbours are whole."""
+    before = put(repository, "a", at=1)
+    file = repository.path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("x")
+    repository.git("add", "--all")
+    odd = repository.commit(at=2)
+    after = put(repository, "b", at=3)
+
+    pulled = pull(source_of(repository, paths=True))
+
+    assert paths(pulled) == {before: ("a",), odd: (name,), after: ("b",)}
+    assert pulled.commits[after].parents == (odd,)
+
+
+def test_a_name_in_another_encoding_is_survived(repository: Any, source_of: Any) -> None:
+    """Bad encoding: what is no UTF-8 is shown as such, below the right folder; the rest survives."""
+    blob = repository.store("blob", b"x")
+    repository.git("update-index", "-z", "--index-info", stdin=b"100644 " + blob.encode() + b"\tshop/caf\xe9\0")
+    odd = repository.commit(at=1)
+    after = put(repository, "b", at=2)
+
+    found = paths(pull(source_of(repository, paths=True)))
+
+    assert (found[odd], found[after]) == (("shop/caf\ufffd",), ("b",))
+
+
+def test_a_file_that_becomes_a_folder_touches_both(repository: Any, source_of: Any) -> None:
+    """A path that turns from file to folder is gone as the one and there as the other."""
+    put(repository, "a", at=1)
+    repository.git("rm", "--quiet", "a")
+    turned = put(repository, "a/b", at=2)
+
+    assert paths(pull(source_of(repository, paths=True)))[turned] == ("a", "a/b")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("diff.renames", "copies"),
+        ("diff.relative", "true"),
+        ("log.showRoot", "false"),
+        ("log.diffMerges", "off"),
+        ("log.diffMerges", "separate"),
+        ("diff.noPrefix", "true"),
+        ("core.quotePath", "true"),
+        ("diff.external", "false"),
+        ("log.showSignature", "true"),
+        ("log.follow", "true"),
+    ],
+)
+def test_nobodys_git_settings_change_the_paths(repository: Any, source_of: Any, key: str, value: str) -> None:
+    """What a commit touches is the same whatever the repository's own settings for showing it."""
+    root = put(repository, "shop/a", at=1)
+    repository.branch("feature")
+    repository.git("mv", "shop/a", "shop/b")
+    side = repository.commit(at=2)
+    repository.checkout("main")
+    merge = repository.merge("feature", at=3)
+    repository.git("config", key, value)
+
+    found = paths(pull(source_of(repository, paths=True)))
+
+    assert found == {root: ("shop/a",), side: ("shop/a", "shop/b"), merge: ("shop/a", "shop/b")}
+
+
+def test_paths_start_at_the_repositorys_top(repository: Any, source_of: Any) -> None:
+    """Read from a folder inside a repository, paths are still whole and complete."""
+    sha = put(repository, "shop/a", "till/b", at=1)
+    repository.git("config", "diff.relative", "true")
+
+    assert paths(pull(source_of(str(repository.path / "shop"), paths=True))) == {sha: ("shop/a", "till/b")}
+
+
+def test_an_empty_repository_has_no_paths(repository: Any, source_of: Any) -> None:
+    """A repository without a commit gives no event with paths either, and its first commit comes later."""
+    source = source_of(repository, paths=True)
+    empty = pull(source)
+    sha = put(repository, "a", at=1)
+
+    assert empty.events == []
+    assert paths(pull(source, empty.cursor)) == {sha: ("a",)}
+
+
+def test_the_cut_of_a_shallow_clone_has_unknown_paths(new_repository: Any, repository: Any, source_of: Any) -> None:
+    """Where a clone is cut off nobody knows what a commit touched: it did not bring every file."""
+    put(repository, "a", at=1)
+    cut = put(repository, "b", at=2)
+    tip = put(repository, "c", at=3)
+    clone = new_repository("shallow", "--depth=2", clone_of=repository)
+    source = source_of(clone, paths=True)
+    before = pull(source)
+    clone.git("fetch", "--quiet", "--unshallow")
+
+    after = pull(source, before.cursor)
+
+    assert paths(before) == {cut: None, tip: ("c",)}
+    assert (paths(after)[cut], paths(after)[tip]) == (("b",), ("c",))
+
+
+def test_paths_switched_on_later_reach_what_is_stored(repository: Any, source_of: Any, bench: Any) -> None:
+    """Everything is read again once, and the stored commits get their paths."""
+    sha = put(repository, "a", at=1)
+    bench.runner.run("git", source_of(repository))
+    source = source_of(repository, paths=True)
+    done = bench.runner.run("git", source)
+    again = bench.runner.run("git", source)
+
+    assert [(e.sha, e.paths) for e in bench.store.events(Commit)] == [(sha, ("a",))]
+    assert (done.changed, again.events) == (1, 0)
+
+
+def test_a_cursor_from_before_paths_is_understood(repository: Any, source_of: Any) -> None:
+    """A cursor of the time before the setting reads nothing again while the setting is off."""
+    put(repository, "a", at=1)
+    before = pull(source_of(repository)).cursor
+    assert before is not None
+    old = before.replace(',"paths":false', "")
+
+    assert (old != before, pull(source_of(repository), old).pages) == (True, 0)
+
+
+@pytest.mark.parametrize("place", ["path", "url"])
+def test_paths_switched_off_for_a_while_are_whole(repository: Any, source_of: Any, place: str) -> None:
+    """What came while the setting was off gets its paths when it is on again, from a clone too."""
+    where = repository if place == "path" else repository.path.as_uri()
+    first = put(repository, "a", at=1)
+    on = pull(source_of(where, paths=True))
+    second = put(repository, "b", at=2)
+    off = pull(source_of(where), on.cursor)
+    third = put(repository, "c", at=3)
+
+    again = pull(source_of(where, paths=True), off.cursor)
+
+    assert paths(off) == {second: None}
+    assert paths(again) == {first: ("a",), second: ("b",), third: ("c",)}
+
+
+def kinds(source: GitSource) -> set[str]:
+    """The kinds of objects a clone holds."""
+    return set(source.git.lines("cat-file", "--batch-all-objects", "--batch-check=%(objecttype)"))
+
+
+def test_a_clone_with_paths_has_trees_and_no_files(repository: Any, source_of: Any) -> None:
+    """For paths a URL is cloned and fetched with trees; files never come."""
+    first = put(repository, "deep/er/a", at=1)
+    source = source_of(repository.path.as_uri(), paths=True)
+    before = pull(source)
+    second = put(repository, "deep/er/b", at=2)
+    after = pull(source, before.cursor)
+
+    assert (paths(before), paths(after)) == ({first: ("deep/er/a",)}, {second: ("deep/er/b",)})
+    assert kinds(source) == {"commit", "tree"}
+
+
+def test_a_treeless_clone_stays_treeless(repository: Any, source_of: Any) -> None:
+    """Without paths neither the clone nor a later fetch brings trees."""
+    put(repository, "a", at=1)
+    source = source_of(repository.path.as_uri())
+    before = pull(source)
+    put(repository, "b", at=2)
+    pull(source, before.cursor)
+
+    assert kinds(source) == {"commit"}
+
+
+def test_a_treeless_clone_is_replaced_for_paths(repository: Any, source_of: Any) -> None:
+    """A clone made before paths were wanted is made anew once, and nothing is left beside it."""
+    first = put(repository, "a", at=1)
+    url = repository.path.as_uri()
+    before = pull(source_of(url))
+    source = source_of(url, paths=True)
+    after = pull(source, before.cursor)
+    made = source.git.path.stat().st_ino
+    again = pull(source, after.cursor)
+
+    assert paths(after) == {first: ("a",)}
+    assert (again.pages, source.git.path.stat().st_ino) == (0, made)
+    assert [p.name for p in source.git.path.parent.iterdir() if p.is_dir()] == [source.git.path.name]
+
+
+def test_a_replacement_that_fails_leaves_the_clone(repository: Any, source_of: Any) -> None:
+    """While the remote is away the old clone stays, and paths come when it is back."""
+    sha = put(repository, "a", at=1)
+    url = repository.path.as_uri()
+    pull(source_of(url))
+    away = repository.path.rename(repository.path.with_name("away"))
+    source = source_of(url, paths=True)
+
+    with pytest.raises(SourceError):
+        pull(source)
+    assert kinds(source) == {"commit"}
+    away.rename(repository.path)
+    assert paths(pull(source)) == {sha: ("a",)}
+
+
+def test_a_treeless_repository_in_place_is_said(new_repository: Any, repository: Any, source_of: Any) -> None:
+    """A path is never changed: where it has no trees, the error says how they come."""
+    put(repository, "a", at=1)
+    clone = new_repository("treeless", "--bare", "--filter=tree:0", clone_of=repository)
+
+    with pytest.raises(SourceError, match=r"without trees.*git fetch --refetch --filter=blob:none"):
+        pull(source_of(clone, paths=True))
+
+
+def test_two_sources_of_one_url_share_its_clone(repository: Any, source_of: Any) -> None:
+    """The sources of two services in one repository may start at the same time."""
+    sha = put(repository, "a", at=1)
+    sources = [source_of(repository.path.as_uri(), service=f"s{n}", paths=n % 2 == 0) for n in range(6)]
+
+    with ThreadPoolExecutor(len(sources)) as pool:
+        found = [set(p.commits) for p in pool.map(pull, sources)]
+
+    assert found == [{sha}] * 6
+
+
+def test_many_paths_are_many_pages(repository: Any, source_of: Any) -> None:
+    """A history of commits that touch very many files is handed over in parts, not held in memory at once."""
+    entry = b"100644 %03d\0" + bytes.fromhex(repository.store("blob", b""))
+    tree = repository.store("tree", b"".join(entry.replace(b"%03d", b"%03d" % n) for n in range(600)))
+    below = b"40000 %03d\0" + bytes.fromhex(tree)
+    top = repository.store("tree", b"".join(below.replace(b"%03d", b"%03d" % n) for n in range(400)))
+    commits = [repository.git("commit-tree", top, "-m", str(n)) for n in range(2)]
+    repository.git("update-ref", "refs/heads/main", commits[0])
+    repository.git("update-ref", "refs/heads/other", commits[1])
+
+    pages = list(source_of(repository, paths=True).pull(None))
+
+    assert [[len(e.paths) for e in p.events] for p in pages] == [[], [240_000], [240_000]]
 
 
 # --- errors and names -------------------------------------------------------------------------------------------

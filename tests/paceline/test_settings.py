@@ -18,7 +18,7 @@ from paceline.cli import main
 from paceline.settings import ENVIRONMENT, Configuration, load
 from paceline.wiring import build, configuration
 from slo_engine.indicator import families, indicators
-from slo_engine.organisation import DeliveryRules, Organisation, Service, patterns
+from slo_engine.organisation import DeliveryRules, Organisation, Service, any_matches, levels, patterns
 
 HERE = Path(__file__).parent
 BAD = sorted((HERE / "bad").glob("*.bad.yaml"))
@@ -300,3 +300,47 @@ def test_observations_are_derived_for_the_organisation(settings_file: Path, cloc
 
     version = Organisation(services=(Service(name="shop"),)).version
     assert {str(d["definitions"]).rpartition(";")[2] for d in definitions} == {version}
+
+
+@pytest.fixture
+def documented(write: Write) -> Organisation:
+    """The organisation of the documentation's example."""
+    page = (HERE.parents[1] / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return loaded(write(example)).organisation
+
+
+def test_the_documented_example_tells_a_monorepos_services_apart(documented: Organisation) -> None:
+    """A change belongs to the services whose paths it touches; a docs-only one to none; a shared one to all listed."""
+
+    def touched(path: str) -> list[str]:
+        return [s.name for s in documented.services if any_matches(s.paths, path)]
+
+    assert documented.of_repository("shop/backend") == ("checkout", "payment")
+    assert touched("services/checkout/cart.py") == ["checkout"]
+    assert touched("lib/money/deep/round.py") == ["checkout", "payment"]
+    assert touched("README.md") == []
+    assert documented.of_run("shop/backend", "deploy-payment") == "payment"
+
+
+def test_the_documented_example_names_services_and_levels(documented: Organisation) -> None:
+    """Deployments and components find their service, and a team's levels hold it."""
+    assert [documented.deployed(n) for n in ("storefront-web", "storefront", "else")] == [
+        "storefront",
+        "storefront",
+        None,
+    ]
+    assert documented.component("Web shop") == "storefront"
+    assert levels(documented.team("checkout")) == ("/", "/commerce", "/commerce/checkout")
+
+
+def test_the_documented_example_has_two_regions(documented: Organisation) -> None:
+    """Each region is production, for a service that calls them otherwise too."""
+    asked = [
+        ("checkout", "production-us"),
+        ("payment", "live-eu"),
+        ("payment", "production-us"),
+        ("checkout", "live-eu"),
+    ]
+
+    assert [documented.is_production(*a) for a in asked] == [True, True, False, False]
