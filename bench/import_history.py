@@ -61,7 +61,7 @@ def measure(repository: Path, data_dir: Path) -> dict[str, float]:
     from collector.run import Runner  # noqa: PLC0415
     from collector.source import SourceContext  # noqa: PLC0415
     from collector.sources.git import GitConfig, TagRule  # noqa: PLC0415
-    from collector.store import Database, EventStore, ObservationStore  # noqa: PLC0415
+    from collector.store import Database, DerivationStore, EventStore, ObservationStore  # noqa: PLC0415
     from slo_engine.derive import derive  # noqa: PLC0415
     from slo_engine.indicator import families  # noqa: PLC0415
 
@@ -86,10 +86,10 @@ def measure(repository: Path, data_dir: Path) -> dict[str, float]:
     outcome = runner.run("history", config.build(context))
     collected = time.perf_counter()
     assert outcome.succeeded, outcome.error
-    derived = derive(known, events, observations)
+    derived = derive(known, events, DerivationStore(database))
     finished = time.perf_counter()
     again = runner.run("history", config.build(context))
-    derive(known, events, observations)
+    derive(known, events, DerivationStore(database))
     looked = time.perf_counter()
     assert again.changed == 0
     return {

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from collector.errors import PacelineError
 from collector.run import Progress, Runner, RunOutcome
 from collector.source import Page, SourceConfig, SourceContext
-from collector.store import EventStore, ObservationStore, SourceRun, from_micros
+from collector.store import DerivationStore, EventStore, ObservationStore, SourceRun, from_micros
 from paceline.logs import Log
 from paceline.settings import Configuration
 from paceline.telemetry import Telemetry
@@ -47,6 +47,7 @@ class Service:
         runner: Runner,
         events: EventStore,
         observations: ObservationStore,
+        derivations: DerivationStore,
         families: Sequence[Family],
         tiers: Sequence[Tier],
         telemetry: Telemetry,
@@ -61,6 +62,7 @@ class Service:
         self._context = context
         self._runner = runner
         self._families = families
+        self._derivations = derivations
         self._tiers = tiers
         self._telemetry = telemetry
         self._log = log
@@ -116,7 +118,7 @@ class Service:
 
     def _derive(self) -> None:
         with self._telemetry.span("paceline.derive") as span:
-            done = derive(self._families, self.events, self.observations, self.configuration.organisation)
+            done = derive(self._families, self.events, self._derivations, self.configuration.organisation, self._clock())
             span.tell(families=", ".join(done.families), observations=done.observations)
         if done.families:
             self._log.info("derived", families=", ".join(done.families), observations=done.observations)

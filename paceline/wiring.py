@@ -13,7 +13,7 @@ from collector.people import People, load_key
 from collector.registry import source_types
 from collector.run import Runner
 from collector.source import SourceContext
-from collector.store import Database, EventStore, ObservationStore
+from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from paceline.logs import Log, configure
 from paceline.quickstart import quickstart
 from paceline.resources import alert_windows
@@ -97,6 +97,7 @@ def build(
         runner=Runner(database=database, store=events, clock=clock),
         events=events,
         observations=ObservationStore(database),
+        derivations=DerivationStore(database),
         families=families(),
         tiers=load_tiers(alert_windows()),
         telemetry=telemetry,

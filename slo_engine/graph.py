@@ -1,4 +1,4 @@
-"""A repository's commit graph in memory, and the two questions asked of it. Pure.
+"""A repository's commit graph in memory, and the questions asked of it. Pure.
 
 Each walk visits each commit once: what a merge brought, and which deployment first contained a commit, are both
 answered for all commits together, not once per merge or deployment.
@@ -6,8 +6,9 @@ answered for all commits together, not once per merge or deployment.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 
 @dataclass
@@ -43,7 +44,7 @@ class CommitGraph:
         is never among them: after a forced push, what the old line brought stays with the old line.
         """
         owner = [-1] * len(self.parents)
-        for tip in self._in_order(line):
+        for tip in self.in_order(line):
             owner[tip] = tip
             stack = list(self.parents[tip])
             while stack:
@@ -53,7 +54,7 @@ class CommitGraph:
                     stack.extend(self.parents[commit])
         return owner
 
-    def _in_order(self, line: Sequence[bool]) -> list[int]:
+    def in_order(self, line: Sequence[bool]) -> list[int]:
         """The commits of the line, parents before children. There may be several lines after a forced push."""
         below = {p[0] for i, p in enumerate(self.parents) if line[i] and p}
         done = bytearray(len(self.parents))
@@ -74,19 +75,48 @@ class CommitGraph:
             order.extend(reversed(run))
         return order
 
-    def shipped_in(self, deployed: Sequence[int | None]) -> list[int]:
+    def shipped_in(self, deployed: Sequence[Sequence[int]], before: Iterable[int] = ()) -> list[int]:
         """For each commit, the index of the first deployment that contains it; -1 where none does.
 
-        `deployed` are the deployed commits in the order of the deployments, None where the graph lacks one.
+        `deployed` are the commits known of each deployment, in the order of the deployments. What is in `before`
+        had shipped already: it gets -2, and so does what is reachable from it alone.
         """
         first = [-1] * len(self.parents)
-        for index, commit in enumerate(deployed):
-            if commit is None:
-                continue
-            stack = [commit]
+        for commit in before:
+            first[commit] = -2
+        for index, tips in enumerate(deployed):
+            stack = list(tips)
             while stack:
                 current = stack.pop()
-                if first[current] < 0:
+                if first[current] == -1:
                     first[current] = index
                     stack.extend(self.parents[current])
         return first
+
+    @cached_property
+    def generation(self) -> list[int]:
+        """For each commit one more than the greatest of its parents': no commit is an ancestor of a lesser one."""
+        found = [0] * len(self.parents)
+        for start in range(len(self.parents)):
+            stack = [start]
+            while stack:
+                commit = stack[-1]
+                waiting = [p for p in self.parents[commit] if not found[p]]
+                if waiting and not found[commit]:
+                    stack.extend(waiting)
+                    continue
+                found[commit] = found[commit] or 1 + max((found[p] for p in self.parents[commit]), default=0)
+                stack.pop()
+        return found
+
+    def is_ancestor(self, commit: int, tip: int) -> bool:
+        """True where a commit is reachable from another one that is not itself."""
+        least, seen, stack = self.generation[commit], {tip}, [tip]
+        while stack:
+            for parent in self.parents[stack.pop()]:
+                if parent == commit:
+                    return True
+                if parent not in seen and self.generation[parent] > least:
+                    seen.add(parent)
+                    stack.append(parent)
+        return False

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import slo_engine.indicators
 from collector.conditions import Where
@@ -89,17 +89,52 @@ class Indicator:
         return self.dimensions.index(part) + 1 if part else 0
 
 
+class Piece(NamedTuple):
+    """A piece of a family, derived: for example everything about one service.
+
+    `reads`: names of what it was derived from, so that it can be found when that changes. `state`: what its next
+    derivation can start from. `observations` stand for all that is dated after `after` in microseconds (for all of
+    the piece where that is None), and for the units in `reopened`, by time and unit, that were dated before.
+    """
+
+    scope: str
+    observations: Iterable[Observation]
+    reads: tuple[str, ...] = ()
+    state: bytes | None = None
+    after: int | None = None
+    reopened: frozenset[tuple[int, str]] = frozenset()
+
+
+class Pieces(Protocol):
+    """Derives the pieces that new events touch."""
+
+    def __call__(
+        self,
+        events: Events,
+        organisation: Organisation,
+        known: Mapping[str, tuple[str, ...]],
+        since: Mapping[str, int] | None,
+        state: Callable[[str], bytes | None],
+    ) -> Iterator[Piece]:
+        """The pieces to replace; one may come twice, and the later counts. One without events any more comes empty.
+
+        `known` are the stored ones with what they read, `since` the revisions they know; None asks for all of them.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """Indicators derived together. `observe` is pure: the same events and rules give the same observations.
 
-    `inputs` are the kinds it reads: it is derived again when events of these kinds changed, and only then.
+    `inputs` are the kinds it reads: it is derived again when events of these kinds changed, and only then. Where it
+    has `pieces`, only those that the changed events touch; all pieces together are what `observe` gives.
     """
 
     name: str
     inputs: tuple[type[Event], ...]
     indicators: tuple[Indicator, ...]
     observe: Callable[[Events, Organisation], Iterable[Observation]]
+    pieces: Pieces | None = None
 
     @property
     def version(self) -> str:

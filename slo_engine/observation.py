@@ -34,6 +34,10 @@ class Reason(StrEnum):
     MISSING_TIME = "missing_time"
     MERGED_AFTER_DEPLOYMENT = "merged_after_deployment"
     NOT_SUCCESSFUL = "not_successful"
+    UNKNOWN_PATHS = "unknown_paths"
+    BOT = "bot"
+    RESOLVED_BEFORE_START = "resolved_before_start"
+    UNATTRIBUTED = "unattributed"
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
 

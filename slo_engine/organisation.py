@@ -151,6 +151,11 @@ class Organisation:
         entry = self.service(service)
         return any_matches((entry.production if entry else ()) or self.production, environment)
 
+    @property
+    def default_environment(self) -> str:
+        """What production is called where nobody says: the first exact rule."""
+        return next((p.text for p in self.production if p.rank == 0), "production")
+
     def team(self, service: str) -> str:
         """The team of a service as a path, empty where unknown."""
         entry = self.service(service)

@@ -17,7 +17,7 @@ E = TypeVar("E", bound=Event)
 
 
 class PlainEvents:
-    """Some events, each id once: the last one given is the one that counts."""
+    """Some events, each id once: the last one given is the one that counts. All are of revision 0."""
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.by_id = {e.id: e for e in events}
@@ -29,7 +29,7 @@ class PlainEvents:
     def columns(self, event_type: type[Event], *names: str, **where: Where) -> list[tuple[Any, ...]]:
         """Columns of the events of a kind that fit."""
         fitting = (e for e in self.events(event_type) if all(_fits(_plain(getattr(e, n)), v) for n, v in where.items()))
-        return [tuple(_plain(getattr(e, n)) for n in names) for e in fitting]
+        return [tuple(0 if n == "revision" else _plain(getattr(e, n)) for n in names) for e in fitting]
 
     def distinct(self, event_type: type[Event], name: str, since: int = -1) -> list[str]:
         """The values of a text column, in order. These events have no revisions: all of them, whatever `since`."""

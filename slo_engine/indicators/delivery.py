@@ -1,23 +1,22 @@
-"""Delivery: deployment frequency, change lead time with its stages, change delivery time. Pure.
+"""Delivery: DORA's five metrics, with cadence and time to restore, service by service. Pure.
 
-definitions.md §2. Which change shipped in which deployment is decided once, from all known events, along the
-commit graph; the answer does not depend on any window.
+definitions.md §2. What shipped where, and which incident belongs to which deployment, is decided once, from all known
+events; the answer does not depend on any window.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import pairwise
-from typing import NamedTuple
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from collector.events import Change, ChangeState, Commit, Deployment, Result, Review
-from slo_engine.graph import CommitGraph
-from slo_engine.indicator import Events, Family, Indicator, Shape
-from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros
+from collector.events import Change, Commit, Deployment, Incident, Result, Review, kind_of
+from slo_engine.changes import COMMIT_COLUMNS, Commits, History, history, read_requests
+from slo_engine.incidents import read_incidents
+from slo_engine.indicator import Events, Family, Indicator, Piece, Shape
+from slo_engine.observation import Observation
 from slo_engine.organisation import Organisation
+from slo_engine.services import Judged, judged, observations
+from slo_engine.shipping import RELEASE_COLUMNS, Release
 
 STAGES = ("coding", "pickup", "review", "delivery")
 
@@ -57,354 +56,241 @@ CHANGE_DELIVERY_TIME = Indicator(
     part_of=CHANGE_LEAD_TIME,
     part="delivery",
 )
+CHANGE_FAIL_RATE = Indicator(
+    name="change_fail_rate",
+    version="1",
+    title="Change fail rate",
+    definition=(
+        "Share of the successful deployments older than the attribution lag to which a failure is attributed: "
+        "an incident, rollback, revert or hotfix of one of their changes."
+    ),
+    shape=Shape.RATIO,
+    metric="platform_change_fail",
+    share_of="bad",
+)
+FAILED_DEPLOYMENT_RECOVERY_TIME = Indicator(
+    name="failed_deployment_recovery_time",
+    version="1",
+    title="Failed deployment recovery time",
+    definition=(
+        "Time from a failed deployment to its recovery: its last attributed incident resolved, or the rollback or "
+        "fix deployed, for the recoveries in the window."
+    ),
+    shape=Shape.DURATION,
+    metric="platform_failed_deployment_recovery",
+)
+DEPLOYMENT_REWORK_RATE = Indicator(
+    name="deployment_rework_rate",
+    version="1",
+    title="Deployment rework rate",
+    definition=(
+        "Share of the successful deployments that were unplanned: a rollback, one that contains a revert or a hotfix, "
+        "or one linked as an incident's remedy."
+    ),
+    shape=Shape.RATIO,
+    metric="platform_deployment_rework",
+    share_of="bad",
+)
+INCIDENT_TIME_TO_RESTORE = Indicator(
+    name="incident_time_to_restore",
+    version="1",
+    title="Incident time to restore",
+    definition="Time from the start of an incident to its last resolution, for the incidents restored in the window.",
+    shape=Shape.DURATION,
+    metric="platform_incident_restore",
+)
+DEPLOY_CADENCE = Indicator(
+    name="deploy_cadence",
+    version="1",
+    title="Deploy cadence",
+    definition=(
+        "Share of the service-weeks with merged, undeployed changes in which the declared number of production "
+        "deployments was met."
+    ),
+    shape=Shape.RATIO,
+    metric="platform_deploy_cadence",
+)
 
-
-class _Release(NamedTuple):
-    """A deployment as the arithmetic needs it; ordered by time, then by id, so that ties have one order."""
-
-    at: int
-    id: str
-    source: str
-    service: str
-    environment: str
-    repository: str | None
-    sha: str | None
-    result: str
-
-
-class _Merged(NamedTuple):
-    """A change: a merged request, or a commit of the default branch that belongs to none. Times in microseconds."""
-
-    id: str
-    source: str
-    commit: int | None
-    merged_at: int | None
-    first_commit_at: int | None
-    first_commit_id: str
-    ready_at: int | None
-    first_review_at: int | None
-    rule: str
-
-
-@dataclass(frozen=True)
-class _Commits:
-    """A repository's commits in columns, and their graph."""
-
-    graph: CommitGraph
-    ids: Sequence[str]
-    sources: Sequence[str]
-    authored: Sequence[int]
-    committed: Sequence[int]
-    on_line: Sequence[bool]
+_REPOSITORIES_KEPT = 4
 
 
 def observe(events: Events, organisation: Organisation) -> Iterator[Observation]:
-    """The observations of the three indicators."""
-    del organisation
-    releases = _releases(events)
-    yield from _frequency(releases)
-    chains: dict[str, dict[tuple[str, str], list[_Release]]] = defaultdict(lambda: defaultdict(list))
-    for release in releases:
-        if release.result == Result.SUCCESS and release.repository:
-            chains[release.repository][release.service, release.environment].append(release)
-    commits = _commits_by_repository(events, chains)
-    changes = _requests_by_repository(events)
-    for repository in sorted(chains):
-        graph = commits.get(repository) or _commits([])
-        merged = list(_merged(graph, changes.get(repository, [])))
-        for (service, environment), chain in sorted(chains[repository].items()):
-            yield from _shipped(Subject(service, environment), chain, graph, merged)
+    """The observations of all services."""
+    latest = {piece.scope: piece for piece in pieces(events, organisation, {}, None, lambda _: None)}
+    for piece in latest.values():
+        yield from piece.observations
 
 
-def _releases(events: Events) -> list[_Release]:
-    names = ("finished_at", "id", "source", "service", "environment", "repository", "sha", "result")
-    return sorted(_Release(*row) for row in events.columns(Deployment, *names))
+def pieces(
+    events: Events,
+    organisation: Organisation,
+    known: Mapping[str, tuple[str, ...]],
+    since: Mapping[str, int] | None,
+    state: Callable[[str], bytes | None],
+) -> Iterator[Piece]:
+    """The services that new events touch, each derived."""
+    return _Batch(events, organisation, known, since, state).pieces()
 
 
-def _frequency(releases: Iterable[_Release]) -> Iterator[Observation]:
-    for release in releases:
-        succeeded = release.result == Result.SUCCESS
-        yield Observation(
-            indicator=DEPLOYMENT_FREQUENCY.name,
-            dimension=release.result,
-            unit=release.id,
-            at=from_micros(release.at),
-            subject=Subject(release.service, release.environment),
-            source=release.source,
-            outcome=Outcome.MEASURED if succeeded else Outcome.EXCLUDED,
-            reason="" if succeeded else Reason.NOT_SUCCESSFUL,
-        )
+class _Batch:
+    """One pass over the services to derive."""
+
+    def __init__(
+        self,
+        events: Events,
+        organisation: Organisation,
+        known: Mapping[str, tuple[str, ...]],
+        since: Mapping[str, int] | None,
+        state: Callable[[str], bytes | None],
+    ) -> None:
+        self._events, self._organisation, self._since, self._state = events, organisation, since, state
+        self._incidents = read_incidents(events, organisation)
+        self._named: dict[str, list[str]] = defaultdict(list)
+        for raw in events.distinct(Deployment, "service"):
+            self._named[organisation.deployed(raw) or raw].append(raw)
+        self._reads = {scope: set(reads) for scope, reads in known.items()}
+        self._answered: dict[str, set[str]] = defaultdict(set)
+        self._owned: set[str] = set()
+        for scope, reads in known.items():
+            self._note(scope, {r for r in reads if not r.startswith(_REPOSITORY)})
+        self._histories: OrderedDict[str, History] = OrderedDict()
+
+    @property
+    def _scopes(self) -> set[str]:
+        return {*self._named, *self._incidents.of_service}
+
+    def pieces(self) -> Iterator[Piece]:
+        """Each touched service; one may come again when another one turns out to answer for its incident."""
+        gone = self._reads.keys() - self._scopes
+        waiting = {*self._scopes, *gone} if self._since is None else self._touched(self._since)
+        while waiting:
+            again: set[str] = set()
+            for scope in sorted(waiting, key=lambda s: (sorted(self._reads.get(s, ())), s)):
+                piece = self._piece(scope)
+                again |= self._affected(scope, piece)
+                yield piece
+            waiting = again
+
+    def _touched(self, since: Mapping[str, int]) -> set[str]:
+        """The services that events after these revisions may change."""
+        events, organisation = self._events, self._organisation
+        deployment, incident = since.get("deployment", 0), since.get("incident", 0)
+        raw = {*events.distinct(Deployment, "service", deployment), *events.moved(Deployment, deployment)}
+        scopes = {organisation.deployed(name) or name for name in raw}
+        left = events.moved(Incident, incident)
+        scopes |= {(organisation.component(name) or name) if name else "" for name in left}
+        changed = [i for i in self._incidents.all if i.revision > incident]
+        scopes |= {i.service for i in changed}
+        repositories: set[str] = set()
+        for kind in (Commit, Change, Review):
+            revision = since.get(kind_of(kind), 0)
+            repositories |= {*events.distinct(kind, "repository", revision), *events.moved(kind, revision)}
+        for scope, reads in self._reads.items():
+            if any(_REPOSITORY + r in reads for r in repositories):
+                scopes.add(scope)
+        scopes |= self._answering({n for i in changed for n in (*i.names, *i.links)})
+        scopes |= {scope for i in changed for scope in self._answered.get(i.id, ())}
+        return scopes
+
+    def _answering(self, tokens: set[str]) -> set[str]:
+        """The services whose deployments or changes have one of these names or links."""
+        if not tokens:
+            return set()
+        found: set[str] = set()
+        for column in ("native_id", "artifact", "version", "sha", "url"):
+            rows = self._events.columns(Deployment, "service", **{column: sorted(tokens)})
+            found |= {self._organisation.deployed(raw) or raw for (raw,) in rows}
+        repositories = {r for (r,) in self._events.columns(Commit, "repository", sha=sorted(tokens))}
+        repositories |= {r for (r,) in self._events.columns(Change, "repository", url=sorted(tokens))}
+        found |= {s for s, reads in self._reads.items() if any(_REPOSITORY + r in reads for r in repositories)}
+        return found
+
+    def _piece(self, scope: str) -> Piece:
+        releases = self._releases(scope)
+        repositories = {r.repository for r in releases if r.repository and r.result == Result.SUCCESS}
+        histories = {r: self._history(r) for r in sorted(repositories)}
+        elsewhere = {i for i, scopes in self._answered.items() if scopes - {scope}}
+        found = judged(scope, releases, histories, self._incidents, elsewhere, self._owned, self._organisation)
+        return Piece(scope, list(observations(found)), _reads(found, repositories))
+
+    def _releases(self, scope: str) -> list[Release]:
+        raw = self._named.get(scope, [])
+        if not raw:
+            return []
+        rows = self._events.columns(Deployment, *RELEASE_COLUMNS, service=raw)
+        entry = self._organisation.service(scope)
+        only = entry.repositories[0].text if entry and len(entry.repositories) == 1 else None
+        if only is not None and entry is not None and entry.repositories[0].rank:
+            only = None
+        releases = [Release._make(row) for row in rows]
+        if raw != [scope]:
+            releases = [r._replace(service=scope) for r in releases]
+        if only is not None:
+            releases = [r if r.repository else r._replace(repository=only) for r in releases]
+        return sorted(releases)
+
+    def _history(self, repository: str) -> History:
+        """A repository's changes; the last few are kept, for services that share one."""
+        found = self._histories.pop(repository, None)
+        if found is None:
+            commits = Commits.of(self._events.columns(Commit, *COMMIT_COLUMNS, repository=repository))
+            found = history(commits, read_requests(self._events, repository))
+        self._histories[repository] = found
+        while len(self._histories) > _REPOSITORIES_KEPT:
+            self._histories.popitem(last=False)
+        return found
+
+    def _affected(self, scope: str, piece: Piece) -> set[str]:
+        """Note what a service answers for, and name the services for which that makes a difference."""
+        before, now = self._reads.get(scope, set()), set(piece.reads)
+        self._reads[scope] = now
+        self._note(scope, now - before)
+        affected: set[str] = set()
+        for read in before ^ now:
+            kind, _, identity = read.partition(":")
+            incident = self._incidents.by_id.get(identity)
+            if kind + ":" == _INCIDENT:
+                affected.add(incident.service if incident else "")
+                if read not in now:
+                    self._answered[identity].discard(scope)
+            elif kind + ":" == _OWN:
+                affected |= self._answered[identity]
+                if read not in now:
+                    self._owned.discard(identity)
+                    affected |= self._answering({*incident.names, *incident.links}) if incident else set()
+        return affected - {scope, ""}
+
+    def _note(self, scope: str, reads: Iterable[str]) -> None:
+        for read in reads:
+            if read.startswith(_INCIDENT):
+                self._answered[read.removeprefix(_INCIDENT)].add(scope)
+            elif read.startswith(_OWN):
+                self._owned.add(read.removeprefix(_OWN))
 
 
-_CommitRow = tuple[str, str, str, str, str, int, int, bool]
-_COMMIT_COLUMNS = (
-    "repository",
-    "sha",
-    "source",
-    "id",
-    "parents",
-    "authored_at",
-    "committed_at",
-    "on_default_branch",
-)
+_REPOSITORY, _INCIDENT, _OWN = "repository:", "incident:", "own:"
 
 
-def _commits_by_repository(events: Events, wanted: Iterable[str]) -> dict[str, _Commits]:
-    rows: dict[str, list[_CommitRow]] = {r: [] for r in wanted}
-    for row in events.columns(Commit, *_COMMIT_COLUMNS):
-        if row[0] in rows:
-            rows[row[0]].append(row)
-    return {repository: _commits(_once(found)) for repository, found in rows.items()}
-
-
-def _once(rows: list[_CommitRow]) -> list[_CommitRow]:
-    """Each commit once, also where two sources report the same repository; a shallow one lacks parents."""
-    if len({row[1] for row in rows}) == len(rows):
-        return rows
-    known: dict[str, _CommitRow] = {}
-    for row in sorted(rows):
-        first = known.setdefault(row[1], row)
-        known[row[1]] = (*first[:4], max(first[4], row[4], key=len), *first[5:7], first[7] or row[7])
-    return list(known.values())
-
-
-def _commits(rows: list[_CommitRow]) -> _Commits:
-    if not rows:
-        return _Commits(CommitGraph(), [], [], [], [], [])
-    _, shas, sources, ids, parents, authored, committed, on_line = zip(*rows, strict=True)
-    return _Commits(CommitGraph.of(shas, parents), ids, sources, authored, committed, on_line)
-
-
-class _Request(NamedTuple):
-    """A merged request with what the arithmetic needs of its reviews."""
-
-    id: str
-    source: str
-    native_id: str
-    merge_sha: str | None
-    merged_at: int | None
-    first_commit_at: int | None
-    created_at: int
-    ready_at: int | None
-    commit_shas: str
-    author: str | None
-    first_review_at: int | None
-
-
-def _requests_by_repository(events: Events) -> dict[str, list[_Request]]:
-    reviews: dict[tuple[str, str, str], list[tuple[int, str | None]]] = defaultdict(list)
-    columns = ("source", "repository", "change_native_id", "at", "author", "bot")
-    for source, repository, native_id, at, author, bot in events.columns(Review, *columns):
-        if not bot:
-            reviews[source, repository, native_id].append((at, author))
-    found: dict[str, list[_Request]] = defaultdict(list)
-    names = ("repository", "state", *_Request._fields[:-1])
-    for repository, state, *row in events.columns(Change, *names):
-        if state != ChangeState.MERGED:
-            continue
-        request = _Request._make((*row, None))
-        others = [
-            at
-            for at, author in reviews[request.source, repository, request.native_id]
-            if at >= request.created_at and (author is None or author != request.author)
-        ]
-        found[repository].append(request._replace(first_review_at=min(others, default=None)))
-    return {repository: sorted(requests) for repository, requests in found.items()}
-
-
-def _merged(commits: _Commits, requests: list[_Request]) -> Iterator[_Merged]:
-    """All changes of a repository: requests first, then what stands on the default branch without one."""
-    owner = commits.graph.brought_by(commits.on_line)
-    first = _first_commits(commits, owner)
-    claimed: set[int] = set()
-    number = commits.graph.number
-    for request in requests:
-        commit = number.get(request.merge_sha) if request.merge_sha else None
-        own = [number[s] for s in request.commit_shas[2:-2].split('","') if s in number]
-        if commit is not None:
-            claimed.add(commit)
-            own += _rebased(commits, commit, request)
-        claimed.update(own)
-        known = _first_of(commits, own, request.merged_at, first.get(commit) if commit is not None else None)
-        started = request.first_commit_at
-        if started is not None and request.merged_at is not None and started > request.merged_at:
-            started = None  # a wrong clock: the graph has a committer time instead
-        yield _Merged(
-            id=request.id,
-            source=request.source,
-            commit=commit,
-            merged_at=request.merged_at,
-            first_commit_at=started if started is not None else (known[0] if known else None),
-            first_commit_id="" if started is not None or known is None else commits.ids[known[1]],
-            ready_at=request.created_at if request.ready_at is None else request.ready_at,
-            first_review_at=request.first_review_at,
-            rule="graph" if started is not None or known is None else known[2],
-        )
-    for commit, (at, which, rule) in first.items():
-        if commit not in claimed:
-            yield _Merged(
-                id=commits.ids[commit],
-                source=commits.sources[commit],
-                commit=commit,
-                merged_at=commits.committed[commit],
-                first_commit_at=at,
-                first_commit_id=commits.ids[which] if which != commit else "",
-                ready_at=None,
-                first_review_at=None,
-                rule=rule,
-            )
-
-
-def _first_commits(commits: _Commits, owner: list[int]) -> dict[int, tuple[int, int, str]]:
-    """For each commit of the line: author time and number of the first commit it brought, and the rule used.
-
-    An author time after the merge comes from a wrong clock: the committer time stands in for it.
-    """
-    first: dict[int, tuple[int, int, str]] = {}
-    authored, committed, ids = commits.authored, commits.committed, commits.ids
-    for commit, tip in enumerate(owner):
-        if tip < 0:
-            continue
-        at, rule = authored[commit], "graph"
-        if at > committed[tip]:
-            at, rule = committed[commit], "graph, committer time"
-        best = first.get(tip)
-        # Of commits of one second the id decides: the answer must not depend on the order of reading.
-        if best is None or at < best[0] or (at == best[0] and ids[commit] < ids[best[1]]):
-            first[tip] = (at, commit, rule)
-    return first
-
-
-def _first_of(
-    commits: _Commits, own: Iterable[int], merged_at: int | None, brought: tuple[int, int, str] | None
-) -> tuple[int, int, str] | None:
-    """The first commit of a request, as `_first_commits` gives it: of those it names and those its merge brought.
-
-    A squash brought itself alone; the commits it was made of are known only by name.
-    """
-    found = [] if brought is None else [brought]
-    for commit in own:
-        late = merged_at is not None and commits.authored[commit] > merged_at
-        at = commits.committed[commit] if late else commits.authored[commit]
-        found.append((at, commit, "graph, committer time" if late else "graph"))
-    return min(found, key=lambda f: (f[0], commits.ids[f[1]]), default=None)
-
-
-def _rebased(commits: _Commits, head: int, request: _Request) -> list[int]:
-    """The commits that a rebase merge put on the line below its head; none where it was no rebase.
-
-    A rebase makes as many commits as the request had, and keeps their author times.
-    """
-    names = request.commit_shas[2:-2].split('","')
-    run = [head]
-    while len(run) < len(names) and len(parents := commits.graph.parents[run[-1]]) == 1:
-        run.append(parents[0])
-    before = [commits.graph.number.get(n) for n in names]
-    known = sorted(commits.authored[n] for n in before if n is not None)
-    times = sorted(commits.authored[n] for n in run)
-    same = known == times if len(known) == len(names) else times[0] == request.first_commit_at
-    return run if len(run) == len(names) and same else []
-
-
-def _shipped(
-    subject: Subject, chain: list[_Release], commits: _Commits, merged: Iterable[_Merged]
-) -> Iterator[Observation]:
-    """The changes of one service in one environment, each judged once."""
-    deployed = [commits.graph.number.get(r.sha) if r.sha else None for r in chain]
-    first = commits.graph.shipped_in(deployed)
-    horizon = chain[0].at
-    # The first known deployment after one whose commit the graph lacks contains an unknown part of what is new.
-    blind = {i for i in range(1, len(chain)) if deployed[i] is not None and deployed[i - 1] is None}
-    times = [from_micros(r.at) for r in chain]
-    for change in merged:
-        index = first[change.commit] if change.commit is not None else -1
-        release = chain[index] if index >= 0 else None
-        if change.merged_at is None:
-            yield _without_value(subject, change, release, horizon, Reason.MISSING_TIME)
-        elif change.merged_at < horizon or index == 0:
-            yield _without_value(subject, change, release, change.merged_at, Reason.BEFORE_HORIZON)
-        elif change.commit is None:
-            yield _without_value(subject, change, None, change.merged_at, Reason.UNKNOWN_COMMIT)
-        elif release is None:
-            yield _without_value(subject, change, None, change.merged_at, None)
-        elif index in blind:
-            yield _without_value(subject, change, release, release.at, Reason.UNKNOWN_BASE)
-        else:
-            yield _measured(subject, change, release, times[index])
-
-
-def _without_value(
-    subject: Subject, change: _Merged, release: _Release | None, at: int, reason: Reason | None
-) -> Observation:
-    """A change that is left out for a reason or, without one, waits for its deployment."""
-    return Observation(
-        indicator=CHANGE_LEAD_TIME.name,
-        unit=change.id,
-        at=from_micros(release.at if release else at),
-        subject=subject,
-        source=_sources(change, release),
-        outcome=Outcome.EXCLUDED if reason else Outcome.PENDING,
-        reason=reason or "",
-        evidence=(release.id,) if release else (),
-    )
-
-
-def _measured(subject: Subject, change: _Merged, release: _Release, at: datetime) -> Observation:
-    """A shipped change: its lead time and stages, as far as they are known."""
-    first_at, stages = change.first_commit_at, _stages(change, release.at)
-    seconds = (release.at - first_at) / 1e6 if first_at is not None and first_at <= release.at else None
-    missing = "" if stages[-1] is not None else Reason.MERGED_AFTER_DEPLOYMENT
-    return Observation(
-        indicator=CHANGE_LEAD_TIME.name,
-        unit=change.id,
-        at=at,
-        subject=subject,
-        source=_sources(change, release),
-        outcome=Outcome.MEASURED,
-        value=seconds,
-        parts=stages,
-        reason=missing if seconds is not None else Reason.MISSING_TIME,
-        rule=change.rule,
-        evidence=(release.id, change.first_commit_id) if change.first_commit_id else (release.id,),
-    )
-
-
-def _stages(change: _Merged, deployed_at: int) -> tuple[float | None, ...]:
-    """The stages in seconds, None where an end is unknown. Where all are known they add up to the lead time.
-
-    A draft is not ready; a request never reviewed has no pickup and no review; what was deployed before its
-    merge has no delivery. A review of a draft counts from when it became ready; one after the merge is none.
-    """
-    first, ready, review, merged = (
-        change.first_commit_at,
-        change.ready_at,
-        change.first_review_at,
-        change.merged_at,
-    )
-    if merged is not None:
-        ready = ready if ready is not None and ready <= merged else None
-        review = review if review is not None and review <= merged else None
-    if first is not None and ready is not None:
-        ready = max(ready, first)
-    if ready is not None and review is not None:
-        review = max(review, ready)
-    bounds = (first, ready, review, merged, deployed_at)
-    return tuple(
-        (end - start) / 1e6 if start is not None and end is not None and end >= start else None
-        for start, end in pairwise(bounds)
-    )
-
-
-def _sources(change: _Merged, release: _Release | None) -> str:
-    """The sources a judgement rests on: its number is shown only while all of them are fresh."""
-    if release is None or release.source == change.source:
-        return change.source
-    return "+".join(sorted((change.source, release.source)))
+def _reads(found: Judged, repositories: Iterable[str]) -> tuple[str, ...]:
+    """What a service was judged by: repositories, others' incidents that mean it, and its own that do."""
+    read = [_REPOSITORY + r for r in repositories]
+    read += [_INCIDENT + i for i in found.attribution.foreign]
+    return tuple(sorted(read + [_OWN + i for i in found.attribution.own]))
 
 
 FAMILY = Family(
     name="delivery",
-    inputs=(Commit, Change, Review, Deployment),
-    indicators=(CHANGE_LEAD_TIME, CHANGE_DELIVERY_TIME, DEPLOYMENT_FREQUENCY),
+    inputs=(Commit, Change, Review, Deployment, Incident),
+    indicators=(
+        CHANGE_LEAD_TIME,
+        CHANGE_DELIVERY_TIME,
+        DEPLOYMENT_FREQUENCY,
+        DEPLOY_CADENCE,
+        CHANGE_FAIL_RATE,
+        FAILED_DEPLOYMENT_RECOVERY_TIME,
+        DEPLOYMENT_REWORK_RATE,
+        INCIDENT_TIME_TO_RESTORE,
+    ),
     observe=observe,
+    pieces=pieces,
 )

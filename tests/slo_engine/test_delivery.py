@@ -27,7 +27,7 @@ from collector.events import (
     event_id,
     kind_of,
 )
-from collector.store import Database, EventStore, ObservationRow, ObservationStore, Series
+from collector.store import Database, DerivationStore, EventStore, ObservationRow, ObservationStore, Series
 from slo_engine.derive import derive
 from slo_engine.indicators import delivery
 from slo_engine.observation import Observation, Outcome
@@ -717,8 +717,8 @@ def derived(database: Database, batches: Sequence[Sequence[Event]], derive_betwe
         with database.transaction() as transaction:
             events.write(transaction, batch)
         if derive_between:
-            derive([delivery.FAMILY], events, observations)
-    derive([delivery.FAMILY], events, observations)
+            derive([delivery.FAMILY], events, DerivationStore(database))
+    derive([delivery.FAMILY], events, DerivationStore(database))
     found = {
         series: observations.window([number], -(2**62), 2**62, *ObservationRow._fields)
         for number, series in observations.series().items()
@@ -751,15 +751,15 @@ def test_an_unchanged_store_is_not_derived_again(new_database: Callable[[], Data
     with database.transaction() as transaction:
         events.write(transaction, [*HISTORY, release("a", 1)])
 
-    first = derive([delivery.FAMILY], events, observations)
-    second = derive([delivery.FAMILY], events, observations)
+    first = derive([delivery.FAMILY], events, DerivationStore(database))
+    second = derive([delivery.FAMILY], events, DerivationStore(database))
     with database.transaction() as transaction:
         events.write(transaction, [release("c", 30)])
-    third = derive([delivery.FAMILY], events, observations)
+    third = derive([delivery.FAMILY], events, DerivationStore(database))
     database.close()
 
     assert [d.families for d in (first, second, third)] == [("delivery",), (), ("delivery",)]
-    assert (first.observations, third.observations) == (4, 5)
+    assert (first.pieces, third.pieces, second.observations) == (1, 1, 0)
 
 
 def test_the_evidence_is_in_the_store(new_database: Callable[[], Database]) -> None:

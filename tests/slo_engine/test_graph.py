@@ -80,7 +80,7 @@ def test_a_commit_ships_in_the_first_deployment_that_contains_it(parents: Parent
         tip = deployed[index]
         expected |= dict.fromkeys(ancestors(tip, parents) if tip is not None else (), index)
 
-    first = built(parents, order).shipped_in([None if d is None else order.index(d) for d in deployed])
+    first = built(parents, order).shipped_in([() if d is None else (order.index(d),) for d in deployed])
 
     assert {order[i]: index for i, index in enumerate(first)} == expected
 
@@ -127,7 +127,7 @@ def test_each_commit_is_visited_once(parents: Parents, data: st.DataObject) -> N
     line = line_to(deployed[0], parents)
     shipping, bringing = (Counted(built(parents, range(len(parents))).parents) for _ in range(2))
 
-    CommitGraph({}, shipping).shipped_in(deployed)
+    CommitGraph({}, shipping).shipped_in([(d,) for d in deployed])
     CommitGraph({sha(n): n for n in range(len(parents))}, bringing).brought_by([n in line for n in range(len(parents))])
 
     assert max(shipping.asked.values()) == 1
@@ -153,7 +153,7 @@ def test_an_empty_graph_answers() -> None:
     """Without commits nothing was brought and nothing shipped."""
     graph = CommitGraph.of([], [])
 
-    assert (graph.brought_by([]), graph.shipped_in([None])) == ([], [])
+    assert (graph.brought_by([]), graph.shipped_in([()])) == ([], [])
 
 
 def test_a_long_history_needs_no_recursion() -> None:
@@ -161,4 +161,21 @@ def test_a_long_history_needs_no_recursion() -> None:
     order = range(50_000)
     graph = CommitGraph({}, [(n - 1,) if n else () for n in order])
 
-    assert graph.shipped_in([49_999])[0] == 0
+    assert graph.shipped_in([(49_999,)])[0] == 0
+
+
+@given(dags())
+def test_an_ancestor_is_what_can_be_reached(parents: Parents) -> None:
+    """A commit is an ancestor of another where a walk along the parents finds it, never of itself."""
+    graph = built(parents, range(len(parents)))
+
+    found = {(a, b) for a in range(len(parents)) for b in range(len(parents)) if graph.is_ancestor(a, b)}
+
+    assert found == {(a, b) for b in range(len(parents)) for a in ancestors(b, parents) - {b}}
+
+
+def test_what_had_shipped_before_ships_no_more() -> None:
+    """Commits that shipped before are marked as such, and so is what lies below them."""
+    graph = built([(), (0,), (1,), (2,)], range(4))
+
+    assert graph.shipped_in([(3,)], before=[1]) == [-1, -2, 0, 0]

@@ -24,7 +24,7 @@ from collector.people import People
 from collector.run import Runner
 from collector.source import SourceContext
 from collector.sources.git import GitConfig
-from collector.store import Database, EventStore, ObservationRow, ObservationStore
+from collector.store import Database, DerivationStore, EventStore, ObservationRow, ObservationStore
 from slo_engine.derive import derive
 from slo_engine.indicators import delivery
 
@@ -153,7 +153,7 @@ def changes(plain: PlainGit, tmp_path_factory: pytest.TempPathFactory) -> list[C
     events, observations = EventStore(database), ObservationStore(database)
     outcome = Runner(database, events, lambda: NOW).run("git", config.build(context))
     assert outcome.error is None
-    derive([delivery.FAMILY], events, observations)
+    derive([delivery.FAMILY], events, DerivationStore(database))
     series = list(observations.series("change_lead_time"))
     rows = [ObservationRow(*r) for r in observations.window(series, -(2**62), 2**62, *ObservationRow._fields)]
     measured = [r for r in rows if r.outcome == "measured"]

@@ -1,0 +1,80 @@
+"""Service-weeks with work waiting, and whether the promised deployments happened in them. Pure.
+
+A week is Monday 00:00 to Monday 00:00 in the organisation's zone, computed in UTC.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from slo_engine.observation import to_micros
+
+MOST_WEEKS = 26
+"""A change that waits longer than this is given up: it makes no more weeks."""
+
+
+class Week(NamedTuple):
+    """A local week: its ISO name, its first microsecond and the first after it."""
+
+    label: str
+    start: int
+    end: int
+
+
+class Waiting(NamedTuple):
+    """A change that waited from its merge to its deployment, or waits still."""
+
+    merged_at: int
+    shipped_at: int | None
+
+
+_FIRST, _LAST = date(1970, 1, 5), date(2100, 1, 4)
+
+
+@lru_cache(maxsize=16)
+def _starts(zone: ZoneInfo) -> list[int]:
+    """When each local week from 1970 to 2100 begins: a table is looked up much faster than a calendar."""
+    weeks = (_LAST - _FIRST).days // 7
+    mondays = (_FIRST + timedelta(days=7 * n) for n in range(weeks + 1))
+    return [to_micros(datetime(d.year, d.month, d.day, tzinfo=zone).astimezone(UTC)) for d in mondays]
+
+
+def week_start(at: int, zone: ZoneInfo) -> int:
+    """When the local week that holds a time begins."""
+    return _starts(zone)[_number(at, zone)]
+
+
+def _number(at: int, zone: ZoneInfo) -> int:
+    """The number of the week that holds a time; what lies outside the table belongs to its first or last one."""
+    return min(max(bisect_right(_starts(zone), at) - 1, 0), len(_starts(zone)) - 2)
+
+
+def _week(number: int, zone: ZoneInfo) -> Week:
+    year, week, _ = (_FIRST + timedelta(days=7 * number)).isocalendar()
+    return Week(f"{year}-W{week:02}", *_starts(zone)[number : number + 2])
+
+
+def service_weeks(
+    waiting: Iterable[Waiting], deployed: Sequence[int], promised: int, horizon: int, zone: ZoneInfo
+) -> Iterator[tuple[Week, bool]]:
+    """The weeks after the horizon's own in which something waited, and whether enough was deployed in each.
+
+    `deployed`: the times of successful deployments, ascending. What waits still makes weeks up to MOST_WEEKS after
+    its merge; those that are not over yet are dated in the future, where nobody looks before they are.
+    """
+    first = _number(horizon, zone) + 1
+    busy: set[int] = set()
+    for merged_at, shipped_at in waiting:
+        merged = _number(merged_at, zone)
+        last = merged + MOST_WEEKS if shipped_at is None else min(merged + MOST_WEEKS, _number(shipped_at, zone))
+        busy.update(range(max(merged, first), last + 1))
+    for number in sorted(busy):
+        if number < len(_starts(zone)) - 1:
+            week = _week(number, zone)
+            done = bisect_left(deployed, week.end) - bisect_left(deployed, week.start)
+            yield week, done >= promised

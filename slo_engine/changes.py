@@ -1,0 +1,384 @@
+"""The changes of a repository: merged requests, and commits of the default branch that belong to none. Pure.
+
+definitions.md §2 "Change". What a merge brought is answered for all merges together, each commit visited once.
+Times are integer microseconds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import msgspec
+
+from collector.events import Change, ChangeState, Review
+from slo_engine.graph import CommitGraph
+from slo_engine.indicator import Events
+from slo_engine.organisation import DeliveryRules, any_matches
+
+COMMIT_COLUMNS = (
+    *("sha", "source", "id", "parents", "authored_at", "committed_at", "on_default_branch"),
+    *("bot", "reverts", "tree_sha", "paths"),
+)
+
+
+class CommitRow(NamedTuple):
+    """A commit as the store gives it; `parents`, `reverts` and `paths` are JSON text."""
+
+    sha: str
+    source: str
+    id: str
+    parents: str
+    authored_at: int
+    committed_at: int
+    on_default_branch: bool
+    bot: bool
+    reverts: str
+    tree_sha: str | None
+    paths: str | None
+
+
+@dataclass(frozen=True)
+class Commits:
+    """A repository's commits in columns, and their graph."""
+
+    graph: CommitGraph
+    ids: Sequence[str] = ()
+    sources: Sequence[str] = ()
+    authored: Sequence[int] = ()
+    committed: Sequence[int] = ()
+    on_line: Sequence[bool] = ()
+    bots: Sequence[bool] = ()
+    reverts: Sequence[str] = ()
+    trees: Sequence[str | None] = ()
+    paths: Sequence[str | None] = ()
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[object, ...]]) -> Commits:
+        """The commits of rows of COMMIT_COLUMNS, each once, also where two sources report the same repository."""
+        found = _once(list(rows))
+        if not found:
+            return cls(CommitGraph())
+        shas, sources, ids, parents, authored, committed, on_line, bots, reverts, trees, paths = zip(
+            *found, strict=True
+        )
+        graph = CommitGraph.of(shas, parents)
+        return cls(graph, ids, sources, authored, committed, on_line, bots, reverts, trees, paths)
+
+    @cached_property
+    def owner(self) -> list[int]:
+        """For each commit the commit of the default branch's line that brought it there; -1 where none did."""
+        return self.graph.brought_by(self.on_line)
+
+    @cached_property
+    def shas(self) -> list[str]:
+        """The commits' ids by number."""
+        return list(self.graph.number)
+
+    @cached_property
+    def brought(self) -> dict[int, list[int]]:
+        """For each commit of the line the commits it brought, itself among them."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for commit, tip in enumerate(self.owner):
+            if tip >= 0:
+                found[tip].append(commit)
+        return found
+
+
+def _once(rows: list[tuple[object, ...]]) -> list[CommitRow]:
+    """Each commit once; what one source's shallow or less curious copy lacks, the other knows."""
+    if len({row[0] for row in rows}) == len(rows):
+        return rows  # type: ignore[return-value] # rows of COMMIT_COLUMNS; wrapping each would cost more than reading
+    known: dict[str, CommitRow] = {}
+    for row in sorted((CommitRow._make(r) for r in rows), key=lambda r: (r.sha, r.source, r.id)):
+        first = known.setdefault(row.sha, row)
+        known[row.sha] = first._replace(
+            parents=max(first.parents, row.parents, key=len),
+            on_default_branch=first.on_default_branch or row.on_default_branch,
+            bot=first.bot or row.bot,
+            reverts=max(first.reverts, row.reverts, key=len),
+            tree_sha=first.tree_sha or row.tree_sha,
+            paths=row.paths if first.paths is None else first.paths,
+        )
+    return list(known.values())
+
+
+class Request(NamedTuple):
+    """A merged request with what the arithmetic needs of its reviews. Tuples are JSON text."""
+
+    id: str
+    source: str
+    native_id: str
+    merge_sha: str | None
+    head_sha: str | None
+    merged_at: int | None
+    first_commit_at: int | None
+    created_at: int
+    ready_at: int | None
+    commit_shas: str
+    author: str | None
+    bot: bool
+    source_branch: str | None
+    target_branch: str | None
+    labels: str
+    links: str
+    url: str | None
+    paths: str | None
+    first_review_at: int | None = None
+
+    @property
+    def commits(self) -> list[str]:
+        """The ids of its own commits."""
+        return names(self.commit_shas)
+
+    def is_hotfix(self, rules: DeliveryRules) -> bool:
+        """True where its branch or a label says that it is a hotfix."""
+        branch = self.source_branch or ""
+        return any_matches(rules.hotfix_branches, branch) or any(
+            any_matches(rules.hotfix_labels, label) for label in names(self.labels)
+        )
+
+
+REQUEST_COLUMNS = Request._fields[:-1]
+
+
+class Merged(NamedTuple):
+    """A change. `commit` is the number of the commit that put it on its branch; -1 where the graph lacks it."""
+
+    id: str
+    source: str
+    commit: int
+    merged_at: int | None
+    first_commit_at: int | None
+    first_commit_id: str
+    ready_at: int | None
+    first_review_at: int | None
+    rule: str
+    bot: bool
+    own: tuple[int, ...]
+    request: Request | None
+
+
+@dataclass(frozen=True)
+class Revert:
+    """A commit that undoes others: by its message, or because its tree is that of an earlier commit."""
+
+    commit: int
+    undone: tuple[int, ...]
+    how: str
+
+
+@dataclass(frozen=True)
+class History:
+    """A repository: its commits, its changes, its reverts."""
+
+    commits: Commits = field(default_factory=lambda: Commits(CommitGraph()))
+    changes: Sequence[Merged] = ()
+    reverts: Sequence[Revert] = ()
+    unresolved: frozenset[str] = frozenset()
+    """Commit ids, or their beginnings, that something names and the graph lacks."""
+
+
+def read_requests(events: Events, repository: str, **where: object) -> list[Request]:
+    """The merged requests of a repository, in the order of their ids, with their first human review."""
+    rows = events.columns(Change, *REQUEST_COLUMNS, repository=repository, state=ChangeState.MERGED.value, **where)  # type: ignore[arg-type]
+    requests = [Request(*row) for row in rows]
+    if not requests:
+        return []
+    names_of = {"change_native_id": [r.native_id for r in requests]} if where else {}
+    reviews: dict[tuple[str, str], list[tuple[int, str | None]]] = defaultdict(list)
+    columns = ("source", "change_native_id", "at", "author")
+    for source, native_id, at, author in events.columns(Review, *columns, repository=repository, bot=0, **names_of):
+        reviews[source, native_id].append((at, author))
+    return sorted(
+        r._replace(first_review_at=_first_review(r, reviews.get((r.source, r.native_id), ()))) for r in requests
+    )
+
+
+def _first_review(request: Request, reviews: Iterable[tuple[int, str | None]]) -> int | None:
+    """The first review by another human, not before the request was opened."""
+    return min(
+        (at for at, author in reviews if at >= request.created_at and (author is None or author != request.author)),
+        default=None,
+    )
+
+
+def history(commits: Commits, requests: Sequence[Request]) -> History:
+    """The changes and reverts of a repository."""
+    number = commits.graph.number
+    reverts, unresolved = _reverts(commits)
+    missing = {s for r in requests for s in (r.merge_sha, *r.commits) if s and s not in number}
+    return History(commits, list(_changes(commits, requests)), reverts, frozenset(unresolved | missing))
+
+
+def _changes(commits: Commits, requests: Sequence[Request]) -> Iterator[Merged]:
+    """Requests first, then what stands on the default branch without one."""
+    first = _first_commits(commits)
+    claimed: set[int] = set()
+    for request in requests:
+        change = _of_request(commits, request, first)
+        claimed.update(change.own)
+        yield change
+    ids, sources, committed, bots = commits.ids, commits.sources, commits.committed, commits.bots
+    for commit, (at, which, rule) in first.items():
+        if commit not in claimed:
+            start = ids[which] if which != commit else ""
+            yield Merged(
+                *(ids[commit], sources[commit], commit, committed[commit], at, start),
+                *(None, None, rule, bool(bots[commit]), (commit,), None),
+            )
+
+
+def _of_request(commits: Commits, request: Request, first: Mapping[int, tuple[int, int, str]]) -> Merged:
+    number = commits.graph.number
+    commit = number.get(request.merge_sha, -1) if request.merge_sha else -1
+    own = [number[s] for s in request.commits if s in number]
+    if commit >= 0:
+        own = [commit, *own, *_rebased(commits, commit, request)]
+    known = _first_of(commits, own[1:] if commit >= 0 else own, request.merged_at, first.get(commit))
+    started = request.first_commit_at
+    if started is not None and request.merged_at is not None and started > request.merged_at:
+        started = None  # a wrong clock: the graph has a committer time instead
+    return Merged(
+        id=request.id,
+        source=request.source,
+        commit=commit,
+        merged_at=request.merged_at,
+        first_commit_at=started if started is not None else (known[0] if known else None),
+        first_commit_id="" if started is not None or known is None else commits.ids[known[1]],
+        ready_at=request.created_at if request.ready_at is None else request.ready_at,
+        first_review_at=request.first_review_at,
+        rule="graph" if started is not None or known is None else known[2],
+        bot=bool(request.bot),
+        own=tuple(own),
+        request=request,
+    )
+
+
+def _first_commits(commits: Commits) -> dict[int, tuple[int, int, str]]:
+    """For each commit of the line: author time and number of the first commit it brought, and the rule used.
+
+    An author time after the merge comes from a wrong clock: the committer time stands in for it.
+    """
+    first: dict[int, tuple[int, int, str]] = {}
+    authored, committed, ids = commits.authored, commits.committed, commits.ids
+    for commit, tip in enumerate(commits.owner):
+        if tip < 0:
+            continue
+        at, rule = authored[commit], "graph"
+        if at > committed[tip]:
+            at, rule = committed[commit], "graph, committer time"
+        best = first.get(tip)
+        # Of commits of one second the id decides: the answer must not depend on the order of reading.
+        if best is None or at < best[0] or (at == best[0] and ids[commit] < ids[best[1]]):
+            first[tip] = (at, commit, rule)
+    return first
+
+
+def _first_of(
+    commits: Commits, own: Iterable[int], merged_at: int | None, brought: tuple[int, int, str] | None
+) -> tuple[int, int, str] | None:
+    """The first commit of a request, as `_first_commits` gives it: of those it names and those its merge brought.
+
+    A squash brought itself alone; the commits it was made of are known only by name.
+    """
+    found = [] if brought is None else [brought]
+    for commit in own:
+        late = merged_at is not None and commits.authored[commit] > merged_at
+        at = commits.committed[commit] if late else commits.authored[commit]
+        found.append((at, commit, "graph, committer time" if late else "graph"))
+    return min(found, key=lambda f: (f[0], commits.ids[f[1]]), default=None)
+
+
+def _rebased(commits: Commits, head: int, request: Request) -> list[int]:
+    """The commits that a rebase merge put on the line below its head; none where it was no rebase.
+
+    A rebase makes as many commits as the request had, and keeps their author times.
+    """
+    before_names = request.commits or [""]
+    run = [head]
+    while len(run) < len(before_names) and len(parents := commits.graph.parents[run[-1]]) == 1:
+        run.append(parents[0])
+    before = [commits.graph.number.get(n) for n in before_names]
+    known = sorted(commits.authored[n] for n in before if n is not None)
+    times = sorted(commits.authored[n] for n in run)
+    same = known == times if len(known) == len(before_names) else times[0] == request.first_commit_at
+    return run if len(run) == len(before_names) and same else []
+
+
+def _reverts(commits: Commits) -> tuple[list[Revert], set[str]]:
+    """The reverts of a repository, without reverts of reverts: to apply again undoes nothing that failed."""
+    by_message, unresolved = _by_message(commits)
+    undoing = {r.commit for r in by_message}
+    by_tree = [r for r in _by_tree(commits) if r.commit not in undoing]
+    undoing |= {r.commit for r in by_tree}
+    kept = []
+    for revert in (*by_message, *by_tree):
+        undone = tuple(u for u in revert.undone if u not in undoing)
+        if undone or not revert.undone:
+            kept.append(Revert(revert.commit, undone, revert.how))
+    return sorted(kept, key=lambda r: commits.ids[r.commit]), unresolved
+
+
+def _by_message(commits: Commits) -> tuple[list[Revert], set[str]]:
+    found, unresolved = [], set()
+    for commit, text in enumerate(commits.reverts):
+        if not text:
+            continue
+        undone = []
+        for name in names(text):
+            target = _named(commits, name)
+            if target is None:
+                unresolved.add(name)
+            elif target != commit:
+                undone.append(target)
+        found.append(Revert(commit, tuple(undone), "revert (message)"))
+    return found, unresolved
+
+
+def _named(commits: Commits, name: str) -> int | None:
+    """The commit of an id or its beginning; None where none or more than one fits."""
+    exact = commits.graph.number.get(name)
+    if exact is not None:
+        return exact
+    fitting = [n for sha, n in commits.graph.number.items() if sha.startswith(name)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _by_tree(commits: Commits) -> Iterator[Revert]:
+    """Commits of the line whose tree is that of an earlier one, not the one just below: what lies between is undone."""
+    last: dict[str, int] = {}
+    place: dict[int, int] = {}
+    line: list[int] = []
+    for commit in commits.graph.in_order(commits.on_line):
+        tree = commits.trees[commit]
+        parents = commits.graph.parents[commit]
+        if not parents or parents[0] not in place:
+            last, place, line = {}, {}, []  # another line begins here
+        place[commit] = len(line)
+        line.append(commit)
+        if tree is None:
+            continue
+        before = last.get(tree)
+        if before is not None and before < place[commit] - 1 and commits.trees[line[-2]] != tree:
+            yield Revert(commit, tuple(line[before + 1 : -1]), "revert (tree)")
+        last[tree] = place[commit]
+
+
+def paths_of(commits: Commits, change: Merged) -> set[str] | None:
+    """The paths a change touches: as its request says, else as its commits do; None where nobody knows."""
+    if change.request is not None and change.request.paths is not None:
+        return set(names(change.request.paths))
+    brought = commits.brought.get(change.commit, []) if change.commit >= 0 else []
+    told = [commits.paths[c] for c in {*change.own, *brought}]
+    known = [text for text in told if text is not None]
+    return {path for text in known for path in names(text)} if known else None
+
+
+def names(text: str) -> list[str]:
+    """The texts of a JSON list, as the store keeps tuples; empty text for none."""
+    found: list[str] = msgspec.json.decode(text) if text else []
+    return found

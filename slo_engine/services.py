@@ -1,0 +1,395 @@
+"""One service at a time: all its delivery observations from its deployments, repositories and incidents. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cached_property
+from itertools import pairwise
+
+from collector.events import Result
+from slo_engine.cadence import Waiting, service_weeks
+from slo_engine.changes import History, Merged, paths_of
+from slo_engine.failures import Cause, Verdict, judge, rule_of
+from slo_engine.incidents import Attribution, Incident, Incidents, attribute
+from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros
+from slo_engine.organisation import Organisation, any_matches
+from slo_engine.shipping import Chain, Release, Shipment, Start, shipped
+
+_MICROSECOND = timedelta(microseconds=1)
+_FAILED = (Result.FAILURE, Result.ERROR, Result.TIMEOUT)
+
+Place = tuple[str, str]
+"""An environment and a repository: with the service, what a chain is of."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A service with its chains, and what its incidents mean for them."""
+
+    service: str
+    releases: Sequence[Release]
+    chains: Mapping[Place, Chain]
+    unknown_paths: frozenset[str]
+    incidents: Sequence[Incident]
+    attribution: Attribution
+    organisation: Organisation
+    elsewhere: AbstractSet[str] = frozenset()
+    since: int | None = None
+
+    @cached_property
+    def verdicts(self) -> dict[str, Verdict]:
+        """What became of its deployments, by id."""
+        return judge(list(self.chains.values()), self.attribution, self.organisation.delivery)
+
+    @cached_property
+    def incident_sources(self) -> tuple[str, ...]:
+        """The sources of its incidents: that nothing failed is known only while they report."""
+        return tuple(sorted({i.source for i in self.incidents}))
+
+    @cached_property
+    def source_of(self) -> dict[str, str]:
+        """The source of each incident that it was judged by, by id."""
+        hits = (*self.attribution.causes, *self.attribution.remedies)
+        return {h.incident.id: h.incident.source for h in hits}
+
+
+def judged(  # noqa: PLR0913, PLR0917 - everything a service is judged by
+    service: str,
+    releases: Sequence[Release],
+    histories: Mapping[str, History],
+    incidents: Incidents,
+    elsewhere: AbstractSet[str],
+    owned: AbstractSet[str],
+    organisation: Organisation,
+    starts: Mapping[Place, Start] | None = None,
+    since: int | None = None,
+) -> Judged:
+    """Judge a service. `starts` and `since` say what is settled; raises Settled where that must be looked at again."""
+    chains, unknown = _chains(service, releases, histories, organisation, starts or {})
+    own = incidents.of_service.get(service, [])
+    attribution = attribute(service, releases, list(chains.values()), incidents, elsewhere, owned, organisation, since)
+    return Judged(service, releases, chains, unknown, own, attribution, organisation, elsewhere, since)
+
+
+def _chains(
+    service: str,
+    releases: Sequence[Release],
+    histories: Mapping[str, History],
+    organisation: Organisation,
+    starts: Mapping[Place, Start],
+) -> tuple[dict[Place, Chain], frozenset[str]]:
+    succeeded: dict[Place, list[Release]] = defaultdict(list)
+    for place in starts:
+        succeeded[place] = []
+    for release in releases:
+        if release.result == Result.SUCCESS:
+            succeeded[release.environment, release.repository or ""].append(release)
+    entry = organisation.service(service)
+    found: dict[Place, Chain] = {}
+    unknown: set[str] = set()
+    narrowed: dict[str, tuple[History, frozenset[int] | None, set[str]]] = {}
+    for place, chain in sorted(succeeded.items()):
+        repository = place[1]
+        if repository not in narrowed:
+            whole = histories.get(repository, History())
+            narrowed[repository] = _own(whole, entry.paths) if entry and entry.paths else (whole, None, set())
+        history, own, without = narrowed[repository]
+        unknown |= without
+        found[place] = shipped(Chain(sorted(chain), history, starts.get(place), (), own))
+    return found, frozenset(unknown)
+
+
+def _own(history: History, paths: Sequence[object]) -> tuple[History, frozenset[int], set[str]]:
+    """Of a shared repository the changes that touch a service's paths, and those of which nobody knows what they do."""
+    kept: list[Merged] = []
+    unknown: set[str] = set()
+    commits: set[int] = set()
+    for change in history.changes:
+        touched = paths_of(history.commits, change)
+        if touched is None:
+            unknown.add(change.id)
+        elif not any(any_matches(paths, path) for path in touched):  # type: ignore[arg-type] # the catalogue's rules
+            continue
+        else:
+            commits.update(change.own, history.commits.brought.get(change.commit, ()))
+        kept.append(change)
+    return replace(history, changes=kept), frozenset(commits), unknown
+
+
+def observations(judged: Judged) -> Iterator[Observation]:
+    """Every delivery observation of a service."""
+    yield from _frequency(judged)
+    for (environment, _), chain in judged.chains.items():
+        subject = Subject(judged.service, environment)
+        for shipment in chain.shipments:
+            yield _change(judged, subject, chain, shipment)
+        for release in chain.releases:
+            yield from _fate(judged, subject, release)
+    yield from _failed_rollouts(judged)
+    yield from _restored(judged)
+    yield from _unattributed(judged)
+    yield from _cadence(judged)
+
+
+def _frequency(judged: Judged) -> Iterator[Observation]:
+    flags: dict[str, str] = {}
+    for chain in judged.chains.values():
+        flags |= {chain.releases[i].id: "redeploy" for i in chain.redeployments()}
+        flags |= {chain.releases[i].id: "rollback" for i in chain.rollbacks()}
+    for release in judged.releases:
+        succeeded = release.result == Result.SUCCESS
+        yield Observation(
+            indicator="deployment_frequency",
+            dimension=release.result,
+            unit=release.id,
+            at=from_micros(release.at),
+            subject=Subject(judged.service, release.environment),
+            source=release.source,
+            outcome=Outcome.MEASURED if succeeded else Outcome.EXCLUDED,
+            reason="" if succeeded else Reason.NOT_SUCCESSFUL,
+            rule=flags.get(release.id, ""),
+        )
+
+
+def _change(judged: Judged, subject: Subject, chain: Chain, shipment: Shipment) -> Observation:
+    """A change: its lead time and stages, or why it has none, or that it waits for its deployment."""
+    change, index, rule, reason = shipment
+    if change.id in judged.unknown_paths:
+        reason = Reason.UNKNOWN_PATHS
+    elif change.bot and not judged.organisation.delivery.bots:
+        reason = Reason.BOT
+    release = chain.releases[index] if index >= 0 else None
+    if reason is None and release is not None:
+        return _measured(subject, change, release, rule)
+    at = release.at if release else chain.horizon if change.merged_at is None else change.merged_at
+    return Observation(
+        indicator="change_lead_time",
+        unit=change.id,
+        at=from_micros(at),
+        subject=subject,
+        source=_joined(change.source, release.source if release else change.source),
+        outcome=Outcome.EXCLUDED if reason else Outcome.PENDING,
+        reason=reason or "",
+        evidence=(release.id,) if release else (),
+    )
+
+
+def _measured(subject: Subject, change: Merged, release: Release, rule: str) -> Observation:
+    first_at, stages = change.first_commit_at, _stages(change, release.at)
+    seconds = (release.at - first_at) / 1e6 if first_at is not None and first_at <= release.at else None
+    missing = "" if stages[-1] is not None else Reason.MERGED_AFTER_DEPLOYMENT
+    return Observation(
+        indicator="change_lead_time",
+        unit=change.id,
+        at=from_micros(release.at),
+        subject=subject,
+        source=_joined(change.source, release.source),
+        outcome=Outcome.MEASURED,
+        value=seconds,
+        parts=stages,
+        reason=missing if seconds is not None else Reason.MISSING_TIME,
+        rule=f"{rule}, bot" if change.bot else rule,
+        evidence=(release.id, change.first_commit_id) if change.first_commit_id else (release.id,),
+    )
+
+
+def _stages(change: Merged, deployed_at: int) -> tuple[float | None, ...]:
+    """The stages in seconds, None where an end is unknown. Where all are known they add up to the lead time.
+
+    A draft is not ready; a request never reviewed has no pickup and no review; what was deployed before its
+    merge has no delivery. A review of a draft counts from when it became ready; one after the merge is none.
+    """
+    first, ready, review, merged = (
+        change.first_commit_at,
+        change.ready_at,
+        change.first_review_at,
+        change.merged_at,
+    )
+    if merged is not None:
+        ready = ready if ready is not None and ready <= merged else None
+        review = review if review is not None and review <= merged else None
+    if first is not None and ready is not None:
+        ready = max(ready, first)
+    if ready is not None and review is not None:
+        review = max(review, ready)
+    bounds = (first, ready, review, merged, deployed_at)
+    return tuple(
+        (end - start) / 1e6 if start is not None and end is not None and end >= start else None
+        for start, end in pairwise(bounds)
+    )
+
+
+def _fate(judged: Judged, subject: Subject, release: Release) -> Iterator[Observation]:
+    """Whether a successful deployment failed afterwards, how long until that was put right, whether it was planned."""
+    verdict = judged.verdicts.get(release.id)
+    at = from_micros(release.at)
+    source = "+".join(sorted({release.source, *judged.incident_sources}))
+    failures = verdict.failures if verdict else set()
+    yield Observation(
+        indicator="change_fail_rate",
+        unit=release.id,
+        at=at,
+        subject=subject,
+        source=source,
+        outcome=Outcome.BAD if failures else Outcome.GOOD,
+        matures_at=at + judged.organisation.delivery.attribution_lag,
+        rule=_failing_rule(failures),
+        evidence=_evidence(failures),
+    )
+    if verdict is not None and failures:
+        yield _recovery(subject, release, verdict, source)
+    rework = verdict.rework if verdict else set()
+    yield Observation(
+        indicator="deployment_rework_rate",
+        unit=release.id,
+        at=at,
+        subject=subject,
+        source=source,
+        outcome=Outcome.BAD if rework else Outcome.GOOD,
+        rule=" + ".join(sorted({c.rule for c in rework})),
+        evidence=_evidence(rework),
+    )
+
+
+def _failing_rule(failures: set[Cause]) -> str:
+    first = rule_of(failures)
+    return f"incident ({first})" if first in {"named", "linked", "window"} else first
+
+
+def _evidence(causes: Iterable[Cause]) -> tuple[str, ...]:
+    return tuple(sorted({c.evidence for c in causes}))
+
+
+def _recovery(subject: Subject, release: Release, verdict: Verdict, source: str) -> Observation:
+    recovered = verdict.recovered_at
+    backwards = recovered is not None and recovered < release.at
+    outcome = Outcome.PENDING if recovered is None else Outcome.EXCLUDED if backwards else Outcome.MEASURED
+    measured = recovered is not None and not backwards
+    return Observation(
+        indicator="failed_deployment_recovery_time",
+        unit=release.id,
+        at=from_micros(recovered if recovered is not None and measured else release.at),
+        subject=subject,
+        source=source,
+        outcome=outcome,
+        value=(recovered - release.at) / 1e6 if recovered is not None and measured else None,
+        reason=Reason.RESOLVED_BEFORE_START if backwards else "",
+        rule="incidents resolved" if verdict.restored else "remedy deployed" if verdict.remedies else "",
+        evidence=tuple(sorted({*_evidence(verdict.failures), *(r.id for r in verdict.remedies)})),
+    )
+
+
+def _failed_rollouts(judged: Judged) -> Iterator[Observation]:
+    """Roll-outs that never served, where the organisation counts them as failed deployments."""
+    if not judged.organisation.delivery.failed_rollouts:
+        return
+    for release in judged.releases:
+        if release.result in _FAILED:
+            at = from_micros(release.at)
+            yield Observation(
+                indicator="change_fail_rate",
+                unit=release.id,
+                at=at,
+                subject=Subject(judged.service, release.environment),
+                source="+".join(sorted({release.source, *judged.incident_sources})),
+                outcome=Outcome.BAD,
+                matures_at=at + judged.organisation.delivery.attribution_lag,
+                rule="roll-out failed",
+            )
+
+
+def _restored(judged: Judged) -> Iterator[Observation]:
+    """How long each incident lasted; an open one waits."""
+    attributed: dict[str, tuple[str, list[str]]] = {}
+    for hit in judged.attribution.causes:
+        attributed.setdefault(hit.incident.id, (hit.rule, []))[1].append(hit.release.id)
+    for incident in _new(judged):
+        started, restored = incident.started_at, incident.restored_at
+        reason = Reason.RESOLVED_BEFORE_START if incident.impossible else ""
+        if incident.rule == "missing_time":
+            reason = Reason.MISSING_TIME
+        open_, (how, releases) = restored is None and not reason, attributed.get(incident.id, ("", []))
+        measured = restored is not None and not reason
+        yield Observation(
+            indicator="incident_time_to_restore",
+            unit=incident.id,
+            at=from_micros(restored if restored is not None and measured else started),
+            subject=Subject(judged.service, incident.environment or judged.organisation.default_environment),
+            source=incident.source,
+            outcome=Outcome.MEASURED if measured else Outcome.PENDING if open_ else Outcome.EXCLUDED,
+            value=(restored - started) / 1e6 if restored is not None and measured else None,
+            reason=reason,
+            rule=(incident.rule if measured else "") or how or "unattributed",
+            evidence=tuple(sorted(releases)),
+        )
+
+
+def _unattributed(judged: Judged) -> Iterator[Observation]:
+    """Incidents that no rule gives to a deployment: they fail none, and lower the coverage of the fail rate."""
+    attributed = {h.incident.id for h in judged.attribution.causes}
+    for incident in _new(judged):
+        if incident.id in attributed or incident.id in judged.elsewhere or incident.impossible:
+            continue
+        yield Observation(
+            indicator="change_fail_rate",
+            unit=incident.id,
+            at=from_micros(incident.started_at),
+            subject=Subject(judged.service, incident.environment or judged.organisation.default_environment),
+            source=incident.source,
+            outcome=Outcome.EXCLUDED,
+            reason=Reason.UNATTRIBUTED,
+        )
+
+
+def _new(judged: Judged) -> list[Incident]:
+    """The service's incidents that are not settled."""
+    return [i for i in judged.incidents if judged.since is None or i.started_at > judged.since]
+
+
+def _cadence(judged: Judged) -> Iterator[Observation]:
+    organisation = judged.organisation
+    entry = organisation.service(judged.service)
+    promised = entry.cadence if entry else 1
+    by_environment: dict[str, list[Chain]] = defaultdict(list)
+    for (environment, _), chain in judged.chains.items():
+        if organisation.is_production(judged.service, environment):
+            by_environment[environment].append(chain)
+    for environment, chains in sorted(by_environment.items()):
+        deployed = sorted(r.at for c in chains for r in c.releases)
+        waiting = [w for c in chains for w in _waiting(judged, c)]
+        latest = max(r for c in chains for r in (*c.releases, *([c.start.last] if c.start else [])))
+        horizon = min(c.horizon for c in chains)
+        for week, kept in service_weeks(waiting, deployed, promised, horizon, organisation.zone):
+            if judged.since is not None and week.end <= judged.since:
+                continue
+            yield Observation(
+                indicator="deploy_cadence",
+                unit=week.label,
+                at=from_micros(week.end - 1),
+                subject=Subject(judged.service, environment),
+                source=latest.source,
+                outcome=Outcome.GOOD if kept else Outcome.BAD,
+                rule=f"{promised} a week",
+            )
+
+
+def _waiting(judged: Judged, chain: Chain) -> Iterator[Waiting]:
+    """The changes that waited for a chain: shipped or not, but not those nobody can place."""
+    for change, index, _, reason in chain.shipments:
+        if (
+            reason in {None, Reason.UNKNOWN_BASE}
+            and change.merged_at is not None
+            and change.id not in judged.unknown_paths
+        ):
+            at = chain.releases[index].at if index >= 0 else None
+            if at is None or at >= change.merged_at:
+                yield Waiting(change.merged_at, at)
+
+
+def _joined(one: str, other: str) -> str:
+    """The sources a judgement rests on: its number is shown only while all of them are fresh."""
+    return one if one == other else "+".join(sorted((one, other)))
