@@ -22,6 +22,7 @@ from collector.errors import ConfigError, PacelineError
 from collector.run import RunOutcome
 from paceline.settings import Configuration
 from paceline.wiring import Running, build, configuration, utc_now
+from slo_engine.explain import MOST_UNITS, ExplainedNumber, Explanation, Selection
 from slo_engine.report import share_text
 
 _FAILED, _MISTAKE = 1, 2
@@ -288,72 +289,78 @@ def report(config: Path | None, week: str, out: Path | None) -> None:
 @click.option("--week", default="", help="An ISO week like 2026-W14 instead of a rolling window.")
 @click.option("--service", default="", help="Only this service.")
 @click.option("--environment", default="", help="Only this environment.")
+@click.option("--team", default="", help="The services of a team, or of a level of teams like /commerce, pooled.")
 @click.option("--dimension", default="", help="Only this part, for example a stage.")
 @click.option(
     "--limit",
-    type=click.IntRange(1),
-    default=50,
-    show_default=True,
-    help="At most so many units in the table.",
+    type=click.IntRange(1, MOST_UNITS),
+    help=f"At most so many units; 50 in a table and {MOST_UNITS} in JSON unless given.",
+)
+@click.option(
+    "--offset", type=click.IntRange(0), default=0, show_default=True, help="Skip so many of the oldest units."
 )
 @_output_option
-def explain(
-    indicator: str,
-    config: Path | None,
-    window: str,
-    week: str,
-    service: str,
-    environment: str,
-    dimension: str,
-    limit: int,
-    output: str,
-) -> None:
-    """List the events behind a number of INDICATOR."""
+def explain(indicator: str, config: Path | None, limit: int | None, output: str, **selection: Any) -> None:
+    """List the events behind a number of INDICATOR, an indicator or an exported metric."""
+    listed = limit or (MOST_UNITS if output == "json" else _SHOWN_UNITS)
     with _running(config) as running:
-        found = running.service.explain(
-            indicator, window=window, week=week, service=service, environment=environment, dimension=dimension
-        )
+        found = running.service.explain(indicator, Selection(limit=listed, **selection))
     if output == "json":
         _print_json(found)
         return
-    console = Console()
-    console.print(
-        f"{found.indicator.title} (definition {found.indicator.version}): {found.indicator.definition}",
-        highlight=False,
-    )
-    console.print(
-        f"{found.window}: after {found.after:%Y-%m-%d %H:%M:%S} up to {found.until:%Y-%m-%d %H:%M:%S} UTC",
-        highlight=False,
-    )
-    for number in found.numbers:
-        who = "/".join(filter(None, number.subject))
-        stats = ", ".join(f"{k} {v:.6g}" for k, v in number.stats.items()) or "no value"
-        console.print(
-            f"{who}{' ' + number.dimension if number.dimension else ''}: n {number.n}, {stats}",
-            highlight=False,
-        )
-    for row in found.accounting:
-        left_out = ", ".join(f"{n} {reason}" for reason, n in row.excluded.items()) or "none"
-        console.print(
-            f"{'/'.join(filter(None, row.subject))}: {row.pending} pending, left out: {left_out}",
-            highlight=False,
-        )
+    for line in _explained(found):
+        click.echo(line)
+    first, last = found.offset + bool(found.units), found.offset + len(found.units)
     _table(
-        f"Units ({min(limit, len(found.units))} of {len(found.units)})",
-        ("When", "Subject", "Value", "Outcome", "Unit", "Decided by", "Rule"),
+        f"Units {first} to {last} of {found.total}, oldest first",
+        ("When", "Subject", "Value", "Outcome", "Counts as", "Unit", "Decided by", "Rule", "Link"),
         [
             (
                 f"{u.at:%Y-%m-%d %H:%M:%S}",
-                "/".join(filter(None, u.subject)),
+                "/".join(filter(None, u.subject[:2])),
                 _or_none(u.value, ".0f"),
                 u.outcome + (f": {u.reason}" if u.reason else ""),
+                u.role.value,
                 f"{u.unit.kind} {u.unit.label}",
                 ", ".join(f"{e.kind} {e.label}" for e in u.evidence),
                 u.rule,
+                u.unit.url or next((e.url for e in u.evidence if e.url), ""),
             )
-            for u in found.units[:limit]
+            for u in found.units
         ],
     )
+
+
+_SHOWN_UNITS = 50
+
+
+def _explained(found: Explanation) -> Iterator[str]:
+    """What stands above the units: definition, window, numbers both ways, what is beside them, the age of the data."""
+    about = found.indicator
+    yield f"{about.title} (definition {about.version}): {about.definition}"
+    yield f"{found.window}: after {found.after:%Y-%m-%d %H:%M:%S} up to {found.until:%Y-%m-%d %H:%M:%S} UTC"
+    for number in found.numbers:
+        who = " ".join(
+            filter(None, ("/".join(filter(None, number.subject[:2])), number.subject.team, number.dimension))
+        )
+        sides = "" if number.denominator is None else f" ({number.numerator:g} of {number.denominator:g})"
+        stats = ", ".join(f"{k} {v:.6g}" for k, v in number.stats.items()) or "no value"
+        yield f"{who}: n {number.n}{sides}, {stats}; {_beside_exported(number)}"
+    for row in found.accounting:
+        left_out = ", ".join(f"{n} {reason}" for reason, n in row.excluded.items()) or "none"
+        who = " ".join(filter(None, ("/".join(filter(None, row.subject[:2])), row.subject.team)))
+        yield f"{who}: {row.pending} pending, left out: {left_out}"
+    for source in found.sources:
+        last = f"{source.last_success_at:%Y-%m-%d %H:%M:%S} UTC" if source.last_success_at else "never"
+        yield f"source {source.name}: last success {last}{'' if source.fresh else ', not fresh'}"
+
+
+def _beside_exported(number: ExplainedNumber) -> str:
+    if number.stale:
+        return f"not exported: no recent success of {', '.join(number.stale)}"
+    if number.exported is None:
+        return "not exported"
+    return "as exported" if number.agrees else f"exported: {dict(number.exported) or 'no value'}"
 
 
 def _print_outcomes(outcomes: Sequence[RunOutcome], output: str) -> None:

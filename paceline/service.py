@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
-from collector.errors import PacelineError
 from collector.run import Progress, Runner, RunOutcome
 from collector.source import Page, SourceConfig, SourceContext
 from collector.store import DerivationStore, EventStore, ObservationStore, SourceRun, from_micros
@@ -21,7 +20,7 @@ from paceline.telemetry import Telemetry
 from slo_engine.burn import Tier
 from slo_engine.derive import derive
 from slo_engine.evaluate import evaluate
-from slo_engine.explain import Explanation, explain
+from slo_engine.explain import Explanation, Selection, explain, find_indicator
 from slo_engine.exposition import Exposition, expose
 from slo_engine.indicator import Family, Indicator
 from slo_engine.report import Week, weekly
@@ -118,7 +117,8 @@ class Service:
 
     def _derive(self) -> None:
         with self._telemetry.span("paceline.derive") as span:
-            done = derive(self._families, self.events, self._derivations, self.configuration.organisation, self._clock())
+            organisation, at = self.configuration.organisation, self._clock()
+            done = derive(self._families, self.events, self._derivations, organisation, at)
             span.tell(families=", ".join(done.families), observations=done.observations)
         if done.families:
             self._log.info("derived", families=", ".join(done.families), observations=done.observations)
@@ -128,13 +128,40 @@ class Service:
         runs = self.events.runs()
         return [_state(config, runs.get(config.name), at) for config in self.configuration.sources]
 
-    def explain(self, indicator: str, **selection: str) -> Explanation:
-        """The observations behind an indicator's numbers. Raises PacelineError for an unknown indicator."""
+    def explain(self, name: str, selection: Selection) -> Explanation:
+        """The units behind a number of an indicator, named by itself or by an exported metric, as they are now.
+
+        Raises UnknownIndicator, and PacelineError for a selection that cannot be read.
+        """
+        indicator = find_indicator(self.indicators, name)
         self._derive()
-        found = self.indicators.get(indicator)
-        if found is None:
-            raise PacelineError(f"{indicator!r} is no indicator; there are {', '.join(sorted(self.indicators))}")
-        return explain(found, self.observations, self.events, at=self._clock(), zone=self.zone, **selection)
+        at = self._clock()
+        return self._explained(indicator, selection, at, self.source_states(at))
+
+    def explain_published(self, published: Published, name: str, selection: Selection) -> Explanation:
+        """The units behind a published number, from what is stored: nothing is derived, nothing is written."""
+        indicator, snapshot = find_indicator(self.indicators, name), published.snapshot
+        return self._explained(indicator, selection, snapshot.at, snapshot.sources, snapshot)
+
+    def _explained(
+        self,
+        indicator: Indicator,
+        selection: Selection,
+        at: datetime,
+        sources: Sequence[SourceState],
+        published: Snapshot | None = None,
+    ) -> Explanation:
+        return explain(
+            indicator,
+            selection,
+            self.observations,
+            self.events,
+            at=at,
+            zone=self.zone,
+            sources=sources,
+            organisation=self.configuration.organisation,
+            published=published,
+        )
 
     def covers(self, week: Week) -> bool:
         """True where every source was collected after the week's end."""

@@ -1,42 +1,61 @@
-"""From a number to the events behind it. The same reading as the evaluation, so the list adds up to the number."""
+"""From a number to the events behind it, and back: the units listed add up to the number that is exported."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 
 from collector.errors import PacelineError
-from collector.events import Event, happened_at
-from collector.store import EventStore, ObservationRow, ObservationStore, from_micros, to_micros
-from slo_engine.evaluate import Reader, Span, rolling, subject_of, summarise
+from collector.store import EventStore, ObservationRow, ObservationStore, Series, from_micros, to_micros
+from slo_engine.catalog import QUANTILES, metrics_of
+from slo_engine.counted import NARROW, Counted, Role, Tally, UnitJudge, count
+from slo_engine.evaluate import OUT_OF_SCOPE, Group, Reader, Span, rolling, summarise
+from slo_engine.event_lines import EventLine, line_of, unknown
 from slo_engine.indicator import Indicator, Shape
-from slo_engine.observation import Outcome, Reason, Subject
+from slo_engine.observation import Outcome, Subject
+from slo_engine.organisation import Organisation, levels
 from slo_engine.report import Week
-from slo_engine.snapshot import Accounting, Number
+from slo_engine.snapshot import Accounting, Number, Snapshot, SourceState
+from slo_engine.statistics import median_interval, quantiles, wilson
 from slo_engine.windows import parse_window
+
+MOST_UNITS = 10_000
+"""How many units one answer lists at most; it always says how many there are."""
 
 _COLUMNS = ("series_id", *ObservationRow._fields)
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventLine:
-    """An event in one line: what it is, when it happened, where to look. Never who."""
+class UnknownIndicator(PacelineError):  # noqa: N818 - it says what is asked for, and what there is
+    """There is no indicator, and no exported metric, of this name."""
 
-    id: str
-    kind: str
-    label: str
-    at: datetime | None
-    url: str | None
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which number is asked for. Empty text takes in everything.
+
+    `window` is a rolling window; `week`, an ISO week, replaces it. `team` is a level of the organisation
+    (`/commerce`), whose services are pooled. Of the units `limit` are listed, from the `offset`-th on.
+    """
+
+    window: str = "28d"
+    week: str = ""
+    service: str = ""
+    environment: str = ""
+    team: str = ""
+    dimension: str = ""
+    limit: int = MOST_UNITS
+    offset: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnitLine:
-    """One judged unit with the events that decided."""
+    """One judged unit with the events that decided, and what it is in the number."""
 
     at: datetime
     subject: Subject
@@ -44,118 +63,274 @@ class UnitLine:
     parts: Mapping[str, float]
     outcome: str
     reason: str
+    role: Role
     rule: str
     unit: EventLine
     evidence: tuple[EventLine, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExplainedNumber:
+    """A number added up from its units, beside the exported one.
+
+    `numerator` and `denominator`: of a ratio its two counts; of a frequency the count and the days of the window; a
+    duration has none. `exported` are the statistics as they are published, None where they are not: because the
+    window is not, or because the sources in `stale` have not succeeded lately.
+    """
+
+    subject: Subject
+    dimension: str
+    n: int
+    numerator: float | None
+    denominator: float | None
+    stats: Mapping[str, float]
+    exported: Mapping[str, float] | None
+    stale: tuple[str, ...]
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the units add up to the exported number; None where none is exported."""
+        return None if self.exported is None else dict(self.exported) == dict(self.stats)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceAge:
+    """How old the data of a source is. Its numbers are exported only while it is fresh."""
+
+    name: str
+    fresh: bool
+    last_success_at: datetime | None
+    age_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """A number, its definition, and every unit behind or beside it, oldest first."""
+    """A number, its definition, and the units behind or beside it, oldest first.
+
+    `total` is how many units there are; `units` are those from the `offset`-th on, as many as were asked for.
+    """
 
     indicator: Indicator
     window: str
     after: datetime
     until: datetime
-    numbers: tuple[Number, ...]
+    at: datetime
+    numbers: tuple[ExplainedNumber, ...]
     accounting: tuple[Accounting, ...]
+    sources: tuple[SourceAge, ...]
+    total: int
+    offset: int
     units: tuple[UnitLine, ...]
 
 
-def explain(  # noqa: PLR0913 - the number's whole address
+def find_indicator(indicators: Mapping[str, Indicator], name: str) -> Indicator:
+    """The indicator of a name, or of the name of one of its exported metrics. Raises UnknownIndicator."""
+    if name in indicators:
+        return indicators[name]
+    for indicator in indicators.values():
+        if name == indicator.metric or name in {m.name for m in metrics_of(indicator).all()}:
+            return indicator
+    raise UnknownIndicator(f"{name!r} is no indicator; there are {', '.join(sorted(indicators))}")
+
+
+def explain(  # noqa: PLR0913 - a number's whole address, and all that it is judged by
     indicator: Indicator,
+    selection: Selection,
     observations: ObservationStore,
     events: EventStore,
     *,
     at: datetime,
     zone: ZoneInfo,
-    window: str = "28d",
-    week: str = "",
-    service: str = "",
-    environment: str = "",
-    dimension: str = "",
+    sources: Sequence[SourceState],
+    organisation: Organisation | None = None,
+    published: Snapshot | None = None,
 ) -> Explanation:
     """The units of an indicator in a rolling window that ends at `at`, or in an ISO week.
 
-    A week is judged as its summary judges it: at its end, or now where it has not ended. Raises PacelineError for a
-    window or week that cannot be read, and for a part the indicator does not have. A stale source hides nothing
-    here: events are facts, whatever the age of the last run.
+    A week is judged as its summary judges it: at its end, or now where it has not ended. The exported numbers are
+    those of a snapshot, else of an evaluation made now. Raises PacelineError for a window or week that cannot be
+    read, and for a part the indicator does not have. A stale source hides no unit here: events are facts, whatever
+    the age of the last run.
     """
-    if dimension and dimension not in indicator.dimensions:
+    if selection.dimension and selection.dimension not in indicator.dimensions:
         known = f"one of {', '.join(indicator.dimensions)}" if indicator.dimensions else "no dimension"
-        raise PacelineError(f"{indicator.name} has no {dimension!r}; expected {known}")
-    span = _span(at, zone, window, week)
+        raise PacelineError(f"{indicator.name} has no {selection.dimension!r}; expected {known}")
+    span = _span(at, zone, selection)
     at = min(at, from_micros(span.until))
-    reader = Reader(observations, at)
-    everything = reader.sources(reader.series(indicator))
-    found = [
-        f
-        for f in summarise(indicator, reader, [span], everything)
-        if service in ("", f.subject.service) and environment in ("", f.subject.environment)
-    ]
-    series = {
-        number: one
-        for number, one in observations.series(indicator.observed_as).items()
-        if service in ("", one.service) and environment in ("", one.environment)
-    }
-    rows = sorted(observations.window(list(series), span.after, to_micros(at), *_COLUMNS), key=lambda r: (r[1], r[2]))
-    lines = _lines(events, rows)
+    reader = Reader(observations, at, organisation)
+    groups = _chosen(indicator, selection, reader)
+    series = observations.series(indicator.observed_as)
+    judge = UnitJudge(indicator, selection.dimension, to_micros(at))
+    counted = count(groups, series, observations, judge, span.after)
+    fresh = {s.name for s in sources if s.fresh}
+    exported = _exported(indicator, span, fresh, reader, published)
+    rows = _page(groups, counted, observations, selection)
+    line = _Lines(judge, series, organisation or Organisation(), _events_of(rows, events))
     return Explanation(
         indicator=indicator,
         window=span.label,
         after=from_micros(span.after),
         until=from_micros(span.until),
-        numbers=tuple(f for f in found if isinstance(f, Number) and (not dimension or f.dimension == dimension)),
-        accounting=tuple(f for f in found if isinstance(f, Accounting)),
-        units=tuple(_unit(indicator, ObservationRow(*row[1:]), subject_of(series[row[0]]), lines, at) for row in rows),
+        at=at,
+        numbers=tuple(n for g, t in counted.tallies.items() for n in _numbers(judge, g, t, span, fresh, exported)),
+        accounting=tuple(_accounting(indicator, g.subject, t, span) for g, t in counted.tallies.items()),
+        sources=tuple(_ages({s for g in groups for s in g.sources}, sources, at)),
+        total=len(counted.times),
+        offset=selection.offset,
+        units=tuple(line(row[0], ObservationRow(*row[1:])) for row in rows),
     )
 
 
-def _span(at: datetime, zone: ZoneInfo, window: str, week: str) -> Span:
+def _span(at: datetime, zone: ZoneInfo, selection: Selection) -> Span:
     try:
-        if week:
-            return Week.parse(week, zone).span
-        return rolling([parse_window(window)], at)[0]
+        if selection.week:
+            return Week.parse(selection.week, zone).span
+        return rolling([parse_window(selection.window)], at)[0]
     except ValueError as error:
         raise PacelineError(str(error)) from error
 
 
-def _lines(events: EventStore, rows: Iterable[tuple[Any, ...]]) -> Mapping[str, EventLine]:
+def _chosen(indicator: Indicator, selection: Selection, reader: Reader) -> dict[Group, Sequence[int]]:
+    """The evaluation's groups that are asked for, with the series of each."""
+    team = "/" + selection.team.strip("/") if selection.team else ""
+    found = {}
+    for group in reader.groups(indicator):
+        subject = group.subject
+        if selection.service or not team:
+            asked = not group.pooled and selection.service in ("", subject.service)
+            asked = asked and (not team or team in levels(subject.team))
+        else:
+            asked = not subject.service and subject.team == team
+        if asked and selection.environment in ("", subject.environment):
+            split = indicator.shape is Shape.FREQUENCY and selection.dimension
+            found[group] = group.by_dimension.get(selection.dimension, ()) if split else group.series
+    return found
+
+
+Exported = Mapping[tuple[Subject, str], Number]
+
+
+def _exported(
+    indicator: Indicator, span: Span, fresh: set[str], reader: Reader, published: Snapshot | None
+) -> Exported:
+    """The exported numbers of a window by subject and dimension."""
+    found: Iterable[Number | Accounting]
+    if published is None:
+        found = summarise(indicator, reader, [span], fresh)
+    else:
+        found = (n for n in published.numbers if (n.indicator, n.window) == (indicator.name, span.label))
+    return {(n.subject, n.dimension): n for n in found if isinstance(n, Number)}
+
+
+def _numbers(
+    judge: UnitJudge, group: Group, tally: Tally, span: Span, fresh: set[str], exported: Exported
+) -> Iterator[ExplainedNumber]:
+    for dimension, n, fraction, stats in _statistics(judge, tally, span):
+        known = exported.get((group.subject, dimension))
+        yield ExplainedNumber(
+            subject=group.subject,
+            dimension=dimension,
+            n=n,
+            numerator=fraction[0] if fraction else None,
+            denominator=fraction[1] if fraction else None,
+            stats=stats,
+            exported=known.stats if known else None,
+            stale=tuple(sorted(group.sources - fresh)),
+        )
+
+
+def _statistics(
+    judge: UnitJudge, tally: Tally, span: Span
+) -> Iterator[tuple[str, int, tuple[float, float] | None, dict[str, float]]]:
+    """For each number of a subject: its dimension, n, its two sides where it has them, its statistics."""
+    indicator, roles = judge.indicator, tally.roles
+    if indicator.shape is Shape.DURATION:
+        for part in ("", *indicator.dimensions):
+            values = np.array(tally.values.get(part, ()), dtype=np.float64)
+            if (values.size or not part) and judge.dimension in ("", part):
+                interval = median_interval(values)
+                stats = quantiles(values, QUANTILES) | dict(zip(("low", "high"), interval or (), strict=False))
+                yield part, int(values.size), None, stats
+    elif indicator.shape is Shape.RATIO:
+        share, n = roles[Role.NUMERATOR], roles[Role.NUMERATOR] + roles[Role.DENOMINATOR]
+        bounds = wilson(share, n)
+        yield "", n, (share, n), {"value": share / n, "low": bounds[0], "high": bounds[1]} if bounds else {}
+    elif judge.dimension in ("", *indicator.dimensions[:1]):
+        n = roles[Role.COUNT]
+        yield "", n, (n, span.days), {"per_day": n / span.days} if n else {}
+
+
+def _accounting(indicator: Indicator, subject: Subject, tally: Tally, span: Span) -> Accounting:
+    used = sum(tally.outcomes[o] for o in (Outcome.GOOD, Outcome.BAD, Outcome.MEASURED))
+    asked = used + sum(n for reason, n in tally.reasons.items() if reason not in OUT_OF_SCOPE)
+    return Accounting(
+        indicator=indicator.name,
+        subject=subject,
+        window=span.label,
+        pending=tally.outcomes[Outcome.PENDING],
+        excluded=dict(sorted(tally.reasons.items())),
+        coverage=used / asked if asked else None,
+    )
+
+
+def _ages(names: Iterable[str], sources: Sequence[SourceState], at: datetime) -> Iterable[SourceAge]:
+    known = {s.name: s for s in sources}
+    for name in names:
+        state = known.get(name)
+        last = state.last_success_at if state else None
+        age = max((at - last).total_seconds(), 0.0) if last else None
+        yield SourceAge(name=name, fresh=state is not None and state.fresh, last_success_at=last, age_seconds=age)
+
+
+def _page(
+    groups: Mapping[Group, Sequence[int]], counted: Counted, observations: ObservationStore, selection: Selection
+) -> list[tuple[Any, ...]]:
+    """The whole rows of the units that are listed, oldest first: only these are read whole."""
+    times = np.sort(np.array(counted.times, dtype=np.int64))
+    end = min(selection.offset + min(selection.limit, MOST_UNITS), times.size)
+    if selection.offset >= end:
+        return []
+    first, last = int(times[selection.offset]), int(times[end - 1])
+    numbers = {n for ids in groups.values() for n in ids}
+    rows = observations.window(sorted(numbers), first - 1, last, *_COLUMNS)
+    rows = [row for row in rows if row[:3] not in counted.elsewhere]
+    earlier = int(np.searchsorted(times, first))  # units of one time are read together, and ordered by their id
+    return sorted(rows, key=lambda r: (r[1], r[2], r[0]))[selection.offset - earlier : end - earlier]
+
+
+def _events_of(rows: Iterable[tuple[Any, ...]], events: EventStore) -> Mapping[str, EventLine]:
     found = [ObservationRow(*row[1:]) for row in rows]
     ids = {row.unit for row in found} | {i for row in found for i in msgspec.json.decode(row.evidence)}
     return {i: line_of(event) for i, event in events.find(sorted(ids)).items()}
 
 
-def _unit(
-    indicator: Indicator, row: ObservationRow, subject: Subject, lines: Mapping[str, EventLine], now: datetime
-) -> UnitLine:
-    unripe = row.matures_at is not None and from_micros(row.matures_at) > now and row.outcome != Outcome.EXCLUDED
-    parts = (row.part_1, row.part_2, row.part_3, row.part_4)
-    named = zip(indicator.dimensions, parts, strict=False) if indicator.shape is Shape.DURATION else ()
-    value = (row.value, *parts)[indicator.column()]
-    lacking = indicator.shape is Shape.DURATION and row.outcome == Outcome.MEASURED and value is None
-    outcome = Outcome.PENDING.value if unripe else Outcome.EXCLUDED.value if lacking else row.outcome
-    return UnitLine(
-        at=from_micros(row.at),
-        subject=subject,
-        value=value,
-        parts={name: seconds for name, seconds in named if seconds is not None},
-        outcome=outcome,
-        reason=(row.reason or Reason.MISSING_TIME.value) if outcome == Outcome.EXCLUDED else "",
-        rule=row.rule,
-        unit=lines.get(row.unit, _gone(row.unit)),
-        evidence=tuple(lines.get(i, _gone(i)) for i in msgspec.json.decode(row.evidence)),
-    )
+@dataclass(frozen=True)
+class _Lines:
+    """Makes the line of a unit."""
 
+    judge: UnitJudge
+    series: Mapping[int, Series]
+    organisation: Organisation
+    known: Mapping[str, EventLine]
 
-def line_of(event: Event) -> EventLine:
-    """An event in one line. Only fields that cannot hold a person are shown."""
-    short = str(getattr(event, "sha", None) or "")[:10]
-    named = getattr(event, "version", None)
-    number = getattr(event, "number", None)
-    label = " ".join(filter(None, (named, f"#{number}" if number is not None else "", short))) or event.id[:10]
-    return EventLine(id=event.id, kind=event.kind, label=label, at=happened_at(event), url=event.url)
+    def __call__(self, number: int, row: ObservationRow) -> UnitLine:
+        """The line of a unit of a series."""
+        series, indicator = self.series[number], self.judge.indicator
+        judged = self.judge(series, [getattr(row, name) for name in NARROW])
+        values = (row.value, row.part_1, row.part_2, row.part_3, row.part_4)
+        named = zip(indicator.dimensions, values[1:], strict=False) if indicator.shape is Shape.DURATION else ()
+        return UnitLine(
+            at=from_micros(row.at),
+            subject=Subject(series.service, series.environment, series.team or self.organisation.team(series.service)),
+            value=values[indicator.column()],
+            parts={name: seconds for name, seconds in named if seconds is not None},
+            outcome=judged.outcome,
+            reason=judged.reason,
+            role=judged.role,
+            rule=row.rule,
+            unit=self._event(row.unit),
+            evidence=tuple(map(self._event, msgspec.json.decode(row.evidence))),
+        )
 
-
-def _gone(event_id: str) -> EventLine:
-    return EventLine(id=event_id, kind="event", label=event_id[:10], at=None, url=None)
+    def _event(self, event_id: str) -> EventLine:
+        return self.known.get(event_id) or unknown(event_id)

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.errors import PacelineError
 from collector.events import Commit, Deployment, Event, Result
-from collector.store import Database, EventStore, ObservationStore
-from slo_engine.derive import _rows, derive
-from slo_engine.explain import Explanation, explain
-from slo_engine.indicator import Family, Indicator, Shape, families, indicators
+from collector.store import (
+    Database,
+    DerivationStore,
+    EventStore,
+    ObservationStore,
+    Replacement,
+    Series,
+    to_micros,
+)
+from slo_engine.derive import derive
+from slo_engine.explain import Explanation, Selection, explain
+from slo_engine.indicator import MOST_PARTS, Indicator, Shape, families, indicators
 from slo_engine.observation import Observation, Outcome, Reason, Subject
+from slo_engine.organisation import Organisation
+from slo_engine.snapshot import Snapshot, SourceState
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -51,7 +62,28 @@ SUCCESS = Indicator(
     shape=Shape.RATIO,
     metric="platform_success",
 )
-FAMILY = Family(name="test", inputs=(), indicators=(WAIT, WORK, SUCCESS), observe=lambda _events, _organisation: ())
+
+
+def _source(name: str, *, fresh: bool = True) -> SourceState:
+    """A source that succeeded a minute ago, or two days ago where it is stale."""
+    age = timedelta(minutes=1) if fresh else timedelta(days=2)
+    return SourceState(
+        name=name,
+        type="files",
+        fresh=fresh,
+        staleness_seconds=age.total_seconds(),
+        last_success_at=NOW - age,
+        last_run_at=NOW,
+        last_duration_seconds=1.0,
+        last_succeeded=fresh,
+        error=None,
+        events_total=1,
+        rejected_total=0,
+        newest_event_at=NOW,
+    )
+
+
+FRESH = tuple(map(_source, ("ci", "git", "tracker")))
 
 
 class Bench:
@@ -61,21 +93,46 @@ class Bench:
         self.database = database
         self.events = EventStore(database)
         self.observations = ObservationStore(database)
+        self.derivations = DerivationStore(database)
 
     def put(self, *observations: Observation) -> None:
         """Replace all observations."""
-        self.observations.replace_family("test", _rows(FAMILY, observations), {})
+        rows: dict[Series, list[tuple[Any, ...]]] = {}
+        for o in observations:
+            parts = (*o.parts, *(None,) * MOST_PARTS)[:MOST_PARTS]
+            matures_at = None if o.matures_at is None else to_micros(o.matures_at)
+            evidence = msgspec.json.encode(o.evidence).decode()
+            row = (to_micros(o.at), o.unit, o.value, *parts, str(o.outcome), o.reason, matures_at, o.rule, evidence)
+            rows.setdefault(Series("test", o.indicator, o.dimension, *o.subject, o.source), []).append(row)
+        new = Replacement(family="test", scope="", rows=rows, definitions="", reads=(), state=None)
+        self.derivations.replace(new, 0, "")
 
     def write(self, *events: Event) -> None:
         """Write events and derive the built-in indicators from them."""
         with self.database.transaction() as transaction:
             self.events.write(transaction, events)
-        derive(families(), self.events, self.observations)
+        derive(families(), self.events, self.derivations)
 
-    def explain(self, indicator: Indicator, **selection: Any) -> Explanation:
+    def explain(
+        self,
+        indicator: Indicator,
+        *,
+        sources: Sequence[SourceState] = FRESH,
+        organisation: Organisation | None = None,
+        published: Snapshot | None = None,
+        **selection: Any,
+    ) -> Explanation:
         """The explanation of a number at NOW."""
         return explain(
-            indicator, self.observations, self.events, **{"at": NOW, "zone": BERLIN, "window": "7d", **selection}
+            indicator,
+            Selection(**{"window": "7d", **selection}),
+            self.observations,
+            self.events,
+            at=NOW,
+            zone=BERLIN,
+            sources=sources,
+            organisation=organisation,
+            published=published,
         )
 
 
