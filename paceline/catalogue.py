@@ -129,6 +129,11 @@ class _Entry:
         """The file and line of one of its keys."""
         return f"{self.document.file}:{self.document.line((*self.path, key))}"
 
+    def shown(self, key: str, text: str) -> str:
+        """A text of one of its keys as a mistake shows it: what came from the environment stays there."""
+        place = (*self.path, key)
+        return "this value" if any(p[: len(place)] == place for p in self.document.from_environment) else repr(text)
+
     def mistake(self, key: str, problem: str, expected: str) -> Mistake:
         """A mistake at one of its keys."""
         return self.document.mistake((*self.path, key), problem, expected)
@@ -203,7 +208,7 @@ def _named_twice(entries: Sequence[_Entry]) -> Iterator[Mistake]:
         name = entry.settings.name
         other = first.setdefault(name, entry)
         if other is not entry:
-            problem = f"another service is named {name!r}, at {other.where('name')}"
+            problem = f"another service is named {entry.shown('name', name)}, at {other.where('name')}"
             yield entry.mistake("name", problem, "a name of its own for each service")
 
 
@@ -216,5 +221,6 @@ def _claimed_twice(entries: Sequence[_Entry]) -> Iterator[Mistake]:
         for text, entry, key in [*own, *claimed]:
             other, place = first.setdefault(text, (entry, key))
             if other.settings.name != entry.settings.name:
-                problem = f"the service {other.settings.name!r} claims {text!r} too, at {other.where(place)}"
+                whose, what = other.shown("name", other.settings.name), entry.shown(key, text)
+                problem = f"the service {whose} claims {what} too, at {other.where(place)}"
                 yield entry.mistake(key, problem, "each rule at one service only")

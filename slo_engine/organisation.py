@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from fnmatch import translate
@@ -24,7 +24,7 @@ class Pattern:
 
     text: str
 
-    @property
+    @cached_property
     def rank(self) -> int:
         """How precise it is: 0 exact, 1 glob, 2 regular expression."""
         if len(self.text) > 1 and self.text.startswith("/") and self.text.endswith("/"):
@@ -123,28 +123,40 @@ class Organisation:
         """The catalogue's entry of a service, None where it has none."""
         return self._by_name.get(name)
 
+    @cached_property
+    def _rules(self) -> dict[str, _Rules]:
+        """The rules of all services by kind."""
+        return {kind: _Rules.of(self.services, kind) for kind in SERVICE_RULES}
+
     def deployed(self, name: str) -> str | None:
         """The service that deployments call by a name; None where no rule, or more than one, says."""
-        return _only(self.services, "deployed_as", name)
+        return self._rules["deployed_as"].owner(name)
 
     def component(self, name: str) -> str | None:
         """The service that a tracker calls by a name: a component rule, else what deployments call it."""
-        return _only(self.services, "components", name) or self.deployed(name)
+        return self._rules["components"].owner(name) or self.deployed(name)
 
     def of_repository(self, repository: str) -> tuple[str, ...]:
         """The services that a repository's changes may belong to, by name."""
-        return tuple(sorted(s.name for s in self.services if any_matches(s.repositories, repository)))
+        return self._rules["repositories"].owners(repository)
 
     def of_run(self, repository: str, pipeline: str) -> str | None:
         """The service of a pipeline: by a pipeline rule, narrowed by the repository, else by the repository alone.
 
         A pipeline's name is one repository's: services of other repositories do not claim it.
         """
-        near = [s for s in self.services if not s.repositories or any_matches(s.repositories, repository)]
-        if found := _only(near, "pipelines", pipeline):
-            return found
         owners = self.of_repository(repository)
+        if repository not in self._pipelines:
+            near = [s for s in self.services if s.pipelines and (not s.repositories or s.name in owners)]
+            self._pipelines[repository] = _Rules.of(near, "pipelines")
+        if found := self._pipelines[repository].owner(pipeline):
+            return found
         return owners[0] if len(owners) == 1 else None
+
+    @cached_property
+    def _pipelines(self) -> dict[str, _Rules]:
+        """The pipeline rules that count in a repository, as they were asked for."""
+        return {}
 
     def is_production(self, service: str, environment: str) -> bool:
         """True where an environment is production, by the service's own rules or else the organisation's."""
@@ -195,15 +207,45 @@ def _texts(rules: Iterable[Pattern]) -> list[str]:
     return sorted({r.text for r in rules})
 
 
-def _only(services: Sequence[Service], rule: str, name: str) -> str | None:
-    """The one service whose rules of a kind fit a name. The most precise kind of rule decides; two that tie do not."""
-    best: dict[int, set[str]] = {}
-    for service in services:
-        own: tuple[Pattern, ...] = getattr(service, rule)
-        if rule == "deployed_as":
-            own = (*own, Pattern(service.name))
-        for pattern in own:
-            if pattern.matches(name):
-                best.setdefault(pattern.rank, set()).add(service.name)
-    found = best[min(best)] if best else set()
-    return next(iter(found)) if len(found) == 1 else None
+@dataclass(frozen=True)
+class _Rules:
+    """One kind of rules of many services: exact names are looked up, the others tried one after another, once."""
+
+    exact: dict[str, set[str]]
+    others: tuple[tuple[Pattern, str], ...]
+    _known: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _owned: dict[str, str | None] = field(default_factory=dict)
+
+    @staticmethod
+    def of(services: Iterable[Service], kind: str) -> _Rules:
+        """The rules of services; a service's own name is among those for deployments."""
+        exact: dict[str, set[str]] = {}
+        others: list[tuple[Pattern, str]] = []
+        for service in services:
+            own: tuple[Pattern, ...] = getattr(service, kind)
+            if kind == "deployed_as":
+                exact.setdefault(service.name, set()).add(service.name)
+            for rule in own:
+                if rule.rank == 0:
+                    exact.setdefault(rule.text, set()).add(service.name)
+                else:
+                    others.append((rule, service.name))
+        return _Rules(exact, tuple(others))
+
+    def owners(self, name: str) -> tuple[str, ...]:
+        """All services with a rule that fits a name, sorted."""
+        if name not in self._known:
+            found = {service for rule, service in self.others if rule.matches(name)}
+            self._known[name] = tuple(sorted(found | self.exact.get(name, set())))
+        return self._known[name]
+
+    def owner(self, name: str) -> str | None:
+        """The one service whose rules fit a name. The most precise kind of rule decides; two that tie do not."""
+        if name not in self._owned:
+            best = {0: self.exact[name]} if name in self.exact else {}
+            for rule, service in self.others if not best else ():
+                if rule.matches(name):
+                    best.setdefault(rule.rank, set()).add(service)
+            found = best[min(best)] if best else set()
+            self._owned[name] = next(iter(found)) if len(found) == 1 else None
+        return self._owned[name]

@@ -271,6 +271,21 @@ def test_one_service_of_two_files_is_refused(write: Write, tmp_path: Path) -> No
     ]
 
 
+def test_names_from_the_environment_are_not_echoed(write: Write) -> None:
+    """What two services both claim stays unsaid where it came from a variable."""
+    path = write(
+        "services:\n  - {name: '${PACELINE_TEST_A}'}\n  - {name: '${PACELINE_TEST_A}'}\n"
+        "  - {name: b, components: '${PACELINE_TEST_B}'}\n  - {name: c, components: '${PACELINE_TEST_B}'}\n"
+    )
+
+    sentences = said(path, PACELINE_TEST_A=SECRET, PACELINE_TEST_B=SECRET)
+
+    assert [s.partition(";")[0] for s in sentences] == [
+        "paceline.yaml:3: services[1].name: another service is named this value, at paceline.yaml:2",
+        "paceline.yaml:5: services[3].components: the service 'b' claims this value too, at paceline.yaml:4",
+    ]
+
+
 def test_no_environment_may_be_production(write: Write) -> None:
     """An empty list is taken at its word: then nothing is production."""
     assert loaded(write("environments: {production: []}")).organisation.production == ()

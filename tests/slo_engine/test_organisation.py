@@ -115,6 +115,15 @@ def test_without_a_catalogue_no_name_is_known() -> None:
     assert (found.of_repository("o/shop"), found.service("shop"), found.team("shop")) == ((), None, "")
 
 
+def test_a_name_of_two_services_is_nobodys() -> None:
+    """An exact name that two services give is not the first one's, and no glob decides instead."""
+    found = organisation(
+        service("a", deployed_as=("x",)), service("b", deployed_as=("x",)), service("c", deployed_as=("*",))
+    )
+
+    assert found.deployed("x") is None
+
+
 def test_a_component_is_a_deployments_name_unless_a_rule_says_else() -> None:
     """A tracker's component goes by its own rules first, then by what deployments call the service."""
     found = organisation(
@@ -196,6 +205,14 @@ def test_a_services_own_production_replaces_the_organisations() -> None:
         False,
         False,
     ]
+
+
+@pytest.mark.parametrize(
+    ("rules", "name"), [(("live-*", "live-eu", "live-us"), "live-eu"), (("live-*",), "production"), ((), "production")]
+)
+def test_the_default_environment_is_the_first_that_is_named(rules: tuple[str, ...], name: str) -> None:
+    """Where nobody says which environment, it is the first production one that has a name and not a rule."""
+    assert Organisation(production=patterns(rules)).default_environment == name
 
 
 # ---- teams
