@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -48,15 +48,25 @@ from collector.events import (
     ReviewState,
     Transition,
 )
-from collector.store import Database, EventStore, ObservationStore
+from collector.store import (
+    Database,
+    DerivationStore,
+    EventStore,
+    ObservationStore,
+    to_micros,
+)
 from paceline.resources import alert_windows, starter_slos
 from slo_engine.alert_windows import load_tiers
-from slo_engine.derive import derive
-from slo_engine.evaluate import evaluate
+from slo_engine.changes import COMMIT_COLUMNS, Commits, history, read_requests
+from slo_engine.derive import Derived, derive
+from slo_engine.evaluate import Evaluator
 from slo_engine.exposition import expose
+from slo_engine.incidents import Incidents, attribute, read_incidents
 from slo_engine.indicator import families, indicators
 from slo_engine.openslo import load_slos
 from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.services import Judged, judged
+from slo_engine.shipping import RELEASE_COLUMNS, Release
 from slo_engine.snapshot import SourceState
 
 SHORT = 200_000
@@ -68,8 +78,8 @@ BATCHES = (1_000, *(1_000,) * 5, *(100,) * 3, 10_000)
 PATIENCE = 20.0
 """Seconds until a query that is a peer is stopped; its time for all rows follows from those it answered."""
 PEER_TABLES = {
-    "deployment": "id, service, environment, result, finished_at",
-    "incident": "id, service, environment, started_at",
+    "deployment": "SELECT id, service, environment, result, finished_at FROM event_deployment",
+    "incident": "SELECT id, service, environment, started_at FROM event_incident",
 }
 PEER = """
 SELECT incident.id, (
@@ -87,6 +97,7 @@ SPAN = 3 * 365 * DAY
 SOURCES = ("git", "forge", "pager")
 PRODUCTION, STAGING = "production", "staging"
 STALE_BRANCHES = 5
+NOBODY: frozenset[str] = frozenset()
 LATEST_INCIDENT = 30 * 3_600
 """Seconds after a deployment within which the incidents that follow it start: a fifth of them too late to be its."""
 
@@ -210,9 +221,20 @@ class Line:
             parents = (commit.sha,)
             yield commit
 
-    def commit(self, at: int, parents: tuple[str, ...], *, line: bool = False, reverts: tuple[str, ...] = ()) -> Commit:
+    def commit(
+        self,
+        at: int,
+        parents: tuple[str, ...],
+        *,
+        line: bool = False,
+        reverts: tuple[str, ...] = (),
+    ) -> Commit:
         """One commit; on the default branch it is its new head."""
-        self.commits, self.owed, self.left = self.commits + 1, self.owed - 1, self.left - 1
+        self.commits, self.owed, self.left = (
+            self.commits + 1,
+            self.owed - 1,
+            self.left - 1,
+        )
         sha, when = _hex(f"{self.salt}{self.commits}", 20), _at(at)
         if line:
             self.line.append((sha, at))
@@ -320,7 +342,14 @@ class Line:
         yield self.deployment(environment, fix.sha, ref=f"hotfix/{self.commits}")
         yield self.commit(self.at, (*self.head, fix.sha), line=True)
 
-    def deployment(self, environment: str, sha: str, ref: str = "main", *, rolled_back: bool = False) -> Deployment:
+    def deployment(
+        self,
+        environment: str,
+        sha: str,
+        ref: str = "main",
+        *,
+        rolled_back: bool = False,
+    ) -> Deployment:
         """One deployment; 3 % fail, 1 % are cancelled."""
         self.deployments += 1
         draw = self.random.random()
@@ -380,7 +409,12 @@ class Line:
             return {"deployment_native_id": release.native_id}
         if draw < 0.3:
             return {"shas": (release.sha,)}
-        return {"links": (f"https://{self.repository}/requests/{self.requests}", f"WORK-{self.requests}")}
+        return {
+            "links": (
+                f"https://{self.repository}/requests/{self.requests}",
+                f"WORK-{self.requests}",
+            )
+        }
 
     def _between(self, start: int, end: int) -> int:
         return start + int((end - start) * self.random.random())
@@ -452,7 +486,14 @@ class Stores:
 
     def __init__(self, folder: Path) -> None:
         self.database = Database.open(folder)
-        self.events, self.observations = EventStore(self.database), ObservationStore(self.database)
+        self.events, self.observations = (
+            EventStore(self.database),
+            ObservationStore(self.database),
+        )
+        self.derivations, self.evaluator = (
+            DerivationStore(self.database),
+            Evaluator(self.observations),
+        )
         self.families, self.indicators = families(), indicators()
         self.slos = [slo for path in starter_slos() for slo in load_slos(path, self.indicators)]
         self.tiers = load_tiers(alert_windows())
@@ -465,19 +506,33 @@ class Stores:
             self.events.write(transaction, events)
         return time.perf_counter() - started
 
+    def derive(self, at: datetime) -> Derived:
+        """Bring the observations up to date at a time."""
+        return derive(self.families, self.events, self.derivations, self.organisation, at)
+
     def cycle(self, at: datetime) -> dict[str, float]:
         """What the service does after a collection: seconds of each step and of all, and series published."""
-        marks = [time.perf_counter()]
-        derive(self.families, self.events, self.observations, self.organisation)
+        used, marks = time.process_time(), [time.perf_counter()]
+        derived = self.derive(at)
+        self.evaluator.apply(derived.changes)
         marks.append(time.perf_counter())
-        snapshot = evaluate(self.observations, self.indicators, self.slos, states(at), at, self.tiers)
+        snapshot = self.evaluator.evaluate(
+            self.indicators,
+            self.slos,
+            states(at),
+            at,
+            self.tiers,
+            organisation=self.organisation,
+        )
         marks.append(time.perf_counter())
         exposition = expose(snapshot, self.indicators, "bench", self.observations.raise_counters)
+        self.derivations.published(to_micros(at))
         marks.append(time.perf_counter())
         assert not exposition.failed_parts, exposition.failed_parts
         steps = zip(("derive", "evaluate", "expose"), pairwise(marks), strict=True)
         took = {step: end - start for step, (start, end) in steps}
-        return took | {"seconds": marks[-1] - marks[0], "series": exposition.series}
+        used = time.process_time() - used
+        return took | {"seconds": marks[-1] - marks[0], "processor": used, "series": exposition.series}
 
 
 def catalogue(services: dict[str, tuple[str, str]]) -> Organisation:
@@ -521,7 +576,12 @@ def make(folder: Path, *sizes: int) -> dict[str, Any]:
     services = {line.name: (line.team, line.repository) for line in synthetic.lines}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "services.json").write_text(json.dumps(services), encoding="utf-8")
-    stores, events, count, started = Stores(folder), synthetic.history(), 0, time.perf_counter()
+    stores, events, count, started = (
+        Stores(folder),
+        synthetic.history(),
+        0,
+        time.perf_counter(),
+    )
     while page := list(islice(events, PAGE)):
         stores.write(page)
         count += len(page)
@@ -531,16 +591,25 @@ def make(folder: Path, *sizes: int) -> dict[str, Any]:
     for number, batch in enumerate(BATCHES):
         (folder / f"batch-{number}.json").write_bytes(msgspec.json.encode(synthetic.batch(batch)))
     stored = (folder / "paceline.db").stat().st_size / 1e6
-    return {"events": count, "seconds": seconds, "stored_mb": stored, "memory_mb": memory}
+    return {
+        "events": count,
+        "seconds": seconds,
+        "stored_mb": stored,
+        "memory_mb": memory,
+    }
 
 
 def first(folder: Path) -> dict[str, Any]:
     """Derive everything for the first time."""
     stores = Stores(folder)
     started = time.perf_counter()
-    derived = derive(stores.families, stores.events, stores.observations, stores.organisation)
+    derived = stores.derive(START + timedelta(seconds=SPAN))
     seconds = time.perf_counter() - started
-    return {"observations": derived.observations, "seconds": seconds, "memory_mb": peak_memory()}
+    return {
+        "observations": derived.observations,
+        "seconds": seconds,
+        "memory_mb": peak_memory(),
+    }
 
 
 def write(folder: Path, number: int) -> dict[str, Any]:
@@ -569,14 +638,47 @@ def cycles(folder: Path, *numbers: int) -> dict[str, Any]:
     return {"cycles": found, "memory_mb": peak_memory()}
 
 
+def linked(folder: Path) -> dict[str, Any]:
+    """Find the deployments of all incidents by every rule, given what each deployment shipped."""
+    stores = Stores(folder)
+    events, organisation = stores.events, stores.organisation
+    releases: dict[str, list[Release]] = defaultdict(list)
+    for row in events.columns(Deployment, *RELEASE_COLUMNS):
+        releases[row[RELEASE_COLUMNS.index("service")]].append(Release._make(row))
+    services = [service_of(events, organisation, name, sorted(own)) for name, own in sorted(releases.items())]
+    started = time.perf_counter()
+    incidents = read_incidents(events, organisation)
+    found = [
+        attribute(s.service, s.releases, list(s.chains.values()), incidents, NOBODY, NOBODY, organisation)
+        for s in services
+    ]
+    seconds = time.perf_counter() - started
+    attributed = {hit.incident.id for attribution in found for hit in attribution.causes}
+    return {
+        "seconds": seconds,
+        "deployments": sum(map(len, releases.values())),
+        "incidents": len(incidents.all),
+        "attributed": len(attributed),
+    }
+
+
+def service_of(events: EventStore, organisation: Organisation, name: str, releases: list[Release]) -> Judged:
+    """A service with what its deployments shipped, before any incident."""
+    histories = {}
+    for repository in {r.repository for r in releases if r.repository}:
+        commits = Commits.of(events.columns(Commit, *COMMIT_COLUMNS, repository=repository))
+        histories[repository] = history(commits, read_requests(events, repository))
+    return judged(name, releases, histories, Incidents([]), NOBODY, NOBODY, organisation)
+
+
 def in_sql(folder: Path, indexed: int) -> dict[str, Any]:
     """The incidents' deployments by a correlated query of SQLite itself, for at most PATIENCE seconds.
 
     The tables hold only what the query needs, so that it reads no more than it must.
     """
     with contextlib.closing(sqlite3.connect(folder / "paceline.db")) as database:
-        for table, columns in PEER_TABLES.items():
-            database.execute(f"CREATE TEMP TABLE {table} AS SELECT {columns} FROM event_{table}")  # noqa: S608 - constants
+        for table, rows in PEER_TABLES.items():
+            database.execute(f"CREATE TEMP TABLE {table} AS {rows}")
         if indexed:
             database.execute("CREATE INDEX temp.known ON deployment (service, environment, finished_at)")
         (wanted,) = database.execute("SELECT count(*) FROM incident").fetchone()
@@ -586,7 +688,11 @@ def in_sql(folder: Path, indexed: int) -> dict[str, Any]:
             if time.perf_counter() - started > PATIENCE:
                 break
         seconds = time.perf_counter() - started
-    return {"seconds": seconds * wanted / answered, "answered": answered, "wanted": wanted}
+    return {
+        "seconds": seconds * wanted / answered,
+        "answered": answered,
+        "wanted": wanted,
+    }
 
 
 def peak_memory() -> float:
@@ -603,10 +709,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         whole = f"{size.services:,} services, {size.deployments:,} deployments, {size.commits:,} commits"
-        say("organisation", f"{whole}, {size.incidents:,} incidents; the limits are for 1 000 services")
+        say(
+            "organisation",
+            f"{whole}, {size.incidents:,} incidents; the limits are for 1 000 services",
+        )
         imported = in_a_process("make", place / "whole", *size)
-        say("import", f"{imported['events'] / imported['seconds']:,.0f} events/s, {imported['events']:,} in all")
-        say("store", f"{imported['stored_mb']:,.0f} MB; peak of the import {imported['memory_mb']:.0f} MB")
+        say(
+            "import",
+            f"{imported['events'] / imported['seconds']:,.0f} events/s, {imported['events']:,} in all",
+        )
+        say(
+            "store",
+            f"{imported['stored_mb']:,.0f} MB; peak of the import {imported['memory_mb']:.0f} MB",
+        )
         derived = first_derivation(place, size)
         new_process(place / "whole")
         running = in_a_process("cycles", place / "whole", *range(1, len(BATCHES)))["cycles"]
@@ -629,7 +744,14 @@ def asked_for(arguments: list[str]) -> Size:
 
 def in_a_process(what: str, folder: Path, *arguments: int) -> dict[str, Any]:
     """One measurement in a fresh process."""
-    command = [sys.executable, __file__, "--measure", what, str(folder), *map(str, arguments)]
+    command = [
+        sys.executable,
+        __file__,
+        "--measure",
+        what,
+        str(folder),
+        *map(str, arguments),
+    ]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     measured: dict[str, Any] = json.loads(done.stdout)
     return measured
@@ -647,8 +769,14 @@ def first_derivation(place: Path, size: Size) -> float:
     seconds: float = middle["seconds"]
     limit = 90 * size.deployments / 1_000_000
     share = f"limit {limit:.1f}, {seconds / limit:.2f} of it"
-    say("first derivation", f"{seconds:.2f} s ({share}) for {middle['observations']:,.0f} observations")
-    say("  peak memory", f"{middle['memory_mb']:.0f} MB (limit 2 000, {middle['memory_mb'] / 2_000:.2f} of it)")
+    say(
+        "first derivation",
+        f"{seconds:.2f} s ({share}) for {middle['observations']:,.0f} observations",
+    )
+    say(
+        "  peak memory",
+        f"{middle['memory_mb']:.0f} MB (limit 2 000, {middle['memory_mb'] / 2_000:.2f} of it)",
+    )
     return seconds
 
 
@@ -656,15 +784,24 @@ def new_process(folder: Path) -> None:
     """Print what the first cycle of a process costs."""
     in_a_process("write", folder, 0)
     found = in_a_process("fresh", folder, 0)
-    say("cycle, new process", f"{found['seconds']:.2f} s after {BATCHES[0]:,} new events, {steps(found)}")
+    say(
+        "cycle, new process",
+        f"{found['seconds']:.2f} s after {BATCHES[0]:,} new events, {steps(found)}",
+    )
 
 
 def running_process(found: list[dict[str, float]]) -> None:
     """Print what a cycle of a running process costs."""
     middle = medians(found)
     share = f"limit 1, {middle['seconds']:.2f} of it"
-    say("cycle, running", f"{middle['seconds']:.2f} s ({share}) after {middle['events']:,.0f} new events")
-    say("  its steps", f"{steps(middle)} of {middle['series']:,.0f} series; import before it {middle['import']:.2f}")
+    say(
+        "cycle, running",
+        f"{middle['seconds']:.2f} s ({share}) after {middle['events']:,.0f} new events",
+    )
+    say(
+        "  its steps",
+        f"{steps(middle)} of {middle['series']:,.0f} series; import before it {middle['import']:.2f}",
+    )
 
 
 def new_events(found: list[dict[str, float]]) -> None:
@@ -695,10 +832,22 @@ def linking(place: Path) -> None:
     """Print what finding the deployments of incidents costs, beside plain SQL on the same data."""
     size = Size(services=1_000, deployments=177_000, commits=177_000, incidents=3_200)
     in_a_process("make", place / "linking", *size)
+    ours = in_a_process("linked", place / "linking")
+    whom = f"{ours['incidents']:,.0f} incidents to {ours['deployments']:,.0f} deployments"
+    say(
+        "linking",
+        f"{ours['seconds']:.2f} s (limit 1, {ours['seconds']:.2f} of it) for {whom}",
+    )
     plain, indexed = (in_a_process("in_sql", place / "linking", n) for n in (0, 1))
-    say("incidents in SQL", f"{indexed['seconds']:.2f} s with an index made for the question")
+    say(
+        "incidents in SQL",
+        f"{indexed['seconds']:.2f} s with an index made for the question",
+    )
     stopped = f", from the {plain['answered']:,} answered in {PATIENCE:.0f} s"
-    say("  without", f"{plain['seconds']:.1f} s{stopped if plain['answered'] < plain['wanted'] else ''}")
+    say(
+        "  without",
+        f"{plain['seconds']:.1f} s{stopped if plain['answered'] < plain['wanted'] else ''}",
+    )
 
 
 def say(name: str, figure: str) -> None:
@@ -717,7 +866,7 @@ def medians(found: list[dict[str, float]]) -> dict[str, float]:
 
 
 MEASUREMENTS: dict[str, Callable[..., dict[str, Any]]] = {
-    f.__name__: f for f in (make, first, write, fresh, cycles, in_sql)
+    f.__name__: f for f in (make, first, write, fresh, cycles, linked, in_sql)
 }
 
 
