@@ -14,7 +14,7 @@ from slo_engine.indicator import Indicator, Shape
 ALLOWED_LABELS = frozenset(
     (
         *("service", "team", "environment", "journey", "slo", "window", "source"),
-        *("outcome", "kind", "method", "stat", "status", "stage", "reason"),
+        *("outcome", "kind", "method", "stat", "status", "stage", "reason", "metric"),
     )
 )
 """The labels a metric may have. `_info` metrics may have more: they carry versions and owners, never numbers."""
@@ -130,6 +130,25 @@ EXPOSITION_FAILED = _gauge(
     "kind",
     "1 where this part of the metrics could not be produced and is missing, else 0.",
 )
+EXPOSITION_CUT = _gauge(
+    "platform_exposition_cut_series",
+    "metric",
+    "Series of the metric that are missing because it has more than the limit; absent where none is.",
+)
+SERVICE_INFO = _gauge(
+    "platform_service_info", "service team tier owner", "What the catalogue says about a service; always 1."
+)
+UNMATCHED = _gauge(
+    "platform_catalogue_unmatched",
+    "kind",
+    "Distinct names in deployments, incidents and pipelines that no rule of the catalogue knows.",
+)
+QUICK_CHECK_SCORE = _gauge(
+    "platform_quick_check_score",
+    "service environment team window kind",
+    "DORA Quick Check score, 0 (worst) to 10 (best): of an indicator, or the mean of throughput, stability or overall.",
+)
+RESTATEMENTS = _counter("platform_restatements_total", "kind", "Published units of the indicator that changed later.")
 INDICATOR_INFO = _gauge(
     "platform_indicator_info", "indicator version", "Version of an indicator's definition; always 1."
 )
@@ -160,6 +179,11 @@ FIXED = (
     SNAPSHOT_TIMESTAMP,
     SNAPSHOT_DURATION,
     EXPOSITION_FAILED,
+    EXPOSITION_CUT,
+    SERVICE_INFO,
+    UNMATCHED,
+    QUICK_CHECK_SCORE,
+    RESTATEMENTS,
     INDICATOR_INFO,
     BUILD_INFO,
 )

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from collector.bulk import seldom_collecting
 from collector.store import Judge, ObservationStore, Series, Tally, to_micros
 from slo_engine import budget, burn
 from slo_engine.benchmarks import QUICK_CHECK, quick_check
@@ -312,7 +313,7 @@ def _numbers(indicator: Indicator, subject: Subject, units: Units, span: Span) -
             if values.size:  # a part that no unit has is absent, not 0
                 yield _duration(indicator, subject, part, values, span)
         return
-    counts = units.counts()
+    counts = units.counted()
     if indicator.shape is Shape.RATIO:
         n = counts[Outcome.GOOD] + counts[Outcome.BAD]
         share = counts[Outcome(indicator.share_of)]
@@ -341,7 +342,7 @@ def _duration(indicator: Indicator, subject: Subject, part: str, values: Floats,
 
 
 def _accounting(indicator: Indicator, subject: Subject, units: Units, span: Span, reader: Reader) -> Accounting:
-    counts = units.counts()
+    counts = units.counted()
     excluded = reader.reasons(units.reason[units.outcome == _EXCLUDED]) if counts[Outcome.EXCLUDED] else {}
     used = counts[Outcome.GOOD] + counts[Outcome.BAD] + counts[Outcome.MEASURED]
     asked = used + sum(n for reason, n in excluded.items() if reason not in OUT_OF_SCOPE)
@@ -522,7 +523,19 @@ class Evaluator:
         organisation: Organisation | None = None,
     ) -> Snapshot:
         """Everything that is known at a time, from the stored observations up to then."""
-        organisation = organisation or Organisation()
+        with seldom_collecting():
+            return self._evaluated(indicators, slos, sources, at, tiers, windows, organisation or Organisation())
+
+    def _evaluated(  # noqa: PLR0913, PLR0917 - as evaluate
+        self,
+        indicators: Mapping[str, Indicator],
+        slos: Sequence[Slo],
+        sources: Sequence[SourceState],
+        at: datetime,
+        tiers: Sequence[burn.Tier],
+        windows: Sequence[Window],
+        organisation: Organisation,
+    ) -> Snapshot:
         reader = self._turned(at, organisation)
         fresh = {s.name for s in sources if s.fresh}
         lengths = [w.length for w in windows] + [w.length for slo in slos for w in windows_of(slo).values()]

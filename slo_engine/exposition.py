@@ -1,18 +1,24 @@
 """Snapshot → the bytes that a scrape returns. Sole importer of prometheus_client.
 
-The bytes are made once per snapshot, plain and compressed, as text and as OpenMetrics: a scrape only picks one.
-A part that fails costs its own series and is counted; a series that would appear twice is refused here, because
-Prometheus would keep the first without a word.
+What changed since the snapshot before is rendered, the rest of the bytes is kept; compressed and plain, text and
+OpenMetrics are put together from the same pieces, and a scrape only picks one. The library says how a metric looks, its
+bytes are those that it would give for the whole. A part that fails costs its own series and is counted; a series that
+would appear twice is refused here, because Prometheus would keep the first without a word.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property, lru_cache, partial
+from itertools import chain, groupby
+from math import log2
+from operator import attrgetter, itemgetter
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -21,30 +27,89 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
+from collector.bulk import seldom_collecting
 from slo_engine import catalog
-from slo_engine.catalog import Metric, metrics_of
+from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
+from slo_engine.gzipped import Deflated, deflated, member
 from slo_engine.indicator import Indicator, Shape
+from slo_engine.observation import Subject
 from slo_engine.slo import SloStatus
-from slo_engine.snapshot import Snapshot
+from slo_engine.snapshot import Accounting, Number, SloState, Snapshot, SourceState
+
+MOST_SERIES = 100_000
+"""How many series of one metric are published unless told otherwise."""
 
 _LONGEST_LABEL = 128
-_COMPRESSION = 5
+_MOST_LABELS = 100_000
+_SEGMENT_BYTES = 8_192
+# Above, the library switches to an exponent earlier than Python.
+_PLAIN_NUMBERS = 1e6
 
 Sample = tuple[Metric, tuple[str, ...], float]
 Floor = Callable[[Mapping[str, float]], Mapping[str, float]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """Some lines of a family, and their compressed form."""
+
+    texts: tuple[bytes, ...]
+    packed: Deflated
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """A family: its head in both forms, and its lines, which are the same in both."""
+
+    text: _Segment
+    openmetrics: _Segment
+    lines: tuple[_Segment, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Exposition:
-    """The published bytes of one snapshot. `series` is their number, `failed_parts` what is missing from them."""
+    """The published bytes of one snapshot.
 
-    text: bytes
-    text_gzip: bytes
-    openmetrics: bytes
-    openmetrics_gzip: bytes
+    `series` is their number, `failed_parts` what is missing from them. `cut`: by metric, how many series are missing
+    because the metric would have had more than the limit.
+    """
+
+    families: tuple[_Rendered, ...]
+    end: _Segment
     series: int
     failed_parts: tuple[str, ...] = ()
+    cut: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def text(self) -> bytes:
+        """The Prometheus text format."""
+        return b"".join(t for s in self._text for t in s.texts)
+
+    @cached_property
+    def text_gzip(self) -> bytes:
+        """The Prometheus text format, compressed."""
+        return member([s.packed for s in self._text])
+
+    @cached_property
+    def openmetrics(self) -> bytes:
+        """The OpenMetrics format."""
+        return b"".join(t for s in self._openmetrics for t in s.texts)
+
+    @cached_property
+    def openmetrics_gzip(self) -> bytes:
+        """The OpenMetrics format, compressed."""
+        return member([s.packed for s in self._openmetrics])
+
+    @property
+    def _text(self) -> Iterator[_Segment]:
+        return chain.from_iterable((f.text, *f.lines) for f in self.families)
+
+    @property
+    def _openmetrics(self) -> Iterator[_Segment]:
+        yield from chain.from_iterable((f.openmetrics, *f.lines) for f in self.families)
+        yield self.end
 
     def negotiate(self, accept: str, accept_encoding: str) -> tuple[bytes, dict[str, str]]:
         """The bytes and headers for what a scraper accepts."""
@@ -66,116 +131,352 @@ def no_floor(values: Mapping[str, float]) -> Mapping[str, float]:
 
 
 def expose(
-    snapshot: Snapshot, indicators: Mapping[str, Indicator], version: str, floor: Floor = no_floor
+    snapshot: Snapshot,
+    indicators: Mapping[str, Indicator],
+    version: str,
+    floor: Floor = no_floor,
+    limit: int = MOST_SERIES,
 ) -> Exposition:
-    """The exposition of a snapshot. `floor` keeps counters from falling after a restatement."""
-    parts: dict[str, Iterable[Sample]] = {
-        "slo": slo_samples(snapshot),
-        "indicator": indicator_samples(snapshot, indicators),
-        "source": source_samples(snapshot),
-        "self": self_samples(snapshot, indicators, version),
-    }
-    samples: list[Sample] = []
-    failed: list[str] = []
-    seen: set[tuple[str, tuple[str, ...]]] = set()
-    for name, part in parts.items():
-        try:
-            samples.extend(_once(part, seen))
-        except Exception:  # noqa: BLE001 - one failing part must not cost the others' series
-            failed.append(name)
-    samples.extend((catalog.EXPOSITION_FAILED, (name,), 1.0 if name in failed else 0.0) for name in parts)
-    return render(_floored(samples, floor), failed)
+    """The exposition of one snapshot, with nothing kept: see Publisher."""
+    return Publisher().expose(snapshot, indicators, version, floor, limit)
 
 
-def render(samples: Iterable[Sample], failed: Iterable[str] = ()) -> Exposition:
+def render(samples: Iterable[Sample]) -> Exposition:
     """The bytes of samples that are unique."""
-    families, count = _families(samples)
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Fixed(families))
-    text, openmetrics = generate_latest(registry), generate_openmetrics(registry)  # type: ignore[no-untyped-call]
-    return Exposition(
-        text=text,
-        text_gzip=gzip.compress(text, _COMPRESSION, mtime=0),
-        openmetrics=openmetrics,
-        openmetrics_gzip=gzip.compress(openmetrics, _COMPRESSION, mtime=0),
-        series=count,
-        failed_parts=tuple(failed),
-    )
+    publisher = Publisher()
+    block = _Block(("",), None)
+    publisher.render([(block, publisher.checked(samples))])
+    return publisher.assembled([block])
+
+
+@dataclass(slots=True)
+class _Block:
+    """What is rendered together: one subject of an indicator, one SLO, one source.
+
+    `key` is whose it is and the labels that are its own; its samples follow from `rows`. Once they are rendered,
+    `pieces` are their lines and how many, by metric.
+    """
+
+    key: tuple[str, ...]
+    rows: Any
+    samples: Callable[[], Iterable[Sample]] = tuple
+    pieces: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    published_as: tuple[str, ...] = ()
+    place: int = 0
+
+
+class _Labels(dict[str, str]):
+    """Label values as they stand in a line: cut, in UTF-8, escaped."""
+
+    def __missing__(self, value: str) -> str:
+        """Escape a value and remember it."""
+        found = self[value] = _label(value).replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+        return found
+
+
+@dataclass(slots=True)
+class _Lines:
+    """The lines of one family while it is put together: where they come from, how many, and how many were cut."""
+
+    texts: list[bytes] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    count: int = 0
+    cut: int = 0
+
+
+class Publisher:
+    """Makes expositions one after the other, and keeps what has not changed.
+
+    Of one metric at most `limit` series are published, in the order of the snapshot: levels of teams first, then by
+    service and environment. From the first subject that does not fit, a metric's series are cut, counted and named.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: dict[str, dict[tuple[Any, ...], _Block]] = {}
+        self._segments: dict[tuple[bytes, ...], _Segment] = {}
+        self._labels = _Labels()
+        self._forms: dict[str, _Form] = {}
+
+    def expose(
+        self,
+        snapshot: Snapshot,
+        indicators: Mapping[str, Indicator],
+        version: str,
+        floor: Floor = no_floor,
+        limit: int = MOST_SERIES,
+    ) -> Exposition:
+        """The exposition of a snapshot. `floor` keeps counters from falling after a restatement."""
+        parts: dict[str, Callable[[], Iterable[_Block]]] = {
+            "slo": lambda: (_Block(("slo", s.slo.name), s, partial(_slo_samples, s)) for s in snapshot.slos),
+            "indicator": lambda: _indicator_blocks(snapshot, indicators),
+            "catalogue": lambda: _catalogue_blocks(snapshot),
+            "score": lambda: _score_blocks(snapshot),
+            "source": lambda: (_Block(("source", s.name), s, partial(_source_samples, s)) for s in snapshot.sources),
+            "self": lambda: [_listed("self", self_samples(snapshot, indicators, version))],
+        }
+        with seldom_collecting():
+            return self._exposed(parts, floor, limit)
+
+    def _exposed(self, parts: Mapping[str, Callable[[], Iterable[_Block]]], floor: Floor, limit: int) -> Exposition:
+        if len(self._labels) > _MOST_LABELS:
+            self._labels.clear()
+        ready: dict[str, list[_Block]] = {}
+        changed: list[tuple[_Block, list[Sample]]] = []
+        failed: list[str] = []
+        for name, part in parts.items():
+            try:
+                blocks, new = self._compared(self._blocks.get(name, {}), part())
+            except Exception:  # noqa: BLE001 - one failing part must not cost the others' series
+                failed.append(name)
+            else:
+                ready[name] = blocks
+                changed += new
+        flags = [(catalog.EXPOSITION_FAILED, (name,), float(name in failed)) for name in parts]
+        last = _Block(("failed",), None)
+        self.render([*changed, (last, self.checked(flags))], floor)
+        self._blocks = {name: {b.key: b for b in blocks} for name, blocks in ready.items()}
+        return self.assembled([*chain.from_iterable(ready.values()), last], failed, limit)
+
+    def _compared(
+        self, known: Mapping[tuple[str, ...], _Block], blocks: Iterable[_Block]
+    ) -> tuple[list[_Block], list[tuple[_Block, list[Sample]]]]:
+        """The blocks of a part, those of before where nothing changed; and the changed ones with their samples.
+
+        Raises ValueError for what would be published twice.
+        """
+        found, changed = [], []
+        seen: set[tuple[str, ...]] = set()
+        for block in blocks:
+            before = known.get(block.key)
+            if before is not None and before.rows == block.rows:
+                block = before  # noqa: PLW2901 - it is the same, and rendered already
+            else:
+                block.published_as = tuple(map(_label, block.key))
+                block.place = zlib.crc32("\0".join(block.published_as).encode())
+                changed.append((block, self.checked(block.samples())))
+            if block.published_as in seen:
+                raise ValueError(f"{block.published_as} would be published twice")
+            seen.add(block.published_as)
+            found.append(block)
+        return found, changed
+
+    def checked(self, samples: Iterable[Sample]) -> list[Sample]:
+        """The samples with escaped labels. Raises ValueError for a series that is there twice."""
+        escaped = self._labels.__getitem__
+        ready = [(metric, tuple(map(escaped, labels)), float(value)) for metric, labels, value in samples]
+        if len({(metric.name, labels) for metric, labels, _ in ready}) < len(ready):
+            raise ValueError("a series would be published twice")
+        return ready
+
+    def render(self, changed: Sequence[tuple[_Block, list[Sample]]], floor: Floor = no_floor) -> None:
+        """Write the lines of blocks, with counters never below what was once published of them."""
+        counters = {_series_key(s): s[2] for _, samples in changed for s in samples if s[0].type == "counter"}
+        raised = floor(counters) if counters else {}
+        for block, samples in changed:
+            lines: dict[str, list[str]] = {}
+            for sample in samples:
+                metric, labels, value = sample
+                form = self._forms.get(metric.name)
+                if form is None:
+                    form = self._forms[metric.name] = _form(metric)
+                if metric.type == "counter":
+                    value = raised[_series_key(sample)]
+                own = lines.get(metric.name)
+                if own is None:
+                    own = lines[metric.name] = []
+                own.append(f"{form.start % form.order(labels)} {_shown(value)}\n")
+            block.pieces = {name: ("".join(own).encode(), len(own)) for name, own in lines.items()}
+
+    def assembled(self, blocks: Iterable[_Block], failed: Sequence[str] = (), limit: int = MOST_SERIES) -> Exposition:
+        """The exposition of rendered blocks, in their order."""
+        families: dict[str, _Lines] = {}
+        for block in blocks:
+            for name, (text, count) in block.pieces.items():
+                lines = families.get(name)
+                if lines is None:
+                    lines = families[name] = _Lines()
+                if lines.cut or lines.count + count > limit:
+                    lines.cut += count
+                else:
+                    lines.texts.append(text)
+                    lines.places.append(block.place)
+                    lines.count += count
+        cut = {name: lines.cut for name, lines in families.items() if lines.cut}
+        if cut:
+            told = _Block(("cut",), None)
+            self.render([(told, self.checked((catalog.EXPOSITION_CUT, (n,), float(c)) for n, c in cut.items()))])
+            for name, (text, count) in told.pieces.items():
+                families[name] = _Lines([text], [0], count)
+        kept, self._segments = self._segments, {}
+        rendered = tuple(self._family(name, lines, kept) for name, lines in families.items() if lines.texts)
+        return Exposition(
+            families=rendered,
+            end=self._segment((b"# EOF\n",), kept),
+            series=sum(lines.count for lines in families.values()),
+            failed_parts=tuple(failed),
+            cut=cut,
+        )
+
+    def _family(self, name: str, lines: _Lines, kept: Mapping[tuple[bytes, ...], _Segment]) -> _Rendered:
+        """A family's bytes, in segments whose ends do not move when lines elsewhere change."""
+        form = self._forms[name]
+        average = sum(map(len, lines.texts)) / len(lines.texts)
+        mask = 2 ** round(log2(max(_SEGMENT_BYTES / average, 1.0))) - 1
+        segments: list[_Segment] = []
+        own: list[bytes] = []
+        for text, place in zip(lines.texts, lines.places, strict=True):
+            own.append(text)
+            if not place & mask:
+                segments.append(self._segment(tuple(own), kept))
+                own = []
+        if own:
+            segments.append(self._segment(tuple(own), kept))
+        return _Rendered(self._segment((form.text,), kept), self._segment((form.openmetrics,), kept), tuple(segments))
+
+    def _segment(self, texts: tuple[bytes, ...], kept: Mapping[tuple[bytes, ...], _Segment]) -> _Segment:
+        found = self._segments.get(texts) or kept.get(texts)
+        if found is None:
+            found = _Segment(texts, deflated(b"".join(texts)))
+        self._segments[texts] = found
+        return found
+
+
+# --- what is published -----------------------------------------------------------------------------------
 
 
 def slo_samples(snapshot: Snapshot) -> Iterator[Sample]:
     """The SLOs. Counts are zero from the start, so that the first bad event is an increase."""
-    for state in snapshot.slos:
-        slo = state.slo
-        name = slo.name
-        yield catalog.SLO_INFO, (name, slo.owner_service, slo.team, slo.tier, slo.owner, slo.alert_class), 1.0
-        yield catalog.SLO_OBJECTIVE, (name,), float(slo.target)
-        yield catalog.SLO_PERIOD, (name,), slo.window.seconds
-        yield catalog.SLI_EVENTS, (name, "good"), float(state.totals.good)
-        yield catalog.SLI_EVENTS, (name, "bad"), float(state.totals.bad)
-        for status in SloStatus:
-            yield catalog.SLO_STATUS, (name, status.value), float(status is state.status)
-        yield catalog.SLO_COVERAGE, (name,), state.coverage
-        for window, counts in state.counts.items():
-            yield catalog.SLO_EVENTS, (name, window, "good"), float(counts.good)
-            yield catalog.SLO_EVENTS, (name, window, "bad"), float(counts.bad)
-        for window, rate in state.burn_rates.items():
-            yield catalog.SLO_BURN_RATE, (name, window), rate
-        if state.attainment is not None:
-            yield catalog.SLO_ATTAINMENT, (name, slo.window.label), state.attainment
-        optional = (
-            (catalog.SLO_BUDGET_RATIO, state.budget_remaining),
-            (catalog.SLO_BUDGET_EVENTS, state.budget_remaining_events),
-            (catalog.SLO_EXHAUSTION, state.time_to_exhaustion_seconds),
-        )
-        yield from ((metric, (name,), value) for metric, value in optional if value is not None)
+    return chain.from_iterable(map(_slo_samples, snapshot.slos))
 
 
-def indicator_samples(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> Iterator[Sample]:
-    """The indicators' numbers and what stands beside them."""
-    for number in snapshot.numbers:
-        indicator = indicators[number.indicator]
-        metrics = metrics_of(indicator)
-        split = (number.dimension,) if indicator.dimension and indicator.shape is not Shape.FREQUENCY else ()
-        labels = (*number.subject, number.window, *split)
+def _slo_samples(state: SloState) -> Iterator[Sample]:
+    slo = state.slo
+    name = slo.name
+    yield catalog.SLO_INFO, (name, slo.owner_service, slo.team, slo.tier, slo.owner, slo.alert_class), 1.0
+    yield catalog.SLO_OBJECTIVE, (name,), float(slo.target)
+    yield catalog.SLO_PERIOD, (name,), slo.window.seconds
+    yield catalog.SLI_EVENTS, (name, "good"), float(state.totals.good)
+    yield catalog.SLI_EVENTS, (name, "bad"), float(state.totals.bad)
+    for status in SloStatus:
+        yield catalog.SLO_STATUS, (name, status.value), float(status is state.status)
+    yield catalog.SLO_COVERAGE, (name,), state.coverage
+    for window, counts in state.counts.items():
+        yield catalog.SLO_EVENTS, (name, window, "good"), float(counts.good)
+        yield catalog.SLO_EVENTS, (name, window, "bad"), float(counts.bad)
+    for window, rate in state.burn_rates.items():
+        yield catalog.SLO_BURN_RATE, (name, window), rate
+    if state.attainment is not None:
+        yield catalog.SLO_ATTAINMENT, (name, slo.window.label), state.attainment
+    optional = (
+        (catalog.SLO_BUDGET_RATIO, state.budget_remaining),
+        (catalog.SLO_BUDGET_EVENTS, state.budget_remaining_events),
+        (catalog.SLO_EXHAUSTION, state.time_to_exhaustion_seconds),
+    )
+    yield from ((metric, (name,), value) for metric, value in optional if value is not None)
+
+
+def _listed(owner: str, samples: Iterable[Sample]) -> _Block:
+    """A block of samples that are rendered together; it changes when one of them does."""
+    rows = list(samples)
+    return _Block((owner,), rows, rows.copy)
+
+
+_Rows = tuple[list[Number], list[Accounting], list[tuple[str, float]]]
+
+
+def _indicator_blocks(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> Iterator[_Block]:
+    """The indicators' numbers, and what stands beside them, by indicator and subject."""
+    metrics = {name: metrics_of(indicator) for name, indicator in indicators.items()}
+    names = [m.name for m in (*catalog.FIXED, *(m for own in metrics.values() for m in own.all()))]
+    if len(set(names)) < len(names):
+        raise ValueError("a metric would be published twice")
+    found: dict[tuple[str, Subject], _Rows] = {}
+    whose = attrgetter("indicator", "subject")
+    for key, numbers in groupby(snapshot.numbers, whose):
+        _rows_of(found, key)[0].extend(numbers)
+    for key, accounting in groupby(snapshot.accounting, whose):
+        _rows_of(found, key)[1].extend(accounting)
+    for (name, subject, dimension), value in snapshot.totals.items():
+        _rows_of(found, (name, subject))[2].append((dimension, value))
+    for (name, subject), rows in found.items():
+        indicator, own = indicators[name], metrics[name]
+        yield _Block((name, *subject), rows, partial(_indicator_samples, indicator, own, subject, rows))
+    yield _listed("restatements", ((catalog.RESTATEMENTS, (n,), v) for n, v in sorted(snapshot.restatements.items())))
+
+
+def _rows_of(found: dict[tuple[str, Subject], _Rows], key: tuple[str, Subject]) -> _Rows:
+    rows = found.get(key)
+    if rows is None:
+        rows = found[key] = ([], [], [])
+    return rows
+
+
+def _indicator_samples(
+    indicator: Indicator, metrics: IndicatorMetrics, subject: Subject, rows: _Rows
+) -> Iterator[Sample]:
+    numbers, accounting, totals = rows
+    frequency = indicator.shape is Shape.FREQUENCY
+    for number in numbers:
+        split = (number.dimension,) if indicator.dimension and not frequency else ()
+        labels = (*subject, number.window, *split)
         yield metrics.samples, labels, float(number.n)
-        if indicator.shape is Shape.FREQUENCY:
-            yield from ((metrics.value, labels, value) for value in number.stats.values())
-        else:
-            yield from ((metrics.value, (*labels, stat), value) for stat, value in number.stats.items())
-    for row in snapshot.accounting:
-        metrics = metrics_of(indicators[row.indicator])
-        labels = (*row.subject, row.window)
+        for stat, value in number.stats.items():
+            yield metrics.value, (labels if frequency else (*labels, stat)), value
+    for row in accounting:
+        labels = (*subject, row.window)
         yield metrics.pending, labels, float(row.pending)
         if row.coverage is not None:
             yield metrics.coverage, labels, row.coverage
-        yield from ((metrics.excluded, (*labels, reason), float(n)) for reason, n in row.excluded.items())
-    for (name, subject, dimension), value in snapshot.totals.items():
-        total = metrics_of(indicators[name]).total
-        if total is not None:
-            split = (dimension,) if indicators[name].dimension else ()
-            yield total, (*subject, *split), value
+        for reason, n in row.excluded.items():
+            yield metrics.excluded, (*labels, reason), float(n)
+    if metrics.total is not None:
+        for dimension, value in totals:
+            yield metrics.total, (*subject, *((dimension,) if indicator.dimension else ())), value
+
+
+def _catalogue_blocks(snapshot: Snapshot) -> Iterator[_Block]:
+    """What the catalogue says, and what it does not know."""
+    for service in snapshot.services:
+        sample = (catalog.SERVICE_INFO, (service.name, service.team, service.tier, service.owner), 1.0)
+        yield _Block(("service", service.name), sample, partial(tuple, (sample,)))
+    yield _listed(
+        "unmatched", ((catalog.UNMATCHED, (kind,), float(n)) for kind, n in sorted(snapshot.unmatched.items()))
+    )
+
+
+def _score_blocks(snapshot: Snapshot) -> Iterator[_Block]:
+    """The Quick Check scores by subject and window."""
+    for (subject, window), scores in snapshot.scores.items():
+        labels = (*subject, window)
+        yield _Block(("score", *labels), scores, partial(_score_samples, labels, scores))
+
+
+def _score_samples(labels: tuple[str, ...], scores: Mapping[str, float]) -> Iterator[Sample]:
+    return ((catalog.QUICK_CHECK_SCORE, (*labels, kind), value) for kind, value in scores.items())
 
 
 def source_samples(snapshot: Snapshot) -> Iterator[Sample]:
     """How the sources fare."""
-    for source in snapshot.sources:
-        name = (source.name,)
-        yield catalog.SOURCE_FRESH, name, float(source.fresh)
-        yield catalog.COLLECTOR_EVENTS, name, float(source.events_total)
-        yield catalog.COLLECTOR_REJECTED, name, float(source.rejected_total)
-        optional = (
-            (catalog.COLLECTOR_LAST_SUCCESS, _timestamp(source.last_success_at)),
-            (catalog.COLLECTOR_LAST_RUN, _timestamp(source.last_run_at)),
-            (catalog.COLLECTOR_DURATION, source.last_duration_seconds),
-            (
-                catalog.COLLECTOR_SUCCESS,
-                None if source.last_succeeded is None else float(source.last_succeeded),
-            ),
-            (catalog.COLLECTOR_NEWEST, _timestamp(source.newest_event_at)),
-            (catalog.SOURCE_STALENESS, source.staleness_seconds),
-        )
-        yield from ((metric, name, value) for metric, value in optional if value is not None)
+    return chain.from_iterable(map(_source_samples, snapshot.sources))
+
+
+def _source_samples(source: SourceState) -> Iterator[Sample]:
+    name = (source.name,)
+    yield catalog.SOURCE_FRESH, name, float(source.fresh)
+    yield catalog.COLLECTOR_EVENTS, name, float(source.events_total)
+    yield catalog.COLLECTOR_REJECTED, name, float(source.rejected_total)
+    optional = (
+        (catalog.COLLECTOR_LAST_SUCCESS, _timestamp(source.last_success_at)),
+        (catalog.COLLECTOR_LAST_RUN, _timestamp(source.last_run_at)),
+        (catalog.COLLECTOR_DURATION, source.last_duration_seconds),
+        (
+            catalog.COLLECTOR_SUCCESS,
+            None if source.last_succeeded is None else float(source.last_succeeded),
+        ),
+        (catalog.COLLECTOR_NEWEST, _timestamp(source.newest_event_at)),
+        (catalog.SOURCE_STALENESS, source.staleness_seconds),
+    )
+    yield from ((metric, name, value) for metric, value in optional if value is not None)
 
 
 def self_samples(snapshot: Snapshot, indicators: Mapping[str, Indicator], version: str) -> Iterator[Sample]:
@@ -191,22 +492,46 @@ def _timestamp(at: datetime | None) -> float | None:
     return None if at is None else at.timestamp()
 
 
-def _once(samples: Iterable[Sample], seen: set[tuple[str, tuple[str, ...]]]) -> list[Sample]:
-    """The samples with labels as they are published. Raises ValueError for a series that is there already.
+# --- how it is written -----------------------------------------------------------------------------------
 
-    Only a part that is whole is remembered: a lost one takes no series from the others.
-    """
-    ready: list[Sample] = []
-    own: set[tuple[str, tuple[str, ...]]] = set()
-    for metric, labels, value in samples:
-        values = tuple(map(_label, labels))
-        key = (metric.name, values)
-        if key in seen or key in own:
-            raise ValueError(f"{metric.name} would be published twice with the labels {values}")
-        own.add(key)
-        ready.append((metric, values, float(value)))
-    seen |= own
-    return ready
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a metric is written: its head in both formats, and a line up to the value as a template of its labels."""
+
+    text: bytes
+    openmetrics: bytes
+    start: str
+    order: Callable[[tuple[str, ...]], Any]
+
+
+@lru_cache(maxsize=4096)
+def _form(metric: Metric) -> _Form:
+    """The form of a metric, read off from how the library writes a sample of it."""
+    family = _family(metric)
+    family.add_metric([f"<{i}>" for i in range(len(metric.labels))], 0.0)  # type: ignore[attr-defined]
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Fixed([family]))
+    text, openmetrics = generate_latest(registry), generate_openmetrics(registry)  # type: ignore[no-untyped-call]
+    head, _, line = text.removesuffix(b"\n").rpartition(b"\n")
+    other, _, same = openmetrics.removesuffix(b"\n# EOF\n").rpartition(b"\n")
+    if line != same:
+        raise ValueError(f"{metric.name} is written differently as text and as OpenMetrics")
+    start = line.decode().removesuffix(" 0.0")
+    order = [int(i) for i in re.findall(r"<(\d+)>", start)]
+    chosen: Callable[[tuple[str, ...]], Any] = itemgetter(*order) if order else _nothing
+    return _Form(head + b"\n", other + b"\n", re.sub(r"<\d+>", "%s", start), chosen)
+
+
+def _shown(value: float) -> str:
+    """A value as the library writes it."""
+    if -_PLAIN_NUMBERS < value < _PLAIN_NUMBERS:
+        return repr(value)
+    return str(floatToGoString(value))  # type: ignore[no-untyped-call]
+
+
+def _nothing(_: tuple[str, ...]) -> tuple[str, ...]:
+    return ()
 
 
 def _label(value: str) -> str:
@@ -215,32 +540,9 @@ def _label(value: str) -> str:
     return short if short.isascii() else short.encode("utf-8", "replace").decode()
 
 
-def _floored(samples: Iterable[Sample], floor: Floor) -> list[Sample]:
-    """The samples, with counters never below what was once published of them."""
-    everything = list(samples)
-    counters = {_series_key(s): s[2] for s in everything if s[0].type == "counter"}
-    raised = floor(counters)
-    return [
-        (metric, labels, raised[_series_key((metric, labels, value))] if metric.type == "counter" else value)
-        for metric, labels, value in everything
-    ]
-
-
 def _series_key(sample: Sample) -> str:
     metric, labels, _ = sample
     return metric.name + "{" + ",".join(f"{k}={v!r}" for k, v in zip(metric.labels, labels, strict=True)) + "}"
-
-
-def _families(samples: Iterable[Sample]) -> tuple[list[Family], int]:
-    families: dict[str, Family] = {}
-    count = 0
-    for metric, labels, value in samples:
-        family = families.get(metric.name)
-        if family is None:
-            family = families[metric.name] = _family(metric)
-        family.add_metric(labels, value)  # type: ignore[attr-defined]
-        count += 1
-    return list(families.values()), count
 
 
 def _family(metric: Metric) -> Family:

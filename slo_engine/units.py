@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +40,7 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.int16]
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """Observations of one series in columns, ordered by time. Times in microseconds; NaN where a value is unknown.
 
     `values` has a row for the value, and one for each part where any part is known. `outcome` and `reason` are codes.
@@ -218,8 +217,7 @@ class Columns:
 _NOTHING = Tally(0, 0, 0, None, ripens=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Units:
+class Units(NamedTuple):
     """The units of one indicator and subject at a time, ordered by time: what is not final yet is marked so."""
 
     at: Ints
@@ -247,7 +245,7 @@ class Units:
             self.pending,
         )
 
-    def counts(self) -> dict[Outcome, int]:
+    def counted(self) -> dict[Outcome, int]:
         """How many units have each outcome."""
         found = np.bincount(self.outcome, minlength=len(_OUTCOMES)).tolist()
         return dict(zip(_OUTCOMES, found, strict=True))

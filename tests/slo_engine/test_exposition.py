@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,14 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.registry import Collector
 
 from collector.store import Database, ObservationStore
 from slo_engine import catalog
-from slo_engine.exposition import Exposition, expose, no_floor
+from slo_engine.exposition import Exposition, Publisher, expose, no_floor
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import Subject
+from slo_engine.organisation import Service
 from slo_engine.slo import EventCounts, Operator, Slo, SloStatus
 from slo_engine.snapshot import Accounting, Number, SloState, Snapshot, SourceState
 from slo_engine.windows import parse_window
@@ -147,6 +155,10 @@ SNAPSHOT = Snapshot(
     slos=(STATE, UNKNOWN),
     sources=(SOURCE, NEVER),
     totals={("releases", API, "success"): 20.0, ("releases", API, "failure"): 3.0},
+    services=(Service(name="api", team="/shop/basket", tier="1", owner="shop"), Service(name="web")),
+    scores={(API, "28d"): {"change_lead_time": 8.0, "throughput": 8.0, "overall": 8.0}},
+    unmatched={"deployment": 2, "incident": 0},
+    restatements={"wait": 3.0},
     duration_seconds=0.25,
 )
 
@@ -205,7 +217,10 @@ def test_compressed_bytes_are_the_plain_ones() -> None:
 
     assert gzip.decompress(exposition.text_gzip) == exposition.text
     assert gzip.decompress(exposition.openmetrics_gzip) == exposition.openmetrics
-    assert exposition == exposed(SNAPSHOT)
+    assert (exposition.text_gzip, exposition.openmetrics_gzip) == (
+        exposed(SNAPSHOT).text_gzip,
+        exposed(SNAPSHOT).openmetrics_gzip,
+    )
 
 
 @pytest.mark.parametrize(
@@ -288,7 +303,8 @@ def test_nothing_failed_is_said_too() -> None:
 
     assert exposition.failed_parts == ()
     assert {
-        value(exposition, "platform_exposition_failed", kind=p) for p in ("slo", "indicator", "source", "self")
+        value(exposition, "platform_exposition_failed", kind=p)
+        for p in ("slo", "indicator", "catalogue", "score", "source", "self")
     } == {0.0}
 
 
@@ -354,3 +370,144 @@ def test_only_catalogued_metrics_are_published() -> None:
     known = {m.name: set(m.labels) for m in catalog.catalog(INDICATORS.values())}
 
     assert {name: {k for k, _ in labels} for name, labels in samples(exposed(SNAPSHOT))}.items() <= known.items()
+
+
+# --- what is kept from one exposition to the next ---------------------------------------------------------
+
+
+class Parsed(Collector):
+    """Families as the library reads them from a text."""
+
+    def __init__(self, families: list[Any]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Any]:
+        """The families."""
+        return self._families
+
+
+def registry(families: Any) -> CollectorRegistry:
+    """What the library would write of some families."""
+    found = CollectorRegistry(auto_describe=False)
+    found.register(Parsed(list(families)))
+    return found
+
+
+_law = settings(max_examples=25, deadline=None)
+_numbers = st.one_of(st.integers(0, 10**9).map(float), st.floats(allow_nan=False))
+_subjects = st.builds(
+    Subject, st.sampled_from(["", "api", "wéb", 'a"b\\c\nd']), st.sampled_from(["production", "test"])
+)
+_rows = st.dictionaries(_subjects, st.lists(_numbers, max_size=3), max_size=6)
+
+
+def snapshot_of(values: Mapping[Subject, list[float]]) -> Snapshot:
+    """A snapshot with some numbers, an SLO and a counter for each subject."""
+    keys = ("p50", "p90", "low")
+    return replace(
+        SNAPSHOT,
+        numbers=tuple(row(subject=s, n=len(v), stats=dict(zip(keys, v, strict=False))) for s, v in values.items()),
+        accounting=tuple(
+            Accounting(indicator="success", subject=s, window="7d", pending=len(v), excluded={}, coverage=None)
+            for s, v in values.items()
+        ),
+        totals={("releases", s, "success"): float(len(v)) for s, v in values.items()},
+    )
+
+
+@_law
+@given(_rows)
+def test_the_bytes_are_those_of_the_library(values: Mapping[Subject, list[float]]) -> None:
+    """Read by the library and written by it again, both formats come out byte for byte the same."""
+    exposition = exposed(snapshot_of(values))
+    text, openmetrics = exposition.text.decode(), exposition.openmetrics.decode()
+
+    assert generate_latest(registry(parse_text(text))) == exposition.text
+    assert (
+        generate_openmetrics(registry(parse_openmetrics(openmetrics)))  # type: ignore[no-untyped-call]
+        == exposition.openmetrics
+    )
+
+
+@_law
+@given(st.lists(_rows, min_size=2, max_size=4))
+def test_what_is_kept_is_what_would_be_written_anew(several: list[Mapping[Subject, list[float]]]) -> None:
+    """After any changes the bytes are those of a publisher that kept nothing, plain and compressed."""
+    publisher = Publisher()
+    for values in several:
+        kept = publisher.expose(snapshot_of(values), INDICATORS, "1.2.3")
+        anew = exposed(snapshot_of(values))
+
+        assert (kept.text, kept.openmetrics, kept.series) == (anew.text, anew.openmetrics, anew.series)
+        assert gzip.decompress(kept.text_gzip) == kept.text
+        assert zlib.decompress(kept.openmetrics_gzip, zlib.MAX_WBITS | 16) == kept.openmetrics
+
+
+def test_counters_that_did_not_change_are_not_asked_for_again() -> None:
+    """The store is told of raised counters only; those of a subject without news are kept as they were written."""
+    asked: list[set[str]] = []
+
+    def floor(values: Mapping[str, float]) -> Mapping[str, float]:
+        asked.append(set(values))
+        return {name: v + 100 for name, v in values.items()}
+
+    publisher = Publisher()
+    publisher.expose(SNAPSHOT, INDICATORS, "1", floor)
+    later = replace(SNAPSHOT, restatements={"wait": 4.0})
+    exposition = publisher.expose(later, INDICATORS, "1", floor)
+
+    assert asked[1] == {"platform_restatements_total{kind='wait'}"}
+    assert value(exposition, "platform_restatements_total", kind="wait") == 104.0
+    assert value(exposition, "platform_sli_events_total", slo="fast", outcome="good") == 291.0
+
+
+def test_a_part_that_failed_once_is_back_afterwards() -> None:
+    """A failure costs one exposition its series, and leaves nothing behind in the next."""
+    publisher = Publisher()
+    publisher.expose(replace(SNAPSHOT, numbers=(row(), row())), INDICATORS, "1.2.3")
+
+    assert publisher.expose(SNAPSHOT, INDICATORS, "1.2.3").text == exposed(SNAPSHOT).text
+
+
+# --- how many series ---------------------------------------------------------------------------------------
+
+
+def test_beyond_the_limit_series_are_cut_counted_and_named() -> None:
+    """Of one metric the first subjects are kept whole as far as they fit; which metric lacks how many is said."""
+    subjects = [Subject("", "production", "/shop"), Subject("a", "production"), Subject("b", "production")]
+    numbers = tuple(row(subject=s, stats={"p50": 1.0, "p90": 2.0}) for s in subjects)
+    crowded = replace(SNAPSHOT, numbers=numbers, accounting=(), totals={})
+
+    exposition = expose(crowded, INDICATORS, "1", limit=5)
+    shown = {dict(labels)["service"] for name, labels in samples(exposition) if name == "platform_wait_seconds"}
+
+    assert shown == {"", "a"}
+    assert exposition.cut["platform_wait_seconds"] == 2
+    assert value(exposition, "platform_exposition_cut_series", metric="platform_wait_seconds") == 2.0
+
+
+def test_nothing_is_cut_at_the_limit() -> None:
+    """A metric that has exactly as many series as allowed is whole, and no cut is reported."""
+    exposition = expose(replace(SNAPSHOT, slos=()), INDICATORS, "1", limit=6)
+
+    assert exposition.cut == {}
+    assert b"platform_exposition_cut_series" not in exposition.text
+
+
+# --- the catalogue, scores and restatements -----------------------------------------------------------------
+
+
+def test_the_catalogue_is_published() -> None:
+    """A service's team, tier and owner stand on one series; what no rule knows is counted by kind."""
+    exposition = exposed(SNAPSHOT)
+
+    assert value(exposition, "platform_service_info", service="api", team="/shop/basket", tier="1", owner="shop") == 1.0
+    assert value(exposition, "platform_catalogue_unmatched", kind="deployment") == 2.0
+    assert value(exposition, "platform_catalogue_unmatched", kind="incident") == 0.0
+
+
+def test_scores_are_published_by_kind() -> None:
+    """Each score of a subject and window is a series, the means among them."""
+    labels = {"service": "api", "environment": "production", "team": "", "window": "28d"}
+
+    assert value(exposed(SNAPSHOT), "platform_quick_check_score", **labels, kind="overall") == 8.0
