@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.store import Database, DerivationStore, ObservationStore, Replacement, Series, to_micros
-from slo_engine.evaluate import Reader, Span, evaluate, rolling, state_of, summarise
+from slo_engine.evaluate import Evaluator, Reader, Span, evaluate, rolling, state_of, summarise
 from slo_engine.indicator import MOST_PARTS, Indicator, Shape
 from slo_engine.observation import Observation, Outcome, Reason, Subject
+from slo_engine.organisation import Organisation, Service
 from slo_engine.slo import EventCounts, Operator, Slo, SloStatus
 from slo_engine.snapshot import Accounting, Number, Snapshot, SourceState
 from slo_engine.windows import parse_window
@@ -650,3 +652,221 @@ def test_a_rolling_span_ends_at_the_given_time() -> None:
     (span,) = rolling([WEEK], NOW)
 
     assert (span.until, span.days, span.label) == (to_micros(NOW), 7.0, "7d")
+
+
+# --- evaluated again and again ----------------------------------------------------------------------------
+
+_moments = st.integers(0, 24 * 130)
+_unit = st.tuples(_moments, st.sampled_from(_OUTCOMES), st.sampled_from([API, WEB]), st.sampled_from([None, 30]))
+_sets = st.lists(st.lists(_unit, max_size=10), min_size=2, max_size=4)
+TEAMS = Organisation(services=(Service(name="api", team="/shop/basket"), Service(name="web", team="/shop/search")))
+SHOP, BASKET = Subject("", "production", "/shop"), Subject("", "production", "/shop/basket")
+ALL = Subject("", "production", "/")
+
+
+def _stored(units: list[tuple[int, Outcome, Subject, int | None]]) -> list[Observation]:
+    """Judged and measured observations of the same moments. Two have one name: services may share a unit."""
+    several: list[Observation] = []
+    for i, (hours, outcome, who, ripens) in enumerate(units):
+        name, ago = str(i // 2), timedelta(hours=hours - 48)
+        matures_at = None if ripens is None else NOW + timedelta(hours=ripens)
+        several += [
+            judged(name, outcome, ago=ago, subject=who, matures_at=matures_at, reason="unknown_base"),
+            unit(name, ago, subject=who, value=float(hours), parts=(None, 1.0, None, None)),
+            unit(name, ago, subject=who, indicator="releases", dimension="success"),
+        ]
+    return several
+
+
+@_law
+@given(several=_sets, hours=st.lists(st.integers(0, 60), min_size=4, max_size=4).map(sorted))
+def test_what_is_kept_never_changes_an_answer(
+    put: Put, several: list[list[tuple[int, Outcome, Subject, int | None]]], hours: list[int]
+) -> None:
+    """After any changes, at any later times, an evaluator that kept what it knew says what a new one says."""
+    promises = [slo(), slo(name="judged", indicator="success", operator=None, threshold=None)]
+    kept = Evaluator(put())
+    for units, after in zip(several, hours, strict=False):
+        store = put(*_stored(units))
+        kept.apply(put.changes)
+        at = NOW + timedelta(hours=after)
+
+        assert kept.evaluate(INDICATORS, promises, [source()], at, organisation=TEAMS) == evaluate(
+            store, INDICATORS, promises, [source()], at, organisation=TEAMS
+        )
+
+
+def test_what_did_not_change_is_the_same_object(put: Put) -> None:
+    """A later evaluation without a new, leaving or maturing unit gives the same numbers and states again."""
+    evaluator = Evaluator(put(unit("1", timedelta(days=100)), unit("2"), judged("3", Outcome.GOOD)))
+    first = evaluator.evaluate(INDICATORS, [slo()], [source()], NOW)
+    second = evaluator.evaluate(INDICATORS, [slo()], [source()], NOW + timedelta(seconds=1))
+
+    assert [id(n) for n in second.numbers] == [id(n) for n in first.numbers]
+    assert [id(a) for a in second.accounting] == [id(a) for a in first.accounting]
+    assert second.slos[0] is first.slos[0]
+
+
+def test_only_the_windows_that_a_unit_left_are_counted_anew(put: Put) -> None:
+    """A unit that is no longer of the last 7 days is still one of the last 28: their number stays the same object."""
+    evaluator = Evaluator(put(unit("1", timedelta(days=7) - timedelta(minutes=1)), unit("2")))
+    first = evaluator.evaluate(INDICATORS, [], [source()], NOW)
+    second = evaluator.evaluate(INDICATORS, [], [source()], NOW + timedelta(minutes=2))
+
+    assert [number(s, "wait").n for s in (first, second)] == [2, 1]
+    assert second.number("wait", API, "28d") is first.number("wait", API, "28d")
+
+
+def test_going_back_in_time_forgets(put: Put) -> None:
+    """A clock that was set back gives what was true then."""
+    evaluator = Evaluator(put(unit("1"), unit("2", -timedelta(hours=1))))
+    evaluator.evaluate(INDICATORS, [], [source()], NOW + timedelta(hours=2))
+
+    assert number(evaluator.evaluate(INDICATORS, [], [source()], NOW, windows=[WEEK]), "wait").n == 1
+
+
+def test_a_change_of_long_ago_reaches_the_totals(put: Put) -> None:
+    """What is dated before every window is counted too, and counted again when it changes."""
+    old = [unit(str(i), timedelta(days=200 + i), value=900.0) for i in range(3)]
+    evaluator = Evaluator(put(*old, unit("new")))
+    evaluator.evaluate(INDICATORS, [slo()], [source()], NOW)
+    put(*old[:1], unit("new"))
+    evaluator.apply(put.changes)
+
+    (state,) = evaluator.evaluate(INDICATORS, [slo()], [source()], NOW).slos
+
+    assert state.totals == EventCounts(1, 1)
+
+
+def test_an_old_unit_that_matures_late_is_counted_when_it_does(put: Put) -> None:
+    """A unit from before every window that waits for its verdict joins the totals once it is final."""
+    late = judged("late", Outcome.BAD, ago=timedelta(days=300), matures_at=NOW + timedelta(hours=1))
+    evaluator = Evaluator(put(late, judged("1", Outcome.GOOD)))
+    promise = slo(indicator="success", operator=None, threshold=None)
+
+    before, after = (
+        evaluator.evaluate(INDICATORS, [promise], [source()], NOW + timedelta(hours=h)).slos[0].totals for h in (0, 2)
+    )
+
+    assert (before, after) == (EventCounts(1, 0), EventCounts(1, 1))
+
+
+# --- teams -------------------------------------------------------------------------------------------------
+
+
+def teams(store: ObservationStore, organisation: Organisation = TEAMS) -> Snapshot:
+    """The snapshot of a store for services with teams."""
+    return evaluate(store, INDICATORS, [], [source()], NOW, windows=[WEEK], organisation=organisation)
+
+
+def test_a_service_carries_its_team_and_each_level_has_its_numbers(put: Put) -> None:
+    """Beside the services stand the whole organisation, the group and the teams, levels first."""
+    snapshot = teams(put(unit("1"), unit("2", subject=WEB)))
+
+    assert [n.subject for n in snapshot.numbers if n.indicator == "wait"] == [
+        ALL,
+        SHOP,
+        BASKET,
+        Subject("", "production", "/shop/search"),
+        Subject("api", "production", "/shop/basket"),
+        Subject("web", "production", "/shop/search"),
+    ]
+
+
+def test_a_level_pools_units(put: Put) -> None:
+    """Two services with 1 and 99 units: the level's median is that of the units, no average of medians."""
+    store = put(unit("slow", value=900.0, subject=WEB), *(unit(str(i), value=10.0) for i in range(99)))
+
+    found = number(teams(store), "wait", SHOP)
+
+    assert (found.n, found.stats["p50"]) == (100, 10.0)
+
+
+def test_a_level_counts_a_shared_unit_once_at_its_earliest_time(put: Put) -> None:
+    """A change that reached two services is one change of their group, when it first reached one; each counts it."""
+    store = put(
+        unit("shared", timedelta(days=1), subject=WEB, value=500.0), unit("shared", timedelta(days=8)), unit("own")
+    )
+    snapshot = teams(store)
+
+    assert number(snapshot, "wait", Subject("web", "production", "/shop/search")).n == 1
+    assert number(snapshot, "wait", SHOP).n == 1
+
+
+def test_a_shared_unit_that_one_service_could_use_is_used(put: Put) -> None:
+    """Left out of one service and measured at another, a unit counts as measured, and lowers no coverage."""
+    left_out = unit("shared", timedelta(days=2), outcome=Outcome.EXCLUDED, value=None, reason=Reason.BEFORE_HORIZON)
+    snapshot = teams(put(left_out, unit("shared", timedelta(days=1), subject=WEB)))
+
+    assert (number(snapshot, "wait", SHOP).n, beside(snapshot, "wait", SHOP).excluded) == (1, {})
+    assert beside(snapshot, "wait", SHOP).coverage == 1.0
+
+
+def test_a_level_accounts_for_what_its_services_left_out(put: Put) -> None:
+    """Coverage and reasons of a level are those of all its units."""
+    left_out = unit("2", subject=WEB, outcome=Outcome.EXCLUDED, value=None, reason=Reason.UNKNOWN_BASE)
+    snapshot = teams(put(unit("1"), left_out))
+
+    assert (beside(snapshot, "wait", ALL).coverage, beside(snapshot, "wait", ALL).excluded) == (
+        0.5,
+        {"unknown_base": 1},
+    )
+
+
+def test_levels_have_no_counters(put: Put) -> None:
+    """Counters are summed where they are asked for: a service that moves would make a level's fall."""
+    snapshot = teams(put(unit("1", indicator="releases", dimension="success")))
+
+    assert list(snapshot.totals) == [("releases", Subject("api", "production", "/shop/basket"), "success")]
+
+
+def test_without_teams_there_are_no_levels(put: Put) -> None:
+    """A catalogue that names no team leaves the numbers as they are."""
+    store = put(unit("1"))
+
+    assert teams(store, Organisation(services=(Service(name="api"),))).numbers == of(store).numbers
+
+
+def test_a_moved_service_is_its_new_team_s(put: Put) -> None:
+    """From the next evaluation on its units are pooled where it belongs now."""
+    evaluator = Evaluator(put(unit("1")))
+    evaluator.evaluate(INDICATORS, [], [source()], NOW, organisation=TEAMS)
+    moved = Organisation(services=(Service(name="api", team="/pay"),))
+
+    found = {n.subject.team for n in evaluator.evaluate(INDICATORS, [], [source()], NOW, organisation=moved).numbers}
+
+    assert found == {"/", "/pay"}
+
+
+def test_a_stale_source_withholds_the_level_too(put: Put) -> None:
+    """A level whose services rest on a stale source has no number; the fresh service keeps its own."""
+    store = put(unit("1"), unit("2", subject=WEB, source="late"))
+    snapshot = evaluate(store, INDICATORS, [], [source(), source("late", fresh=False)], NOW, organisation=TEAMS)
+
+    assert {n.subject for n in snapshot.numbers} == {BASKET, Subject("api", "production", "/shop/basket")}
+
+
+def test_an_slo_of_a_service_counts_its_units_once(put: Put) -> None:
+    """The levels above a service add nothing to its promises, nor to one for all services."""
+    store = put(unit("1"), unit("2", subject=WEB))
+    promises = [slo(minimum_events=1), slo(name="own", service="api", minimum_events=1)]
+
+    states = evaluate(store, INDICATORS, promises, [source()], NOW, organisation=TEAMS).slos
+
+    assert [s.counts["7d"].total for s in states] == [2, 1]
+
+
+# --- scores ------------------------------------------------------------------------------------------------
+
+
+def test_production_has_quick_check_scores(put: Put) -> None:
+    """An hour and a half of lead time scores 8; staging and windows of a week have no score."""
+    lead_time = replace(WAIT, name="change_lead_time", metric="platform_lead")
+    hours: dict[str, Any] = {"indicator": "change_lead_time", "value": 5_400.0}
+    store = put(unit("1", **hours), unit("2", **hours, subject=Subject("api", "staging")))
+
+    scores = evaluate(store, {"change_lead_time": lead_time}, [], [source()], NOW).scores
+
+    assert scores == {
+        (API, window): {"change_lead_time": 8.0, "throughput": 8.0, "overall": 8.0} for window in ("28d", "90d")
+    }
