@@ -128,36 +128,47 @@ def count(
     found = Counted()
     for group, numbers in groups.items():
         tally = found.tallies[group] = Tally()
-        start = after - SHARED_FOR if group.pooled else after
-        shared = _shared(store, numbers, start, judge.now) if group.pooled else frozenset()
+        once = group.pooled and len(numbers) > 1
+        start = after - SHARED_FOR if once else after
+        shared = _shared(store, numbers, start, judge.now) if once else frozenset()
         seen: dict[str, list[_Sighting]] = {}
         for number in numbers:
             for row in store.window([number], start, judge.now, *NARROW):
-                judged = judge(series[number], row)
+                sighting = _Sighting(number, row, judge(series[number], row))
                 if shared and hash(row[0]) in shared:
-                    seen.setdefault(row[0], []).append(
-                        _Sighting(judged.outcome == Outcome.EXCLUDED, row[1], number, row, judged)
-                    )
-                elif row[1] > after:
-                    tally.add(judge.indicator, judged, row[5:])
-                    found.times.append(row[1])
-        for kept, sighting in _once(seen.values()):
-            if sighting.at > after and kept:
-                tally.add(judge.indicator, sighting.judged, sighting.row[5:])
-                found.times.append(sighting.at)
+                    seen.setdefault(row[0], []).append(sighting)
+                elif sighting.at > after:
+                    _keep(found, tally, judge.indicator, sighting)
+        for counts, sighting in _once(seen.values()):
+            if sighting.at > after and counts:
+                _keep(found, tally, judge.indicator, sighting)
             elif sighting.at > after:
                 found.elsewhere.add((sighting.number, sighting.at, sighting.row[0]))
     return found
 
 
 class _Sighting(NamedTuple):
-    """A unit as one service has it; used ones come before those that were left out, then by time."""
+    """A unit as a series has it."""
 
-    excluded: bool
-    at: int
     number: int
     row: tuple[Any, ...]
     judged: Judgement
+
+    @property
+    def at(self) -> int:
+        """Its time in microseconds."""
+        at: int = self.row[1]
+        return at
+
+    @property
+    def order(self) -> tuple[bool, int, int]:
+        """Used ones come before those that were left out, then the earlier one."""
+        return self.judged.outcome == Outcome.EXCLUDED, self.at, self.number
+
+
+def _keep(found: Counted, tally: Tally, indicator: Indicator, sighting: _Sighting) -> None:
+    tally.add(indicator, sighting.judged, sighting.row[5:])
+    found.times.append(sighting.at)
 
 
 def _shared(store: ObservationStore, numbers: Iterable[int], after: int, until: int) -> frozenset[int]:
@@ -171,6 +182,6 @@ def _once(sightings: Iterable[list[_Sighting]]) -> Iterator[tuple[bool, _Sightin
     """Each sighting, and whether it counts: not where it follows another of its unit within SHARED_FOR."""
     for several in sightings:
         before: _Sighting | None = None
-        for sighting in sorted(several, key=lambda s: s[:3]):
+        for sighting in sorted(several, key=lambda s: s.order):
             yield before is None or abs(sighting.at - before.at) > SHARED_FOR, sighting
             before = sighting

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.errors import PacelineError
-from collector.events import Commit, Deployment, Event, Result
+from collector.events import Change, ChangeState, Commit, Deployment, Event, PipelineRun, Result, RunState
 from collector.store import (
     Database,
     DerivationStore,
@@ -25,12 +28,17 @@ from collector.store import (
     Series,
     to_micros,
 )
+from slo_engine.catalog import QUANTILES
+from slo_engine.counted import Role
 from slo_engine.derive import derive
-from slo_engine.explain import Explanation, Selection, explain
+from slo_engine.evaluate import evaluate
+from slo_engine.event_lines import line_of, web_link
+from slo_engine.explain import ExplainedNumber, Explanation, Selection, UnknownIndicator, explain, find_indicator
 from slo_engine.indicator import MOST_PARTS, Indicator, Shape, families, indicators
 from slo_engine.observation import Observation, Outcome, Reason, Subject
-from slo_engine.organisation import Organisation
+from slo_engine.organisation import Organisation, Service
 from slo_engine.snapshot import Snapshot, SourceState
+from slo_engine.statistics import median_interval, quantiles, wilson
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -334,6 +342,344 @@ def test_the_units_of_a_ratio_re_add_to_its_number(bench: Bench, outcomes: list[
 
     assert [n.n for n in found.numbers] == ([good + bad] if outcomes else [])
     assert [n.stats.get("value") for n in found.numbers if n.n] == ([good / (good + bad)] if good + bad else [])
+
+
+# --- every registered indicator: the list adds up to what is exported -----------------------------------
+
+TEAMS = Organisation(
+    services=(
+        Service(name="api", team="/commerce/checkout"),
+        Service(name="web", team="/commerce/search"),
+        Service(name="cron", team="/data"),
+    )
+)
+_seconds = st.none() | st.integers(0, 10**6).map(float)
+
+
+def _observations(indicator: Indicator) -> st.SearchStrategy[Observation]:
+    """Observations of an indicator: some unripe, left out or without a value, some of one unit in two services."""
+    whole = indicator.part_of or indicator
+    usual = [Outcome.GOOD, Outcome.BAD] if indicator.shape is Shape.RATIO else [Outcome.MEASURED, Outcome.MEASURED]
+    parts = st.tuples(*([_seconds] * len(whole.dimensions))) if whole.shape is Shape.DURATION else st.just(())
+    kinds = indicator.dimensions if whole.shape is Shape.FREQUENCY else ("",)
+    return st.builds(
+        lambda outcome, reason, hours, number, service, environment, ripe, **fields: unit(
+            str(number),
+            timedelta(hours=hours),
+            dimension=kinds[number % len(kinds)],
+            indicator=whole.name,
+            subject=Subject(service, environment),
+            outcome=outcome,
+            reason=reason if outcome is Outcome.EXCLUDED else "",
+            matures_at=None if ripe else NOW + timedelta(hours=1),
+            **fields,
+        ),
+        outcome=st.sampled_from([*usual, Outcome.PENDING, Outcome.EXCLUDED]),
+        reason=st.sampled_from(Reason).map(str),
+        hours=st.integers(0, 70 * 24),
+        number=st.integers(0, 9),
+        service=st.sampled_from(["api", "web", "cron", "unowned"]),
+        environment=st.sampled_from(["production", "staging"]),
+        ripe=st.sampled_from([True, True, True, False]),
+        value=_seconds,
+        parts=parts,
+        source=st.sampled_from(["ci", "git", "ci+tracker"]),
+    )
+
+
+def _key(o: Observation) -> tuple[object, ...]:
+    """A unit is judged once for a subject."""
+    return o.subject, o.unit
+
+
+def added_up(found: Explanation, number: ExplainedNumber) -> dict[str, float]:
+    """The statistics of a number from nothing but the units listed."""
+    pooled = not number.subject.service
+    own = [
+        u
+        for u in found.units
+        if u.subject == number.subject or (pooled and u.subject.environment == number.subject.environment)
+    ]
+    roles = Counter(u.role for u in own)
+    if roles[Role.COUNT]:
+        return {"per_day": roles[Role.COUNT] / ((found.until - found.after) / timedelta(days=1))}
+    if counted := roles[Role.NUMERATOR] + roles[Role.DENOMINATOR]:
+        low, high = wilson(roles[Role.NUMERATOR], counted) or (None, None)
+        return {"value": roles[Role.NUMERATOR] / counted, "low": low, "high": high}  # type: ignore[dict-item]
+    values = [u.parts.get(number.dimension) if number.dimension else u.value for u in own if u.role is Role.VALUE]
+    known = np.array([v for v in values if v is not None])
+    return quantiles(known, QUANTILES) | dict(zip(("low", "high"), median_interval(known) or (), strict=False))
+
+
+_everything = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.parametrize("name", sorted(indicators()))
+@_everything
+@given(
+    data=st.data(),
+    team=st.sampled_from(["", "/", "/commerce", "/commerce/search"]),
+    window=st.sampled_from(["7d", "28d", "90d"]),
+)
+def test_every_indicator_s_units_add_up_to_what_is_exported(
+    bench: Bench, name: str, data: st.DataObject, team: str, window: str
+) -> None:
+    """For services and for levels of teams, in every window: the list gives the exported numbers, exactly."""
+    indicator = indicators()[name]
+    bench.put(*data.draw(st.lists(_observations(indicator), max_size=25, unique_by=_key)))
+    snapshot = evaluate(bench.observations, {name: indicator}, [], FRESH, NOW, organisation=TEAMS)
+
+    found = bench.explain(indicator, window=window, team=team, organisation=TEAMS, published=snapshot)
+    exported = {
+        (n.subject, n.dimension): (n.n, dict(n.stats))
+        for n in snapshot.numbers
+        if n.window == window and (n.subject.team == team if team else n.subject.service)
+        if not (team and n.subject.service)
+    }
+
+    assert {(n.subject, n.dimension): (n.n, added_up(found, n)) for n in found.numbers} == exported
+    assert {(n.subject, n.dimension): (n.n, dict(n.stats)) for n in found.numbers} == exported
+    assert all(n.agrees for n in found.numbers)
+    assert sorted(found.accounting, key=lambda a: a.subject) == sorted(
+        (a for a in snapshot.accounting if a.window == window and a.subject in {n.subject for n in found.numbers}),
+        key=lambda a: a.subject,
+    )
+    assert found.total == len(found.units)
+
+
+@_everything
+@given(data=st.data(), limit=st.integers(1, 7), team=st.sampled_from(["", "/commerce"]))
+def test_pages_together_are_the_whole_list(bench: Bench, data: st.DataObject, limit: int, team: str) -> None:
+    """Read page by page, every unit comes once and in order, also where many are of one moment."""
+    hours = st.integers(0, 3)
+    drawn = data.draw(st.lists(_observations(WAIT), max_size=25))
+    moments = [msgspec.structs.replace(o, at=NOW - timedelta(hours=data.draw(hours))) for o in drawn]
+    bench.put(*{_key(o): o for o in moments}.values())
+
+    whole = bench.explain(WAIT, team=team, organisation=TEAMS)
+    pages = [
+        bench.explain(WAIT, team=team, organisation=TEAMS, limit=limit, offset=offset)
+        for offset in range(0, whole.total + limit, limit)
+    ]
+
+    assert [u for p in pages for u in p.units] == list(whole.units)
+    assert all((p.total, p.numbers) == (whole.total, whole.numbers) for p in pages)
+
+
+# --- what stands beside the units ------------------------------------------------------------------------
+
+
+def test_a_ratio_has_two_sides(bench: Bench) -> None:
+    """Good of good and bad: each unit says on which side it counts; pending and left-out ones on none."""
+    outcomes = [Outcome.GOOD, Outcome.BAD, Outcome.GOOD, Outcome.PENDING, Outcome.EXCLUDED]
+    bench.put(
+        *(
+            unit(str(i), timedelta(hours=9 - i), indicator="success", outcome=o, value=None)
+            for i, o in enumerate(outcomes)
+        )
+    )
+
+    found = bench.explain(SUCCESS)
+
+    assert [u.role for u in found.units] == ["numerator", "denominator", "numerator", "", ""]
+    assert [(n.numerator, n.denominator, n.n) for n in found.numbers] == [(2, 3, 3)]
+
+
+def test_a_failure_rate_counts_the_bad_ones(bench: Bench) -> None:
+    """Of an indicator that counts bad units the bad ones are the numerator."""
+    failures = replace(SUCCESS, share_of="bad")
+    bench.put(*(unit(str(i), indicator="success", outcome=o, value=None) for i, o in enumerate(["good", "bad"])))
+
+    found = bench.explain(failures)
+
+    assert {u.outcome: u.role for u in found.units} == {"good": "denominator", "bad": "numerator"}
+
+
+def test_a_kind_narrows_the_units_that_are_counted(bench: Bench) -> None:
+    """Asked for failures only, a frequency lists those, and has no number: only successes are a frequency."""
+    releases = indicators()["deployment_frequency"]
+    bench.put(
+        unit("1", indicator=releases.name, dimension="success"),
+        unit("2", indicator=releases.name, dimension="failure", outcome=Outcome.EXCLUDED, reason="not_successful"),
+    )
+
+    everything, failures, successes = (bench.explain(releases, dimension=d) for d in ("", "failure", "success"))
+
+    assert [u.role for u in everything.units] == ["count", ""]
+    assert ([u.unit.id for u in failures.units], failures.numbers) == (["2"], ())
+    assert ([u.unit.id for u in successes.units], [n.n for n in successes.numbers]) == (["1"], [1])
+
+
+def test_a_stale_source_withholds_the_number_and_is_named(bench: Bench) -> None:
+    """The units are facts and stay listed; the number is not exported, and it is said because of what."""
+    bench.put(unit("1"), unit("2", source="ci+tracker"), unit("3", subject=Subject("web", "production")))
+
+    found = bench.explain(WAIT, sources=(_source("ci"), _source("tracker", fresh=False)))
+
+    assert [(n.subject.service, n.stale, n.exported is None, n.agrees) for n in found.numbers] == [
+        ("api", ("tracker",), True, None),
+        ("web", (), False, True),
+    ]
+    assert [(s.name, s.fresh, s.age_seconds) for s in found.sources] == [("ci", True, 60), ("tracker", False, 172_800)]
+    assert found.total == 3
+
+
+def test_a_source_that_is_gone_is_not_fresh(bench: Bench) -> None:
+    """Units of a source that is no longer configured have an unknown age."""
+    bench.put(unit("1"))
+
+    found = bench.explain(WAIT, sources=())
+
+    assert [(s.name, s.fresh, s.last_success_at, s.age_seconds) for s in found.sources] == [("ci", False, None, None)]
+
+
+def test_only_the_sources_of_the_chosen_units_are_shown(bench: Bench) -> None:
+    """The age of data that the number does not rest on does not matter."""
+    bench.put(unit("1"), unit("2", source="git", subject=Subject("web")))
+
+    assert [s.name for s in bench.explain(WAIT, service="web").sources] == ["git"]
+
+
+def test_a_window_that_is_not_published_has_no_exported_number(bench: Bench) -> None:
+    """A number of 14 days can be added up, but there is nothing to compare it with."""
+    bench.put(unit("1"))
+    snapshot = evaluate(bench.observations, {"wait": WAIT}, [], FRESH, NOW)
+
+    found = bench.explain(WAIT, window="14d", published=snapshot)
+
+    assert [(n.n, n.exported, n.agrees) for n in found.numbers] == [(1, None, None)]
+
+
+def test_a_number_that_moved_since_it_was_published_does_not_agree(bench: Bench) -> None:
+    """Observations derived after the snapshot: both numbers are shown, and that they differ."""
+    bench.put(unit("1"))
+    snapshot = evaluate(bench.observations, {"wait": WAIT}, [], FRESH, NOW)
+    bench.put(unit("1"), unit("2", value=90.0))
+
+    (number,) = bench.explain(WAIT, published=snapshot).numbers
+
+    assert (number.stats["p50"], (number.exported or {})["p50"], number.agrees) == (75.0, 60.0, False)
+
+
+def test_a_level_of_teams_pools_its_services(bench: Bench) -> None:
+    """A unit that reached two services of a level is one unit there; each environment has its own number."""
+    web, data = Subject("web", "production"), Subject("cron", "production")
+    bench.put(
+        unit("1", timedelta(hours=3)),
+        unit("1", timedelta(hours=2), subject=web, value=90.0),
+        unit("2", subject=web, value=30.0),
+        unit("3", subject=data),
+        unit("4", subject=Subject("api", "staging")),
+    )
+
+    found = bench.explain(WAIT, team="/commerce", organisation=TEAMS)
+    narrowed = bench.explain(WAIT, team="/commerce", environment="production", organisation=TEAMS)
+
+    assert [(n.subject, n.n) for n in found.numbers] == [
+        (Subject("", "production", "/commerce"), 2),
+        (Subject("", "staging", "/commerce"), 1),
+    ]
+    assert [(u.unit.id, u.subject, u.value) for u in narrowed.units] == [
+        ("1", Subject("api", "production", "/commerce/checkout"), 60.0),
+        ("2", Subject("web", "production", "/commerce/search"), 30.0),
+    ]
+
+
+def test_a_service_within_a_team_is_shown_by_itself(bench: Bench) -> None:
+    """Team and service together ask for that service, where it is the team's."""
+    bench.put(unit("1"), unit("2", subject=Subject("web", "production")))
+
+    own = bench.explain(WAIT, team="/commerce", service="api", organisation=TEAMS)
+    other = bench.explain(WAIT, team="/data", service="api", organisation=TEAMS)
+
+    assert [(n.subject.service, n.n) for n in own.numbers] == [("api", 1)]
+    assert (other.numbers, other.total) == ((), 0)
+
+
+def test_an_answer_lists_no_more_than_it_is_asked_for(bench: Bench) -> None:
+    """A limit shortens the list and says how many there are; the number stays whole."""
+    bench.put(*(unit(str(i), timedelta(hours=i)) for i in range(5)))
+
+    found = bench.explain(WAIT, limit=2, offset=1)
+
+    assert ([u.unit.id for u in found.units], found.total, found.offset) == (["3", "2"], 5, 1)
+    assert found.numbers[0].n == 5
+    assert bench.explain(WAIT, offset=5).units == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("change_fail_rate", "change_fail_rate"),
+        ("platform_change_fail", "change_fail_rate"),
+        ("platform_change_fail_ratio", "change_fail_rate"),
+        ("platform_change_lead_time_seconds", "change_lead_time"),
+        ("platform_change_lead_time_samples", "change_lead_time"),
+        ("platform_deployments_total", "deployment_frequency"),
+        ("platform_deployments_per_day", "deployment_frequency"),
+        ("platform_pipeline_wait_excluded", "pipeline_wait"),
+    ],
+)
+def test_a_metric_s_name_finds_its_indicator(name: str, found: str) -> None:
+    """What stands in a panel or an alert can be asked for as it stands there."""
+    assert find_indicator(indicators(), name).name == found
+
+
+@pytest.mark.parametrize("name", ["", "platform", "platform_slo_burn_rate", "change_lead", "CHANGE_LEAD_TIME"])
+def test_an_unknown_name_is_answered_with_the_known_ones(name: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(UnknownIndicator, match="is no indicator; there are change_delivery_time, change_fail_rate, "):
+        find_indicator(indicators(), name)
+
+
+@pytest.mark.parametrize(
+    ("url", "link"),
+    [
+        ("https://ci.example.com/runs/1?x=1#log", "https://ci.example.com/runs/1?x=1#log"),
+        ("http://ci.example.com/", "http://ci.example.com/"),
+        ("javascript:alert(1)", None),
+        ("data:text/html,<script>", None),
+        ("file:///etc/passwd", None),
+        ("//ci.example.com/runs/1", None),
+        ("https://user:word@ci.example.com/", None),
+        ("https://", None),
+        ("https://[::1/", None),
+        ("https://ci.example.com/\nSet-Cookie: a", None),
+        ("java\tscript:alert(1)", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_only_plain_web_addresses_become_links(url: str | None, link: str | None) -> None:
+    """Scripts, files, credentials and broken addresses are no links."""
+    assert web_link(url) == link
+
+
+def test_an_event_s_line_has_its_plain_names() -> None:
+    """A run shows pipeline and job, a change its number: on one line, cut, and never a title."""
+    run = PipelineRun(
+        source="ci",
+        native_id="1",
+        repository="o/api",
+        pipeline="build\x1b[31m\nand test",
+        task="unit",
+        state=RunState.COMPLETED,
+        url="https://ci.example.com/1",
+    )
+    change = Change(
+        source="hub",
+        native_id="1",
+        repository="o/api",
+        state=ChangeState.MERGED,
+        created_at=NOW,
+        number=7,
+        title="Planted Name fixes it",
+    )
+
+    assert (line_of(run).label, line_of(run).url) == ("build [31m and test unit", "https://ci.example.com/1")
+    assert "Planted" not in repr(line_of(change))
+    assert line_of(change).label == "#7"
+    assert len(line_of(msgspec.structs.replace(run, pipeline="x" * 500)).label) == 80
 
 
 # --- the built-in indicators -----------------------------------------------------------------------------
