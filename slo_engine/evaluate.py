@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from queue import SimpleQueue
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,9 @@ from slo_engine.windows import BURN_WINDOWS, INDICATOR_WINDOWS, Window
 
 _MICROSECOND = timedelta(microseconds=1)
 _EXHAUSTION_WINDOW = "3d"
-_GOOD, _BAD, _MEASURED, _EXCLUDED = (CODES[o] for o in (Outcome.GOOD, Outcome.BAD, Outcome.MEASURED, Outcome.EXCLUDED))
+_GOOD, _BAD, _MEASURED, _PENDING, _EXCLUDED = (
+    CODES[o] for o in (Outcome.GOOD, Outcome.BAD, Outcome.MEASURED, Outcome.PENDING, Outcome.EXCLUDED)
+)
 _SCORED_WINDOWS = frozenset({"28d", "90d"})
 _SCORED_STATS = ("p50", "per_day", "value")
 
@@ -105,6 +107,8 @@ class Reader:
         self._series = self._store.series()
         self._standings: dict[tuple[Judge, tuple[int, ...]], dict[int, Standing]] = {}
         self._totals: dict[int, tuple[int, int]] = {}
+        self._histograms: dict[tuple[Any, ...], dict[int, tuple[Ints, int]]] = {}
+        self._sharing: dict[str, set[int]] = {}
         self._groups: dict[str, list[Group]] = {}
         self._groups_of: dict[int, list[Group]] = {}
         self._regroup({s.indicator for s in self._series.values()})
@@ -139,9 +143,15 @@ class Reader:
         for number, first in changes.items():
             self.columns.forget(number, first)
             self._totals.pop(number, None)
-            for known in self._standings.values():
-                known.pop(number, None)
+            for standings in self._standings.values():
+                standings.pop(number, None)
+            for histograms in self._histograms.values():
+                histograms.pop(number, None)
+            if number in self._series:
+                self._sharing.pop(self._series[number].indicator, None)
         touched = self._changed_series(changes)
+        for name in touched:
+            self._sharing.pop(name, None)
         if moved or touched:
             self._regroup({s.indicator for s in self._series.values()} if moved else touched)
         return {g for n in changes for g in self._groups_of.get(n, ())}
@@ -210,10 +220,29 @@ class Reader:
         rows = [self.columns.rows(n) for n in numbers]
         return units_of(rows, self.now, column, self.columns.missing_time, once=once)
 
-    def reasons(self, codes: NDArray[np.int16]) -> dict[str, int]:
-        """How often each reason stands among some codes."""
-        counts = np.bincount(codes).tolist()
-        return {self.columns.reasons[code]: n for code, n in enumerate(counts) if n}
+    def histograms(self, numbers: Sequence[int], spans: Sequence[Span]) -> tuple[Ints, int]:
+        """For each span the histogram of some prepared series, and until when (exclusive) these hold."""
+        width = self.columns.width
+        known = self._histograms.setdefault((width, *((s.after - self.now, s.until - self.now) for s in spans)), {})
+        for number in numbers:
+            if number not in known or known[number][1] <= self.now:
+                units = self.units([number])
+                cuts, until = _cuts(units, spans, self.now)
+                known[number] = np.array([units.between(*cut).histogram(width) for cut in cuts]), until
+        if not numbers:
+            return np.zeros((len(spans), width), dtype=np.int64), NEVER
+        found = [known[n] for n in numbers]
+        pooled: Ints = found[0][0] if len(found) == 1 else np.sum([counts for counts, _ in found], axis=0)
+        return pooled, min(until for _, until in found)
+
+    def shares(self, indicator: Indicator, group: Group) -> bool:
+        """True where some prepared series of a group have a unit in common."""
+        if not group.pooled:
+            return False
+        sharing = self._sharing.get(indicator.observed_as)
+        if sharing is None:
+            sharing = self._sharing[indicator.observed_as] = self.columns.sharing(self.series(indicator))
+        return not sharing.isdisjoint(group.series)
 
     def total(self, group: Group) -> Iterator[tuple[str, int]]:
         """For each dimension of a prepared group how many units there ever were, whatever became of them."""
@@ -253,8 +282,8 @@ class Summary(NamedTuple):
 
     until: int
     lengths: tuple[int, ...]
-    cuts: tuple[tuple[int, int], ...]
-    pending: int
+    held: tuple[Any, ...]
+    """By span what its units are known by: while that is the same, so are its numbers."""
     numbers: tuple[tuple[Number, ...], ...]
     accounting: tuple[Accounting, ...]
 
@@ -276,24 +305,59 @@ def _summary(
     indicator: Indicator, group: Group, reader: Reader, spans: Sequence[Span], before: Summary | None = None
 ) -> Summary:
     """The numbers of a group whose series are prepared. A span that holds the same units as before keeps its rows."""
-    column = indicator.column() if indicator.shape is Shape.DURATION else None
-    units = counted = reader.units(group.series, column, once=group.pooled)
-    if indicator.shape is Shape.FREQUENCY and indicator.dimensions:
-        counted = reader.units(group.by_dimension.get(indicator.dimensions[0], ()), once=group.pooled)
     lengths = tuple(s.until - s.after for s in spans)
-    cuts = tuple(units.cut(s.after, min(s.until, reader.now)) for s in spans)
-    same = before is not None and before.pending == units.pending and before.lengths == lengths
+    if before is not None and before.lengths != lengths:
+        before = None
+    if indicator.shape is Shape.DURATION or reader.shares(indicator, group):
+        return _of_units(indicator, group, reader, spans, before)
+    everything, until = reader.histograms(group.series, spans)
+    counted = everything
+    if indicator.shape is Shape.FREQUENCY and indicator.dimensions:
+        counted, _ = reader.histograms(group.by_dimension.get(indicator.dimensions[0], ()), spans)
+    held = tuple((own.tobytes(), beside.tobytes()) for own, beside in zip(counted, everything, strict=True))
+    numbers, accounting = [], []
+    for index, span in enumerate(spans):
+        if before is not None and before.held[index] == held[index]:
+            numbers.append(before.numbers[index])
+            accounting.append(before.accounting[index])
+        else:
+            numbers.append((_count(indicator, group.subject, counted[index], span),))
+            accounting.append(_accounting(indicator, group.subject, everything[index], span, reader))
+    return Summary(until, lengths, held, tuple(numbers), tuple(accounting))
+
+
+def _of_units(
+    indicator: Indicator, group: Group, reader: Reader, spans: Sequence[Span], before: Summary | None
+) -> Summary:
+    """The numbers of a group where values count, or where a unit of several series counts once."""
+    duration = indicator.shape is Shape.DURATION
+    once = reader.shares(indicator, group)
+    units = counted = reader.units(group.series, indicator.column() if duration else None, once=once)
+    if indicator.shape is Shape.FREQUENCY and indicator.dimensions:
+        counted = reader.units(group.by_dimension.get(indicator.dimensions[0], ()), once=once)
+    cuts, until = _cuts(units, spans, reader.now)
+    held = tuple((cut, units.pending) for cut in cuts)
     numbers, accounting = [], []
     for index, (span, cut) in enumerate(zip(spans, cuts, strict=True)):
-        if before is not None and same and before.cuts[index] == cut:
+        if before is not None and before.held[index] == held[index]:
             numbers.append(before.numbers[index])
             accounting.append(before.accounting[index])
             continue
-        inside = counted.between(*counted.cut(span.after, min(span.until, reader.now)))
-        numbers.append(tuple(_numbers(indicator, group.subject, inside, span)))
-        accounting.append(_accounting(indicator, group.subject, units.between(*cut), span, reader))
-    until = min([units.ripens_at, *(_next(units.at, cut, n) for cut, n in zip(cuts, lengths, strict=True))])
-    return Summary(until, lengths, cuts, units.pending, tuple(numbers), tuple(accounting))
+        inside, width = units.between(*cut), reader.columns.width
+        if duration:
+            numbers.append(tuple(_durations(indicator, group.subject, inside, span)))
+        else:
+            own = counted.between(*counted.cut(span.after, min(span.until, reader.now)))
+            numbers.append((_count(indicator, group.subject, own.histogram(width), span),))
+        accounting.append(_accounting(indicator, group.subject, inside.histogram(width), span, reader))
+    return Summary(until, tuple(s.until - s.after for s in spans), held, tuple(numbers), tuple(accounting))
+
+
+def _cuts(units: Units, spans: Sequence[Span], now: int) -> tuple[list[tuple[int, int]], int]:
+    """Where the spans begin and end among some units, and until when (exclusive) rolling ones hold the same."""
+    cuts = [units.cut(s.after, min(s.until, now)) for s in spans]
+    nexts = (_next(units.at, cut, s.until - s.after) for cut, s in zip(cuts, spans, strict=True))
+    return cuts, min([units.ripens_at, *nexts])
 
 
 def _next(times: Ints, cut: tuple[int, int], length: int) -> int:
@@ -304,25 +368,29 @@ def _next(times: Ints, cut: tuple[int, int], length: int) -> int:
     return min(leaves, enters)
 
 
-def _numbers(indicator: Indicator, subject: Subject, units: Units, span: Span) -> Iterator[Number]:
-    """The numbers of a subject and span: no units, no value, except that a count of nothing is a fact."""
-    if indicator.shape is Shape.DURATION:
-        yield _duration(indicator, subject, "", units.measured(), span)
-        for column, part in enumerate(indicator.dimensions, start=1):
-            values = units.measured(column)
-            if values.size:  # a part that no unit has is absent, not 0
-                yield _duration(indicator, subject, part, values, span)
-        return
-    counts = units.counted()
+def _durations(indicator: Indicator, subject: Subject, units: Units, span: Span) -> Iterator[Number]:
+    """The duration of a subject and span and its parts: a part that no unit has is absent, not 0."""
+    yield _duration(indicator, subject, "", units.measured(), span)
+    for column, part in enumerate(indicator.dimensions, start=1):
+        values = units.measured(column)
+        if values.size:
+            yield _duration(indicator, subject, part, values, span)
+
+
+def _count(indicator: Indicator, subject: Subject, histogram: Ints, span: Span) -> Number:
+    """The share or frequency of a subject and span: no units, no value, except that a count of nothing is a fact."""
+    stats: dict[str, float] = {}
     if indicator.shape is Shape.RATIO:
-        n = counts[Outcome.GOOD] + counts[Outcome.BAD]
-        share = counts[Outcome(indicator.share_of)]
+        n = int(histogram[_GOOD] + histogram[_BAD])
+        share = int(histogram[CODES[Outcome(indicator.share_of)]])
         interval = wilson(share, n)
-        stats = {"value": share / n, "low": interval[0], "high": interval[1]} if interval else {}
+        if interval:
+            stats = {"value": share / n, "low": interval[0], "high": interval[1]}
     else:
-        n = counts[Outcome.MEASURED] + counts[Outcome.GOOD]
-        stats = {"per_day": n / span.days} if n else {}  # that nothing happened is the count's to say
-    yield Number(indicator=indicator.name, subject=subject, window=span.label, n=n, stats=stats)
+        n = int(histogram[_MEASURED] + histogram[_GOOD])
+        if n:
+            stats = {"per_day": n / span.days}  # that nothing happened is the count's to say
+    return Number(indicator=indicator.name, subject=subject, window=span.label, n=n, stats=stats)
 
 
 def _duration(indicator: Indicator, subject: Subject, part: str, values: Floats, span: Span) -> Number:
@@ -341,16 +409,15 @@ def _duration(indicator: Indicator, subject: Subject, part: str, values: Floats,
     )
 
 
-def _accounting(indicator: Indicator, subject: Subject, units: Units, span: Span, reader: Reader) -> Accounting:
-    counts = units.counted()
-    excluded = reader.reasons(units.reason[units.outcome == _EXCLUDED]) if counts[Outcome.EXCLUDED] else {}
-    used = counts[Outcome.GOOD] + counts[Outcome.BAD] + counts[Outcome.MEASURED]
+def _accounting(indicator: Indicator, subject: Subject, histogram: Ints, span: Span, reader: Reader) -> Accounting:
+    excluded = reader.columns.excluded(histogram) if histogram[_EXCLUDED + 1 :].any() else {}
+    used = int(histogram[_GOOD] + histogram[_BAD] + histogram[_MEASURED])
     asked = used + sum(n for reason, n in excluded.items() if reason not in OUT_OF_SCOPE)
     return Accounting(
         indicator=indicator.name,
         subject=subject,
         window=span.label,
-        pending=counts[Outcome.PENDING],
+        pending=int(histogram[_PENDING]),
         excluded=excluded,
         coverage=used / asked if asked else None,
     )

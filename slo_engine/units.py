@@ -27,6 +27,7 @@ SHARED_FOR = 28 * DAY
 NEVER = 2**62
 _ALL_TIME = -NEVER
 _SPARE = 9 * DAY
+_REASONS_AT_ONCE = 32
 
 _VALUES = ("value", *(f"part_{n + 1}" for n in range(MOST_PARTS)))
 _COLUMNS = ("at", "unit", *_VALUES, "outcome", "reason", "matures_at")
@@ -189,6 +190,25 @@ class Columns:
             self.reasons.append(text)
         return code
 
+    @property
+    def width(self) -> int:
+        """How wide a histogram is that has room for every reason; it grows in large steps."""
+        return len(_OUTCOMES) + _REASONS_AT_ONCE * -(-len(self.reasons) // _REASONS_AT_ONCE)
+
+    def excluded(self, histogram: Ints) -> dict[str, int]:
+        """How many units were excluded for each reason."""
+        counts = histogram[len(_OUTCOMES) :]
+        return {self.reasons[code]: int(counts[code]) for code in np.flatnonzero(counts)}
+
+    def sharing(self, numbers: Sequence[int]) -> set[int]:
+        """Those of some prepared series that have a unit which another of them has too."""
+        units = [self._held[n].rows.unit for n in numbers]
+        ordered = np.sort(_concatenated(units, np.int64))
+        shared = ordered[1:][ordered[1:] == ordered[:-1]]
+        if shared.size == 0:
+            return set()
+        return {n for n, own in zip(numbers, units, strict=True) if np.isin(own, shared).any()}
+
     def rows(self, number: int) -> Rows:
         """The rows held of a series that was prepared."""
         return self._held[number].rows
@@ -245,10 +265,11 @@ class Units(NamedTuple):
             self.pending,
         )
 
-    def counted(self) -> dict[Outcome, int]:
-        """How many units have each outcome."""
-        found = np.bincount(self.outcome, minlength=len(_OUTCOMES)).tolist()
-        return dict(zip(_OUTCOMES, found, strict=True))
+    def histogram(self, width: int) -> Ints:
+        """How many units have each outcome, by its code; after these, how many were excluded for each reason."""
+        codes = np.where(self.outcome == _EXCLUDED, self.reason + len(_OUTCOMES), self.outcome)
+        found: Ints = np.bincount(codes, minlength=width)
+        return found
 
     def measured(self, column: int = 0) -> Floats:
         """The values that were measured: of the whole, or of its n-th part."""
