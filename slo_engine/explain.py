@@ -174,7 +174,7 @@ def explain(  # noqa: PLR0913 - a number's whole address, and all that it is jud
         at=at,
         numbers=tuple(n for g, t in counted.tallies.items() for n in _numbers(judge, g, t, span, fresh, exported)),
         accounting=tuple(_accounting(indicator, g.subject, t, span) for g, t in counted.tallies.items()),
-        sources=tuple(_ages({s for g in groups for s in g.sources}, sources, at)),
+        sources=tuple(_ages(sorted({s for g in groups for s in g.sources}), sources, at)),
         total=len(counted.times),
         offset=selection.offset,
         units=tuple(line(row[0], ObservationRow(*row[1:])) for row in rows),
