@@ -1,4 +1,4 @@
-"""The service over HTTP: /metrics, health, the API and the status page. Every answer comes from memory."""
+"""The service over HTTP: /metrics, health, the API and the status page, from memory; explanations from the store."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from pydantic import BaseModel, Field
 
+from paceline.explanations import explain_path, explain_routes
 from paceline.service import Published, Service
 from slo_engine.indicator import Shape
 from slo_engine.report import duration_text, share_text
@@ -76,6 +77,7 @@ def create_app(service: Service) -> FastAPI:  # noqa: C901 - one short function 
         lstrip_blocks=True,
     )
     pages.filters |= {"duration": duration_text, "percent": share_text}
+    pages.globals["explain_path"] = explain_path
     status_page = pages.get_template("status.html")
 
     @app.middleware("http")
@@ -139,6 +141,7 @@ def create_app(service: Service) -> FastAPI:  # noqa: C901 - one short function 
             )
         )
 
+    app.include_router(explain_routes(service, pages))
     return app
 
 

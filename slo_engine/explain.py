@@ -158,8 +158,9 @@ def explain(  # noqa: PLR0913 - a number's whole address, and all that it is jud
     span = _span(at, zone, selection)
     at = min(at, from_micros(span.until))
     reader = Reader(observations, at, organisation)
-    groups = _chosen(indicator, selection, reader)
     series = observations.series(indicator.observed_as)
+    # A derivation may run meanwhile: what has gone since is left out.
+    groups = {g: [n for n in ids if n in series] for g, ids in _chosen(indicator, selection, reader).items()}
     judge = UnitJudge(indicator, selection.dimension, to_micros(at))
     counted = count(groups, series, observations, judge, span.after)
     fresh = {s.name for s in sources if s.fresh}

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import gzip
+import json
+import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+from paceline.explanations import ExplanationView
 from paceline.service import Service
 from paceline.web import create_app
 from paceline.wiring import Running
+from slo_engine.explain import Explanation
 
 ROUTES = ["/", "/metrics", "/healthz", "/readyz", "/api/v1/slos", "/openapi.json"]
+EXPLAIN = "/api/v1/explain/{indicator}"
+EXPLAINED = ["/explain/deployment_frequency", "/api/v1/explain/deployment_frequency"]
 
 
 @pytest.fixture
@@ -32,7 +43,7 @@ def client(collected: Service) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("path", [*ROUTES, *EXPLAINED])
 def test_a_route_answers_with_safe_headers(client: TestClient, path: str) -> None:
     """Every route answers, runs no script of others, and is not guessed to be another type."""
     answer = client.get(path)
@@ -43,14 +54,14 @@ def test_a_route_answers_with_safe_headers(client: TestClient, path: str) -> Non
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/explain/deployment_frequency"])
 def test_head_answers_as_get_does(client: TestClient, path: str) -> None:
     """Monitors that only ask for the head get the same status and type."""
     assert client.head(path).status_code == 200
     assert client.head(path).headers["content-type"] == client.get(path).headers["content-type"]
 
 
-@pytest.mark.parametrize(("path", "status"), [("/metrics", 503), ("/readyz", 503), ("/api/v1/slos", 503)])
+@pytest.mark.parametrize(("path", "status"), [(p, 503) for p in ("/metrics", "/readyz", "/api/v1/slos", *EXPLAINED)])
 def test_before_the_first_snapshot_nothing_is_claimed(before: TestClient, path: str, status: int) -> None:
     """Without a snapshot there are no metrics and no SLOs to show: 503, not an empty success."""
     assert before.get(path).status_code == status
@@ -140,13 +151,17 @@ def test_the_api_describes_itself(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
 
     assert described["openapi"].startswith("3.")
-    assert set(described["paths"]) == {"/metrics", "/healthz", "/readyz", "/api/v1/slos"}
+    assert set(described["paths"]) == {"/metrics", "/healthz", "/readyz", "/api/v1/slos", EXPLAIN}
     assert {tuple(p) for p in described["paths"].values()} == {("get",)}
     assert set(described["paths"]["/api/v1/slos"]["get"]["responses"]) == {"200", "503"}
+    assert set(described["paths"][EXPLAIN]["get"]["responses"]) == {"200", "404", "422", "503"}
+    assert {p["name"] for p in described["paths"][EXPLAIN]["get"]["parameters"]} == {
+        *("indicator", "window", "week", "service", "environment", "team", "dimension", "limit", "offset")
+    }
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
-@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("path", [*ROUTES, *EXPLAINED])
 def test_nothing_can_be_written(client: TestClient, method: str, path: str) -> None:
     """No route takes a write."""
     assert client.request(method, path).status_code == 405
@@ -156,3 +171,281 @@ def test_an_unknown_path_is_not_found(client: TestClient) -> None:
     """What is not there answers 404, with the same headers."""
     assert client.get("/nothing").status_code == 404
     assert client.get("/nothing").headers["x-content-type-options"] == "nosniff"
+
+
+# --- the events behind a number --------------------------------------------------------------------------
+
+
+def add(service: Service, settings_file: Path, *records: dict[str, Any]) -> None:
+    """Report more events, and publish what follows from them."""
+    with (settings_file.parent / "events.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+    outcome = service.collect(service.configuration.sources[0])
+    assert (outcome.error, outcome.rejected) == (None, ())
+    service.refresh()
+
+
+def release(native_id: str, **more: Any) -> dict[str, Any]:
+    """A record of a deployment of the shop."""
+    return {
+        "kind": "deployment",
+        "native_id": native_id,
+        "service": "shop",
+        "environment": "production",
+        "finished_at": "2026-03-05T10:00:00Z",
+        "result": "success",
+        **more,
+    }
+
+
+def test_a_number_is_explained_as_json(client: TestClient, collected: Service) -> None:
+    """Definition, window, both sides, the exported number, the age of the data, and every unit with its event."""
+    found = client.get("/api/v1/explain/platform_deployments_per_day?window=7d&service=shop").json()
+    (number,) = found["numbers"]
+    (source,) = found["sources"]
+
+    assert (found["indicator"], found["version"], found["metric"]) == (
+        "deployment_frequency",
+        "1",
+        "platform_deployments_per_day",
+    )
+    assert (found["after"], found["until"]) == ("2026-03-02T06:00:00Z", "2026-03-09T06:00:00Z")
+    assert (number["n"], number["numerator"], number["denominator"]) == (2, 2, 7)
+    assert number["stats"] == number["exported"] == {"per_day": 2 / 7}
+    assert (number["agrees"], number["stale"]) == (True, [])
+    assert (source["name"], source["fresh"], source["age_seconds"]) == ("events", True, 0)
+    assert [(u["at"], u["role"], u["unit"]["kind"]) for u in found["units"]] == [
+        ("2026-03-03T10:00:00Z", "count", "deployment"),
+        ("2026-03-04T10:00:00Z", "count", "deployment"),
+    ]
+    assert (found["total"], found["offset"]) == (2, 0)
+
+
+def test_the_answer_is_the_one_it_describes(client: TestClient) -> None:
+    """What the API gives is what its description says."""
+    answer = client.get("/api/v1/explain/deployment_frequency")
+
+    assert answer.headers["content-type"] == "application/json"
+    assert ExplanationView.model_validate_json(answer.content).total == 2
+
+
+def test_explaining_writes_nothing(client: TestClient, settings_file: Path) -> None:
+    """An explanation reads what is stored: events that arrived since are not derived on the way."""
+    store = settings_file.parent / ".paceline"
+    before = {p.name: p.read_bytes() for p in store.iterdir()}
+
+    answers = [client.get(path) for path in EXPLAINED]
+
+    assert [a.status_code for a in answers] == [200, 200]
+    assert {p.name: p.read_bytes() for p in store.iterdir() if p.suffix != ".db-shm"} == {
+        name: data for name, data in before.items() if not name.endswith("-shm")
+    }
+
+
+def test_an_explanation_is_that_of_the_published_number(client: TestClient, clock: Any) -> None:
+    """However late it is asked for, the window ends with the published numbers, and the list gives them."""
+    clock.move(timedelta(days=3))
+
+    found = client.get("/api/v1/explain/deployment_frequency?window=7d").json()
+
+    assert found["until"] == found["at"] == "2026-03-09T06:00:00Z"
+    assert found["numbers"][0]["agrees"] is True
+
+
+def test_a_week_is_explained(client: TestClient) -> None:
+    """A calendar week ends where the next begins; it is in the summary, not among the exported windows."""
+    found = client.get("/api/v1/explain/deployment_frequency?week=2026-W10").json()
+
+    assert (found["window"], found["after"], found["until"]) == (
+        "2026-W10",
+        "2026-03-01T23:59:59.999999Z",
+        "2026-03-08T23:59:59.999999Z",
+    )
+    assert (found["numbers"][0]["n"], found["numbers"][0]["exported"]) == (2, None)
+
+
+@pytest.mark.parametrize("start", ["/explain", "/api/v1/explain"])
+@pytest.mark.parametrize(
+    ("rest", "status", "said"),
+    [
+        ("/lead_time", 404, "is no indicator; there are change_delivery_time, change_fail_rate, change_lead_time"),
+        ("/deployment_frequency?window=1M", 422, "is no duration; expected a number and one of s m h d w"),
+        ("/deployment_frequency?week=2026-99", 422, "is no week; expected an ISO week, for example 2026-W14"),
+        ("/deployment_frequency?dimension=ok", 422, "expected one of success, failure"),
+        ("/deployment_frequency?limit=0", 422, "greater than or equal to 1"),
+        ("/deployment_frequency?limit=10001", 422, "less than or equal to 10000"),
+        ("/deployment_frequency?offset=-1", 422, "greater than or equal to 0"),
+    ],
+)
+def test_what_cannot_be_explained_is_answered(
+    client: TestClient, start: str, rest: str, status: int, said: str
+) -> None:
+    """An unknown name is not found, and a selection that means nothing is refused: both say what was expected."""
+    answer = client.get(start + rest)
+
+    assert answer.status_code == status
+    assert said in answer.text
+
+
+@pytest.mark.parametrize("path", EXPLAINED)
+def test_without_its_store_nothing_is_explained(running: Running, client: TestClient, path: str) -> None:
+    """A store that cannot be read is a failure of the server, and says nothing of where it lies."""
+    with running.database.transaction() as transaction:
+        transaction.execute(sa.text("ALTER TABLE observation RENAME TO elsewhere"))
+
+    answer = client.get(path)
+
+    assert answer.status_code == 503
+    assert "the store cannot be read" in answer.text
+    assert "observation" not in answer.text
+
+
+def test_a_list_is_cut_only_with_a_word(collected: Service, settings_file: Path) -> None:
+    """Both pages of a list say how many units there are, and the page leads from one to the next."""
+    add(collected, settings_file, *(release(f"r{n}") for n in range(4)))
+    with TestClient(create_app(collected)) as client:
+        first, second = (client.get(f"/api/v1/explain/deployment_frequency?limit=4&offset={n}").json() for n in (0, 4))
+        page = client.get("/explain/deployment_frequency?limit=4").text
+        last = client.get("/explain/deployment_frequency?limit=4&offset=4").text
+
+    assert [(f["total"], len(f["units"])) for f in (first, second)] == [(6, 4), (6, 2)]
+    assert "1 to 4 of 6" in page
+    assert 'href="/explain/deployment_frequency?window=28d&amp;limit=4&amp;offset=4" rel="next"' in page
+    assert 'href="/explain/deployment_frequency?window=28d&amp;limit=4" rel="prev"' in last
+    assert 'rel="next"' not in last
+
+
+def test_a_stale_source_withholds_the_number_but_not_the_units(collected: Service, clock: Any) -> None:
+    """The page names the source because of which nothing is exported, and still lists the facts."""
+    clock.move(timedelta(hours=2))
+    collected.refresh()
+
+    with TestClient(create_app(collected)) as client:
+        page = client.get("/explain/deployment_frequency").text
+        found = client.get("/api/v1/explain/deployment_frequency").json()
+
+    assert "withheld: no recent success of events" in page
+    assert (found["numbers"][0]["exported"], found["numbers"][0]["stale"], found["total"]) == (None, ["events"], 2)
+
+
+def test_the_page_shows_the_number_both_ways(client: TestClient) -> None:
+    """Added up from the units, and as it is exported."""
+    page = client.get("/explain/deployment_frequency?window=7d").text
+
+    assert "per_day 0.2857142857142857" in page
+    assert "the same" in page
+    assert "1 to 2 of 2" in page
+    assert "Successful deployments of the service to the environment per day of the window." in page
+
+
+def test_the_status_page_leads_to_the_explanation(collected: Service, settings_file: Path) -> None:
+    """Each number links to its own units: indicator, service, environment and window, whatever they are called."""
+    add(collected, settings_file, release("odd", service='a&b "c"/d', environment="pre prod"))
+
+    with TestClient(create_app(collected)) as client:
+        links = re.findall(r'<th scope="row"><a href="([^"]+)"', client.get("/").text)
+        answers = {link: client.get(unescape(link)) for link in links}
+        odd = next(a for link, a in answers.items() if link.startswith("/explain/deployment_frequency?service=a%26b+"))
+
+    assert {a.status_code for a in answers.values()} == {200}
+    assert "1 to 1 of 1" in odd.text
+
+
+def test_events_are_linked_where_they_have_an_address(collected: Service, settings_file: Path) -> None:
+    """Web addresses become links that do not hand over this window; others stay text."""
+    add(
+        collected,
+        settings_file,
+        release("good", url="https://ci.example.com/1?a=1&b=2"),
+        release("bad", url="javascript:alert(1)"),
+    )
+
+    with TestClient(create_app(collected)) as client:
+        page = client.get("/explain/deployment_frequency").text
+
+    assert re.findall(r'<a href="(?!/)([^"]+)" rel="([^"]+)"', page) == [
+        ("https://ci.example.com/1?a=1&amp;b=2", "noopener noreferrer")
+    ]
+    assert "javascript" not in page
+
+
+def test_the_page_of_events_escapes_what_comes_from_outside(collected: Service, settings_file: Path) -> None:
+    """Names, versions and addresses that look like markup are text, in the page and in what it refuses."""
+    hostile = '"><script>alert(1)</script>'
+    add(
+        collected,
+        settings_file,
+        release("x", service=hostile, version=hostile, url=f"https://ci.example.com/{hostile}"),
+    )
+
+    with TestClient(create_app(collected)) as client:
+        pages = [
+            client.get("/explain/deployment_frequency").text,
+            client.get("/explain/deployment_frequency", params={"service": hostile, "team": hostile}).text,
+            client.get("/explain/" + quote(hostile.replace("/", ""))).text,
+            client.get("/explain/deployment_frequency", params={"window": hostile}).text,
+        ]
+
+    assert "&lt;script&gt;alert(1)" in pages[0]
+    assert [page for page in pages if "<script" in page or 'rel=""' in page] == []
+
+
+def test_nobody_is_named_in_an_explanation(collected: Service, settings_file: Path) -> None:
+    """Neither who deployed nor a title, which may say a name, is in the page or in the API."""
+    add(
+        collected,
+        settings_file,
+        release("x", actor="planted@example.org"),
+        {
+            "kind": "incident",
+            "native_id": "i",
+            "service": "shop",
+            "environment": "production",
+            "state": "resolved",
+            "started_at": "2026-03-05T11:00:00Z",
+            "restored_at": "2026-03-05T12:00:00Z",
+            "title": "planted broke it",
+        },
+    )
+
+    with TestClient(create_app(collected)) as client:
+        said = [
+            client.get(f"{start}/{name}").text.lower()
+            for start in ("/explain", "/api/v1/explain")
+            for name in ("deployment_frequency", "incident_time_to_restore", "change_fail_rate")
+        ]
+
+    assert "incident" in said[1]
+    assert [text for text in said if "planted" in text or "person:" in text] == []
+
+
+class Waiting:
+    """A service whose explanations wait until they are let go."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.asked, self.let_go = threading.Event(), threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._service, name)
+
+    def explain_published(self, *arguments: Any) -> Explanation:
+        """As the service itself, later."""
+        self.asked.set()
+        assert self.let_go.wait(30)
+        return self._service.explain_published(*arguments)
+
+
+@pytest.mark.parametrize("path", EXPLAINED)
+def test_an_explanation_does_not_hold_up_a_scrape(collected: Service, path: str) -> None:
+    """While a list is read from the store, the metrics answer."""
+    waiting = Waiting(collected)
+    with TestClient(create_app(waiting)) as client, ThreadPoolExecutor() as pool:  # type: ignore[arg-type] # as one
+        explained = pool.submit(client.get, path)
+        assert waiting.asked.wait(30)
+
+        scraped = pool.submit(client.get, "/metrics").result(30)
+
+        assert not explained.done()
+        waiting.let_go.set()
+        assert (scraped.status_code, explained.result(30).status_code) == (200, 200)

@@ -1,0 +1,297 @@
+"""The events behind a number over HTTP: as JSON for programs, as a page for people. Reads the store, writes nothing.
+
+The routes are plain functions, so they run beside the event loop: a scrape never waits for an explanation.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from jinja2 import Environment
+from pydantic import BaseModel, Field
+
+from collector.errors import PacelineError, StoreError
+from paceline.service import Published, Service
+from slo_engine.catalog import metrics_of
+from slo_engine.counted import Role
+from slo_engine.event_lines import EventLine
+from slo_engine.explain import (
+    MOST_UNITS,
+    ExplainedNumber,
+    Explanation,
+    Selection,
+    UnitLine,
+    UnknownIndicator,
+)
+from slo_engine.indicator import Shape
+from slo_engine.observation import Subject
+from slo_engine.snapshot import Accounting, Number
+
+_LISTED = 100
+_AT_ONCE = 2
+"""How many explanations are made at once: the longest window of a whole organisation is millions of rows."""
+_STARTING = "no snapshot is published yet"
+
+
+class EventView(BaseModel):
+    """An event in one line. Never who."""
+
+    id: str
+    kind: str
+    label: str
+    at: datetime | None
+    url: str | None = Field(description="Where to look; http or https.")
+
+
+class UnitView(BaseModel):
+    """One judged unit, what it is in the number, and the events that decided."""
+
+    at: datetime
+    service: str
+    environment: str
+    team: str
+    value: float | None
+    parts: dict[str, float]
+    outcome: str
+    reason: str = Field(description="Why it is left out; empty unless it is.")
+    role: Role = Field(description="numerator (of both sides), denominator, value or count; empty: not in the number.")
+    rule: str = Field(description="How the events were brought together.")
+    unit: EventView
+    evidence: list[EventView]
+
+
+class NumberView(BaseModel):
+    """A number added up from its units, beside the exported one."""
+
+    service: str
+    environment: str
+    team: str
+    dimension: str
+    n: int
+    numerator: float | None
+    denominator: float | None = Field(description="Of a ratio the units that count; of a frequency the days.")
+    stats: dict[str, float] = Field(description="Added up from the units.")
+    exported: dict[str, float] | None = Field(description="As published; null where it is not.")
+    agrees: bool | None = Field(description="Whether both are the same; null where none is exported.")
+    stale: list[str] = Field(description="Sources without a recent success: the number is withheld because of them.")
+
+
+class BesideView(BaseModel):
+    """What stands beside the numbers of a subject."""
+
+    service: str
+    environment: str
+    team: str
+    pending: int
+    excluded: dict[str, int]
+    coverage: float | None = Field(description="Share of the final units that could be used, 0 to 1.")
+
+
+class SourceAgeView(BaseModel):
+    """How old the data of a source is."""
+
+    name: str
+    fresh: bool
+    last_success_at: datetime | None
+    age_seconds: float | None
+
+
+class ExplanationView(BaseModel):
+    """A number, its definition, and the units behind or beside it, oldest first."""
+
+    indicator: str
+    title: str
+    definition: str
+    version: str
+    metric: str
+    window: str
+    after: datetime = Field(description="The window begins after this time.")
+    until: datetime = Field(description="The window's last moment.")
+    at: datetime = Field(description="When the units are judged: that of the published numbers, or the week's end.")
+    numbers: list[NumberView]
+    accounting: list[BesideView]
+    sources: list[SourceAgeView]
+    total: int = Field(description="How many units there are; `units` are some of them.")
+    offset: int
+    units: list[UnitView]
+
+
+class Refusal(BaseModel):
+    """Why there is no answer, and what was expected."""
+
+    detail: str | list[dict[str, Any]]
+
+
+def _selection(  # noqa: PLR0913, PLR0917 - the parameters of the address
+    window: Annotated[str, Query(description="A rolling window like 7d, up to the published numbers.")] = "28d",
+    week: Annotated[str, Query(description="An ISO week like 2026-W14 instead of a rolling window.")] = "",
+    service: Annotated[str, Query(description="Only this service.")] = "",
+    environment: Annotated[str, Query(description="Only this environment.")] = "",
+    team: Annotated[str, Query(description="The services of a team or level of teams like /commerce, pooled.")] = "",
+    dimension: Annotated[str, Query(description="Only this part, for example a stage.")] = "",
+    limit: Annotated[int, Query(ge=1, le=MOST_UNITS, description="At most so many units.")] = _LISTED,
+    offset: Annotated[int, Query(ge=0, le=2**62, description="Skip so many of the oldest units.")] = 0,
+) -> Selection:
+    return Selection(
+        window=window,
+        week=week,
+        service=service,
+        environment=environment,
+        team=team,
+        dimension=dimension,
+        limit=limit,
+        offset=offset,
+    )
+
+
+_Selected = Annotated[Selection, Depends(_selection)]
+_Named = Annotated[str, Path(description="An indicator, or one of its exported metrics.")]
+
+
+def explain_routes(service: Service, pages: Environment) -> APIRouter:
+    """The two routes of a service; `pages` holds the templates."""
+    router = APIRouter()
+    turn = threading.BoundedSemaphore(_AT_ONCE)
+    page, message = pages.get_template("explain.html"), pages.get_template("message.html")
+
+    def explained(name: str, selection: Selection) -> Explanation | tuple[int, str]:
+        """The explanation, or a status and the reason why there is none."""
+        published = service.published
+        if published is None:
+            return 503, _STARTING
+        return _explained(service, published, name, selection, turn)
+
+    @router.get(
+        "/api/v1/explain/{indicator}",
+        summary="The events behind a number",
+        response_model=ExplanationView,
+        responses={404: {"model": Refusal}, 422: {"model": Refusal}, 503: {"model": Refusal}},
+    )
+    def explain_json(indicator: _Named, selection: _Selected) -> Response:
+        found = explained(indicator, selection)
+        if isinstance(found, tuple):
+            return JSONResponse({"detail": found[1]}, status_code=found[0])
+        return Response(_view(found).model_dump_json(), media_type="application/json")
+
+    @router.head("/explain/{indicator}", include_in_schema=False)
+    @router.get("/explain/{indicator}", response_class=HTMLResponse, include_in_schema=False)
+    def explain_page(indicator: _Named, selection: _Selected) -> HTMLResponse:
+        found = explained(indicator, selection)
+        if isinstance(found, tuple):
+            return HTMLResponse(message.render(message=found[1]), status_code=found[0])
+        return HTMLResponse(page.render(found=found, links=_links(found, selection), shapes=Shape, roles=Role))
+
+    return router
+
+
+def _explained(
+    service: Service, published: Published, name: str, selection: Selection, turn: threading.BoundedSemaphore
+) -> Explanation | tuple[int, str]:
+    try:
+        with turn:
+            return service.explain_published(published, name, selection)
+    except UnknownIndicator as error:
+        return 404, str(error)
+    except StoreError:
+        return 503, "the store cannot be read"
+    except PacelineError as error:
+        return 422, str(error)
+
+
+def explain_path(number: Number) -> str:
+    """The address of the page that explains a published number."""
+    subject = number.subject
+    chosen = {"service": subject.service, "environment": subject.environment, "window": number.window}
+    if not subject.service:
+        chosen["team"] = subject.team
+    return _path("/explain/", number.indicator, {**chosen, "dimension": number.dimension})
+
+
+def _path(start: str, indicator: str, chosen: Mapping[str, object]) -> str:
+    query = urlencode({name: value for name, value in chosen.items() if value})
+    return start + quote(indicator, safe="") + (f"?{query}" if query else "")
+
+
+def _links(found: Explanation, selection: Selection) -> dict[str, str]:
+    """Where else to look from here: the same as JSON, other windows, the units before and after."""
+    name = found.indicator.name
+    who = {key: getattr(selection, key) for key in ("service", "environment", "team", "dimension")}
+    when = {"week": selection.week} if selection.week else {"window": selection.window}
+    size = {"limit": selection.limit} if selection.limit != _LISTED else {}
+    links = {"json": _path("/api/v1/explain/", name, {**who, **when, **size, "offset": selection.offset})}
+    links |= {window: _path("/explain/", name, {**who, "window": window}) for window in ("7d", "28d", "90d")}
+    if selection.offset:
+        before = max(selection.offset - selection.limit, 0)
+        links["before"] = _path("/explain/", name, {**who, **when, **size, "offset": before})
+    if found.offset + len(found.units) < found.total:
+        after = selection.offset + selection.limit
+        links["after"] = _path("/explain/", name, {**who, **when, **size, "offset": after})
+    return links
+
+
+def _view(found: Explanation) -> ExplanationView:
+    about = found.indicator
+    return ExplanationView(
+        indicator=about.name,
+        title=about.title,
+        definition=about.definition,
+        version=about.version,
+        metric=metrics_of(about).value.name,
+        window=found.window,
+        after=found.after,
+        until=found.until,
+        at=found.at,
+        numbers=[_number_view(n) for n in found.numbers],
+        accounting=[_beside_view(a) for a in found.accounting],
+        sources=[SourceAgeView(**vars(s)) for s in found.sources],
+        total=found.total,
+        offset=found.offset,
+        units=[_unit_view(u) for u in found.units],
+    )
+
+
+def _who(subject: Subject) -> dict[str, str]:
+    return subject._asdict()
+
+
+def _number_view(number: ExplainedNumber) -> NumberView:
+    return NumberView(
+        **_who(number.subject),
+        dimension=number.dimension,
+        n=number.n,
+        numerator=number.numerator,
+        denominator=number.denominator,
+        stats=dict(number.stats),
+        exported=None if number.exported is None else dict(number.exported),
+        agrees=number.agrees,
+        stale=list(number.stale),
+    )
+
+
+def _beside_view(row: Accounting) -> BesideView:
+    return BesideView(**_who(row.subject), pending=row.pending, excluded=dict(row.excluded), coverage=row.coverage)
+
+
+def _unit_view(unit: UnitLine) -> UnitView:
+    return UnitView(
+        at=unit.at,
+        **_who(unit.subject),
+        value=unit.value,
+        parts=dict(unit.parts),
+        outcome=unit.outcome,
+        reason=unit.reason,
+        role=unit.role,
+        rule=unit.rule,
+        unit=_event_view(unit.unit),
+        evidence=[_event_view(e) for e in unit.evidence],
+    )
+
+
+def _event_view(line: EventLine) -> EventView:
+    return EventView(**vars(line))
