@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from collector.conditions import Above, Where
 from collector.events import Change, ChangeState, Review
 from slo_engine.graph import CommitGraph
 from slo_engine.indicator import Events
@@ -55,6 +56,7 @@ class Commits:
     reverts: Sequence[str] = ()
     trees: Sequence[str | None] = ()
     paths: Sequence[str | None] = ()
+    parents_json: Sequence[str] = ()
 
     @classmethod
     def of(cls, rows: Iterable[tuple[object, ...]]) -> Commits:
@@ -66,7 +68,7 @@ class Commits:
             *found, strict=True
         )
         graph = CommitGraph.of(shas, parents)
-        return cls(graph, ids, sources, authored, committed, on_line, bots, reverts, trees, paths)
+        return cls(graph, ids, sources, authored, committed, on_line, bots, reverts, trees, paths, parents)
 
     @cached_property
     def owner(self) -> list[int]:
@@ -77,6 +79,17 @@ class Commits:
     def shas(self) -> list[str]:
         """The commits' ids by number."""
         return list(self.graph.number)
+
+    @cached_property
+    def cut(self) -> set[str]:
+        """Ids of parents that are not among the commits."""
+        known = self.graph.number
+        lacking = (
+            text
+            for text, found in zip(self.parents_json, self.graph.parents, strict=True)
+            if text.count(",") >= len(found)
+        )
+        return {p for text in lacking for p in names(text) if p not in known}
 
     @cached_property
     def brought(self) -> dict[int, list[int]]:
@@ -182,13 +195,21 @@ class History:
     """Commit ids, or their beginnings, that something names and the graph lacks."""
 
 
-def read_requests(events: Events, repository: str, **where: object) -> list[Request]:
-    """The merged requests of a repository, in the order of their ids, with their first human review."""
-    rows = events.columns(Change, *REQUEST_COLUMNS, repository=repository, state=ChangeState.MERGED.value, **where)  # type: ignore[arg-type]
-    requests = [Request(*row) for row in rows]
+def read_requests(events: Events, repository: str, since: int | None = None, ids: Sequence[str] = ()) -> list[Request]:
+    """The merged requests of a repository, in the order of their ids, with their first human review.
+
+    With `since` only those written after a revision, and those with these ids.
+    """
+    merged: dict[str, Where] = {"state": ChangeState.MERGED.value}
+    if since is None:
+        rows = events.columns(Change, *REQUEST_COLUMNS, repository=repository, **merged)
+    else:
+        rows = events.columns(Change, *REQUEST_COLUMNS, repository=repository, revision=Above(since), **merged)
+        rows += events.columns(Change, *REQUEST_COLUMNS, id=list(ids), **merged) if ids else []
+    requests = list({row[0]: Request(*row) for row in rows}.values())
     if not requests:
         return []
-    names_of = {"change_native_id": [r.native_id for r in requests]} if where else {}
+    names_of: dict[str, Where] = {} if since is None else {"change_native_id": [r.native_id for r in requests]}
     reviews: dict[tuple[str, str], list[tuple[int, str | None]]] = defaultdict(list)
     columns = ("source", "change_native_id", "at", "author")
     for source, native_id, at, author in events.columns(Review, *columns, repository=repository, bot=0, **names_of):
@@ -268,14 +289,21 @@ def _first_commits(commits: Commits) -> dict[int, tuple[int, int, str]]:
     for commit, tip in enumerate(commits.owner):
         if tip < 0:
             continue
-        at, rule = authored[commit], "graph"
-        if at > committed[tip]:
-            at, rule = committed[commit], "graph, committer time"
+        at, rule = _began(authored[commit], committed[commit], committed[tip])
         best = first.get(tip)
         # Of commits of one second the id decides: the answer must not depend on the order of reading.
         if best is None or at < best[0] or (at == best[0] and ids[commit] < ids[best[1]]):
             first[tip] = (at, commit, rule)
     return first
+
+
+def _began(authored_at: int, committed_at: int, merged_at: int | None) -> tuple[int, str]:
+    """When a commit was begun, and by which clock: nothing begins after it was merged."""
+    if merged_at is None or authored_at <= merged_at:
+        return authored_at, "graph"
+    if committed_at <= merged_at:
+        return committed_at, "graph, committer time"
+    return merged_at, "graph, merge time"
 
 
 def _first_of(
@@ -287,9 +315,8 @@ def _first_of(
     """
     found = [] if brought is None else [brought]
     for commit in own:
-        late = merged_at is not None and commits.authored[commit] > merged_at
-        at = commits.committed[commit] if late else commits.authored[commit]
-        found.append((at, commit, "graph, committer time" if late else "graph"))
+        at, rule = _began(commits.authored[commit], commits.committed[commit], merged_at)
+        found.append((at, commit, rule))
     return min(found, key=lambda f: (f[0], commits.ids[f[1]]), default=None)
 
 

@@ -86,7 +86,12 @@ def _pieces(
     since = {kind: int(n) for kind, n in stamp.items() if kind != "definitions"} if same else None
     reads = {scope: record.reads for scope, record in known.items()}
     yield from family.pieces(
-        events, organisation, reads, since, lambda scope: store.state(family.name, scope) if same else None
+        events,
+        organisation,
+        reads,
+        since,
+        {kind: int(n) for kind, n in inputs.items() if kind != "definitions"},
+        lambda scope: store.state(family.name, scope) if same else None,
     )
 
 
@@ -100,6 +105,7 @@ def _replacement(family: Family, piece: Piece, definitions: str) -> Replacement:
         state=piece.state,
         after=piece.after,
         reopened=piece.reopened,
+        same_state=piece.same_state,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from slo_engine.changes import names
+from slo_engine.graph import SHIPPED_BEFORE
 from slo_engine.incidents import Attribution, Settled
 from slo_engine.organisation import DeliveryRules, any_matches
 from slo_engine.shipping import Chain, Release
@@ -94,14 +95,14 @@ def _reverted(chain: Chain) -> Iterator[tuple[Release | None, Release | None, Ca
         if chain.own is not None and revert.commit not in chain.own:
             continue  # another service's part of a shared repository
         index = first[revert.commit]
-        if index == -2 or (index == -1 and owner[revert.commit] < 0):  # noqa: PLR2004 - settled before, or never merged
+        if index == SHIPPED_BEFORE or (index == -1 and owner[revert.commit] < 0):  # settled, or never merged
             continue
         remedy = chain.releases[index] if index >= 0 else None
         cause = Cause(revert.how, ids[revert.commit])
         if not revert.undone:  # of something nobody knows: unplanned work all the same
             yield None, remedy, cause
         for undone in sorted({first[u] for u in revert.undone}):
-            if undone == -2:  # noqa: PLR2004 - settled before
+            if undone == SHIPPED_BEFORE:
                 raise Settled
             if undone < 0 or undone == index:
                 continue  # what it undoes never reached anybody

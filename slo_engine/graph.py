@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+SHIPPED_BEFORE = -2
+"""Stands for a deployment that is settled: nobody asks which one it was."""
+
 
 @dataclass
 class CommitGraph:
@@ -79,11 +82,11 @@ class CommitGraph:
         """For each commit, the index of the first deployment that contains it; -1 where none does.
 
         `deployed` are the commits known of each deployment, in the order of the deployments. What is in `before`
-        had shipped already: it gets -2, and so does what is reachable from it alone.
+        had shipped already: it gets SHIPPED_BEFORE.
         """
         first = [-1] * len(self.parents)
         for commit in before:
-            first[commit] = -2
+            first[commit] = SHIPPED_BEFORE
         for index, tips in enumerate(deployed):
             stack = list(tips)
             while stack:

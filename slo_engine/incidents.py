@@ -20,6 +20,7 @@ import msgspec
 from collector.events import Incident as IncidentEvent
 from collector.events import IncidentState, Transition
 from slo_engine.changes import names
+from slo_engine.graph import SHIPPED_BEFORE
 from slo_engine.indicator import Events
 from slo_engine.observation import to_micros
 from slo_engine.organisation import Organisation
@@ -190,6 +191,8 @@ def attribute(  # noqa: PLR0913, PLR0917 - everything the rules look at
     for incident in incidents.of_service.get(service, ()) if service else ():
         if incident.id in done or incident.id in elsewhere or incident.impossible:
             continue
+        if since is not None and incident.started_at <= since:
+            continue
         release = look.window(incident)
         if release is not None:
             causes.append(Hit(incident, release, "window"))
@@ -227,7 +230,11 @@ class _Look:
                 if name in incidents.naming:
                     by_name[str(name)].append(release)
         for name, releases in sorted(by_name.items()):
+            # Every service has its 1.2.0: a version means something only to the service's own incidents.
+            exact = [r for r in releases if name in {r.native_id, r.artifact, r.sha}]
             for incident in incidents.naming[name]:
+                if not exact and incident.service != self._service:
+                    continue
                 hits = found.setdefault(incident.id, {})
                 if not incident.impossible:
                     self._add(hits, incident, self._meant(incident, name, releases))
@@ -266,7 +273,7 @@ class _Look:
     def _first_with(self, chain: Chain, sha: str) -> Release | None:
         """The deployment that shipped a commit; the horizon's only where it is just that commit."""
         index = chain.first[chain.commits.graph.number[sha]]
-        if index == -2:  # noqa: PLR2004 - as the graph says: settled before
+        if index == SHIPPED_BEFORE:
             raise Settled
         if index == 0 and chain.start is None and chain.releases[0].sha != sha:
             return None

@@ -103,6 +103,8 @@ class Piece(NamedTuple):
     state: bytes | None = None
     after: int | None = None
     reopened: frozenset[tuple[int, str]] = frozenset()
+    same_state: bool = False
+    """The stored state stays: `state` says nothing."""
 
 
 class Pieces(Protocol):
@@ -114,11 +116,13 @@ class Pieces(Protocol):
         organisation: Organisation,
         known: Mapping[str, tuple[str, ...]],
         since: Mapping[str, int] | None,
+        revisions: Mapping[str, int],
         state: Callable[[str], bytes | None],
     ) -> Iterator[Piece]:
         """The pieces to replace; one may come twice, and the later counts. One without events any more comes empty.
 
-        `known` are the stored ones with what they read, `since` the revisions they know; None asks for all of them.
+        `known` are the stored ones with what they read, `since` the revisions they know; None asks for
+        all of them. `revisions` are those of the events now.
         """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from itertools import pairwise
@@ -38,7 +38,10 @@ class Judged:
     attribution: Attribution
     organisation: Organisation
     elsewhere: AbstractSet[str] = frozenset()
+    owned: AbstractSet[str] = frozenset()
     since: int | None = None
+    week: Mapping[str, tuple[Sequence[int], bool]] = field(default_factory=dict)
+    """For each environment the settled deployments of the week that holds `since`, and whether work waited in it."""
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:
@@ -67,12 +70,25 @@ def judged(  # noqa: PLR0913, PLR0917 - everything a service is judged by
     organisation: Organisation,
     starts: Mapping[Place, Start] | None = None,
     since: int | None = None,
+    week: Mapping[str, tuple[Sequence[int], bool]] | None = None,
 ) -> Judged:
     """Judge a service. `starts` and `since` say what is settled; raises Settled where that must be looked at again."""
     chains, unknown = _chains(service, releases, histories, organisation, starts or {})
     own = incidents.of_service.get(service, [])
     attribution = attribute(service, releases, list(chains.values()), incidents, elsewhere, owned, organisation, since)
-    return Judged(service, releases, chains, unknown, own, attribution, organisation, elsewhere, since)
+    return Judged(
+        service,
+        releases,
+        chains,
+        unknown,
+        own,
+        attribution,
+        organisation,
+        frozenset(elsewhere),
+        frozenset(owned),
+        since,
+        week or {},
+    )
 
 
 def _chains(
@@ -323,7 +339,9 @@ def _restored(judged: Judged) -> Iterator[Observation]:
             outcome=Outcome.MEASURED if measured else Outcome.PENDING if open_ else Outcome.EXCLUDED,
             value=(restored - started) / 1e6 if restored is not None and measured else None,
             reason=reason,
-            rule=(incident.rule if measured else "") or how or "unattributed",
+            rule=(incident.rule if measured else "")
+            or how
+            or ("another service" if incident.id in judged.elsewhere else "unattributed"),
             evidence=tuple(sorted(releases)),
         )
 
@@ -359,12 +377,15 @@ def _cadence(judged: Judged) -> Iterator[Observation]:
         if organisation.is_production(judged.service, environment):
             by_environment[environment].append(chain)
     for environment, chains in sorted(by_environment.items()):
-        deployed = sorted(r.at for c in chains for r in c.releases)
+        carried, busy = judged.week.get(environment, ((), False))
+        deployed = sorted([*carried, *(r.at for c in chains for r in c.releases)])
         waiting = [w for c in chains for w in _waiting(judged, c)]
+        if busy and judged.since is not None:
+            waiting.append(Waiting(judged.since, judged.since))
         latest = max(r for c in chains for r in (*c.releases, *([c.start.last] if c.start else [])))
         horizon = min(c.horizon for c in chains)
         for week, kept in service_weeks(waiting, deployed, promised, horizon, organisation.zone):
-            if judged.since is not None and week.end <= judged.since:
+            if judged.since is not None and week.end - 1 <= judged.since:
                 continue
             yield Observation(
                 indicator="deploy_cadence",

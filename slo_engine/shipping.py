@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from slo_engine.changes import Commits, History, Merged, names
+from slo_engine.graph import SHIPPED_BEFORE
 from slo_engine.observation import Reason
 
 
@@ -62,6 +63,8 @@ class Start:
     """Whether commits of the repository are known at all."""
     shipped: frozenset[str] = frozenset()
     """Ids of commits that are known here and had shipped before."""
+    seen: frozenset[str] = frozenset()
+    """Ids of settled commits that are deployed again here: they are known to bring nothing new."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Chain:
 
     @cached_property
     def first(self) -> list[int]:
-        """For each commit the index of the first deployment that contains it; -1: none, -2: settled before."""
+        """For each commit the index of the first deployment that contains it; -1: none, or SHIPPED_BEFORE."""
         before = () if self.start is None else self.start.shipped
         return self.commits.graph.shipped_in(self.roots, [self.commits.graph.number[s] for s in before])
 
@@ -116,7 +119,8 @@ class Chain:
         return bool(self.roots[index]) or self._listed(index)
 
     def _listed(self, index: int) -> bool:
-        return bool(self.releases[index].change_shas)
+        release = self.releases[index]
+        return bool(release.change_shas) or (self.start is not None and release.sha in self.start.seen)
 
     @cached_property
     def compared(self) -> Mapping[str, int]:
@@ -175,6 +179,8 @@ def _by_graph(chain: Chain) -> Iterable[Shipment]:
     first, blind, horizon, opens = chain.first, chain.blind, chain.horizon, chain.start is None
     for change in chain.history.changes:
         index, rule = (first[change.commit] if change.commit >= 0 else -1), change.rule
+        if index == SHIPPED_BEFORE:
+            continue  # judged when it shipped
         if index < 0 and change.commit < 0 and chain.compared and change.request is not None:
             index, rule = _listed_in(chain, change), "compare"
         elif index >= 0 and chain.releases[index].sha not in chain.commits.graph.number:

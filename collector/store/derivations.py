@@ -44,6 +44,7 @@ class Replacement(NamedTuple):
     state: bytes | None
     after: int | None = None
     reopened: frozenset[tuple[int, str]] = frozenset()
+    same_state: bool = False
 
 
 class Restatement(NamedTuple):
@@ -102,15 +103,16 @@ class DerivationStore:
         with self._database.transaction() as transaction:
             known = _series_of(transaction, new.family, new.scope)
             old = _stored(transaction, known, new) if known else {}
+            if not old:
+                return _write_new(transaction, known, new)
             wanted = {(series, row[0], row[1]): row for series, rows in new.rows.items() for row in rows}
             gone = [key for key in old if key not in wanted]
             written = [key for key, row in wanted.items() if old.get(key) != row]
             ids = _number(transaction, known, {key[0] for key in written})
             _delete(transaction, ((ids[s], moment, unit) for s, moment, unit in gone))
             _write(transaction, ids, sorted(written, key=lambda k: (ids[k[0]], k[1], k[2])), wanted)
-            if old:
-                until = _published_until(transaction)
-                _log(transaction, _restated(old, wanted, gone, written, until), at, why)
+            until = _published_until(transaction)
+            _log(transaction, _restated(old, wanted, gone, written, until), at, why)
             _keep_piece(transaction, new)
         changed: dict[int, int] = {}
         for series, moment, _ in (*gone, *written):
@@ -149,6 +151,24 @@ class DerivationStore:
 
 
 _Key = tuple[Series, int, str]
+
+
+def _write_new(transaction: Transaction, known: Mapping[Series, int], new: Replacement) -> tuple[int, dict[int, int]]:
+    """Write a piece of which nothing is stored: nothing to compare with, and nothing was published of it."""
+    ids = _number(transaction, known, set(new.rows))
+    for series in sorted(new.rows, key=ids.__getitem__):
+        # In the order of the primary key an insert appends instead of searching.
+        ordered = sorted(new.rows[series], key=itemgetter(0, 1))
+        transaction.write_rows(_insert_of(ids[series]), ObservationRow._fields, ordered)
+    _keep_piece(transaction, new)
+    changed = {ids[series]: min(row[0] for row in rows) for series, rows in new.rows.items() if rows}
+    return sum(map(len, new.rows.values())), changed
+
+
+def _insert_of(number: int) -> Any:
+    """An insert of observations of one series, whose number is the same in each row."""
+    values: dict[str, Any] = {n: sa.bindparam(n) for n in ObservationRow._fields}
+    return insert(OBSERVATION).values({**values, "series_id": sa.literal_column(str(int(number)))})
 
 
 def _series_of(transaction: Transaction, family: str, scope: str) -> dict[Series, int]:
@@ -229,7 +249,8 @@ def _keep_piece(transaction: Transaction, new: Replacement) -> None:
         "state": new.state,
     }
     statement = insert(PIECE).values(values)
-    transaction.execute(statement.on_conflict_do_update(index_elements=["family", "scope"], set_=values))
+    changed = {k: v for k, v in values.items() if k != "state" or not new.same_state}
+    transaction.execute(statement.on_conflict_do_update(index_elements=["family", "scope"], set_=changed))
 
 
 def _published_until(transaction: Transaction) -> int:

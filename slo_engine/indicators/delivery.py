@@ -6,16 +6,20 @@ events; the answer does not depend on any window.
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from collector.conditions import Above, Where
 from collector.events import Change, Commit, Deployment, Incident, Result, Review, kind_of
 from slo_engine.changes import COMMIT_COLUMNS, Commits, History, history, read_requests
-from slo_engine.incidents import read_incidents
-from slo_engine.indicator import Events, Family, Indicator, Piece, Shape
-from slo_engine.observation import Observation
+from slo_engine.incidents import Settled, read_incidents
+from slo_engine.indicator import Events, Family, Indicator, Piece, Pieces, Shape
+from slo_engine.later import Later
+from slo_engine.observation import Observation, to_micros
 from slo_engine.organisation import Organisation
 from slo_engine.services import Judged, judged, observations
+from slo_engine.settled import Settling, State, answered, boundary, decoded, settle
 from slo_engine.shipping import RELEASE_COLUMNS, Release
 
 STAGES = ("coding", "pickup", "review", "delivery")
@@ -116,7 +120,7 @@ _REPOSITORIES_KEPT = 4
 
 def observe(events: Events, organisation: Organisation) -> Iterator[Observation]:
     """The observations of all services."""
-    latest = {piece.scope: piece for piece in pieces(events, organisation, {}, None, lambda _: None)}
+    latest = {piece.scope: piece for piece in pieces(events, organisation, {}, None, {}, lambda _: None)}
     for piece in latest.values():
         yield from piece.observations
 
@@ -126,24 +130,38 @@ def pieces(
     organisation: Organisation,
     known: Mapping[str, tuple[str, ...]],
     since: Mapping[str, int] | None,
+    revisions: Mapping[str, int],
     state: Callable[[str], bytes | None],
 ) -> Iterator[Piece]:
     """The services that new events touch, each derived."""
-    return _Batch(events, organisation, known, since, state).pieces()
+    return _Batch(events, organisation, known, since, revisions, state, Settling()).pieces()
+
+
+def settling(how: Settling) -> Pieces:
+    """`pieces` with another way of settling: whatever it is, the observations are the same."""
+    return lambda events, organisation, known, since, revisions, state: _Batch(
+        events, organisation, known, since, revisions, state, how
+    ).pieces()
 
 
 class _Batch:
     """One pass over the services to derive."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - as pieces is given them
         self,
         events: Events,
         organisation: Organisation,
         known: Mapping[str, tuple[str, ...]],
         since: Mapping[str, int] | None,
+        revisions: Mapping[str, int],
         state: Callable[[str], bytes | None],
+        how: Settling,
     ) -> None:
+        self._how = how
         self._events, self._organisation, self._since, self._state = events, organisation, since, state
+        self._revisions = revisions
+        self._left: set[str] = set()
+        """Services and repositories that an event left: what they were judged by is no longer there."""
         self._incidents = read_incidents(events, organisation)
         self._named: dict[str, list[str]] = defaultdict(list)
         for raw in events.distinct(Deployment, "service"):
@@ -175,19 +193,20 @@ class _Batch:
         """The services that events after these revisions may change."""
         events, organisation = self._events, self._organisation
         deployment, incident = since.get("deployment", 0), since.get("incident", 0)
-        raw = {*events.distinct(Deployment, "service", deployment), *events.moved(Deployment, deployment)}
-        scopes = {organisation.deployed(name) or name for name in raw}
-        left = events.moved(Incident, incident)
-        scopes |= {(organisation.component(name) or name) if name else "" for name in left}
+        left = {organisation.deployed(name) or name for name in events.moved(Deployment, deployment)}
+        left |= {(organisation.component(n) or n) if n else "" for n in events.moved(Incident, incident)}
+        self._left |= left
+        scopes = {organisation.deployed(n) or n for n in events.distinct(Deployment, "service", deployment)} | left
         changed = [i for i in self._incidents.all if i.revision > incident]
         scopes |= {i.service for i in changed}
         repositories: set[str] = set()
         for kind in (Commit, Change, Review):
             revision = since.get(kind_of(kind), 0)
-            repositories |= {*events.distinct(kind, "repository", revision), *events.moved(kind, revision)}
-        for scope, reads in self._reads.items():
-            if any(_REPOSITORY + r in reads for r in repositories):
-                scopes.add(scope)
+            gone = events.moved(kind, revision)
+            self._left |= {_REPOSITORY + name for name in gone}
+            repositories |= {*events.distinct(kind, "repository", revision), *gone}
+        wanted = {_REPOSITORY + r for r in repositories}
+        scopes |= {scope for scope, reads in self._reads.items() if not wanted.isdisjoint(reads)}
         scopes |= self._answering({n for i in changed for n in (*i.names, *i.links)})
         scopes |= {scope for i in changed for scope in self._answered.get(i.id, ())}
         return scopes
@@ -206,18 +225,73 @@ class _Batch:
         return found
 
     def _piece(self, scope: str) -> Piece:
+        """A service, from its settled state where there is one that new events leave alone, else as a whole."""
+        packed = None if self._since is None else self._state(scope)
+        state = None if self._touches(scope) else decoded(packed)
+        if state is not None:
+            with contextlib.suppress(Settled):
+                return self._continued(scope, state)
         releases = self._releases(scope)
         repositories = {r.repository for r in releases if r.repository and r.result == Result.SUCCESS}
         histories = {r: self._history(r) for r in sorted(repositories)}
-        elsewhere = {i for i, scopes in self._answered.items() if scopes - {scope}}
-        found = judged(scope, releases, histories, self._incidents, elsewhere, self._owned, self._organisation)
-        return Piece(scope, list(observations(found)), _reads(found, repositories))
+        found = judged(
+            scope, releases, histories, self._incidents, self._elsewhere(scope), self._owned, self._organisation
+        )
+        reads = _reads(found, repositories)
+        at = boundary(found, self._how)
+        with contextlib.suppress(Settled):
+            packed = None if at is None else settle(found, None, at, self._how, self._revisions, reads)
+            return Piece(scope, observations(found), reads, packed)
+        return Piece(scope, observations(found), reads)
 
-    def _releases(self, scope: str) -> list[Release]:
+    def _touches(self, scope: str) -> bool:
+        return scope in self._left or not self._left.isdisjoint(self._reads.get(scope, ()))
+
+    def _elsewhere(self, scope: str) -> set[str]:
+        return {i for i, scopes in self._answered.items() if scopes - {scope}}
+
+    def _continued(self, scope: str, state: State) -> Piece:
+        """A service from its settled state and what came later. Raises Settled where that is not enough."""
+        later = Later(self._events, state)
+        releases = later.releases(self._releases(scope, after=state.at), self._named.get(scope, []))
+        histories = {name: later.history(name) for name in sorted(state.repositories)}
+        later.check_incidents(scope, self._incidents)
+        starts = later.starts(releases, histories)
+        found = judged(
+            scope,
+            releases,
+            histories,
+            self._incidents,
+            self._elsewhere(scope),
+            self._owned,
+            self._organisation,
+            starts,
+            state.at,
+            state.week,
+        )
+        if list(found.incident_sources) != state.incident_sources or answered(found, state.reads) != state.answered:
+            raise Settled
+        repositories = {r.removeprefix(_REPOSITORY) for r in state.reads if r.startswith(_REPOSITORY)}
+        reads = tuple(sorted({*state.reads, *_reads(found, repositories)}))
+        new = list(observations(found))
+        reopened = frozenset((moment, unit) for moment, unit in state.reopened)
+        dated = ((to_micros(o.at), o.unit) for o in new)
+        if any(moment <= state.at and (moment, unit) not in reopened for moment, unit in dated):
+            raise Settled  # something late: its row would be forgotten the next time
+        at = boundary(found, self._how)
+        if at is not None:
+            with contextlib.suppress(Settled):
+                packed = settle(found, state, at, self._how, self._revisions, reads)
+                return Piece(scope, new, reads, packed, state.at, reopened)
+        return Piece(scope, new, reads, None, state.at, reopened, same_state=True)
+
+    def _releases(self, scope: str, after: int | None = None) -> list[Release]:
+        """The deployments of a service; only those after a time."""
         raw = self._named.get(scope, [])
         if not raw:
             return []
-        rows = self._events.columns(Deployment, *RELEASE_COLUMNS, service=raw)
+        later: dict[str, Where] = {} if after is None else {"finished_at": Above(after)}
+        rows = self._events.columns(Deployment, *RELEASE_COLUMNS, service=raw, **later)
         entry = self._organisation.service(scope)
         only = entry.repositories[0].text if entry and len(entry.repositories) == 1 else None
         if only is not None and entry is not None and entry.repositories[0].rank:
@@ -250,7 +324,7 @@ class _Batch:
             kind, _, identity = read.partition(":")
             incident = self._incidents.by_id.get(identity)
             if kind + ":" == _INCIDENT:
-                affected.add(incident.service if incident else "")
+                affected |= {incident.service} if incident else set()
                 if read not in now:
                     self._answered[identity].discard(scope)
             elif kind + ":" == _OWN:
@@ -258,7 +332,7 @@ class _Batch:
                 if read not in now:
                     self._owned.discard(identity)
                     affected |= self._answering({*incident.names, *incident.links}) if incident else set()
-        return affected - {scope, ""}
+        return (affected & self._scopes) - {scope}
 
     def _note(self, scope: str, reads: Iterable[str]) -> None:
         for read in reads:

@@ -175,7 +175,7 @@ def test_an_ancestor_is_what_can_be_reached(parents: Parents) -> None:
 
 
 def test_what_had_shipped_before_ships_no_more() -> None:
-    """Commits that shipped before are marked as such, and so is what lies below them."""
+    """A commit that shipped before is marked as such, and the walk of later deployments ends there."""
     graph = built([(), (0,), (1,), (2,)], range(4))
 
     assert graph.shipped_in([(3,)], before=[1]) == [-1, -2, 0, 0]

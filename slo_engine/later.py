@@ -1,0 +1,147 @@
+"""The events of a service that came after its settled state, and whether that state still holds. Pure.
+
+Each check is on the safe side: where something might touch the settled past, Settled is raised and the service is
+judged as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from collector.conditions import Above
+from collector.events import Change, Commit, Deployment, Result, Review, event_id
+from slo_engine.changes import COMMIT_COLUMNS, Commits, History, Request, history, names, read_requests
+from slo_engine.incidents import Incidents, Settled
+from slo_engine.indicator import Events
+from slo_engine.services import Place
+from slo_engine.settled import Marks, RepositoryState, State, mark, text_mark
+from slo_engine.shipping import Release, Start
+
+
+class Later:
+    """What is new for one service."""
+
+    def __init__(self, events: Events, state: State) -> None:
+        self._events, self._state = events, state
+        self._shipped: dict[str, set[str]] = {}
+        for chain in state.chains:
+            self._shipped.setdefault(chain.repository, set()).update(chain.shipped)
+
+    def releases(self, after: list[Release], named: Sequence[str]) -> list[Release]:
+        """The deployments after the settled ones, given as read. A late or changed one touches the past."""
+        seen, since = Marks(self._state.deployments), self._state.revisions.get("deployment", 0)
+        new = self._events.columns(Deployment, "id", "finished_at", service=list(named), revision=Above(since))
+        if any(at <= self._state.at for _, at in new) or seen.among(mark(i) for i, _ in new):
+            raise Settled
+        places = {(c.environment, c.repository) for c in self._state.chains}
+        if any((r.environment, r.repository or "") not in places for r in after if r.result == Result.SUCCESS):
+            raise Settled  # a new chain opens a horizon of its own
+        return after
+
+    def history(self, repository: str) -> History:
+        """The changes of a repository that are not settled."""
+        state, since = self._state.repositories[repository], self._state.revisions
+        commits = self._commits(repository, state, since.get("commit", 0))
+        requests = self._requests(repository, state, since)
+        found = history(commits, requests)
+        self._check_history(repository, state, found)
+        return found
+
+    def _commits(self, repository: str, state: RepositoryState, since: int) -> Commits:
+        new = self._events.columns(Commit, *COMMIT_COLUMNS, repository=repository, revision=Above(since))
+        if new and not state.graph:
+            raise Settled  # until now nothing was known of the commits, and changes were placed by time
+        settled, dormant, missing = Marks(state.commits), Marks(state.dormant), Marks(state.missing)
+        marks = [mark(row[0]) for row in new]
+        if settled.among(marks) or dormant.among(marks) or missing.among(marks):
+            raise Settled
+        if any(row[0].startswith(b) for b in state.beginnings for row in new):
+            raise Settled
+        if any(row[0] in self._shipped.get(repository, ()) for row in new):
+            raise Settled
+        old = self._events.columns(Commit, *COMMIT_COLUMNS, id=state.open_commits) if state.open_commits else []
+        commits = Commits.of({row[2]: row for row in (*old, *new)}.values())
+        if dormant.among(mark(p) for p in commits.cut):
+            raise Settled
+        line = (t for t, on in zip(commits.trees, commits.on_line, strict=True) if t and on)
+        if Marks(state.trees).among(mark(t) for t in line):
+            raise Settled
+        return commits
+
+    def _requests(self, repository: str, state: RepositoryState, since: Mapping[str, int]) -> list[Request]:
+        settled, revision = Marks(state.requests), since.get("change", 0)
+        touched = self._events.columns(Change, "id", repository=repository, revision=Above(revision))
+        reviewed = self._events.columns(
+            Review, "source", "change_native_id", repository=repository, revision=Above(since.get("review", 0))
+        )
+        ids = [i for (i,) in touched] + [event_id("change", source, native) for source, native in set(reviewed)]
+        if settled.among(map(mark, ids)):
+            raise Settled
+        requests = read_requests(self._events, repository, revision, state.open_requests)
+        past, shipped = Marks(state.commits), self._shipped.get(repository, set())
+        new = {i for (i,) in touched}
+        for request in requests:
+            shas = [s for s in (request.merge_sha, request.head_sha, *request.commits) if s]
+            if request.id in new and (past.among(map(mark, shas)) or not shipped.isdisjoint(shas)):
+                raise Settled
+        return requests
+
+    @staticmethod
+    def _check_history(repository: str, state: RepositoryState, found: History) -> None:
+        del repository
+        settled, dormant = Marks(state.commits), Marks(state.dormant)
+        for name in found.unresolved:
+            if settled.begins(name) or dormant.begins(name):
+                raise Settled
+
+    def check_incidents(self, service: str, incidents: Incidents) -> None:
+        """No incident that is new, or not settled, may mean a settled deployment."""
+        state, since = self._state, self._state.revisions.get("incident", 0)
+        own = incidents.of_service.get(service, ())
+        if any(i.revision > since and i.started_at <= state.at for i in own):
+            raise Settled
+        reads = set(state.reads)
+        touched = [i for i in incidents.all if i.revision > since]
+        if any(f"incident:{i.id}" in reads or f"own:{i.id}" in reads for i in touched):
+            raise Settled
+        looked = [*touched, *(i for i in own if i.started_at > state.at)]
+        if Marks(state.names).among(text_mark(t) for i in looked for t in (*i.names, *i.links)):
+            raise Settled
+
+    def starts(self, releases: Iterable[Release], histories: Mapping[str, History]) -> dict[Place, Start]:
+        """Where each chain goes on."""
+        found: dict[Place, Start] = {}
+        for chain in self._state.chains:
+            last = Release(*chain.last)
+            number = histories[chain.repository].commits.graph.number
+            state = self._state.repositories[chain.repository]
+            own = sorted(
+                r
+                for r in releases
+                if r.result == Result.SUCCESS
+                and (r.environment, r.repository or "") == (chain.environment, chain.repository)
+            )
+            seen = self._again(last, own, state, set(chain.shipped))
+            found[chain.environment, chain.repository] = Start(
+                horizon=chain.horizon,
+                last=last,
+                last_known=chain.last_known,
+                graph=state.graph,
+                shipped=frozenset(s for s in chain.shipped if s in number),
+                seen=frozenset(seen),
+            )
+        return found
+
+    @staticmethod
+    def _again(last: Release, own: Sequence[Release], state: RepositoryState, shipped: set[str]) -> Iterable[str]:
+        """The settled commits that are deployed again. One that goes back may go far: then the past is looked at."""
+        settled, before = Marks(state.commits), last
+        for release in own:
+            shas = [s for s in (release.sha, *names(release.change_shas)) if s]
+            if settled.among(map(mark, shas)) or Marks(state.dormant).among(map(mark, shas)):
+                if release.sha != before.sha or release.sha is None:
+                    raise Settled
+                yield release.sha
+            elif release.sha in shipped and release.sha != before.sha:
+                raise Settled
+            before = release

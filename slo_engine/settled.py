@@ -1,0 +1,323 @@
+"""What of a service's past is settled, so that new events cost what is new. Pure.
+
+Deployments up to a time are settled with what they shipped. What comes later is judged from the settled state and
+the events since; whatever would have to look into the settled past is noticed, and the service is judged as a whole
+again. So the state saves time and never changes a judgement.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from slo_engine.cadence import week_start
+from slo_engine.changes import Merged, names
+from slo_engine.graph import SHIPPED_BEFORE
+from slo_engine.incidents import Incident, Settled
+from slo_engine.observation import Reason
+from slo_engine.services import Judged, Place
+from slo_engine.shipping import Chain, Release
+
+_MICROSECOND = timedelta(microseconds=1)
+_PREFIX = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settling:
+    """When a service's past is settled. It decides how much is read again, never what is found.
+
+    `kept`: so many of the latest deployments stay open at least, and all of the last `open_for`: reverts, rollbacks
+    and incidents mostly concern those. It is settled again when twice as many came on top. `dormant_after`: after so
+    long a branch that nobody merged is set aside.
+    """
+
+    kept: int = 16
+    open_for: timedelta = timedelta(days=3)
+    dormant_after: timedelta = timedelta(days=30)
+
+
+class Marks:
+    """A set of 64-bit marks that is kept as bytes."""
+
+    def __init__(self, packed: bytes = b"") -> None:
+        self._marks: NDArray[np.uint64] = np.frombuffer(packed, dtype=np.uint64)
+
+    def among(self, marks: Iterable[int]) -> bool:
+        """True where one of some marks is in the set."""
+        wanted = np.fromiter(marks, dtype=np.uint64)
+        if not wanted.size or not self._marks.size:
+            return False
+        places = np.minimum(np.searchsorted(self._marks, wanted), self._marks.size - 1)
+        return bool((self._marks[places] == wanted).any())
+
+    def begins(self, prefix: str) -> bool:
+        """True where a mark made from a commit id begins with some hex digits."""
+        low = int(prefix[:_PREFIX].ljust(_PREFIX, "0"), 16)
+        high = int(prefix[:_PREFIX].ljust(_PREFIX, "f"), 16)
+        start, end = np.searchsorted(self._marks, np.array([low, high], dtype=np.uint64))
+        return bool(end > start or (end < self._marks.size and int(self._marks[end]) == high))
+
+    def joined(self, marks: Iterable[int]) -> bytes:
+        """The set with more marks, packed."""
+        added = np.fromiter(marks, dtype=np.uint64)
+        return np.union1d(self._marks, added).astype(np.uint64).tobytes()
+
+
+def mark(identity: str) -> int:
+    """The mark of a commit's or an event's id, both hex digits."""
+    return int(identity[:_PREFIX], 16)
+
+
+def text_mark(text: str) -> int:
+    """The mark of any text. Two texts may share one, which costs time and nothing else."""
+    return zlib.crc32(text.encode("utf-8", "surrogatepass"))
+
+
+class RepositoryState(msgspec.Struct, array_like=True, frozen=True):
+    """A repository as far as one service has settled it."""
+
+    graph: bool
+    commits: bytes
+    """Marks of the settled commits: shipped everywhere, with what brought them."""
+    dormant: bytes
+    """Marks of commits of branches that nobody merged for a month."""
+    trees: bytes
+    """Marks of the trees of settled commits of the default line."""
+    requests: bytes
+    """Marks of the settled requests."""
+    missing: bytes
+    """Marks of commit ids that something settled names and nobody knew."""
+    beginnings: list[str]
+    """Beginnings of such ids."""
+    open_commits: list[str]
+    open_requests: list[str]
+
+
+class ChainState(msgspec.Struct, array_like=True, frozen=True):
+    """A chain as far as it is settled."""
+
+    environment: str
+    repository: str
+    horizon: int
+    last: tuple[Any, ...]
+    last_known: bool
+    shipped: list[str]
+
+
+class State(msgspec.Struct, array_like=True, frozen=True):
+    """A service as far as it is settled: up to and with `at`, by what was known at `revisions`."""
+
+    at: int
+    revisions: dict[str, int]
+    repositories: dict[str, RepositoryState]
+    chains: list[ChainState]
+    deployments: bytes
+    names: bytes
+    incident_sources: list[str]
+    reads: list[str]
+    reopened: list[tuple[int, str]]
+    answered: list[str]
+    """The incidents that mean another service too: its own for which another answers, another's that it does not."""
+    week: dict[str, tuple[list[int], bool]]
+    """For each environment the deployments of the week that holds `at`, and whether work waited in it."""
+
+
+def decoded(packed: bytes | None) -> State | None:
+    """A state as it was packed; None for none, or one of another version."""
+    try:
+        return msgspec.msgpack.decode(packed, type=State) if packed else None
+    except msgspec.DecodeError:
+        return None
+
+
+def boundary(judged: Judged, how: Settling) -> int | None:
+    """Up to when a service can be settled; None where too little was deployed to make it worth while."""
+    times = sorted(r.at for c in judged.chains.values() for r in c.releases)
+    if len(times) <= how.kept:
+        return None
+    found = min(times[-how.kept - 1], times[-1] - how.open_for // _MICROSECOND)
+    settled = sum(t <= found for t in times)
+    return found if settled >= max(2 * how.kept, 1) else None
+
+
+def settle(
+    judged: Judged, before: State | None, at: int, how: Settling, revisions: Mapping[str, int], reads: Sequence[str]
+) -> bytes:
+    """The packed state of a judged service up to a time, on top of the state it was judged from."""
+    repositories: dict[str, RepositoryState] = {}
+    reopened: list[tuple[int, str]] = []
+    chains: list[ChainState] = []
+    for repository in sorted({r for _, r in judged.chains}):
+        own = [c for (_, r), c in judged.chains.items() if r == repository]
+        old = before.repositories.get(repository) if before else None
+        work = _Repository(own, old, at, how, judged.incidents)
+        repositories[repository] = work.state()
+        reopened += work.reopened()
+        chains += [_chain_state(c, place, at, work) for place, c in judged.chains.items() if place[1] == repository]
+    past = [r for r in judged.releases if r.at <= at]
+    state = State(
+        at=at,
+        revisions=dict(revisions),
+        repositories=repositories,
+        chains=chains,
+        deployments=Marks(before.deployments if before else b"").joined(mark(r.id) for r in past),
+        names=Marks(before.names if before else b"").joined(text_mark(t) for t in _tokens(judged, past, at)),
+        incident_sources=list(judged.incident_sources),
+        reads=list(reads),
+        reopened=sorted(set(reopened)),
+        answered=answered(judged, reads),
+        week=_week(judged, before, at),
+    )
+    return msgspec.msgpack.encode(state)
+
+
+def answered(judged: Judged, reads: Iterable[str]) -> list[str]:
+    """The incidents between services: its own for which another one answers, and others' that answer themselves."""
+    own = {i.id for i in judged.incidents} & judged.elsewhere
+    foreign = {r.partition(":")[2] for r in reads if r.startswith("incident:")} & judged.owned
+    return sorted(own | foreign)
+
+
+class _Repository:
+    """What of a repository is settled for all chains of a service."""
+
+    def __init__(
+        self,
+        chains: Sequence[Chain],
+        old: RepositoryState | None,
+        at: int,
+        how: Settling,
+        incidents: Sequence[Incident],
+    ) -> None:
+        self.chains, self.old, self.at, self._incidents = chains, old, at, incidents
+        self.history, self.commits = chains[0].history, chains[0].commits
+        self.graph = old.graph if old else bool(self.commits.ids)
+        done = [True] * len(self.commits.ids)
+        for chain in chains:
+            done = [was and self.shipped(chain, first) for was, first in zip(done, chain.first, strict=True)]
+        owner = self.commits.owner
+        self.settled = [tip >= 0 and done[tip] for tip in owner]
+        old_enough = at - how.dormant_after // _MICROSECOND
+        self.dormant = [owner[i] < 0 and committed < old_enough for i, committed in enumerate(self.commits.committed)]
+
+    def shipped(self, chain: Chain, first: int) -> bool:
+        """True where the deployment of that number is settled, or was before."""
+        return first == SHIPPED_BEFORE or (first >= 0 and chain.releases[first].at <= self.at)
+
+    def state(self) -> RepositoryState:
+        """The state."""
+        old, shas = self.old, self.commits.shas
+        settled = [i for i, yes in enumerate(self.settled) if yes]
+        trees = (self.commits.trees[i] for i in settled if self.commits.on_line[i])
+        beginnings = {n for n in self.history.unresolved if len(n) < _PREFIX} | set(old.beginnings if old else ())
+        return RepositoryState(
+            graph=self.graph,
+            commits=Marks(old.commits if old else b"").joined(mark(shas[i]) for i in settled),
+            dormant=Marks(old.dormant if old else b"").joined(
+                mark(shas[i]) for i, yes in enumerate(self.dormant) if yes and not self.settled[i]
+            ),
+            trees=Marks(old.trees if old else b"").joined(mark(t) for t in trees if t),
+            requests=Marks(old.requests if old else b"").joined(mark(r) for r, yes in self._requests().items() if yes),
+            missing=Marks(old.missing if old else b"").joined(mark(n) for n in self._missing()),
+            beginnings=sorted(beginnings),
+            open_commits=sorted(
+                self.commits.ids[i] for i, yes in enumerate(self.settled) if not yes and not self.dormant[i]
+            ),
+            open_requests=sorted(r for r, yes in self._requests().items() if not yes),
+        )
+
+    def _requests(self) -> dict[str, bool]:
+        """The requests, and whether each is settled."""
+        found: dict[str, bool] = {}
+        for chain in self.chains:
+            for change, index, _, reason in chain.shipments:
+                if change.request is None:
+                    continue
+                if change.commit >= 0:
+                    done = self.settled[change.commit] or self.dormant[change.commit]
+                else:
+                    done = reason is not None or self.shipped(chain, index)
+                found[change.id] = done and found.get(change.id, True)
+        return found
+
+    def _missing(self) -> set[str]:
+        """Full commit ids that are named here and that nobody knows."""
+        known = self.commits.graph.number
+        named = set(self.history.unresolved) | self.commits.cut
+        for chain in self.chains:
+            for release in chain.releases:
+                named |= {s for s in (release.sha, *names(release.change_shas)) if s and s not in known}
+        named |= {n for incident in self._incidents for n in incident.names if n not in known and _hex(n)}
+        return {n for n in named if len(n) >= _PREFIX and _hex(n)}
+
+    def reopened(self) -> list[tuple[int, str]]:
+        """The observations of unsettled changes that are dated in the settled past."""
+        found = []
+        for chain in self.chains:
+            for change, index, _, _ in chain.shipments:
+                shipped = self.shipped(chain, index)
+                if not shipped and change.merged_at is not None and change.merged_at <= self.at:
+                    found.append((change.merged_at, change.id))
+        return found
+
+
+def _hex(text: str) -> bool:
+    return all(c in "0123456789abcdef" for c in text)
+
+
+def _chain_state(chain: Chain, place: Place, at: int, work: _Repository) -> ChainState:
+    past = [i for i, r in enumerate(chain.releases) if r.at <= at]
+    if past:
+        last, known = chain.releases[past[-1]], chain.known(past[-1])
+    elif chain.start is not None:
+        last, known = chain.start.last, chain.start.last_known
+    else:
+        raise Settled  # nothing of this chain is settled: it cannot be started from here
+    shas = chain.commits.shas
+    shipped = [shas[i] for i, first in enumerate(chain.first) if not work.settled[i] and work.shipped(chain, first)]
+    return ChainState(place[0], place[1], chain.horizon, tuple(last), known, shipped)
+
+
+def _tokens(judged: Judged, past: Sequence[Release], at: int) -> Iterable[str]:
+    """What an incident could name or be linked with in the settled past."""
+    for release in past:
+        yield from filter(None, (release.native_id, release.artifact, release.version, release.sha, release.url))
+        yield from names(release.links)
+    for chain in judged.chains.values():
+        for change, index, _, _ in chain.shipments:
+            if change.request is not None and index >= 0 and chain.releases[index].at <= at:
+                yield from filter(None, (change.request.url, *names(change.request.links)))
+
+
+def _week(judged: Judged, before: State | None, at: int) -> dict[str, tuple[list[int], bool]]:
+    zone = judged.organisation.zone
+    start = week_start(at, zone)
+    found: dict[str, tuple[list[int], bool]] = {}
+    for (environment, _), chain in judged.chains.items():
+        times, busy = found.get(environment, ([], False))
+        times = times + [r.at for r in chain.releases if start <= r.at <= at]
+        busy = busy or any(
+            index >= 0
+            and start <= chain.releases[index].at <= at
+            and _waited(judged, change, reason, chain.releases[index].at)
+            for change, index, _, reason in chain.shipments
+        )
+        found[environment] = (times, busy)
+    if before is not None and week_start(before.at, zone) == start:
+        for environment, (times, busy) in before.week.items():
+            more, also = found.get(environment, ([], False))
+            found[environment] = (sorted([*times, *more]), busy or also)
+    return found
+
+
+def _waited(judged: Judged, change: Merged, reason: Reason | None, shipped_at: int) -> bool:
+    """Whether a shipped change made the week busy: the same changes count as where weeks are judged."""
+    placed = reason in {None, Reason.UNKNOWN_BASE} and change.id not in judged.unknown_paths
+    return placed and change.merged_at is not None and change.merged_at <= shipped_at
