@@ -269,7 +269,7 @@ class Line:
         draft = self.random.random() < 0.1
         return Change(
             source="forge",
-            native_id=f"{self.name}/{self.requests}",
+            native_id=f"{self.name}/request-{self.requests}",
             updated_at=_at(created),
             url=f"https://{self.repository}/requests/{self.requests}",
             repository=self.repository,
@@ -334,7 +334,7 @@ class Line:
         result = Result.FAILURE if draw < 0.03 else Result.CANCELLATION if draw < 0.04 else Result.SUCCESS
         made = Deployment(
             source="forge",
-            native_id=f"{self.name}/{self.deployments}",
+            native_id=f"{self.name}/deployment-{self.deployments}",
             service=self.name,
             environment=environment,
             finished_at=_at(self.at),
@@ -365,7 +365,7 @@ class Line:
         states = ((middle, "resolved"), (middle, "detected"), (restored, "resolved")) if reopened else ()
         return Incident(
             source="pager",
-            native_id=f"{self.name}/{self.incidents}",
+            native_id=f"{self.name}/incident-{self.incidents}",
             updated_at=_at(now if is_open else restored),
             service=self.name,
             environment=PRODUCTION,
