@@ -958,3 +958,117 @@ def test_bad_deployments_keep_their_evidence() -> None:
 
     assert trouble.id in found.evidence
     assert found.rule
+
+
+# --- what lies between the rules --------------------------------------------------------------------------------------
+
+
+def shared(name: str, hours: float, before: str, path: str, **more: Any) -> Commit:
+    """A commit of the monorepo that touches one path."""
+    return commit(name, hours, before, paths=(path,), **more)
+
+
+def both(name: str, hours: float) -> tuple[Deployment, Deployment]:
+    """A deployment of api and one of web, half an hour later, of the same commit: called `api b` and `web b`."""
+    api = release(name, hours, service="api", native_id=f"api {name}")
+    return api, release(name, hours + 0.5, service="web", native_id=f"web {name}")
+
+
+MONO = (
+    commit("a", 0, paths=("api/x", "web/x")),
+    shared("b", 10, "a", "web/page"),
+    *both("a", 1),
+    *both("b", 15),
+)
+"""A monorepo of api and web whose second commit is of web alone, deployed for both."""
+
+
+def test_a_hotfix_of_one_service_is_none_of_its_neighbour() -> None:
+    """Monorepo: a hotfix that touches web alone makes no rework of api's deployment of the same commit."""
+    fix = (shared("c", 20, "b", "web/page"), request("pr", "c", 20, source_branch="hotfix/web", paths=("web/page",)))
+    events = (*MONO, *fix, *both("c", 25))
+
+    assert (
+        failed(*events, organisation=MONOREPO, service="web"),
+        rework(*events, organisation=MONOREPO, service="web"),
+    ) == (
+        {"web b"},
+        {"web c"},
+    )
+    assert failed(*events, organisation=MONOREPO, service="api") == set()
+    assert rework(*events, organisation=MONOREPO, service="api") == set()
+
+
+def test_a_revert_of_one_services_change_fails_none_of_its_neighbour() -> None:
+    """Monorepo: the revert of a change of web alone fails web's deployment and not api's of the same commit."""
+    events = (*MONO, shared("r", 20, "b", "web/page", reverts=(sha("b"),)), *both("r", 25))
+
+    assert failed(*events, organisation=MONOREPO, service="web") == {"web b"}
+    assert failed(*events, organisation=MONOREPO, service="api") == set()
+    assert rework(*events, organisation=MONOREPO, service="api") == set()
+
+
+def test_a_revert_inside_a_branch_reverts_what_a_merge_brought() -> None:
+    """A revert of a branch's commit, itself merged from a branch, fails the deployment that shipped that commit."""
+    branch = (commit("x", 5, "a", line=False), commit("m", 10, "a", "x"))
+    back = (commit("r", 30, "m", line=False, reverts=(sha("x"),)), commit("n", 31, "m", "r"))
+    events = (HISTORY[0], *branch, *back, release("a", 1), release("m", 15), release("n", 35))
+
+    assert (failed(*events), rework(*events), recovered(*events)) == ({"m@15"}, {"n@35"}, {"m@15": 20})
+
+
+def test_a_first_deployment_that_is_a_hotfix_fails_nothing() -> None:
+    """A hotfix without a deployment before it is rework, and there is nothing that it repaired."""
+    events = (HISTORY[0], release("a", 1, ref="hotfix/a"))
+
+    assert (failed(*events), rework(*events)) == (set(), {"a@1"})
+
+
+def test_incidents_come_before_remedies_for_recovery() -> None:
+    """A failure with incidents is over with the last of them, though it was rolled back before."""
+    events = (*SERVED, incident("i", 26, 40), release("b", 27))
+
+    assert failed(*events) == {"c@25"}
+    assert recovered(*events) == {"c@25": 15}
+
+
+def test_failed_roll_outs_are_an_option() -> None:
+    """Roll-outs that never served count as failed where the organisation says so; cancelled and skipped ones never."""
+    ends = {25: Result.FAILURE, 26: Result.ERROR, 27: Result.TIMEOUT, 28: Result.CANCELLATION, 29: Result.SKIP}
+    events = (*HISTORY, release("b", 15), *(release("c", hour, result=result) for hour, result in ends.items()))
+    counted = Organisation(delivery=DeliveryRules(failed_rollouts=True))
+
+    assert failed(*events, organisation=counted) == {"c@25", "c@26", "c@27"}
+    assert failed(*events) == set()
+
+
+def test_where_production_has_another_name_an_incident_without_one_is_there() -> None:
+    """An incident without an environment belongs to production, whatever the organisation calls it."""
+    live = Organisation(production=patterns(("live",)))
+    events = (*HISTORY[:2], release("b", 15, environment="live"), incident("i", 16, 17, environment=None))
+
+    assert failed(*events, organisation=live, environment="live") == {"b@15"}
+    assert hours("incident_time_to_restore", *events, organisation=live, environment="live") == {"i": 1}
+
+
+def test_a_change_that_is_never_deployed_is_not_waited_for_for_ever() -> None:
+    """Half a year after the last merge an abandoned service is no longer asked for deployments."""
+    found = outcomes("deploy_cadence", *HISTORY[:2], release("a", 1))
+
+    assert 26 <= len(found) <= 27
+    assert set(found.values()) == {"bad"}
+
+
+def test_staging_has_no_cadence() -> None:
+    """Cadence is a promise about production: weeks of staging are not judged."""
+    events = (*HISTORY[:2], release("a", 1, environment="staging"), release("b", 200, environment="staging"))
+
+    assert outcomes("deploy_cadence", *events, environment="staging") == {}
+
+
+def test_deployments_of_one_moment_have_one_order() -> None:
+    """Two deployments that finished in the same microsecond are judged alike in whichever order they are told."""
+    twins = (release("b", 15, native_id="x"), release("c", 15, native_id="y"), release("b", 15, native_id="z"))
+    told = [FAMILY.observe(PlainEvents([*HISTORY[:3], *order]), UNCONFIGURED) for order in (twins, twins[::-1])]
+
+    assert sorted(map(repr, told[0])) == sorted(map(repr, told[1]))
