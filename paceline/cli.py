@@ -22,7 +22,7 @@ from collector.errors import ConfigError, PacelineError
 from collector.run import RunOutcome
 from paceline.settings import Configuration
 from paceline.wiring import Running, build, configuration, utc_now
-from slo_engine.explain import MOST_UNITS, ExplainedNumber, Explanation, Selection
+from slo_engine.explain import MOST_UNITS, ExplainedNumber, Explanation, Selection, subject_text
 from slo_engine.report import share_text
 
 _FAILED, _MISTAKE = 1, 2
@@ -311,9 +311,20 @@ def explain(indicator: str, config: Path | None, limit: int | None, output: str,
     for line in _explained(found):
         click.echo(line)
     first, last = found.offset + bool(found.units), found.offset + len(found.units)
+    links = any(u.unit.url for u in found.units)
     _table(
         f"Units {first} to {last} of {found.total}, oldest first",
-        ("When", "Subject", "Value", "Outcome", "Counts as", "Unit", "Decided by", "Rule", "Link"),
+        (
+            "When",
+            "Subject",
+            "Value",
+            "Outcome",
+            "Counts as",
+            "Unit",
+            "Decided by",
+            "Rule",
+            *(("Link",) if links else ()),
+        ),
         [
             (
                 f"{u.at:%Y-%m-%d %H:%M:%S}",
@@ -324,7 +335,7 @@ def explain(indicator: str, config: Path | None, limit: int | None, output: str,
                 f"{u.unit.kind} {u.unit.label}",
                 ", ".join(f"{e.kind} {e.label}" for e in u.evidence),
                 u.rule,
-                u.unit.url or next((e.url for e in u.evidence if e.url), ""),
+                *((u.unit.url or "",) if links else ()),
             )
             for u in found.units
         ],
@@ -340,16 +351,13 @@ def _explained(found: Explanation) -> Iterator[str]:
     yield f"{about.title} (definition {about.version}): {about.definition}"
     yield f"{found.window}: after {found.after:%Y-%m-%d %H:%M:%S} up to {found.until:%Y-%m-%d %H:%M:%S} UTC"
     for number in found.numbers:
-        who = " ".join(
-            filter(None, ("/".join(filter(None, number.subject[:2])), number.subject.team, number.dimension))
-        )
+        who = subject_text(number.subject) + (f": {number.dimension}" if number.dimension else "")
         sides = "" if number.denominator is None else f" ({number.numerator:g} of {number.denominator:g})"
         stats = ", ".join(f"{k} {v:.6g}" for k, v in number.stats.items()) or "no value"
-        yield f"{who}: n {number.n}{sides}, {stats}; {_beside_exported(number)}"
+        yield f"{who}: n {number.n}{sides}, {stats}, {_beside_exported(number)}"
     for row in found.accounting:
         left_out = ", ".join(f"{n} {reason}" for reason, n in row.excluded.items()) or "none"
-        who = " ".join(filter(None, ("/".join(filter(None, row.subject[:2])), row.subject.team)))
-        yield f"{who}: {row.pending} pending, left out: {left_out}"
+        yield f"{subject_text(row.subject)}: {row.pending} pending, left out: {left_out}"
     for source in found.sources:
         last = f"{source.last_success_at:%Y-%m-%d %H:%M:%S} UTC" if source.last_success_at else "never"
         yield f"source {source.name}: last success {last}{'' if source.fresh else ', not fresh'}"

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from paceline.explanations import explain_path, explain_routes
 from paceline.service import Published, Service
+from slo_engine.explain import subject_text
 from slo_engine.indicator import Shape
 from slo_engine.report import duration_text, share_text
 from slo_engine.slo import SloStatus
@@ -76,7 +77,7 @@ def create_app(service: Service) -> FastAPI:  # noqa: C901 - one short function 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"duration": duration_text, "percent": share_text}
+    pages.filters |= {"duration": duration_text, "percent": share_text, "whom": subject_text}
     pages.globals["explain_path"] = explain_path
     status_page = pages.get_template("status.html")
 

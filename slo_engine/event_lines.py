@@ -27,13 +27,13 @@ def line_of(event: Event) -> EventLine:
     number = getattr(event, "number", None)
     texts = [getattr(event, name, None) for name in ("version", "pipeline", "task")]
     words = [*texts, None if number is None else f"#{number}", str(getattr(event, "sha", None) or "")[:10]]
-    label = _one_line(" ".join(filter(None, words))) or event.id[:10]
+    label = one_line(" ".join(filter(None, words)))[:_LONGEST] or event.id[:10]
     return EventLine(id=event.id, kind=event.kind, label=label, at=happened_at(event), url=web_link(event.url))
 
 
 def unknown(event_id: str) -> EventLine:
     """An event that is no longer stored: its id is what is left of it."""
-    return EventLine(id=event_id, kind="event", label=_one_line(event_id)[:10], at=None, url=None)
+    return EventLine(id=event_id, kind="event", label=one_line(event_id)[:10], at=None, url=None)
 
 
 def web_link(url: str | None) -> str | None:
@@ -48,5 +48,6 @@ def web_link(url: str | None) -> str | None:
     return url if usable else None
 
 
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)[:_LONGEST].strip()
+def one_line(text: str) -> str:
+    """Text from outside on one line, without what would move a terminal's cursor."""
+    return "".join(c if c.isprintable() else " " for c in text).strip()

@@ -16,7 +16,7 @@ from collector.store import EventStore, ObservationRow, ObservationStore, Series
 from slo_engine.catalog import QUANTILES, metrics_of
 from slo_engine.counted import NARROW, Counted, Role, Tally, UnitJudge, count
 from slo_engine.evaluate import OUT_OF_SCOPE, Group, Reader, Span, rolling, summarise
-from slo_engine.event_lines import EventLine, line_of, unknown
+from slo_engine.event_lines import EventLine, line_of, one_line, unknown
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import Outcome, Subject
 from slo_engine.organisation import Organisation, levels
@@ -121,6 +121,12 @@ class Explanation:
     total: int
     offset: int
     units: tuple[UnitLine, ...]
+
+
+def subject_text(subject: Subject) -> str:
+    """For whom a number is, as people read it: `api/production, /commerce/checkout`, or `/commerce, production`."""
+    named = "/".join(filter(None, (subject.service, subject.environment)))
+    return one_line(", ".join(filter(None, (named, subject.team) if subject.service else (subject.team, named))))
 
 
 def find_indicator(indicators: Mapping[str, Indicator], name: str) -> Indicator:

@@ -137,6 +137,77 @@ def test_tables_are_for_people(run: Run, command: tuple[str, ...]) -> None:
     assert "━" in out
 
 
+WEEK = ("--week", "2026-W10")
+
+
+def test_explain_says_what_stands_behind_a_number(run: Run) -> None:
+    """Definition, window, both sides, what is exported, the age of the data; then the units."""
+    run("collect")
+
+    code, out, _ = run("explain", "platform_deployments_per_day", *WEEK)
+    lines = out.splitlines()
+
+    assert code == 0
+    assert lines[:4] == [
+        "Deployments (definition 1): Successful deployments of the service to the environment per day of the window.",
+        "2026-W10: after 2026-03-01 23:59:59 up to 2026-03-08 23:59:59 UTC",
+        "shop/production: n 2 (2 of 7), per_day 0.285714, as exported",
+        "shop/production: 0 pending, left out: none",
+    ]
+    assert lines[4].startswith("source events: last success ")
+    assert lines[5].strip() == "Units 1 to 2 of 2, oldest first"
+
+
+def test_explain_lists_a_part_and_says_so(run: Run) -> None:
+    """A limit and an offset choose the units; the title says which of how many."""
+    run("collect")
+
+    _, out, _ = run("explain", "deployment_frequency", *WEEK, "--limit", "1", "--offset", "1")
+    found = json.loads(run("explain", "deployment_frequency", *WEEK, "--limit", "1", "--output", "json")[1])
+
+    assert "Units 2 to 2 of 2, oldest first" in out
+    assert (len(found["units"]), found["total"], found["numbers"][0]["n"]) == (1, 2, 2)
+
+
+def test_explain_lists_everything_as_json(run: Run) -> None:
+    """Programs get each unit with its role, event and subject."""
+    run("collect")
+
+    found = json.loads(run("explain", "deployment_frequency", *WEEK, "--output", "json")[1])
+
+    assert [(u["role"], u["subject"][0], u["unit"]["kind"]) for u in found["units"]] == [
+        ("count", "shop", "deployment"),
+        ("count", "shop", "deployment"),
+    ]
+    assert (found["numbers"][0]["exported"], found["numbers"][0]["stale"]) == ({"per_day": 2 / 7}, [])
+
+
+def test_explain_pools_a_team(run: Run, settings_file: Path) -> None:
+    """A level of teams is explained as one number of all its services."""
+    with settings_file.open("a", encoding="utf-8") as settings:
+        settings.write("services:\n  - {name: shop, team: /commerce/checkout}\n")
+    run("collect")
+
+    pooled = run("explain", "deployment_frequency", *WEEK, "--team", "/commerce")[1]
+    other = run("explain", "deployment_frequency", *WEEK, "--team", "/data")[1]
+
+    assert "/commerce, production: n 2 (2 of 7), per_day 0.285714, as exported" in pooled
+    assert "Units 0 to 0 of 0" in other
+
+
+def test_explain_names_the_source_that_withholds_a_number(run: Run, settings_file: Path) -> None:
+    """A source that never succeeded under its name is why nothing is exported; its units are facts."""
+    run("collect")
+    settings_file.write_text(
+        settings_file.read_text(encoding="utf-8").replace("name: events", "name: others"), encoding="utf-8"
+    )
+
+    out = run("explain", "deployment_frequency", *WEEK)[1]
+
+    assert "per_day 0.285714, not exported: no recent success of events" in out
+    assert "source events: last success never, not fresh" in out
+
+
 def test_a_report_is_written_where_asked(run: Run, tmp_path: Path) -> None:
     """A summary goes to the file, and the file's name to standard error; else to standard output."""
     run("collect")

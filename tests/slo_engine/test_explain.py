@@ -33,7 +33,15 @@ from slo_engine.counted import Role
 from slo_engine.derive import derive
 from slo_engine.evaluate import evaluate
 from slo_engine.event_lines import line_of, web_link
-from slo_engine.explain import ExplainedNumber, Explanation, Selection, UnknownIndicator, explain, find_indicator
+from slo_engine.explain import (
+    ExplainedNumber,
+    Explanation,
+    Selection,
+    UnknownIndicator,
+    explain,
+    find_indicator,
+    subject_text,
+)
 from slo_engine.indicator import MOST_PARTS, Indicator, Shape, families, indicators
 from slo_engine.observation import Observation, Outcome, Reason, Subject
 from slo_engine.organisation import Organisation, Service
@@ -653,6 +661,21 @@ def test_an_unknown_name_is_answered_with_the_known_ones(name: str) -> None:
 def test_only_plain_web_addresses_become_links(url: str | None, link: str | None) -> None:
     """Scripts, files, credentials and broken addresses are no links."""
     assert web_link(url) == link
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        (Subject("api", "production", "/commerce/checkout"), "api/production, /commerce/checkout"),
+        (Subject("api", "", ""), "api"),
+        (Subject("", "production", "/commerce"), "/commerce, production"),
+        (Subject("", "", "/"), "/"),
+        (Subject("a\x1b[2J\nb"), "a [2J b"),
+    ],
+)
+def test_a_subject_reads_as_people_say_it(subject: Subject, text: str) -> None:
+    """Service and environment with their team, or the team's level with its environment; on one line."""
+    assert subject_text(subject) == text
 
 
 def test_an_event_s_line_has_its_plain_names() -> None:
