@@ -105,8 +105,10 @@ class Service:
             # Looked at before deriving: a source that ends meanwhile is not called fresh before its events count.
             states = self.source_states(at)
             self._derive()
-            slos = self.configuration.slos
-            snapshot = evaluate(self.observations, self.indicators, slos, states, at, self._tiers)
+            slos, organisation = self.configuration.slos, self.configuration.organisation
+            snapshot = evaluate(
+                self.observations, self.indicators, slos, states, at, self._tiers, organisation=organisation
+            )
             snapshot = dataclasses.replace(snapshot, duration_seconds=time.perf_counter() - started)
             exposition = expose(snapshot, self.indicators, version("paceline"), self.observations.raise_counters)
             span.tell(series=exposition.series, numbers=len(snapshot.numbers))

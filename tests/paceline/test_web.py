@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 from paceline.explanations import ExplanationView
 from paceline.service import Service
 from paceline.web import create_app
-from paceline.wiring import Running
+from paceline.wiring import Running, build, configuration
 from slo_engine.explain import Explanation
 
 ROUTES = ["/", "/metrics", "/healthz", "/readyz", "/api/v1/slos", "/openapi.json"]
@@ -349,6 +349,27 @@ def test_the_status_page_leads_to_the_explanation(collected: Service, settings_f
 
     assert {a.status_code for a in answers.values()} == {200}
     assert "1 to 1 of 1" in odd.text
+
+
+def test_a_level_of_teams_is_explained_as_it_is_exported(settings_file: Path, clock: Any) -> None:
+    """Where the catalogue knows teams, the numbers of services and of levels are found among the published ones."""
+    with settings_file.open("a", encoding="utf-8") as settings:
+        settings.write("services:\n  - {name: shop, team: /commerce/checkout}\n")
+    running = build(configuration(settings_file, {}, settings_file.parent), clock, {})
+    running.service.collect(running.service.configuration.sources[0])
+    running.service.refresh()
+
+    with TestClient(create_app(running.service)) as client:
+        found = [
+            client.get("/api/v1/explain/deployment_frequency", params=chosen).json()["numbers"]
+            for chosen in ({"service": "shop"}, {"team": "/commerce"})
+        ]
+    running.close()
+
+    assert [[(n["service"], n["team"], n["n"], n["agrees"]) for n in numbers] for numbers in found] == [
+        [("shop", "/commerce/checkout", 2, True)],
+        [("", "/commerce", 2, True)],
+    ]
 
 
 def test_events_are_linked_where_they_have_an_address(collected: Service, settings_file: Path) -> None:
