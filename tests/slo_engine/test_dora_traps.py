@@ -1032,6 +1032,13 @@ def test_incidents_come_before_remedies_for_recovery() -> None:
     assert recovered(*events) == {"c@25": 15}
 
 
+def test_the_first_remedy_ends_a_failure() -> None:
+    """A deployment that was rolled back, and whose change was reverted later, had recovered with the rollback."""
+    events = (*SERVED, release("b", 26), commit("r", 30, "c", reverts=(sha("c"),)), release("r", 45))
+
+    assert (failed(*events), recovered(*events)) == ({"c@25"}, {"c@25": 1})
+
+
 def test_failed_roll_outs_are_an_option() -> None:
     """Roll-outs that never served count as failed where the organisation says so; cancelled and skipped ones never."""
     ends = {25: Result.FAILURE, 26: Result.ERROR, 27: Result.TIMEOUT, 28: Result.CANCELLATION, 29: Result.SKIP}
