@@ -283,7 +283,7 @@ class Line:
             head_sha=head_sha,
             author=self.random.choice(self.people),
             labels=("feature",) if self.random.random() < 0.3 else (),
-            links=(f"WORK-{self.requests}",) if self.random.random() < 0.1 else (),
+            links=(f"{self.name}-{self.requests}",) if self.random.random() < 0.1 else (),
         )
 
     def update(self, at: int) -> Change | None:
@@ -387,7 +387,7 @@ class Line:
             return {"deployment_native_id": release.native_id}
         if draw < 0.3:
             return {"shas": (release.sha,)}
-        return {"links": (f"https://{self.repository}/requests/{self.requests}", f"WORK-{self.requests}")}
+        return {"links": (f"https://{self.repository}/requests/{self.requests}", f"{self.name}-{self.requests}")}
 
     def _between(self, start: int, end: int) -> int:
         return start + int((end - start) * self.random.random())

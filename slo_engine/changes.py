@@ -191,6 +191,8 @@ class History:
     commits: Commits = field(default_factory=lambda: Commits(CommitGraph()))
     changes: Sequence[Merged] = ()
     reverts: Sequence[Revert] = ()
+    whole: Sequence[Merged] = ()
+    """All changes, where `changes` are only those of one service."""
     unresolved: frozenset[str] = frozenset()
     """Commit ids, or their beginnings, that something names and the graph lacks."""
 
@@ -232,7 +234,8 @@ def history(commits: Commits, requests: Sequence[Request]) -> History:
     number = commits.graph.number
     reverts, unresolved = _reverts(commits)
     missing = {s for r in requests for s in (r.merge_sha, *r.commits) if s and s not in number}
-    return History(commits, list(_changes(commits, requests)), reverts, frozenset(unresolved | missing))
+    changes = list(_changes(commits, requests))
+    return History(commits, changes, reverts, changes, frozenset(unresolved | missing))
 
 
 def _changes(commits: Commits, requests: Sequence[Request]) -> Iterator[Merged]:

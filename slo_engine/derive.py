@@ -105,6 +105,7 @@ def _replacement(family: Family, piece: Piece, definitions: str) -> Replacement:
         state=piece.state,
         after=piece.after,
         reopened=piece.reopened,
+        kept=piece.kept,
         same_state=piece.same_state,
     )
 

@@ -77,7 +77,7 @@ def _undone(chain: Chain, rules: DeliveryRules) -> Iterator[tuple[Release | None
         release = chain.releases[index]
         yield _previous(chain, index), release, Cause("rollback", release.id)
     yield from _reverted(chain)
-    for index in sorted(_hotfixes(chain, rules)):
+    for index in sorted(hotfixes(chain, rules)):
         release = chain.releases[index]
         yield _previous(chain, index), release, Cause("hotfix", release.id)
 
@@ -111,7 +111,7 @@ def _reverted(chain: Chain) -> Iterator[tuple[Release | None, Release | None, Ca
             yield (chain.releases[undone] if sure else None), remedy, cause
 
 
-def _hotfixes(chain: Chain, rules: DeliveryRules) -> set[int]:
+def hotfixes(chain: Chain, rules: DeliveryRules) -> set[int]:
     """The deployments that shipped a hotfix, or say that they are one."""
     found = {i for i, release in enumerate(chain.releases) if _is_hotfix(release, rules)}
     for shipment in chain.shipments:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import timedelta
@@ -46,6 +46,9 @@ class Incident(NamedTuple):
     names: frozenset[str]
     """What it names as its cause: a deployment, commits, an artifact."""
     links: frozenset[str]
+    """What it is linked with: a deployment, a change, a ticket."""
+    aliases: frozenset[str]
+    """How the links of its own service's deployments and changes may call it."""
     revision: int
 
     @property
@@ -84,6 +87,11 @@ class Incidents:
         return _grouped((link, i) for i in self.all for link in i.links)
 
     @cached_property
+    def called(self) -> Mapping[str, list[Incident]]:
+        """The incidents by what links may call them."""
+        return _grouped((alias, i) for i in self.all for alias in i.aliases)
+
+    @cached_property
     def by_id(self) -> Mapping[str, Incident]:
         """The incidents by id."""
         return {i.id: i for i in self.all}
@@ -116,7 +124,8 @@ def _incident(row: Mapping[str, Any], organisation: Organisation) -> Incident:
         restored_at=restored,
         rule=rule,
         names=frozenset(n for n in (row["deployment_native_id"], row["artifact"], *names(row["shas"])) if n),
-        links=frozenset(n for n in (row["url"], own, *names(row["links"])) if n),
+        links=frozenset(n for n in names(row["links"]) if n),
+        aliases=frozenset(n for n in (row["url"], own) if n),
         revision=row["revision"],
     )
 
@@ -161,15 +170,16 @@ def attribute(  # noqa: PLR0913, PLR0917 - everything the rules look at
     owned: AbstractSet[str],
     organisation: Organisation,
     since: int | None = None,
+    past: Callable[[str], bool] = lambda _: False,
 ) -> Attribution:
     """The deployments of a service that incidents belong to.
 
     `elsewhere` are incidents that name or are linked with deployments of other services, `owned` those that do so
     with their own service's: an incident's own service answers first, and only where nothing there is meant another.
     `releases` are all its deployments, `chains` the successful ones. After `since` only is known what is given here;
-    raises Settled where a rule would have to look before.
+    raises Settled where a rule would have to look before. `past` tells whether a settled deployment has a name.
     """
-    look = _Look(service, releases, chains, organisation, since)
+    look = _Look(service, releases, chains, organisation, since, past)
     named, linked = look.named(incidents), look.linked(incidents)
     answered = {i for i, _ in named} | {h.incident.id for h in linked}
     foreign = frozenset(i for i in answered if incidents.by_id[i].service != service)
@@ -214,9 +224,10 @@ class _Look:
         chains: Sequence[Chain],
         organisation: Organisation,
         since: int | None,
+        past: Callable[[str], bool],
     ) -> None:
         self._service, self._releases, self._chains = service, releases, chains
-        self._organisation, self._since = organisation, since
+        self._organisation, self._since, self._past = organisation, since, past
         self._succeeded = {r.id for c in chains for r in c.releases}
 
     def named(self, incidents: Incidents) -> list[tuple[str, list[Hit]]]:
@@ -266,8 +277,10 @@ class _Look:
         if not releases:
             return None
         before = [r for r in releases if r.at < incident.started_at]
-        if not before and self._since is not None:
-            raise Settled
+        if not before and not exact and self._since is not None:
+            if incident.started_at > self._since or not self._past(name):
+                raise Settled
+            return None  # judged by what had that name before
         return max(before) if before else min(releases)
 
     def _first_with(self, chain: Chain, sha: str) -> Release | None:
@@ -280,27 +293,33 @@ class _Look:
         return chain.releases[index] if index >= 0 else None
 
     def linked(self, incidents: Incidents) -> list[Hit]:
-        """Every successful deployment that an incident is linked with, itself or by a change it shipped."""
-        if not incidents.linked:
+        """Every successful deployment that an incident is linked with, itself or by a change it shipped.
+
+        An incident may be linked with the page of any service's deployment or change. A ticket between them, and
+        links the other way, count within its own service.
+        """
+        if not incidents.linked and not incidents.called:
             return []
         found: dict[tuple[str, str], Hit] = {}
         for chain in self._chains:
             for release in chain.releases:
-                self._link(found, incidents, release, (release.url, *_texts(release.links)))
+                self._link(found, incidents, release, release.url, release.links)
             for shipment in chain.shipments:
                 request = shipment.change.request
                 if request is not None and shipment.by >= 0:
-                    links = (request.url, *_texts(request.links))
-                    self._link(found, incidents, chain.releases[shipment.by], links)
+                    self._link(found, incidents, chain.releases[shipment.by], request.url, request.links)
         return list(found.values())
 
     def _link(
-        self, found: dict[tuple[str, str], Hit], incidents: Incidents, release: Release, links: Iterable[str | None]
+        self, found: dict[tuple[str, str], Hit], incidents: Incidents, release: Release, url: str | None, links: str
     ) -> None:
-        for link in links:
-            for incident in incidents.linked.get(link, ()) if link else ():
-                if not incident.impossible and self._in_place(incident, release.environment):
-                    found[incident.id, release.id] = Hit(incident, release, "linked")
+        meant = list(incidents.linked.get(url, ())) if url else []
+        for link in _texts(links):
+            near = (*incidents.linked.get(link, ()), *incidents.called.get(link, ()))
+            meant += [i for i in near if i.service == self._service]
+        for incident in meant:
+            if not incident.impossible and self._in_place(incident, release.environment):
+                found[incident.id, release.id] = Hit(incident, release, "linked")
 
     def window(self, incident: Incident) -> Release | None:
         """The last success in the incident's environment that finished before it started, within the window."""

@@ -103,6 +103,8 @@ class Piece(NamedTuple):
     state: bytes | None = None
     after: int | None = None
     reopened: frozenset[tuple[int, str]] = frozenset()
+    kept: frozenset[tuple[int, str]] = frozenset()
+    """Observations, by time and unit, dated after `after` that stay as they are."""
     same_state: bool = False
     """The stored state stays: `state` says nothing."""
 

@@ -27,6 +27,10 @@ class Later:
         for chain in state.chains:
             self._shipped.setdefault(chain.repository, set()).update(chain.shipped)
 
+    def named(self, name: str) -> bool:
+        """Whether a settled deployment has a name, or very rarely, some other text."""
+        return Marks(self._state.names).among((text_mark(name),))
+
     def releases(self, after: list[Release], named: Sequence[str]) -> list[Release]:
         """The deployments after the settled ones, given as read. A late or changed one touches the past."""
         seen, since = Marks(self._state.deployments), self._state.revisions.get("deployment", 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -71,11 +71,14 @@ def judged(  # noqa: PLR0913, PLR0917 - everything a service is judged by
     starts: Mapping[Place, Start] | None = None,
     since: int | None = None,
     week: Mapping[str, tuple[Sequence[int], bool]] | None = None,
+    past: Callable[[str], bool] = lambda _: False,
 ) -> Judged:
     """Judge a service. `starts` and `since` say what is settled; raises Settled where that must be looked at again."""
     chains, unknown = _chains(service, releases, histories, organisation, starts or {})
     own = incidents.of_service.get(service, [])
-    attribution = attribute(service, releases, list(chains.values()), incidents, elsewhere, owned, organisation, since)
+    attribution = attribute(
+        service, releases, list(chains.values()), incidents, elsewhere, owned, organisation, since, past
+    )
     return Judged(
         service,
         releases,

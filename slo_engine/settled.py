@@ -19,14 +19,18 @@ from numpy.typing import NDArray
 
 from slo_engine.cadence import week_start
 from slo_engine.changes import Merged, names
+from slo_engine.failures import hotfixes
 from slo_engine.graph import SHIPPED_BEFORE
 from slo_engine.incidents import Incident, Settled
 from slo_engine.observation import Reason
+from slo_engine.organisation import DeliveryRules
 from slo_engine.services import Judged, Place
-from slo_engine.shipping import Chain, Release
+from slo_engine.shipping import Chain, Release, Shipment
 
 _MICROSECOND = timedelta(microseconds=1)
 _PREFIX = 16
+_TRIED, _STEP = 4, 3
+"""How many boundaries are tried, and how many deployments lie between them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +127,8 @@ class State(msgspec.Struct, array_like=True, frozen=True):
     incident_sources: list[str]
     reads: list[str]
     reopened: list[tuple[int, str]]
+    kept: list[tuple[int, str]]
+    """Observations of settled units that are dated later: recoveries and restored incidents."""
     answered: list[str]
     """The incidents that mean another service too: its own for which another answers, another's that it does not."""
     week: dict[str, tuple[list[int], bool]]
@@ -137,20 +143,23 @@ def decoded(packed: bytes | None) -> State | None:
         return None
 
 
-def boundary(judged: Judged, how: Settling) -> int | None:
-    """Up to when a service can be settled; None where too little was deployed to make it worth while."""
+def boundaries(judged: Judged, how: Settling) -> list[int]:
+    """The times up to which a service could be settled, best first; none where it is not worth while."""
     times = sorted(r.at for c in judged.chains.values() for r in c.releases)
     if len(times) <= how.kept:
-        return None
-    found = min(times[-how.kept - 1], times[-1] - how.open_for // _MICROSECOND)
-    settled = sum(t <= found for t in times)
-    return found if settled >= max(2 * how.kept, 1) else None
+        return []
+    latest = min(times[-how.kept - 1], times[-1] - how.open_for // _MICROSECOND)
+    found = [t for t in times if t <= latest]
+    return found[-1 : -_TRIED * _STEP : -_STEP] if len(found) >= max(2 * how.kept, 1) else []
 
 
 def settle(
     judged: Judged, before: State | None, at: int, how: Settling, revisions: Mapping[str, int], reads: Sequence[str]
 ) -> bytes:
-    """The packed state of a judged service up to a time, on top of the state it was judged from."""
+    """The packed state of a judged service up to a time, on top of the state it was judged from.
+
+    Raises Settled where what is open already concerns what would be settled: such a state would be of no use.
+    """
     repositories: dict[str, RepositoryState] = {}
     reopened: list[tuple[int, str]] = []
     chains: list[ChainState] = []
@@ -158,24 +167,46 @@ def settle(
         own = [c for (_, r), c in judged.chains.items() if r == repository]
         old = before.repositories.get(repository) if before else None
         work = _Repository(own, old, at, how, judged.incidents)
+        work.check(judged.organisation.delivery)
         repositories[repository] = work.state()
         reopened += work.reopened()
         chains += [_chain_state(c, place, at, work) for place, c in judged.chains.items() if place[1] == repository]
     past = [r for r in judged.releases if r.at <= at]
+    names_marks = {text_mark(t) for t in _tokens(judged, past, at)}
+    open_incidents = [i for i in judged.incidents if i.started_at > at]
+    settled_ids = {r.id for r in past}
+    if any(h.release.id in settled_ids and h.incident.started_at > at for h in judged.attribution.causes) or any(
+        text_mark(t) in names_marks for i in open_incidents for t in (*i.names, *i.links)
+    ):
+        raise Settled
     state = State(
         at=at,
         revisions=dict(revisions),
         repositories=repositories,
         chains=chains,
         deployments=Marks(before.deployments if before else b"").joined(mark(r.id) for r in past),
-        names=Marks(before.names if before else b"").joined(text_mark(t) for t in _tokens(judged, past, at)),
+        names=Marks(before.names if before else b"").joined(names_marks),
         incident_sources=list(judged.incident_sources),
         reads=list(reads),
         reopened=sorted(set(reopened)),
+        kept=sorted({*_kept(judged, at), *((m, u) for m, u in (before.kept if before else ()) if m > at)}),
         answered=answered(judged, reads),
         week=_week(judged, before, at),
     )
     return msgspec.msgpack.encode(state)
+
+
+def _kept(judged: Judged, at: int) -> Iterable[tuple[int, str]]:
+    for chain in judged.chains.values():
+        for release in chain.releases:
+            verdict = judged.verdicts.get(release.id)
+            recovered = verdict.recovered_at if verdict is not None and verdict.failures else None
+            if release.at <= at and recovered is not None and recovered > at:
+                yield recovered, release.id
+    for incident in judged.incidents:
+        restored = incident.restored_at
+        if incident.started_at <= at and restored is not None and restored > at:
+            yield restored, incident.id
 
 
 def answered(judged: Judged, reads: Iterable[str]) -> list[str]:
@@ -233,19 +264,54 @@ class _Repository:
             open_requests=sorted(r for r, yes in self._requests().items() if not yes),
         )
 
+    def check(self, rules: DeliveryRules) -> None:
+        """Raise Settled where a revert, rollback or hotfix that is open undoes what would be settled."""
+        for chain in self.chains:
+            past = [self.shipped(chain, first) for first in chain.first]
+            for revert in self.history.reverts:
+                if not past[revert.commit] and any(past[u] or self.dormant[u] for u in revert.undone):
+                    raise Settled
+        number = self.commits.graph.number
+        trees = {self.commits.trees[i] for i, yes in enumerate(self.settled) if yes and self.commits.on_line[i]}
+        line = (i for i, on in enumerate(self.commits.on_line) if on and not self.settled[i])
+        if any(self.commits.trees[i] in trees for i in line if self.commits.trees[i]):
+            raise Settled
+        for chain in self.chains:
+            first = next((i for i, r in enumerate(chain.releases) if r.at > self.at), None)
+            if first in chain.rollbacks() or first in hotfixes(chain, rules):
+                raise Settled
+            for index in range(first if first is not None else len(chain.releases), len(chain.releases)):
+                release, before = chain.releases[index], chain.before(index)
+                commit = number.get(release.sha) if release.sha else None
+                again = before is not None and before.sha == release.sha
+                if (
+                    commit is not None
+                    and not again
+                    and (self.settled[commit] or self.shipped(chain, chain.first[commit]))
+                ):
+                    raise Settled
+
     def _requests(self) -> dict[str, bool]:
         """The requests, and whether each is settled."""
-        found: dict[str, bool] = {}
+        found = {c.id: self._placed(c) for c in self.history.whole if c.request is not None}
         for chain in self.chains:
-            for change, index, _, reason in chain.shipments:
-                if change.request is None:
-                    continue
-                if change.commit >= 0:
-                    done = self.settled[change.commit] or self.dormant[change.commit]
-                else:
-                    done = reason is not None or self.shipped(chain, index)
-                found[change.id] = done and found.get(change.id, True)
+            for shipment in chain.shipments:
+                if shipment.change.request is not None and not self._done(chain, shipment):
+                    found[shipment.change.id] = False
         return found
+
+    def _placed(self, change: Merged) -> bool:
+        """Whether all commits of a request are settled: an open one is claimed by it, also for other services."""
+        dated = change.merged_at is None or change.merged_at <= self.at
+        return dated and all(self.settled[c] or self.dormant[c] for c in change.own)
+
+    def _done(self, chain: Chain, shipment: Shipment) -> bool:
+        """Whether a change is settled for a chain."""
+        commit, merged_at = shipment.change.commit, shipment.change.merged_at
+        dated = merged_at is None or merged_at <= self.at  # what is dated later is judged again each time
+        if commit >= 0:
+            return self.settled[commit] or (self.dormant[commit] and dated)
+        return self.shipped(chain, shipment.by) or (shipment.reason is not None and dated)
 
     def _missing(self) -> set[str]:
         """Full commit ids that are named here and that nobody knows."""
@@ -259,11 +325,13 @@ class _Repository:
 
     def reopened(self) -> list[tuple[int, str]]:
         """The observations of unsettled changes that are dated in the settled past."""
-        found = []
+        requests, found = self._requests(), []
         for chain in self.chains:
-            for change, index, _, _ in chain.shipments:
-                shipped = self.shipped(chain, index)
-                if not shipped and change.merged_at is not None and change.merged_at <= self.at:
+            for shipment in chain.shipments:
+                change = shipment.change
+                done = requests[change.id] if change.request is not None else self._done(chain, shipment)
+                waits = not done and not self.shipped(chain, shipment.by)
+                if waits and change.merged_at is not None and change.merged_at <= self.at:
                     found.append((change.merged_at, change.id))
         return found
 

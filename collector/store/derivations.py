@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -33,7 +34,7 @@ class Replacement(NamedTuple):
     """The observations of a piece from a time on.
 
     `rows` are tuples in the order of ObservationRow. They stand for everything of the piece dated after `after`
-    (all of it where that is None), and for the units in `reopened` that were dated before.
+    (all of it where that is None) but what is in `kept`, and for the units in `reopened` that were dated before.
     """
 
     family: str
@@ -44,6 +45,7 @@ class Replacement(NamedTuple):
     state: bytes | None
     after: int | None = None
     reopened: frozenset[tuple[int, str]] = frozenset()
+    kept: frozenset[tuple[int, str]] = frozenset()
     same_state: bool = False
 
 
@@ -178,23 +180,44 @@ def _series_of(transaction: Transaction, family: str, scope: str) -> dict[Series
 
 def _stored(transaction: Transaction, known: Mapping[Series, int], new: Replacement) -> dict[_Key, tuple[Any, ...]]:
     """The stored rows that a replacement stands for."""
-    columns = [OBSERVATION.c[n] for n in ObservationRow._fields]
-    number: Any = sa.bindparam("number")
-    after: Any = sa.bindparam("after")
-    later = sa.select(*columns).where(OBSERVATION.c.series_id == number, OBSERVATION.c.at > after)
-    units = {unit for _, unit in new.reopened}
+    series = {number: one for one, number in known.items()}
+    least = -(2**62) if new.after is None else new.after
     found: dict[_Key, tuple[Any, ...]] = {}
-    for series, of_series in known.items():
-        least = -(2**62) if new.after is None else new.after
-        for row in transaction.execute(later, {"number": of_series, "after": least}):
-            found[series, row[0], row[1]] = tuple(row)
-        if units and new.after is not None:
-            moments = sorted({moment for moment, _ in new.reopened})
-            query = sa.select(*columns).where(OBSERVATION.c.series_id == of_series, OBSERVATION.c.at.in_(moments))
-            for row in transaction.execute(query):
-                if (row[0], row[1]) in new.reopened:
-                    found[series, row[0], row[1]] = tuple(row)
+    for number, *row in _rows_of(transaction, sorted(series), [least], later=True):
+        if (row[0], row[1]) not in new.kept:
+            found[series[number], row[0], row[1]] = tuple(row)
+    moments = sorted({moment for moment, _ in new.reopened if moment <= least})
+    if moments:
+        for number, *row in _rows_of(transaction, sorted(series), moments, later=False):
+            if (row[0], row[1]) in new.reopened:
+                found[series[number], row[0], row[1]] = tuple(row)
     return found
+
+
+def _rows_of(
+    transaction: Transaction, series: Sequence[int], moments: Sequence[int], *, later: bool
+) -> list[tuple[Any, ...]]:
+    """Rows of _COLUMNS of some series: after a time, or at some times. One statement, read as the driver's tuples."""
+    filled = [_filled(series), _filled(moments)]
+    connection = transaction.connection
+    text = _select_rows(connection.dialect, *map(len, filled), later=later)
+    cursor: Any = connection.exec_driver_sql(text, (*filled[0], *filled[1])).cursor
+    return list(cursor.fetchall())
+
+
+def _filled(numbers: Sequence[int]) -> list[int]:
+    """Numbers, the last one repeated up to a power of two: so that few statements serve all lengths."""
+    size = 1 << max(len(numbers) - 1, 0).bit_length()
+    return [*numbers, *[numbers[-1]] * (size - len(numbers))]
+
+
+@lru_cache(maxsize=256)
+def _select_rows(dialect: Any, series: int, moments: int, *, later: bool) -> str:
+    numbers: list[Any] = [sa.bindparam(f"s{i}", type_=sa.Integer) for i in range(series)]
+    times: list[Any] = [sa.bindparam(f"t{i}", type_=sa.BigInteger) for i in range(moments)]
+    when = OBSERVATION.c.at > times[0] if later else OBSERVATION.c.at.in_(times)
+    query = sa.select(*[OBSERVATION.c[n] for n in _COLUMNS]).where(OBSERVATION.c.series_id.in_(numbers), when)
+    return str(query.compile(dialect=dialect))
 
 
 def _number(transaction: Transaction, known: Mapping[Series, int], wanted: set[Series]) -> dict[Series, int]:

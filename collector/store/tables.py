@@ -31,9 +31,12 @@ BELONGS_TO: dict[type[Event], str] = {
 """For kinds that are derived piece by piece: the field that says which piece an event belongs to."""
 
 _INDEXES: dict[type[Event], tuple[tuple[str, ...], ...]] = {
-    Change: (("repository", "revision"),),
+    Change: (("repository", "revision"), ("url",)),
     Commit: (("repository", "revision"),),
-    Deployment: (("service", "finished_at"), ("service", "revision")),
+    Deployment: (
+        *(("service", "finished_at"), ("service", "revision")),
+        *(("native_id",), ("artifact",), ("sha",), ("url",)),
+    ),
     Incident: (("service", "revision"),),
     PipelineRun: (("repository", "revision"),),
     Review: (("repository", "change_native_id"), ("repository", "revision")),

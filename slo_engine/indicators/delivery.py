@@ -7,8 +7,9 @@ events; the answer does not depend on any window.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from collector.conditions import Above, Where
 from collector.events import Change, Commit, Deployment, Incident, Result, Review, kind_of
@@ -19,7 +20,7 @@ from slo_engine.later import Later
 from slo_engine.observation import Observation, to_micros
 from slo_engine.organisation import Organisation
 from slo_engine.services import Judged, judged, observations
-from slo_engine.settled import Settling, State, answered, boundary, decoded, settle
+from slo_engine.settled import Settling, State, answered, boundaries, decoded, settle
 from slo_engine.shipping import RELEASE_COLUMNS, Release
 
 STAGES = ("coding", "pickup", "review", "delivery")
@@ -116,6 +117,7 @@ DEPLOY_CADENCE = Indicator(
 )
 
 _REPOSITORIES_KEPT = 4
+_FULL_ID = re.compile("[0-9a-f]{40}([0-9a-f]{24})?")
 
 
 def observe(events: Events, organisation: Organisation) -> Iterator[Observation]:
@@ -160,6 +162,8 @@ class _Batch:
         self._how = how
         self._events, self._organisation, self._since, self._state = events, organisation, since, state
         self._revisions = revisions
+        self._asking: set[str] = set()
+        """New incidents that name something: somebody may have to answer for them."""
         self._left: set[str] = set()
         """Services and repositories that an event left: what they were judged by is no longer there."""
         self._incidents = read_incidents(events, organisation)
@@ -181,12 +185,17 @@ class _Batch:
         """Each touched service; one may come again when another one turns out to answer for its incident."""
         gone = self._reads.keys() - self._scopes
         waiting = {*self._scopes, *gone} if self._since is None else self._touched(self._since)
+        done: set[str] = set()
         while waiting:
             again: set[str] = set()
             for scope in sorted(waiting, key=lambda s: (sorted(self._reads.get(s, ())), s)):
                 piece = self._piece(scope)
                 again |= self._affected(scope, piece)
+                done.add(scope)
                 yield piece
+            if not again and self._asking:
+                again = self._with_commits(self._asking) - done
+                self._asking = set()
             waiting = again
 
     def _touched(self, since: Mapping[str, int]) -> set[str]:
@@ -208,6 +217,7 @@ class _Batch:
         wanted = {_REPOSITORY + r for r in repositories}
         scopes |= {scope for scope, reads in self._reads.items() if not wanted.isdisjoint(reads)}
         scopes |= self._answering({n for i in changed for n in (*i.names, *i.links)})
+        self._asking = {i.id for i in changed if i.names}
         scopes |= {scope for i in changed for scope in self._answered.get(i.id, ())}
         return scopes
 
@@ -216,13 +226,21 @@ class _Batch:
         if not tokens:
             return set()
         found: set[str] = set()
-        for column in ("native_id", "artifact", "version", "sha", "url"):
+        for column in ("native_id", "artifact", "sha", "url"):
             rows = self._events.columns(Deployment, "service", **{column: sorted(tokens)})
             found |= {self._organisation.deployed(raw) or raw for (raw,) in rows}
-        repositories = {r for (r,) in self._events.columns(Commit, "repository", sha=sorted(tokens))}
-        repositories |= {r for (r,) in self._events.columns(Change, "repository", url=sorted(tokens))}
-        found |= {s for s, reads in self._reads.items() if any(_REPOSITORY + r in reads for r in repositories)}
-        return found
+        return found | self._reading(self._events.columns(Change, "repository", url=sorted(tokens)))
+
+    def _reading(self, repositories: Iterable[tuple[str]]) -> set[str]:
+        """The services that are judged by a repository."""
+        wanted = {_REPOSITORY + r for (r,) in repositories}
+        return {s for s, reads in self._reads.items() if not wanted.isdisjoint(reads)} if wanted else set()
+
+    def _with_commits(self, incidents: Iterable[str]) -> set[str]:
+        """The services that may have a commit named by incidents that no service answers for. It reads all commits."""
+        known = [self._incidents.by_id[i] for i in incidents if i not in self._owned and not self._answered.get(i)]
+        shas = sorted({n for i in known for n in i.names if _FULL_ID.fullmatch(n)})
+        return self._reading(self._events.columns(Commit, "repository", sha=shas)) if shas else set()
 
     def _piece(self, scope: str) -> Piece:
         """A service, from its settled state where there is one that new events leave alone, else as a whole."""
@@ -238,11 +256,14 @@ class _Batch:
             scope, releases, histories, self._incidents, self._elsewhere(scope), self._owned, self._organisation
         )
         reads = _reads(found, repositories)
-        at = boundary(found, self._how)
-        with contextlib.suppress(Settled):
-            packed = None if at is None else settle(found, None, at, self._how, self._revisions, reads)
-            return Piece(scope, observations(found), reads, packed)
-        return Piece(scope, observations(found), reads)
+        return Piece(scope, list(observations(found)), reads, self._settled(found, None, reads))
+
+    def _settled(self, found: Judged, before: State | None, reads: Sequence[str]) -> bytes | None:
+        """The packed state to go on from; None where there is no good one."""
+        for at in boundaries(found, self._how):
+            with contextlib.suppress(Settled):
+                return settle(found, before, at, self._how, self._revisions, reads)
+        return None
 
     def _touches(self, scope: str) -> bool:
         return scope in self._left or not self._left.isdisjoint(self._reads.get(scope, ()))
@@ -268,6 +289,7 @@ class _Batch:
             starts,
             state.at,
             state.week,
+            later.named,
         )
         if list(found.incident_sources) != state.incident_sources or answered(found, state.reads) != state.answered:
             raise Settled
@@ -278,12 +300,9 @@ class _Batch:
         dated = ((to_micros(o.at), o.unit) for o in new)
         if any(moment <= state.at and (moment, unit) not in reopened for moment, unit in dated):
             raise Settled  # something late: its row would be forgotten the next time
-        at = boundary(found, self._how)
-        if at is not None:
-            with contextlib.suppress(Settled):
-                packed = settle(found, state, at, self._how, self._revisions, reads)
-                return Piece(scope, new, reads, packed, state.at, reopened)
-        return Piece(scope, new, reads, None, state.at, reopened, same_state=True)
+        kept = frozenset((moment, unit) for moment, unit in state.kept)
+        packed = self._settled(found, state, reads)
+        return Piece(scope, new, reads, packed, state.at, reopened, kept, same_state=packed is None)
 
     def _releases(self, scope: str, after: int | None = None) -> list[Release]:
         """The deployments of a service; only those after a time."""

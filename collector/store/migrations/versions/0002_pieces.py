@@ -14,9 +14,14 @@ _KINDS = (
 )
 _INDEXES = (
     ("change", ("repository", "revision")),
+    ("change", ("url",)),
     ("commit", ("repository", "revision")),
     ("deployment", ("service", "finished_at")),
     ("deployment", ("service", "revision")),
+    ("deployment", ("native_id",)),
+    ("deployment", ("artifact",)),
+    ("deployment", ("sha",)),
+    ("deployment", ("url",)),
     ("incident", ("service", "revision")),
     ("pipeline_run", ("repository", "revision")),
     ("review", ("repository", "change_native_id")),
