@@ -11,18 +11,28 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
+from collector.events import Deployment, Incident, PipelineRun
 from collector.run import Progress, Runner, RunOutcome
 from collector.source import Page, SourceConfig, SourceContext
-from collector.store import DerivationStore, EventStore, ObservationStore, SourceRun, from_micros
+from collector.store import (
+    DerivationStore,
+    EventStore,
+    ObservationStore,
+    Restatement,
+    SourceRun,
+    from_micros,
+    to_micros,
+)
 from paceline.logs import Log
 from paceline.settings import Configuration
 from paceline.telemetry import Telemetry
 from slo_engine.burn import Tier
 from slo_engine.derive import derive
-from slo_engine.evaluate import evaluate
+from slo_engine.evaluate import Evaluator
 from slo_engine.explain import Explanation, Selection, explain, find_indicator
-from slo_engine.exposition import Exposition, expose
+from slo_engine.exposition import Exposition, Publisher
 from slo_engine.indicator import Family, Indicator
+from slo_engine.organisation import unmatched
 from slo_engine.report import Week, weekly
 from slo_engine.snapshot import Snapshot, SourceState
 
@@ -62,11 +72,15 @@ class Service:
         self._runner = runner
         self._families = families
         self._derivations = derivations
+        self._evaluator = Evaluator(observations)
+        self._publisher = Publisher()
+        self._stamps: dict[str, dict[str, int | str]] = {}
         self._tiers = tiers
         self._telemetry = telemetry
         self._log = log
         self._clock = clock
         self._refreshing = threading.Lock()
+        self._deriving = threading.Lock()
 
     @property
     def indicators(self) -> dict[str, Indicator]:
@@ -106,21 +120,57 @@ class Service:
             states = self.source_states(at)
             self._derive()
             slos, organisation = self.configuration.slos, self.configuration.organisation
-            snapshot = evaluate(
-                self.observations, self.indicators, slos, states, at, self._tiers, organisation=organisation
+            snapshot = self._evaluator.evaluate(
+                self.indicators, slos, states, at, self._tiers, organisation=organisation
             )
-            snapshot = dataclasses.replace(snapshot, duration_seconds=time.perf_counter() - started)
-            exposition = expose(snapshot, self.indicators, version("paceline"), self.observations.raise_counters)
+            snapshot = dataclasses.replace(
+                snapshot,
+                unmatched={kind: len(names) for kind, names in self.unmatched().items()},
+                restatements=self._derivations.restated_units(),
+                duration_seconds=time.perf_counter() - started,
+            )
+            exposition = self._publisher.expose(
+                snapshot,
+                self.indicators,
+                version("paceline"),
+                self.observations.raise_counters,
+                self.configuration.series_limit,
+            )
+            self._derivations.published(to_micros(at))
             span.tell(series=exposition.series, numbers=len(snapshot.numbers))
             self.published = Published(snapshot=snapshot, exposition=exposition)
         for part in exposition.failed_parts:
             self._log.error("a part of the metrics failed and is missing", part=part)
+        for metric, series in exposition.cut.items():
+            self._log.warning("a metric has too many series, some are cut", metric=metric, cut=series)
         return self.published
 
+    def unmatched(self) -> dict[str, tuple[str, ...]]:
+        """The names in events that no rule of the catalogue knows, by kind; none without a catalogue."""
+        organisation, events = self.configuration.organisation, self.events
+        if not organisation.services:
+            return {}
+        unowned = [r for r in events.distinct(PipelineRun, "repository") if organisation.of_run(r, "") is None]
+        return unmatched(
+            organisation,
+            deployments=events.distinct(Deployment, "service"),
+            components=events.distinct(Incident, "service"),
+            runs={(r, p) for r in unowned for (p,) in events.columns(PipelineRun, "pipeline", repository=r)},
+        )
+
+    def restatements(self, since: datetime | None = None, limit: int = 1_000) -> list[Restatement]:
+        """The newest published judgements that changed afterwards, newest first."""
+        return self._derivations.restatements(0 if since is None else to_micros(since), limit)
+
     def _derive(self) -> None:
-        with self._telemetry.span("paceline.derive") as span:
+        with self._deriving, self._telemetry.span("paceline.derive") as span:
+            stamps = {f.name: self._derivations.stamp(f.name) for f in self._families}
+            if stamps != self._stamps:
+                self._evaluator = Evaluator(self.observations)  # another process derived, too
             organisation, at = self.configuration.organisation, self._clock()
             done = derive(self._families, self.events, self._derivations, organisation, at)
+            self._evaluator.apply(done.changes)
+            self._stamps = {f.name: self._derivations.stamp(f.name) for f in self._families}
             span.tell(families=", ".join(done.families), observations=done.observations)
         if done.families:
             self._log.info("derived", families=", ".join(done.families), observations=done.observations)
