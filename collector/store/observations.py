@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import ge, gt, itemgetter, le, lt
+from operator import ge, gt, le, lt
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
-from collector.store.database import Database, Transaction
-from collector.store.tables import DERIVATION, OBSERVATION, PUBLISHED_COUNTER, SERIES
+from collector.store.database import Database
+from collector.store.tables import OBSERVATION, PUBLISHED_COUNTER, SERIES
 
 _CHUNK = 20_000
 
@@ -84,54 +84,12 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {"lte": le, "lt": lt, "gte":
 
 
 class ObservationStore:
-    """Keeps observations by series and time, and remembers from which events they came."""
+    """Reads observations by series and time, and keeps the highest value of each published counter."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counters: dict[str, float] | None = None
         self._counting = threading.Lock()
-
-    def replace_family(
-        self, family: str, rows: Mapping[Series, list[tuple[Any, ...]]], inputs: Mapping[str, int | str]
-    ) -> int:
-        """Replace all observations of a family in one transaction; how many there are now.
-
-        `rows` are plain tuples in the order of ObservationRow. Readers see the old ones until the new ones are
-        complete.
-        """
-        with self._database.transaction() as transaction:
-            known = _series_ids(transaction, family)
-            transaction.execute(
-                sa.delete(OBSERVATION).where(
-                    OBSERVATION.c.series_id.in_(sa.select(SERIES.c.id).where(SERIES.c.family == family))
-                )
-            )
-            for number, series in self._numbered(transaction, known, rows):
-                # In the order of the primary key an insert appends instead of searching.
-                ordered = sorted(rows[series], key=itemgetter(0, 1))
-                transaction.write_rows(_insert_into(number), ObservationRow._fields, ordered)
-            stamp = msgspec.json.encode(dict(sorted(inputs.items()))).decode()
-            statement = insert(DERIVATION).values(family=family, inputs=stamp)
-            transaction.execute(statement.on_conflict_do_update(index_elements=["family"], set_={"inputs": stamp}))
-        return sum(map(len, rows.values()))
-
-    def _numbered(
-        self, transaction: Transaction, known: Mapping[Series, int], wanted: Iterable[Series]
-    ) -> list[tuple[int, Series]]:
-        """The numbers of some series in their order; new ones are given the next numbers."""
-        fresh = sorted(s for s in wanted if s not in known)
-        start = 1 + (transaction.execute(sa.select(sa.func.max(SERIES.c.id))).scalar() or 0)
-        ids = {**known, **{series: start + i for i, series in enumerate(fresh)}}
-        names = ["id", *Series._fields]
-        transaction.write_rows(insert(SERIES).values(_binds(names)), names, ((ids[s], *s) for s in fresh))
-        return sorted((ids[s], s) for s in wanted)
-
-    def derived_from(self, family: str) -> dict[str, int | str]:
-        """The inputs that a family's stored observations came from; empty before the first derivation."""
-        with self._database.reading() as connection:
-            stamp = connection.scalar(sa.select(DERIVATION.c.inputs).where(DERIVATION.c.family == family))
-        found: dict[str, int | str] = msgspec.json.decode(stamp) if stamp else {}
-        return found
 
     def series(self, indicator: str | None = None, among: Iterable[int] | None = None) -> dict[int, Series]:
         """The series that have observations, by their number: of an indicator, and only some, where told."""
@@ -260,17 +218,5 @@ def _sum(condition: Any) -> Any:
     return sa.func.sum(sa.case((condition, 1), else_=0))
 
 
-def _insert_into(number: int) -> Any:
-    """An insert of observations of one series, whose number is the same in each row."""
-    return insert(OBSERVATION).values(
-        {**_binds(ObservationRow._fields), "series_id": sa.literal_column(str(int(number)))}
-    )
-
-
 def _binds(names: Iterable[str]) -> dict[str, Any]:
     return {n: sa.bindparam(n) for n in names}
-
-
-def _series_ids(transaction: Transaction, family: str) -> dict[Series, int]:
-    rows = transaction.execute(sa.select(SERIES).where(SERIES.c.family == family))
-    return {Series(*row[1:]): row[0] for row in rows}

@@ -14,6 +14,7 @@ import pytest
 
 from collector.errors import ConfigError
 from collector.registry import source_types
+from collector.store import DerivationStore
 from paceline.cli import main
 from paceline.settings import ENVIRONMENT, Configuration, load
 from paceline.wiring import build, configuration
@@ -311,7 +312,7 @@ def test_observations_are_derived_for_the_organisation(settings_file: Path, cloc
 
     with closing(build(found, clock, {})) as running:
         running.service.refresh()
-        definitions = [running.service.observations.derived_from(f.name) or {} for f in families()]
+        definitions = [DerivationStore(running.database).stamp(f.name) for f in families()]
 
     version = Organisation(services=(Service(name="shop"),)).version
     assert {str(d["definitions"]).rpartition(";")[2] for d in definitions} == {version}

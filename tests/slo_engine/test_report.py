@@ -12,9 +12,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from collector.store import Database, ObservationStore
-from slo_engine.derive import _rows
-from slo_engine.indicator import Family, Indicator, Shape
+from collector.store import Database, DerivationStore, ObservationStore, Replacement, Series, to_micros
+from slo_engine.indicator import MOST_PARTS, Indicator, Shape
 from slo_engine.observation import Observation, Outcome, Reason, Subject
 from slo_engine.report import Week, duration_text, escaped, share_text, weekly
 from slo_engine.slo import Operator, Slo
@@ -53,9 +52,6 @@ RELEASES = Indicator(
     dimensions=("success", "failure"),
 )
 INDICATORS = {i.name: i for i in (WAIT, SUCCESS, RELEASES)}
-FAMILY = Family(
-    name="test", inputs=(), indicators=tuple(INDICATORS.values()), observe=lambda _events, _organisation: ()
-)
 FAST = Slo(
     name="fast",
     title="Fast | *enough*",
@@ -91,10 +87,16 @@ Put = Callable[..., ObservationStore]
 def put(tmp_path: Path) -> Iterator[Put]:
     """Fills a store with observations."""
     database = Database.open(tmp_path)
-    store = ObservationStore(database)
+    store, derivations = ObservationStore(database), DerivationStore(database)
 
     def replace_all(*observations: Observation) -> ObservationStore:
-        store.replace_family("test", _rows(FAMILY, observations), {})
+        rows: dict[Series, list[tuple[Any, ...]]] = {}
+        for o in observations:
+            parts = (None,) * MOST_PARTS
+            row = (to_micros(o.at), o.unit, o.value, *parts, o.outcome.value, o.reason, None, o.rule, "[]")
+            rows.setdefault(Series("test", o.indicator, o.dimension, *o.subject, o.source), []).append(row)
+        new = Replacement(family="test", scope="", rows=rows, definitions="", reads=(), state=None)
+        derivations.replace(new, 0, "")
         return store
 
     yield replace_all
