@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from zoneinfo import ZoneInfo
@@ -23,9 +23,12 @@ from collector.store import (
     from_micros,
     to_micros,
 )
+from paceline import resources
 from paceline.logs import Log
 from paceline.settings import Configuration
 from paceline.telemetry import Telemetry
+from slo_engine.benchmark_files import load_benchmarks
+from slo_engine.benchmarks import Benchmarks
 from slo_engine.burn import Tier
 from slo_engine.derive import derive
 from slo_engine.evaluate import Evaluator
@@ -33,7 +36,7 @@ from slo_engine.explain import Explanation, Selection, explain, find_indicator
 from slo_engine.exposition import Exposition, Publisher
 from slo_engine.indicator import Family, Indicator
 from slo_engine.organisation import unmatched
-from slo_engine.report import Week, weekly
+from slo_engine.report import MOST_RESTATED, Week, weekly
 from slo_engine.snapshot import Snapshot, SourceState
 
 
@@ -43,6 +46,8 @@ class Published:
 
     snapshot: Snapshot
     exposition: Exposition
+    unmatched: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By kind, the names that no rule of the catalogue knows, sorted."""
 
 
 class Service:
@@ -123,9 +128,10 @@ class Service:
             snapshot = self._evaluator.evaluate(
                 self.indicators, slos, states, at, self._tiers, organisation=organisation
             )
+            names = self.unmatched()
             snapshot = dataclasses.replace(
                 snapshot,
-                unmatched={kind: len(names) for kind, names in self.unmatched().items()},
+                unmatched={kind: len(found) for kind, found in names.items()},
                 restatements=self._derivations.restated_units(),
                 duration_seconds=time.perf_counter() - started,
             )
@@ -138,7 +144,7 @@ class Service:
             )
             self._derivations.published(to_micros(at))
             span.tell(series=exposition.series, numbers=len(snapshot.numbers))
-            self.published = Published(snapshot=snapshot, exposition=exposition)
+            self.published = Published(snapshot=snapshot, exposition=exposition, unmatched=names)
         for part in exposition.failed_parts:
             self._log.error("a part of the metrics failed and is missing", part=part)
         for metric, series in exposition.cut.items():
@@ -157,6 +163,12 @@ class Service:
             components=events.distinct(Incident, "service"),
             runs={(r, p) for r in unowned for (p,) in events.columns(PipelineRun, "pipeline", repository=r)},
         )
+
+    @property
+    def benchmarks(self) -> Benchmarks | None:
+        """The published numbers of the configured year. Raises ConfigError for a file that cannot be read."""
+        years = (load_benchmarks(path) for path in resources.benchmarks())
+        return next((b for b in years if b.year == self.configuration.benchmark_year), None)
 
     def restatements(self, since: datetime | None = None, limit: int = 1_000) -> list[Restatement]:
         """The newest published judgements that changed afterwards, newest first."""
@@ -225,8 +237,17 @@ class Service:
         """The summary of a calendar week as Markdown: the last whole one unless told."""
         self._derive()
         wanted = week or Week.last_before(self._clock(), self.zone)
-        states = self.source_states(wanted.end)
-        return weekly(wanted, self.observations, self.indicators, self.configuration.slos, states)
+        return weekly(
+            wanted,
+            self.observations,
+            self.indicators,
+            self.configuration.slos,
+            self.source_states(wanted.end),
+            organisation=self.configuration.organisation,
+            benchmarks=self.benchmarks,
+            restated=self.restatements(wanted.start - timedelta(microseconds=1), MOST_RESTATED),
+            find=self.events.find,
+        )
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,34 @@ A week is Monday 00:00 to Monday 00:00 local time, also across a clock change, a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from collector.store import ObservationStore, to_micros
+from collector.events import Event
+from collector.store import ObservationStore, Restatement, to_micros
+from slo_engine.benchmarks import QUICK_CHECK, Benchmarks, QuickCheck, quick_check
 from slo_engine.evaluate import Reader, Span, state_of, summarise
 from slo_engine.indicator import Indicator, Shape
+from slo_engine.observation import Subject
+from slo_engine.organisation import Organisation
+from slo_engine.restated import RestatedLine, restated_lines, units_in
 from slo_engine.slo import Slo, SloStatus
 from slo_engine.snapshot import Accounting, Number, SloState, SourceState
+from slo_engine.words import duration_text, escaped, share_text
+
+__all__ = ["MOST_RESTATED", "Week", "duration_text", "escaped", "share_text", "weekly"]
+MOST_RESTATED = 100_000
+"""From so many records of the log on, the summary says that there are at least as many."""
 
 _WEEK = re.compile(r"(\d{4})-W(\d{2})")
 _FIRST_YEAR, _LAST_YEAR = 1900, 9999  # the days beside a week must be in the calendar too
 _FEW = 10
-_READABLE = ((120.0, 1.0, "{:.0f} s"), (7_200.0, 60.0, "{:.0f} min"), (172_800.0, 3_600.0, "{:.1f} h"))
 _WORST = 12
+_SCORED = 20
+_RESTATED = 5
+_SCORED_STATS = ("p50", "per_day", "value")
 _STATUS_ORDER = (SloStatus.EXHAUSTED, SloStatus.AT_RISK, SloStatus.INSUFFICIENT_DATA, SloStatus.HEALTHY)
 
 
@@ -81,14 +93,27 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
-def weekly(
+def _nothing_found(_ids: Sequence[str]) -> Mapping[str, Event]:
+    return {}
+
+
+def weekly(  # noqa: PLR0913 - everything a summary depends on, and nothing else
     week: Week,
     observations: ObservationStore,
     indicators: Mapping[str, Indicator],
     slos: Sequence[Slo],
     sources: Sequence[SourceState],
+    *,
+    organisation: Organisation | None = None,
+    benchmarks: Benchmarks | None = None,
+    restated: Sequence[Restatement] = (),
+    find: Callable[[Sequence[str]], Mapping[str, Event]] = _nothing_found,
 ) -> str:
-    """The summary of a week. What was not observed is said in its first lines, not drawn as zero."""
+    """The summary of a week. What was not observed is said in its first lines, not drawn as zero.
+
+    With `benchmarks` production has its Quick Check scores beside them. `restated`: records of the log, of which
+    those of the week count; `find` gives the events with some ids.
+    """
     reader = Reader(observations, week.end - timedelta(microseconds=1))
     names = {s.name for s in sources}
     fresh = {s.name for s in sources if s.last_success_at is not None and s.last_success_at >= week.end}
@@ -103,6 +128,8 @@ def weekly(
         "",
         *_slo_table(states),
         *_delivery(week, reader, indicators, names, fresh),
+        *_quick_check(week, observations, indicators, fresh, organisation or Organisation(), benchmarks),
+        *_restated(week, restated, indicators, find),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -249,24 +276,142 @@ def _change(indicator: Indicator, now: Number, before: Number | None) -> str:
     return "higher" if now.stats[key] > before.stats[key] else "lower"
 
 
-def duration_text(seconds: float) -> str:
-    """Seconds as people read them: `53 s`, `12 min`, `3.2 h`, `4.1 d`."""
-    for limit, size, form in _READABLE:
-        if seconds < limit:
-            return form.format(seconds / size)
-    return f"{seconds / 86_400:.1f} d"
+# --- the Quick Check -------------------------------------------------------------------------------------
 
 
-def share_text(share: float) -> str:
-    """A share as people read it: `99.9%`. Never rounded to all or nothing: 0.99995 is `99.995%`."""
-    for digits in (1, 2, 3, 4, 5):
-        text = f"{share:.{digits}%}"
-        if share in {0, 1} or float(text[:-1]) not in {0, 100}:
-            return text
-    return text
+def _quick_check(
+    week: Week,
+    observations: ObservationStore,
+    indicators: Mapping[str, Indicator],
+    fresh: set[str],
+    organisation: Organisation,
+    benchmarks: Benchmarks | None,
+) -> list[str]:
+    """The scores of production: of the levels of teams where the catalogue has teams, else of services."""
+    if benchmarks is None:
+        return []
+    names = [name for name in QUICK_CHECK if name in indicators]
+    values = _scored(week, observations, [indicators[n] for n in names], fresh, organisation)
+    if not values:
+        return []
+    subjects = sorted(values, key=lambda s: (s.team.count("/") if len(s.team) > 1 else 0, s.team, *s))
+    cells = [
+        [_whom(subject), *(_score_cell(values[subject].get(n), benchmarks) for n in names), *_means(subject, values)]
+        for subject in subjects[:_SCORED]
+    ]
+    if benchmarks.industry:
+        known = benchmarks.industry.scores
+        means = (f"{known[n]:.3g}" if n in known else "no value" for n in names)
+        cells.append([f"Industry, {benchmarks.year}", *means, *_mean_cells(benchmarks.industry)])
+    heads = ["For", *(indicators[n].title for n in names), "Throughput", "Stability", "Overall"]
+    source = benchmarks.source
+    return [
+        "## Quick Check",
+        "",
+        f"DORA's scores of production from 0 (worst) to 10 (best); benchmark: {source.title}, {source.section}.",
+        "",
+        f"| {' | '.join(heads)} |",
+        f"|---|{'---:|' * (len(heads) - 1)}",
+        *(f"| {' | '.join(row)} |" for row in cells),
+        *([f"\nAnd {len(subjects) - _SCORED} more."] if len(subjects) > _SCORED else []),
+        "",
+    ]
 
 
-def escaped(text: str) -> str:
-    """Text from outside inside a Markdown table: one line, no markup, no mention, at most 120 characters."""
-    flat = re.sub(r"[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+", " ", text)[:120]
-    return re.sub(r"([\\`*_{}\[\]<>|#@])", r"\\\1", flat)
+def _scored(
+    week: Week,
+    observations: ObservationStore,
+    indicators: Sequence[Indicator],
+    fresh: set[str],
+    organisation: Organisation,
+) -> dict[Subject, dict[str, Number]]:
+    """The numbers that have a score, by subject and indicator."""
+    reader = Reader(observations, week.end - timedelta(microseconds=1), organisation)
+    found: dict[Subject, dict[str, Number]] = {}
+    for indicator in indicators:
+        for number in summarise(indicator, reader, [week.span], fresh):
+            subject = number.subject
+            if not isinstance(number, Number) or number.dimension or (reader.has_levels and subject.service):
+                continue
+            if organisation.is_production(subject.service, subject.environment) and _value(number) is not None:
+                found.setdefault(subject, {})[indicator.name] = number
+    return found
+
+
+def _value(number: Number) -> float | None:
+    """What a score is given for: a median, a frequency or a share. A negative duration has none."""
+    return next((number.stats[key] for key in _SCORED_STATS if number.stats.get(key, -1.0) >= 0), None)
+
+
+def _whom(subject: Subject) -> str:
+    """For whom scores are: a service and its environment, or a level of teams and theirs."""
+    if subject.service:
+        return escaped(f"{subject.service}/{subject.environment}")
+    return escaped(f"{'Organisation' if subject.team == '/' else subject.team}, {subject.environment}")
+
+
+def _score_cell(number: Number | None, benchmarks: Benchmarks) -> str:
+    """The score with its n, and where the year has tiers, what each tier prints that the value fits."""
+    if number is None:
+        return "no value"
+    value = _value(number)
+    cells = benchmarks.cells(number.indicator)
+    words = [f"{tier} ({cells[tier].words})" for tier in benchmarks.tiers_of(number.indicator, value)]
+    score = quick_check({number.indicator: value}).scores[number.indicator]
+    return ", ".join([f"{score:.3g} (n {number.n})", *words])
+
+
+def _means(subject: Subject, values: Mapping[Subject, Mapping[str, Number]]) -> list[str]:
+    return _mean_cells(quick_check({name: _value(number) for name, number in values[subject].items()}))
+
+
+def _mean_cells(check: QuickCheck) -> list[str]:
+    means = (check.throughput, check.stability, check.overall)
+    return ["no value" if mean is None else f"{mean:.3g}" for mean in means]
+
+
+# --- what changed afterwards -----------------------------------------------------------------------------
+
+
+def _restated(
+    week: Week,
+    records: Sequence[Restatement],
+    indicators: Mapping[str, Indicator],
+    find: Callable[[Sequence[str]], Mapping[str, Event]],
+) -> list[str]:
+    """How many published judgements were restated in the week, and the newest of them."""
+    first, after = to_micros(week.start), to_micros(week.end)
+    own = [r for r in records if first <= r.restated_at < after]
+    if not own:
+        return []
+    newest = sorted(own, key=lambda r: (-r.restated_at, *r[1:]))[:_RESTATED]
+    lines = restated_lines(newest, indicators, find([r.unit for r in newest if r.unit]), week.zone)
+    n = units_in(own)
+    said = (
+        f"{'At least ' if len(records) >= MOST_RESTATED else ''}{n} published judgement{'s were' if n > 1 else ' was'}"
+    )
+    shown = units_in(newest)
+    return [
+        "## Restated",
+        "",
+        f"{said} restated this week.",
+        "",
+        "| When | Indicator | Service | Event | Change | Why |",
+        "|---|---|---|---|---|---|",
+        *(_restated_row(line, indicators, week.zone) for line in lines),
+        *([f"\nAnd {n - shown} more; `paceline restatements` lists them."] if n > shown else []),
+        "",
+    ]
+
+
+def _restated_row(line: RestatedLine, indicators: Mapping[str, Indicator], zone: ZoneInfo) -> str:
+    about = indicators.get(line.indicator)
+    cells = (
+        f"{line.at.astimezone(zone):%Y-%m-%d %H:%M}",
+        about.title if about else escaped(line.indicator),
+        escaped("/".join(filter(None, line.subject[:2])) or "all"),
+        escaped(f"{line.unit.kind} {line.unit.label}") if line.unit else "several",
+        escaped(line.change),
+        escaped(line.why),
+    )
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,30 @@
+"""Numbers and text from outside as people read them, in pages, tables and summaries."""
+
+from __future__ import annotations
+
+import re
+
+_READABLE = ((120.0, 1.0, "{:.0f} s"), (7_200.0, 60.0, "{:.0f} min"), (172_800.0, 3_600.0, "{:.1f} h"))
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as people read them: `53 s`, `12 min`, `3.2 h`, `4.1 d`."""
+    for limit, size, form in _READABLE:
+        if seconds < limit:
+            return form.format(seconds / size)
+    return f"{seconds / 86_400:.1f} d"
+
+
+def share_text(share: float) -> str:
+    """A share as people read it: `99.9%`. Never rounded to all or nothing: 0.99995 is `99.995%`."""
+    for digits in (1, 2, 3, 4, 5):
+        text = f"{share:.{digits}%}"
+        if share in {0, 1} or float(text[:-1]) not in {0, 100}:
+            return text
+    return text
+
+
+def escaped(text: str) -> str:
+    """Text from outside inside a Markdown table: one line, no markup, no mention, at most 120 characters."""
+    flat = re.sub(r"[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+", " ", text)[:120]
+    return re.sub(r"([\\`*_{}\[\]<>|#@])", r"\\\1", flat)
