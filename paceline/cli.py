@@ -23,7 +23,7 @@ from collector.run import RunOutcome
 from paceline.settings import Configuration
 from paceline.wiring import Running, build, configuration, utc_now
 from slo_engine.explain import MOST_UNITS, ExplainedNumber, Explanation, Selection, subject_text
-from slo_engine.report import share_text
+from slo_engine.words import share_text
 
 _FAILED, _MISTAKE = 1, 2
 _config_option = click.option(

@@ -16,9 +16,9 @@ from paceline.explanations import explain_path, explain_routes
 from paceline.service import Published, Service
 from slo_engine.explain import subject_text
 from slo_engine.indicator import Shape
-from slo_engine.report import duration_text, share_text
 from slo_engine.slo import SloStatus
 from slo_engine.snapshot import SloState
+from slo_engine.words import duration_text, share_text
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",

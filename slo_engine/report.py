@@ -23,7 +23,6 @@ from slo_engine.slo import Slo, SloStatus
 from slo_engine.snapshot import Accounting, Number, SloState, SourceState
 from slo_engine.words import duration_text, escaped, share_text
 
-__all__ = ["MOST_RESTATED", "Week", "duration_text", "escaped", "share_text", "weekly"]
 MOST_RESTATED = 100_000
 """From so many records of the log on, the summary says that there are at least as many."""
 

@@ -12,13 +12,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from collector.store import Database, DerivationStore, ObservationStore, Replacement, Series, to_micros
-from slo_engine.indicator import MOST_PARTS, Indicator, Shape
+from collector.events import Deployment, Result
+from collector.store import Database, DerivationStore, ObservationStore, Replacement, Restatement, Series, to_micros
+from paceline import resources
+from slo_engine.benchmark_files import load_benchmarks
+from slo_engine.benchmarks import QUICK_CHECK
+from slo_engine.indicator import MOST_PARTS, Indicator, Shape, indicators
 from slo_engine.observation import Observation, Outcome, Reason, Subject
-from slo_engine.report import Week, duration_text, escaped, share_text, weekly
+from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.report import MOST_RESTATED, Week, weekly
 from slo_engine.slo import Operator, Slo
 from slo_engine.snapshot import SourceState
 from slo_engine.windows import parse_window
+from slo_engine.words import duration_text, escaped, share_text
 
 BERLIN = ZoneInfo("Europe/Berlin")
 WEEK = Week.parse("2026-W10", BERLIN)
@@ -245,6 +251,179 @@ def test_no_source_at_all_is_said(put: Put) -> None:
 def test_a_source_that_never_ran_is_said(put: Put) -> None:
     """A source without a run has `never` as its last time."""
     assert "(ci was last collected never)" in told(put(), sources=(replace(CI, last_success_at=None),))
+
+
+# --- the Quick Check -------------------------------------------------------------------------------------
+
+YEARS = {b.year: b for b in map(load_benchmarks, resources.benchmarks())}
+SCORED = {name: indicators()[name] for name in QUICK_CHECK}
+TEAMS = Organisation(
+    services=(
+        Service(name="api", team="/commerce/checkout"),
+        Service(name="pay", team="/commerce/payments"),
+        Service(name="lake", team="/data"),
+    )
+)
+
+
+def scored(store: ObservationStore, year: int, organisation: Organisation | None = None) -> list[list[str]]:
+    """The rows of the Quick Check, heads included."""
+    text = weekly(WEEK, store, SCORED, (), (CI,), organisation=organisation, benchmarks=YEARS[year])
+    section = text.partition("## Quick Check\n")[2]
+    return [[c.strip() for c in r.strip("|").split("|")] for r in section.splitlines() if r.startswith("| ")]
+
+
+def _delivered(service: str = "api", environment: str = "production") -> list[Observation]:
+    """A week of a service: lead times of two days, two deployments a day, three of four without a failure."""
+    subject = Subject(service, environment)
+    return [
+        unit(f"{service}-lead", subject=subject, indicator="change_lead_time", value=172_800.0),
+        *(
+            unit(f"{service}-d{i}", subject=subject, indicator="deployment_frequency", dimension="success", value=None)
+            for i in range(14)
+        ),
+        *(
+            unit(f"{service}-f{i}", subject=subject, indicator="change_fail_rate", outcome=outcome, value=None)
+            for i, outcome in enumerate([Outcome.BAD, *[Outcome.GOOD] * 3])
+        ),
+    ]
+
+
+def test_production_has_scores_beside_the_industrys_means(put: Put) -> None:
+    """Scores with n and their means for what has a value; what has none is no value; then the means of the year."""
+    assert scored(put(*_delivered()), 2025)[1:] == [
+        ["api/production", "6 (n 1)", "10 (n 14)", "no value", "7.5 (n 4)", "no value", "8", "7.5", "7.83"],
+        ["Industry, 2025", "5.5", "4.8", "7.4", "8.1", "7.8", "5.9", "7.95", "6.72"],
+    ]
+
+
+def test_a_year_with_tiers_says_every_cell_that_holds(put: Put) -> None:
+    """25 % is within what 2024 prints for low only, and two days within what it prints for high; there are no means."""
+    (row_2024,) = scored(put(*_delivered()), 2024)[1:]
+
+    assert row_2024[1] == "6 (n 1), high (Between one day and one week)"
+    assert row_2024[4] == "7.5 (n 4), low (40%)"
+
+
+def test_levels_of_teams_stand_for_their_services(put: Put) -> None:
+    """With teams in the catalogue the organisation comes first, then its levels, ordered by name and by no value."""
+    store = put(*_delivered("api"), *_delivered("pay"), *_delivered("lake"))
+
+    assert [(r[0], r[2]) for r in scored(store, 2025, TEAMS)[1:-1]] == [
+        ("Organisation, production", "10 (n 42)"),
+        ("/commerce, production", "10 (n 28)"),
+        ("/data, production", "10 (n 14)"),
+        ("/commerce/checkout, production", "10 (n 14)"),
+        ("/commerce/payments, production", "10 (n 14)"),
+    ]
+
+
+def test_what_is_not_production_has_no_score(put: Put) -> None:
+    """Staging is not compared with anybody, and production is what the configuration says."""
+    store = put(*_delivered("api", "staging"), *_delivered("api", "live"))
+
+    assert [r[0] for r in scored(store, 2025, Organisation(production=patterns(("live",))))[1:-1]] == ["api/live"]
+
+
+def test_without_values_there_is_no_quick_check(put: Put) -> None:
+    """Nothing to score, no section; and none without a benchmark."""
+    assert scored(put(), 2025) == []
+    assert "Quick Check" not in told(put(*_full()))
+
+
+def test_a_week_that_was_not_observed_has_no_score(put: Put) -> None:
+    """A source that does not cover the week gives no score for it."""
+    behind = replace(CI, last_success_at=WEEK.start)
+
+    text = weekly(WEEK, put(*_delivered()), SCORED, (), (behind,), benchmarks=YEARS[2025])
+
+    assert "Quick Check" not in text
+
+
+def test_the_quick_check_stays_short(put: Put) -> None:
+    """Of 25 services 20 are listed, and the page says how many more there are."""
+    store = put(*(o for n in range(25) for o in _delivered(f"s{n:02}")))
+    text = weekly(WEEK, store, SCORED, (), (CI,), benchmarks=YEARS[2025])
+
+    assert [r[0] for r in scored(store, 2025)][-2:] == ["s19/production", "Industry, 2025"]
+    assert "And 5 more." in text
+
+
+# --- what changed afterwards -----------------------------------------------------------------------------
+
+EVENT = Deployment(
+    source="ci", native_id="1", service="api", environment="production", finished_at=WEEK.start, result=Result.SUCCESS
+)
+GOOD, BAD = (f'[{to_micros(WEEK.start)},"{outcome}","",null,null,null,null,null]' for outcome in ("good", "bad"))
+
+
+def restated(after_monday: timedelta, **fields: Any) -> Restatement:
+    """A judgement that was restated some time after the week began."""
+    values = {
+        "restated_at": to_micros(WEEK.start + after_monday),
+        "indicator": "success",
+        "service": "api",
+        "environment": "production",
+        "team": "",
+        "unit": EVENT.id,
+        "was": GOOD,
+        "now": BAD,
+        "why": "new or changed events: incident",
+    }
+    return Restatement(**{**values, **fields})
+
+
+def retold(store: ObservationStore, *records: Restatement) -> list[str]:
+    """The lines of the summary about what was restated."""
+    text = weekly(WEEK, store, INDICATORS, (), (CI,), restated=records, find=lambda _: {EVENT.id: EVENT})
+    return [line for line in text.partition("## Restated\n")[2].splitlines() if line]
+
+
+def test_what_was_restated_in_the_week_is_said(put: Put) -> None:
+    """When (local), indicator, service, event, from what to what, why."""
+    head, _, _, line = retold(put(), restated(timedelta(hours=10)))
+
+    assert head == "1 published judgement was restated this week."
+    assert line == (
+        f"| 2026-03-02 10:00 | Success | api/production | deployment {EVENT.id[:10]} | good → bad "
+        "| new or changed events: incident |"
+    )
+
+
+def test_only_the_weeks_own_restatements_count(put: Put) -> None:
+    """Monday 00:00 local belongs to the week it begins; the moment before does not."""
+    before, first, after = (restated(d) for d in (-timedelta(microseconds=1), timedelta(0), timedelta(days=7)))
+
+    assert retold(put(), before, first, after)[0] == "1 published judgement was restated this week."
+    assert retold(put(), before, after) == []
+
+
+def test_the_newest_five_are_shown_in_one_order(put: Put) -> None:
+    """Of many the newest five are listed whatever order the records come in, and the rest is counted."""
+    records = [restated(timedelta(hours=n)) for n in range(8)] + [
+        restated(timedelta(0), unit="", was="1200 more units", now="")
+    ]
+    lines = retold(put(), *records)
+
+    assert lines == retold(put(), *reversed(records))
+    assert lines[0] == "1208 published judgements were restated this week."
+    assert [line[2:18] for line in lines[3:8]] == [f"2026-03-02 0{n}:00" for n in (7, 6, 5, 4, 3)]
+    assert lines[8] == "And 1203 more; `paceline restatements` lists them."
+
+
+def test_a_log_that_was_cut_says_at_least(put: Put) -> None:
+    """As many records as are read at most may not be all of them."""
+    records = [restated(timedelta(hours=1))] * MOST_RESTATED
+
+    assert retold(put(), *records)[0] == "At least 100000 published judgements were restated this week."
+
+
+def test_a_hostile_name_stays_in_its_cell_of_the_restated(put: Put) -> None:
+    """A service called like a table row adds no column."""
+    *_, line = retold(put(), restated(timedelta(hours=1), service="a|b\n@all", why="<b>|"))
+
+    assert r"| a\|b \@all/production |" in line
+    assert line.endswith(r"| \<b\>\| |")
 
 
 # --- calendars -------------------------------------------------------------------------------------------
