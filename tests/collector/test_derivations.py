@@ -45,7 +45,7 @@ def piece(*rows: Row, series: Series = WAIT, **fields: Any) -> Replacement:
 
 def units(store: ObservationStore, indicator: str = "wait") -> list[tuple[str, int]]:
     """The stored units of an indicator with their times, by series and time."""
-    found: list[tuple[str, int]] = store.window(list(store.series(indicator)), -1, 1_000 * DAY, "unit", "at")  # type: ignore[assignment] # rows of these two columns
+    found: list[tuple[str, int]] = store.window(list(store.series(indicator)), -1, 1_000 * DAY, "unit", "at")
     return found
 
 
