@@ -101,6 +101,10 @@ class EnvironmentSettings(_Section):
         default_factory=lambda: _texts(Organisation().production),
         description="Which environments are production: names, globs, `/expressions/`. An empty list: none is.",
     )
+    judged: Rules = Field(
+        default_factory=list,
+        description="Which other environments are judged like production; of the rest only deployments are counted.",
+    )
 
 
 class HotfixSettings(_Section):
@@ -246,6 +250,7 @@ class Configuration:
             zone=ZoneInfo(self.settings.timezone),
             services=self.services,
             production=patterns(self.settings.environments.production),
+            judged=patterns(self.settings.environments.judged),
             delivery=self.settings.delivery.rules(),
         )
 

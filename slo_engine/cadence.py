@@ -12,6 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+import numpy as np
+from numpy.typing import NDArray
+
 from slo_engine.observation import to_micros
 
 MOST_WEEKS = 26
@@ -33,6 +36,7 @@ class Waiting(NamedTuple):
     shipped_at: int | None
 
 
+_NEVER = 2**62
 _FIRST, _LAST = date(1970, 1, 5), date(2100, 1, 4)
 
 
@@ -67,14 +71,29 @@ def service_weeks(
     `deployed`: the times of successful deployments, ascending. What waits still makes weeks up to MOST_WEEKS after
     its merge; those that are not over yet are dated in the future, where nobody looks before they are.
     """
-    first = _number(horizon, zone) + 1
-    busy: set[int] = set()
-    for merged_at, shipped_at in waiting:
-        merged = _number(merged_at, zone)
-        last = merged + MOST_WEEKS if shipped_at is None else min(merged + MOST_WEEKS, _number(shipped_at, zone))
-        busy.update(range(max(merged, first), last + 1))
-    for number in sorted(busy):
-        if number < len(_starts(zone)) - 1:
-            week = _week(number, zone)
-            done = bisect_left(deployed, week.end) - bisect_left(deployed, week.start)
-            yield week, done >= promised
+    first, last = _number(horizon, zone) + 1, len(_starts(zone)) - 2
+    spans = [(m, _NEVER if s is None else s) for m, s in waiting]
+    if not spans:
+        return
+    merged, shipped = _numbers(np.array(spans, dtype=np.int64), zone).T
+    # How many changes begin to wait in a week, less how many have stopped before it.
+    change = np.zeros(last + 2, dtype=np.int64)
+    ends = np.minimum(np.minimum(merged + MOST_WEEKS, shipped), last) + 1
+    begins = np.minimum(np.maximum(merged, first), ends)
+    np.add.at(change, begins, 1)
+    np.add.at(change, ends, -1)
+    for number in np.flatnonzero(np.cumsum(change)):
+        week = _week(int(number), zone)
+        done = bisect_left(deployed, week.end) - bisect_left(deployed, week.start)
+        yield week, done >= promised
+
+
+def _numbers(times: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int64]:
+    """The numbers of the weeks that hold some times."""
+    found = np.searchsorted(_table(zone), times, side="right") - 1
+    return np.clip(found, 0, len(_starts(zone)) - 2)
+
+
+@lru_cache(maxsize=16)
+def _table(zone: ZoneInfo) -> NDArray[np.int64]:
+    return np.array(_starts(zone), dtype=np.int64)

@@ -195,6 +195,14 @@ class History:
     """All changes, where `changes` are only those of one service."""
     unresolved: frozenset[str] = frozenset()
     """Commit ids, or their beginnings, that something names and the graph lacks."""
+    remembered: dict[DeliveryRules, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
+
+    def hotfixes(self, rules: DeliveryRules) -> frozenset[str]:
+        """The requests that are hotfixes, by id. They are looked for once, however many services ask."""
+        if rules not in self.remembered:
+            requests = (c.request for c in self.whole if c.request is not None)
+            self.remembered[rules] = frozenset(r.id for r in requests if r.is_hotfix(rules))
+        return self.remembered[rules]
 
 
 def read_requests(events: Events, repository: str, since: int | None = None, ids: Sequence[str] = ()) -> list[Request]:
@@ -259,9 +267,10 @@ def _changes(commits: Commits, requests: Sequence[Request]) -> Iterator[Merged]:
 def _of_request(commits: Commits, request: Request, first: Mapping[int, tuple[int, int, str]]) -> Merged:
     number = commits.graph.number
     commit = number.get(request.merge_sha, -1) if request.merge_sha else -1
-    own = [number[s] for s in request.commits if s in number]
+    named = request.commits
+    own = [number[s] for s in named if s in number]
     if commit >= 0:
-        own = [commit, *own, *_rebased(commits, commit, request)]
+        own = [commit, *own, *_rebased(commits, commit, request, named)]
     known = _first_of(commits, own[1:] if commit >= 0 else own, request.merged_at, first.get(commit))
     started = request.first_commit_at
     if started is not None and request.merged_at is not None and started > request.merged_at:
@@ -317,18 +326,20 @@ def _first_of(
     A squash brought itself alone; the commits it was made of are known only by name.
     """
     found = [] if brought is None else [brought]
+    if brought is not None and merged_at is not None and brought[0] > merged_at:
+        found = [(merged_at, brought[1], "graph, merge time")]
     for commit in own:
         at, rule = _began(commits.authored[commit], commits.committed[commit], merged_at)
         found.append((at, commit, rule))
     return min(found, key=lambda f: (f[0], commits.ids[f[1]]), default=None)
 
 
-def _rebased(commits: Commits, head: int, request: Request) -> list[int]:
+def _rebased(commits: Commits, head: int, request: Request, named: Sequence[str]) -> list[int]:
     """The commits that a rebase merge put on the line below its head; none where it was no rebase.
 
     A rebase makes as many commits as the request had, and keeps their author times.
     """
-    before_names = request.commits or [""]
+    before_names = named or [""]
     run = [head]
     while len(run) < len(before_names) and len(parents := commits.graph.parents[run[-1]]) == 1:
         run.append(parents[0])

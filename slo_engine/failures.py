@@ -10,10 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from slo_engine.changes import names
 from slo_engine.graph import SHIPPED_BEFORE
 from slo_engine.incidents import Attribution, Settled
-from slo_engine.organisation import DeliveryRules, any_matches
 from slo_engine.shipping import Chain, Release
 
 _FIRST_OF_RULES = ("named", "linked", "window", "rollback", "revert (message)", "revert (tree)", "hotfix")
@@ -50,7 +48,7 @@ def rule_of(causes: set[Cause]) -> str:
     return min((c.rule for c in causes), key=_FIRST_OF_RULES.index, default="")
 
 
-def judge(chains: Sequence[Chain], attribution: Attribution, rules: DeliveryRules) -> dict[str, Verdict]:
+def judge(chains: Sequence[Chain], attribution: Attribution) -> dict[str, Verdict]:
     """The verdicts on successful deployments by id; one that is absent neither failed nor was unplanned."""
     found: dict[str, Verdict] = defaultdict(Verdict)
     for hit in attribution.causes:
@@ -60,7 +58,7 @@ def judge(chains: Sequence[Chain], attribution: Attribution, rules: DeliveryRule
     for hit in attribution.remedies:
         found[hit.release.id].rework.add(Cause("remedy", hit.incident.id))
     for chain in chains:
-        for failed, remedy, cause in _undone(chain, rules):
+        for failed, remedy, cause in _undone(chain):
             if failed is not None:
                 found[failed.id].failures.add(cause)
                 if remedy is not None:
@@ -71,13 +69,13 @@ def judge(chains: Sequence[Chain], attribution: Attribution, rules: DeliveryRule
     return dict(found)
 
 
-def _undone(chain: Chain, rules: DeliveryRules) -> Iterator[tuple[Release | None, Release | None, Cause]]:
+def _undone(chain: Chain) -> Iterator[tuple[Release | None, Release | None, Cause]]:
     """Of a chain: the deployment that failed, the one that put it right, and how that is known."""
-    for index in sorted(chain.rollbacks()):
+    for index in sorted(chain.rollbacks):
         release = chain.releases[index]
         yield _previous(chain, index), release, Cause("rollback", release.id)
     yield from _reverted(chain)
-    for index in sorted(hotfixes(chain, rules)):
+    for index in sorted(chain.hotfixes):
         release = chain.releases[index]
         yield _previous(chain, index), release, Cause("hotfix", release.id)
 
@@ -109,24 +107,3 @@ def _reverted(chain: Chain) -> Iterator[tuple[Release | None, Release | None, Ca
             # What shipped with the horizon's deployment, or on an unknown base, may have shipped long before.
             sure = undone not in chain.blind and (undone > 0 or chain.start is not None)
             yield (chain.releases[undone] if sure else None), remedy, cause
-
-
-def hotfixes(chain: Chain, rules: DeliveryRules) -> set[int]:
-    """The deployments that shipped a hotfix, or say that they are one."""
-    found = {i for i, release in enumerate(chain.releases) if _is_hotfix(release, rules)}
-    for shipment in chain.shipments:
-        request = shipment.change.request
-        if request is not None and shipment.by >= 0 and shipment.reason is None and request.is_hotfix(rules):
-            found.add(shipment.by)
-    return found
-
-
-def _is_hotfix(release: Release, rules: DeliveryRules) -> bool:
-    ref = (release.ref or "").removeprefix("refs/heads/").removeprefix("refs/tags/")
-    version = release.version or ""
-    return (
-        any_matches(rules.hotfix_branches, ref)
-        or any_matches(rules.hotfix_tags, ref)
-        or any_matches(rules.hotfix_tags, version)
-        or (bool(release.labels) and any(any_matches(rules.hotfix_labels, label) for label in names(release.labels)))
-    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 SHIPPED_BEFORE = -2
 """Stands for a deployment that is settled: nobody asks which one it was."""
@@ -96,30 +95,18 @@ class CommitGraph:
                     stack.extend(self.parents[current])
         return first
 
-    @cached_property
-    def generation(self) -> list[int]:
-        """For each commit one more than the greatest of its parents': no commit is an ancestor of a lesser one."""
-        found = [0] * len(self.parents)
-        for start in range(len(self.parents)):
-            stack = [start]
-            while stack:
-                commit = stack[-1]
-                waiting = [p for p in self.parents[commit] if not found[p]]
-                if waiting and not found[commit]:
-                    stack.extend(waiting)
-                    continue
-                found[commit] = found[commit] or 1 + max((found[p] for p in self.parents[commit]), default=0)
-                stack.pop()
-        return found
+    def is_ancestor(self, commit: int, tip: int, first: Sequence[int]) -> bool:
+        """True where a commit is reachable from another one that is not itself.
 
-    def is_ancestor(self, commit: int, tip: int) -> bool:
-        """True where a commit is reachable from another one that is not itself."""
-        least, seen, stack = self.generation[commit], {tip}, [tip]
+        `first` is what `shipped_in` gave. Whatever contains the commit shipped no earlier, so the walk leaves out
+        what did.
+        """
+        least, seen, stack = first[commit], {tip}, [tip]
         while stack:
             for parent in self.parents[stack.pop()]:
                 if parent == commit:
                     return True
-                if parent not in seen and self.generation[parent] > least:
+                if parent not in seen and not 0 <= first[parent] < least:
                     seen.add(parent)
                     stack.append(parent)
         return False

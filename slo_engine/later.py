@@ -6,7 +6,7 @@ judged as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from collector.conditions import Above
 from collector.events import Change, Commit, Deployment, Result, Review, event_id
@@ -21,8 +21,8 @@ from slo_engine.shipping import Release, Start
 class Later:
     """What is new for one service."""
 
-    def __init__(self, events: Events, state: State) -> None:
-        self._events, self._state = events, state
+    def __init__(self, events: Events, state: State, judged: Callable[[str], bool]) -> None:
+        self._events, self._state, self._judged = events, state, judged
         self._shipped: dict[str, set[str]] = {}
         for chain in state.chains:
             self._shipped.setdefault(chain.repository, set()).update(chain.shipped)
@@ -38,7 +38,8 @@ class Later:
         if any(at <= self._state.at for _, at in new) or seen.among(mark(i) for i, _ in new):
             raise Settled
         places = {(c.environment, c.repository) for c in self._state.chains}
-        if any((r.environment, r.repository or "") not in places for r in after if r.result == Result.SUCCESS):
+        judged = [r for r in after if r.result == Result.SUCCESS and self._judged(r.environment)]
+        if any((r.environment, r.repository or "") not in places for r in judged):
             raise Settled  # a new chain opens a horizon of its own
         return after
 

@@ -97,11 +97,16 @@ class DeliveryRules:
 
 @dataclass(frozen=True, kw_only=True)
 class Organisation:
-    """Zone, catalogue, environments and rules: all that judging depends on beside the events."""
+    """Zone, catalogue, environments and rules: all that judging depends on beside the events.
+
+    `production`: which environments are production. `judged`: which others are judged like it; of all others only
+    the deployments are counted.
+    """
 
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     services: tuple[Service, ...] = ()
     production: tuple[Pattern, ...] = patterns(("production",))
+    judged: tuple[Pattern, ...] = ()
     delivery: DeliveryRules = field(default_factory=DeliveryRules)
 
     @cached_property
@@ -112,7 +117,7 @@ class Organisation:
         )
         options = sorted((f.name, getattr(self.delivery, f.name)) for f in fields(self.delivery))
         written = [(name, _texts(value) if isinstance(value, tuple) else str(value)) for name, value in options]
-        text = repr((self.zone.key, judged, _texts(self.production), written))
+        text = repr((self.zone.key, judged, _texts(self.production), _texts(self.judged), written))
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     @cached_property
@@ -162,6 +167,10 @@ class Organisation:
         """True where an environment is production, by the service's own rules or else the organisation's."""
         entry = self.service(service)
         return any_matches((entry.production if entry else ()) or self.production, environment)
+
+    def is_judged(self, service: str, environment: str) -> bool:
+        """True where more than the frequency of deployments is asked of an environment: production, unless said."""
+        return any_matches(self.judged, environment) or self.is_production(service, environment)
 
     @property
     def default_environment(self) -> str:

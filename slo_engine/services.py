@@ -46,7 +46,7 @@ class Judged:
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:
         """What became of its deployments, by id."""
-        return judge(list(self.chains.values()), self.attribution, self.organisation.delivery)
+        return judge(list(self.chains.values()), self.attribution)
 
     @cached_property
     def incident_sources(self) -> tuple[str, ...]:
@@ -104,8 +104,9 @@ def _chains(
     succeeded: dict[Place, list[Release]] = defaultdict(list)
     for place in starts:
         succeeded[place] = []
+    judged = {e for e in {r.environment for r in releases} if organisation.is_judged(service, e)}
     for release in releases:
-        if release.result == Result.SUCCESS:
+        if release.result == Result.SUCCESS and release.environment in judged:
             succeeded[release.environment, release.repository or ""].append(release)
     entry = organisation.service(service)
     found: dict[Place, Chain] = {}
@@ -118,7 +119,7 @@ def _chains(
             narrowed[repository] = _own(whole, entry.paths) if entry and entry.paths else (whole, None, set())
         history, own, without = narrowed[repository]
         unknown |= without
-        found[place] = shipped(Chain(sorted(chain), history, starts.get(place), (), own))
+        found[place] = shipped(Chain(sorted(chain), history, starts.get(place), (), own, organisation.delivery))
     return found, frozenset(unknown)
 
 
@@ -157,8 +158,8 @@ def observations(judged: Judged) -> Iterator[Observation]:
 def _frequency(judged: Judged) -> Iterator[Observation]:
     flags: dict[str, str] = {}
     for chain in judged.chains.values():
-        flags |= {chain.releases[i].id: "redeploy" for i in chain.redeployments()}
-        flags |= {chain.releases[i].id: "rollback" for i in chain.rollbacks()}
+        flags |= {chain.releases[i].id: "redeploy" for i in chain.redeployments}
+        flags |= {chain.releases[i].id: "rollback" for i in chain.rollbacks}
     for release in judged.releases:
         succeeded = release.result == Result.SUCCESS
         yield Observation(
@@ -233,8 +234,9 @@ def _stages(change: Merged, deployed_at: int) -> tuple[float | None, ...]:
         review = review if review is not None and review <= merged else None
     if first is not None and ready is not None:
         ready = max(ready, first)
-    if ready is not None and review is not None:
-        review = max(review, ready)
+    begun = first if ready is None else ready
+    if begun is not None and review is not None:
+        review = max(review, begun)
     bounds = (first, ready, review, merged, deployed_at)
     return tuple(
         (end - start) / 1e6 if start is not None and end is not None and end >= start else None

@@ -19,11 +19,9 @@ from numpy.typing import NDArray
 
 from slo_engine.cadence import week_start
 from slo_engine.changes import Merged, names
-from slo_engine.failures import hotfixes
 from slo_engine.graph import SHIPPED_BEFORE
 from slo_engine.incidents import Incident, Settled
 from slo_engine.observation import Reason
-from slo_engine.organisation import DeliveryRules
 from slo_engine.services import Judged, Place
 from slo_engine.shipping import Chain, Release, Shipment
 
@@ -167,7 +165,7 @@ def settle(
         own = [c for (_, r), c in judged.chains.items() if r == repository]
         old = before.repositories.get(repository) if before else None
         work = _Repository(own, old, at, how, judged.incidents)
-        work.check(judged.organisation.delivery)
+        work.check()
         repositories[repository] = work.state()
         reopened += work.reopened()
         chains += [_chain_state(c, place, at, work) for place, c in judged.chains.items() if place[1] == repository]
@@ -264,7 +262,7 @@ class _Repository:
             open_requests=sorted(r for r, yes in self._requests().items() if not yes),
         )
 
-    def check(self, rules: DeliveryRules) -> None:
+    def check(self) -> None:
         """Raise Settled where a revert, rollback or hotfix that is open undoes what would be settled."""
         for chain in self.chains:
             past = [self.shipped(chain, first) for first in chain.first]
@@ -278,7 +276,7 @@ class _Repository:
             raise Settled
         for chain in self.chains:
             first = next((i for i, r in enumerate(chain.releases) if r.at > self.at), None)
-            if first in chain.rollbacks() or first in hotfixes(chain, rules):
+            if first in chain.rollbacks or first in chain.hotfixes:
                 raise Settled
             for index in range(first if first is not None else len(chain.releases), len(chain.releases)):
                 release, before = chain.releases[index], chain.before(index)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from slo_engine.changes import Commits, History, Merged, names
 from slo_engine.graph import SHIPPED_BEFORE
 from slo_engine.observation import Reason
+from slo_engine.organisation import DeliveryRules, any_matches
 
 
 class Release(NamedTuple):
@@ -77,6 +78,7 @@ class Chain:
     shipments: Sequence[Shipment] = field(default=(), repr=False)
     own: frozenset[int] | None = None
     """In a shared repository the commits that are the service's own; None where all are."""
+    rules: DeliveryRules = field(default_factory=DeliveryRules, repr=False)
 
     @property
     def commits(self) -> Commits:
@@ -137,10 +139,23 @@ class Chain:
             return self.releases[index - 1]
         return self.start.last if self.start else None
 
+    @cached_property
     def rollbacks(self) -> set[int]:
         """The deployments that went back: they say so, or their commit is an ancestor of the one before."""
         return {i for i, release in enumerate(self.releases) if release.rolled_back or self._went_back(i, release)}
 
+    @cached_property
+    def hotfixes(self) -> set[int]:
+        """The deployments that shipped a hotfix, or say that they are one."""
+        rules, requests = self.rules, self.history.hotfixes(self.rules)
+        found = {i for i, release in enumerate(self.releases) if _is_hotfix(release, rules)}
+        found -= self.redeployments  # a hotfix deployed again fixes nothing more
+        if requests:
+            placed = (s for s in self.shipments if s.by >= 0 and s.reason is None)
+            found |= {s.by for s in placed if s.change.id in requests}
+        return found
+
+    @cached_property
     def redeployments(self) -> set[int]:
         """The deployments of what was deployed already just before."""
         same = set()
@@ -161,7 +176,17 @@ class Chain:
         tip = number.get(before.sha) if before is not None and before.sha else None
         if commit is None or tip is None or commit == tip or self.first[commit] == index:
             return False  # what it ships first cannot have been in the one before
-        return self.commits.graph.is_ancestor(commit, tip)
+        return self.commits.graph.is_ancestor(commit, tip, self.first)
+
+
+def _is_hotfix(release: Release, rules: DeliveryRules) -> bool:
+    ref = (release.ref or "").removeprefix("refs/heads/").removeprefix("refs/tags/")
+    tags = (ref, release.version or "")
+    return (
+        any_matches(rules.hotfix_branches, ref)
+        or (bool(rules.hotfix_tags) and any(any_matches(rules.hotfix_tags, tag) for tag in tags))
+        or (bool(release.labels) and any(any_matches(rules.hotfix_labels, label) for label in names(release.labels)))
+    )
 
 
 def _content(release: Release) -> str | None:

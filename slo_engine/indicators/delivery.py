@@ -172,7 +172,7 @@ class _Batch:
             self._named[organisation.deployed(raw) or raw].append(raw)
         self._reads = {scope: set(reads) for scope, reads in known.items()}
         self._answered: dict[str, set[str]] = defaultdict(set)
-        self._owned: set[str] = set()
+        self._owned: dict[str, set[str]] = defaultdict(set)
         for scope, reads in known.items():
             self._note(scope, {r for r in reads if not r.startswith(_REPOSITORY)})
         self._histories: OrderedDict[str, History] = OrderedDict()
@@ -238,7 +238,7 @@ class _Batch:
 
     def _with_commits(self, incidents: Iterable[str]) -> set[str]:
         """The services that may have a commit named by incidents that no service answers for. It reads all commits."""
-        known = [self._incidents.by_id[i] for i in incidents if i not in self._owned and not self._answered.get(i)]
+        known = [self._incidents.by_id[i] for i in incidents if not self._owned.get(i) and not self._answered.get(i)]
         shas = sorted({n for i in known for n in i.names if _FULL_ID.fullmatch(n)})
         return self._reading(self._events.columns(Commit, "repository", sha=shas)) if shas else set()
 
@@ -250,10 +250,18 @@ class _Batch:
             with contextlib.suppress(Settled):
                 return self._continued(scope, state)
         releases = self._releases(scope)
-        repositories = {r.repository for r in releases if r.repository and r.result == Result.SUCCESS}
+        judged_in = {e for e in {r.environment for r in releases} if self._organisation.is_judged(scope, e)}
+        succeeded = [r for r in releases if r.result == Result.SUCCESS and r.environment in judged_in]
+        repositories = {r.repository for r in succeeded if r.repository}
         histories = {r: self._history(r) for r in sorted(repositories)}
         found = judged(
-            scope, releases, histories, self._incidents, self._elsewhere(scope), self._owned, self._organisation
+            scope,
+            releases,
+            histories,
+            self._incidents,
+            self._elsewhere(scope),
+            self._owned_by_others(scope),
+            self._organisation,
         )
         reads = _reads(found, repositories)
         return Piece(scope, list(observations(found)), reads, self._settled(found, None, reads))
@@ -268,12 +276,16 @@ class _Batch:
     def _touches(self, scope: str) -> bool:
         return scope in self._left or not self._left.isdisjoint(self._reads.get(scope, ()))
 
+    def _owned_by_others(self, scope: str) -> set[str]:
+        """The incidents that their own service answers for, as far as another service must know."""
+        return {i for i, scopes in self._owned.items() if scopes - {scope}}
+
     def _elsewhere(self, scope: str) -> set[str]:
         return {i for i, scopes in self._answered.items() if scopes - {scope}}
 
     def _continued(self, scope: str, state: State) -> Piece:
         """A service from its settled state and what came later. Raises Settled where that is not enough."""
-        later = Later(self._events, state)
+        later = Later(self._events, state, lambda e: self._organisation.is_judged(scope, e))
         releases = later.releases(self._releases(scope, after=state.at), self._named.get(scope, []))
         histories = {name: later.history(name) for name in sorted(state.repositories)}
         later.check_incidents(scope, self._incidents)
@@ -284,7 +296,7 @@ class _Batch:
             histories,
             self._incidents,
             self._elsewhere(scope),
-            self._owned,
+            self._owned_by_others(scope),
             self._organisation,
             starts,
             state.at,
@@ -349,7 +361,7 @@ class _Batch:
             elif kind + ":" == _OWN:
                 affected |= self._answered[identity]
                 if read not in now:
-                    self._owned.discard(identity)
+                    self._owned[identity].discard(scope)
                     affected |= self._answering({*incident.names, *incident.links}) if incident else set()
         return (affected & self._scopes) - {scope}
 
@@ -358,7 +370,7 @@ class _Batch:
             if read.startswith(_INCIDENT):
                 self._answered[read.removeprefix(_INCIDENT)].add(scope)
             elif read.startswith(_OWN):
-                self._owned.add(read.removeprefix(_OWN))
+                self._owned[read.removeprefix(_OWN)].add(scope)
 
 
 _REPOSITORY, _INCIDENT, _OWN = "repository:", "incident:", "own:"

@@ -31,16 +31,19 @@ from collector.store import Database, DerivationStore, EventStore, ObservationRo
 from slo_engine.derive import derive
 from slo_engine.indicators import delivery
 from slo_engine.observation import Observation, Outcome
-from slo_engine.organisation import Organisation
+from slo_engine.organisation import Organisation, patterns
 from slo_engine.plain_events import PlainEvents
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ADA, BOB = "person:" + "a" * 32, "person:" + "b" * 32
 
 
+ORGANISATION = Organisation(production=patterns(("production", "eu", "us")), judged=patterns(("staging",)))
+
+
 def observed(events: Iterable[Event]) -> Iterable[Observation]:
-    """The observations of some events, without a catalogue."""
-    return delivery.observe(PlainEvents(events), Organisation())
+    """The observations of some events, without a catalogue; two regions are production, staging is judged like it."""
+    return delivery.observe(PlainEvents(events), ORGANISATION)
 
 
 def at(hours: float) -> datetime:
@@ -125,7 +128,7 @@ def judged(*events: Event, service: str = "shop", environment: str = "production
     known = PlainEvents(events)
     names = {e.id: e.native_id for e in known.by_id.values()}
     found: dict[str, Judged] = {}
-    for o in delivery.observe(known, Organisation()):
+    for o in delivery.observe(known, ORGANISATION):
         if o.indicator == "change_lead_time" and o.subject[:2] == (service, environment):
             assert names[o.unit] not in found, "a change is judged once"
             stages = [None if p is None else p / 3600 for p in (o.parts or (None,) * 4)]
@@ -432,6 +435,13 @@ def test_each_environment_has_its_own_chain() -> None:
     assert deliveries(*HISTORY, *eu, *us, environment="us") == {"b": 9}
 
 
+def test_of_other_environments_only_deployments_are_counted() -> None:
+    """An environment that is neither production nor said to be judged like it has deployments and nothing else."""
+    events = (*HISTORY, release("a", 1, environment="sandbox"), release("b", 15, environment="sandbox"))
+
+    assert {o.indicator for o in observed(events)} == {"deployment_frequency"}
+
+
 def test_a_deployment_of_an_unknown_commit_counts_for_frequency_only() -> None:
     """A deployment whose commit is unknown → counts for frequency, excluded from lead time."""
     events = (*HISTORY, release("a", 1), release(None, 15), release("elsewhere", 16), release("b", 17, repository=None))
@@ -717,8 +727,8 @@ def derived(database: Database, batches: Sequence[Sequence[Event]], derive_betwe
         with database.transaction() as transaction:
             events.write(transaction, batch)
         if derive_between:
-            derive([delivery.FAMILY], events, DerivationStore(database))
-    derive([delivery.FAMILY], events, DerivationStore(database))
+            derive([delivery.FAMILY], events, DerivationStore(database), ORGANISATION)
+    derive([delivery.FAMILY], events, DerivationStore(database), ORGANISATION)
     found = {
         series: observations.window([number], -(2**62), 2**62, *ObservationRow._fields)
         for number, series in observations.series().items()
@@ -747,15 +757,15 @@ def test_the_store_gives_the_same_rows_in_any_order(
 def test_an_unchanged_store_is_not_derived_again(new_database: Callable[[], Database]) -> None:
     """A derivation without new events costs one look; a new event of an input derives the family again."""
     database = new_database()
-    events, observations = EventStore(database), ObservationStore(database)
+    events = EventStore(database)
     with database.transaction() as transaction:
         events.write(transaction, [*HISTORY, release("a", 1)])
 
-    first = derive([delivery.FAMILY], events, DerivationStore(database))
-    second = derive([delivery.FAMILY], events, DerivationStore(database))
+    first = derive([delivery.FAMILY], events, DerivationStore(database), ORGANISATION)
+    second = derive([delivery.FAMILY], events, DerivationStore(database), ORGANISATION)
     with database.transaction() as transaction:
         events.write(transaction, [release("c", 30)])
-    third = derive([delivery.FAMILY], events, DerivationStore(database))
+    third = derive([delivery.FAMILY], events, DerivationStore(database), ORGANISATION)
     database.close()
 
     assert [d.families for d in (first, second, third)] == [("delivery",), (), ("delivery",)]

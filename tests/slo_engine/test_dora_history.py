@@ -264,6 +264,7 @@ search  | platform_incident_restore_seconds           | there was no incident
 ASKED_AT = datetime(2026, 5, 4, tzinfo=UTC)
 ORGANISATION = Organisation(
     zone=ZoneInfo("UTC"),
+    judged=patterns(("staging",)),
     services=(
         Service(name="shop", repositories=patterns(("o/shop",))),
         Service(name="api", repositories=patterns(("o/mono",)), paths=patterns(("api/*", "shared/*"))),

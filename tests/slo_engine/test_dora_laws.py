@@ -52,12 +52,13 @@ WEEK = timedelta(days=7)
 ADA, BOB = "person:" + "a" * 32, "person:" + "b" * 32
 RATES = ("change_fail_rate", "deployment_rework_rate", "deploy_cadence")
 CATALOGUE = Organisation(
+    judged=patterns(("staging",)),
     services=tuple(
         Service(name=n, repositories=patterns(("o/mono",)), paths=patterns((f"{n}/*", "shared/*")))
         for n in ("api", "web")
     ),
 )
-BERLIN = Organisation(zone=ZoneInfo("Europe/Berlin"))
+BERLIN = Organisation(zone=ZoneInfo("Europe/Berlin"), judged=patterns(("staging",)))
 
 
 T = TypeVar("T")
@@ -366,6 +367,18 @@ def test_nothing_is_negative(world: World) -> None:
 
 @law
 @given(worlds)
+def test_stages_partition_the_lead_time(world: World) -> None:
+    """Where all stages of a change are known, they add up to its lead time; else they never exceed it."""
+    for o in of(observed(world), "change_lead_time"):
+        parts = [p for p in o.parts if p is not None]
+        if len(parts) == 4:
+            assert sum(parts) == pytest.approx(o.value)
+        if o.value is not None and not o.reason:
+            assert sum(parts) <= o.value + 1e-6
+
+
+@law
+@given(worlds)
 def test_recovery_runs_from_the_deployment(world: World) -> None:
     """A recovery is dated at its end, which lies its value after the deployment; a pending one at the deployment."""
     finished = {e.id: e.finished_at for e in world.events if isinstance(e, Deployment)}
@@ -610,6 +623,25 @@ def test_a_settled_past_changes_no_judgement(
     at_once.close()
     in_parts = new_database()
     pieces = stored(in_parts, parts, world.organisation, family)
+    in_parts.close()
+
+    assert pieces == whole
+
+
+@through_the_store
+@given(counts=sizes, organisation=organisations, old=seeds, new=seeds, cut=st.integers(0, 40))
+def test_an_older_version_leaves_no_trace(
+    counts: Sizes, organisation: Organisation, old: int, new: int, cut: int, new_database: Callable[[], Database]
+) -> None:
+    """A history that was judged, and then told anew in all its fields, is judged as if it had been told so at first."""
+    before = made_up(old, counts, organisation).events
+    after = [msgspec.structs.replace(e, updated_at=at(HOURS)) for e in made_up(new, counts, organisation).events]
+
+    at_once = new_database()
+    whole = stored(at_once, [after], organisation)
+    at_once.close()
+    in_parts = new_database()
+    pieces = stored(in_parts, [before, after[:cut], after[cut:]], organisation)
     in_parts.close()
 
     assert pieces == whole
