@@ -19,17 +19,26 @@ UID = "paceline-delivery"
 BURN_WINDOWS_SHOWN = ("1h", "6h", "3d")
 """The windows of the alert tiers: 2 % of the budget in 1 h, 5 % in 6 h, 10 % in 3 d."""
 
-# The empty alternative keeps indicators whose subject has no service or no environment on the board.
-# The team is shown, not chosen: most indicators have none, and a variable without values helps nobody.
-_CHOSEN_BY = ("service", "environment")
-_SUBJECT = ",".join(f'{label}=~"${label}|"' for label in _CHOSEN_BY)
+# The empty alternative keeps subjects without an environment, or without a team, on the board.
+_ENVIRONMENT = 'environment=~"$environment|"'
+# A level of teams pools services that stand beside it: to show both as one subject would count units twice.
+_SUBJECT = f'service=~"$service",service!="",{_ENVIRONMENT}'
+_LEVEL = f'service="",team=~"$team|",{_ENVIRONMENT}'
 _SUBJECT_LEGEND = " ".join(f"{{{{{label}}}}}" for label in SUBJECT_LABELS)
+_COLUMNS: dict[Shape, dict[str, str]] = {
+    Shape.DURATION: {"p50": "Median", "p75": "Three of four within", "p90": "Nine of ten within"},
+    Shape.RATIO: {"value": "Share", "low": "At least (95 %)", "high": "At most (95 %)"},
+    Shape.FREQUENCY: {},
+}
+"""The columns of a table by team, by statistic; a frequency has one value."""
 _VALUE_STATS = {Shape.DURATION: "p50", Shape.RATIO: "value"}
 _UNITS: dict[Shape, Unit] = {Shape.DURATION: "s", Shape.RATIO: "percentunit", Shape.FREQUENCY: "short"}
 _NO_UNITS = "No data: nothing to measure in this window, or a stale source"
+_NO_LEVEL = "No data: no service with a team has something to measure in this window, or a source is stale"
 
 _READING = """\
-Every number is given for the chosen **service**, **environment** and rolling **window**. \
+Every number is given for the chosen **service**, **environment** and rolling **window**; tables *by team* pool the \
+units of all services of the chosen **teams** and what is below them, `/` those of everybody. \
 *No data* is not zero and not good news: nothing happened in the window, or a source is stale; \
 *Data health* tells which. Only what has a target is coloured. \
 n, the interval and the coverage say how far a number can be trusted.
@@ -64,13 +73,15 @@ def delivery(indicators: Iterable[Indicator], burn_windows: Sequence[str] = BURN
 def _variables(indicators: Sequence[Indicator]) -> list[object]:
     names = "|".join(metrics_of(i).samples.name for i in indicators)
     any_indicator = f'{{__name__=~"{names}"}}'
-    of_service = f'{{__name__=~"{names}",service=~"$service|"}}'
+    of_service = f'{{__name__=~"{names}",service=~"$service"}}'
+    of_level = f'{{__name__=~"{names}",service=""}}'
     return [
         panels.datasource_variable(),
         panels.label_variable("service", "Service", any_indicator, "service", multi=True),
         panels.label_variable(
             "environment", "Environment", of_service, "environment", multi=True, default="production"
         ),
+        panels.label_variable("team", "Teams", of_level, "team", multi=True, everything=True),
         panels.label_variable("window", "Window", any_indicator, "window", numerical=True, default="28d"),
         panels.label_variable("slo", "SLO", catalog.SLO_OBJECTIVE.name, "slo", multi=True, everything=True),
     ]
@@ -122,7 +133,7 @@ def _slo_panels(burn_windows: Sequence[str]) -> tuple[Panel, ...]:
             "Are the promises kept? Least budget first",
             _helps(catalog.SLO_STATUS, catalog.SLO_ATTAINMENT, catalog.SLO_BUDGET_RATIO, catalog.SLO_BURN_RATE),
             columns,
-            key=("slo", "SLO"),
+            keys={"slo": "SLO"},
             no_data=no_slo,
             sort_by="Budget left",
         ),
@@ -158,7 +169,8 @@ def _indicator_row(indicator: Indicator) -> Row:
         Shape.RATIO: _ratio_panels,
         Shape.FREQUENCY: _frequency_panels,
     }
-    shown = of_shape[indicator.shape](indicator, metrics_of(indicator))
+    metrics = metrics_of(indicator)
+    shown = [*of_shape[indicator.shape](indicator, metrics), _by_team(indicator, metrics)]
     return Row(title=f"{indicator.title}: $service, $environment, last $window", panels=tuple(shown))
 
 
@@ -282,6 +294,34 @@ def _over_time(indicator: Indicator, metrics: IndicatorMetrics, stats: Sequence[
     return found
 
 
+def _by_team(indicator: Indicator, metrics: IndicatorMetrics) -> Panel:
+    """The chosen levels of teams, in the order of their names: a board that ranks teams would be gamed."""
+    unit, whole = _UNITS[indicator.shape], _whole(indicator)
+    values: dict[str, tuple[str, ...]] = {
+        title: (f'stat="{stat}"', whole) for stat, title in _COLUMNS[indicator.shape].items()
+    } or {"Per day": ()}
+    columns = (
+        *(Column(title=title, expr=_of_level(metrics.value, *where), unit=unit) for title, where in values.items()),
+        Column(title="Counted (n)", expr=_of_level(metrics.samples, whole)),
+        Column(title="Used", expr=_of_level(metrics.coverage), unit="percentunit"),
+        Column(title="Pending", expr=_of_level(metrics.pending)),
+    )
+    return panels.table(
+        f"{indicator.title}: by team",
+        "Each level pools the units of its services; a unit that reached several of them counts once. "
+        f"What belongs to no service stands without a team.\n\n{_about(indicator)}",
+        columns,
+        keys={"team": "Team", "environment": "Environment"},
+        no_data=_NO_LEVEL,
+        sort_by="Team",
+    )
+
+
+def _of_level(metric: Metric, *matchers: str) -> str:
+    """The series of a metric for the chosen teams and window."""
+    return _by(metric, "team", "environment", where=_matching(_LEVEL, *matchers))
+
+
 def _of_stat(indicator: Indicator, metrics: IndicatorMetrics, name: str, words: str = "") -> Query:
     return Query(expr=_selected(metrics.value, f'stat="{name}"', _whole(indicator)), legend=_legend(words))
 
@@ -292,9 +332,12 @@ def _whole(indicator: Indicator) -> str:
 
 
 def _selected(metric: Metric, *matchers: str) -> str:
-    """The series of a metric for the chosen subject and window."""
-    every = ",".join([_SUBJECT, 'window="$window"', *filter(None, matchers)])
-    return f"{metric.name}{{{every}}}"
+    """The series of a metric for the chosen services and window."""
+    return f"{metric.name}{{{_matching(_SUBJECT, *matchers)}}}"
+
+
+def _matching(subject: str, *matchers: str) -> str:
+    return ",".join([subject, 'window="$window"', *filter(None, matchers)])
 
 
 def _legend(words: str) -> str:
@@ -338,7 +381,7 @@ def _health_panels() -> tuple[Panel, ...]:
                 catalog.COLLECTOR_REJECTED,
             ),
             columns,
-            key=(key, "Source"),
+            keys={key: "Source"},
             no_data=nothing,
             sort_by="Fresh",
         ),
@@ -374,7 +417,7 @@ def _health_panels() -> tuple[Panel, ...]:
             "Which definitions are in use",
             _helps(catalog.INDICATOR_INFO),
             (Column(title="Version", expr=_by(catalog.INDICATOR_INFO, "indicator", "version"), label="version"),),
-            key=("indicator", "Indicator"),
+            keys={"indicator": "Indicator"},
             no_data=nothing,
         ),
     )

@@ -184,20 +184,20 @@ def table(  # noqa: PLR0913 - what a panel says is as many words
     description: str,
     columns: Sequence[Column],
     *,
-    key: tuple[str, str],
+    keys: Mapping[str, str],
     no_data: str,
     width: int = GRID_COLUMNS,
     sort_by: str = "",
 ) -> Panel:
-    """One row for each value of a label, one column for each query, lowest of `sort_by` first.
+    """One row for each value of some labels, one column for each query, lowest of `sort_by` first.
 
-    `key` is that label and its title. Every query must give one series for each key and carry no other labels
-    than the key and the column's own `label`, so that Grafana can merge the rows.
+    `keys` are these labels and their titles. Every query must give one series for each of their values and carry no
+    other labels than the keys and the column's own `label`, so that Grafana can merge the rows.
     """
-    names = {key[0]: key[1]}
+    names = dict(keys)
     hidden = {"Time": True}
-    order = {key[0]: 0}
-    for index, (ref, column) in enumerate(zip(ascii_uppercase, columns, strict=False), start=1):
+    order = {label: index for index, label in enumerate(keys)}
+    for index, (ref, column) in enumerate(zip(ascii_uppercase, columns, strict=False), start=len(keys)):
         # Grafana calls the value of a table's only query "Value".
         value = f"Value #{ref}" if len(columns) > 1 else "Value"
         shown = column.label or value

@@ -17,7 +17,8 @@ from dashboards.delivery import BURN_WINDOWS_SHOWN, delivery
 from dashboards.queries import queries, substituted, variable_queries, variables_in
 from slo_engine.catalog import catalog, metrics_of
 from slo_engine.indicator import Indicator, Shape
-from slo_engine.indicators.delivery import FAMILY
+from slo_engine.indicators import delivery as delivery_family
+from slo_engine.indicators import pipelines as pipelines_family
 from slo_engine.slo import SloStatus
 from slo_engine.windows import BURN_WINDOWS, INDICATOR_WINDOWS
 
@@ -49,11 +50,12 @@ FREQUENCY = Indicator(
     shape=Shape.FREQUENCY,
     metric="platform_tea_breaks",
 )
-DECLARED = (*FAMILY.indicators, RATIO, DURATION, FREQUENCY)
+BUILT_IN = (*delivery_family.FAMILY.indicators, *pipelines_family.FAMILY.indicators)
+DECLARED = (*BUILT_IN, RATIO, DURATION, FREQUENCY)
 BOARD = delivery(DECLARED).document
 METRICS = {m.name: m for m in catalog(DECLARED)}
 VARIABLES = {v["name"]: v for v in BOARD["templating"]["list"]}
-VALUES = {"service": "checkout", "environment": "production", "window": "28d", "slo": "(a|b)"}
+VALUES = {"service": "checkout", "environment": "production", "team": "/shop", "window": "28d", "slo": "(a|b)"}
 PANELS = BOARD["panels"]
 QUERYING = [p for p in PANELS if p.get("targets")]
 TARGETS = [t for p in QUERYING for t in p["targets"]]
@@ -106,7 +108,7 @@ def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
 
 def test_the_board_of_the_built_in_indicators_is_the_golden_one() -> None:
     """The JSON is the reviewed one, byte for byte; UPDATE_GOLDEN=1 writes it anew."""
-    text = delivery(FAMILY.indicators).text()
+    text = delivery(BUILT_IN).text()
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(text, encoding="utf-8")
     assert text == GOLDEN.read_text(encoding="utf-8")
@@ -129,7 +131,7 @@ def test_every_variable_lists_a_label_that_its_metrics_have(name: str, metric: s
 def test_no_variable_hides_a_missing_metric() -> None:
     """A variable with "All = .*" would hide a missing metric: All is the list of the values that exist."""
     assert [name for name, v in VARIABLES.items() if "allValue" in v] == []
-    assert [name for name, v in VARIABLES.items() if v.get("includeAll")] == ["slo"]
+    assert [name for name, v in VARIABLES.items() if v.get("includeAll")] == ["team", "slo"]
 
 
 def test_every_variable_in_use_exists() -> None:
@@ -155,7 +157,7 @@ def test_legend_labels_survive_the_aggregation(panel: dict[str, Any]) -> None:
 
 def test_panel_ids_are_unique_and_stable() -> None:
     """Panel ids are unique, and an indicator that is added moves nobody's id, so links to panels survive."""
-    before = {p["title"]: p["id"] for p in delivery(FAMILY.indicators).document["panels"]}
+    before = {p["title"]: p["id"] for p in delivery(BUILT_IN).document["panels"]}
     after = {p["title"]: p["id"] for p in PANELS}
     assert len({p["id"] for p in PANELS}) == len(PANELS)
     assert before.items() <= after.items()
@@ -202,11 +204,59 @@ def test_the_whole_of_a_split_indicator_is_not_mixed_with_its_parts() -> None:
     assert 'stage!=""' in parts
 
 
+def matchers(expr: str) -> dict[str, list[tuple[str, str]]]:
+    """The operators and values by which the selector of an expression filters each label."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for label, operator, value in re.findall(r'(\w+)(=~|!=|=)"([^"]*)"', expr):
+        found.setdefault(label, []).append((operator, value))
+    return found
+
+
+OF_INDICATORS = [
+    expr
+    for _, expr in QUERIES
+    if names_of(selector(expr))[0] in {m.name for i in DECLARED for m in metrics_of(i).all()}
+]
+OF_LEVELS = [expr for expr in OF_INDICATORS if expr.startswith("max by (team, environment)")]
+OF_SERVICES = [expr for expr in OF_INDICATORS if expr not in OF_LEVELS]
+
+
+@pytest.mark.parametrize("expr", OF_SERVICES)
+def test_panels_of_services_leave_levels_of_teams_out(expr: str) -> None:
+    """A level pools services that stand beside it, so panels of services take only what has a service."""
+    assert matchers(expr)["service"] == [("=~", "$service"), ("!=", "")]
+    assert "team" not in matchers(expr)
+
+
+@pytest.mark.parametrize("expr", OF_LEVELS)
+def test_tables_by_team_take_levels_alone(expr: str) -> None:
+    """A level is what has a team and no service; what has neither is shown with them."""
+    assert matchers(expr)["service"] == [("=", "")]
+    assert matchers(expr)["team"] == [("=~", "$team|")]
+
+
+@pytest.mark.parametrize("indicator", DECLARED, ids=lambda i: i.name)
+def test_every_indicator_is_shown_by_team_with_its_n(indicator: Indicator) -> None:
+    """Beside the values of each level stand n and coverage; rows come by name, for teams are not ranked."""
+    table = titled(f"{indicator.title}: by team")
+    shown = {names_of(selector(t["expr"]))[0] for t in table["targets"]}
+    own = metrics_of(indicator)
+    assert {own.value.name, own.samples.name, own.coverage.name} <= shown
+    assert table["options"]["sortBy"] == [{"displayName": "Team", "desc": False}]
+
+
+def test_rows_of_a_table_are_told_apart_by_all_their_keys() -> None:
+    """Team and environment are the first columns, and no value takes their place."""
+    organise = titled("Tea time: by team")["transformations"][1]["options"]
+    by_place = sorted(organise["indexByName"], key=organise["indexByName"].__getitem__)
+    assert by_place[:3] == ["team", "environment", "Value #A"]
+    assert sorted(organise["indexByName"].values()) == list(range(len(by_place)))
+
+
 def test_an_indicator_without_an_environment_still_shows() -> None:
-    """A subject without service or environment is matched too, whatever is chosen."""
-    expr = titled("Tea time: median")["targets"][0]["expr"]
-    assert 'service=~"$service|"' in expr
-    assert 'environment=~"$environment|"' in expr
+    """A subject without an environment, or without a service, is on the board, whatever is chosen."""
+    assert ("=~", "$environment|") in matchers(titled("Tea time: median")["targets"][0]["expr"])["environment"]
+    assert ("=~", "$environment|") in matchers(titled("Tea time: by team")["targets"][0]["expr"])["environment"]
 
 
 def test_every_query_asks_the_chosen_data_source() -> None:
