@@ -18,6 +18,7 @@ NEUTRAL = sorted(
         "dashboards",
         "config/slos",
         "config/alert-windows",
+        "config/benchmarks",
         "tests/dashboards/golden",
         "tests/slo_engine/golden",
     )
