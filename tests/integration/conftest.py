@@ -97,7 +97,8 @@ class World:
 
     62 merged changes in 78 days and a release every 2.5 days, the last 20 minutes ago, so that also the burn rate
     of an hour has events; then two changes that wait for their release. The requests of the newer changes with
-    reviews, one failed deployment and one request whose commit nobody knows stand in `events.jsonl`.
+    reviews, incidents, pipelines, one failed deployment and one request whose commit nobody knows stand in
+    `events.jsonl`.
     """
 
     repository: Path
@@ -123,7 +124,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         tip = _merge(script, tip, now - timedelta(minutes=minutes), _RELEASES)
     shas = script.write(folder / "shop.git")
     records = [record for mark, at in requests[4:] for record in _request(shas[mark], at)]
-    records += _oddities(now)
+    records += [*_incidents(now), *_pipelines(now), *_oddities(now)]
     events = folder / "events.jsonl"
     events.write_text("".join(json.dumps(r) + "\n" for r in records), encoding="utf-8")
     return World(folder / "shop.git", events, now)
@@ -159,6 +160,44 @@ def _request(sha: str, merged_at: datetime) -> Iterator[Mapping[str, Any]]:
         "author": "ada@people.example",
         "at": (merged_at - _hours(4)).isoformat(),
     }
+
+
+def _incidents(now: datetime) -> Iterator[Mapping[str, Any]]:
+    """Eight incidents after releases, all over since this week; one that nothing explains, one with a wrong clock."""
+    old = now - timedelta(days=6)
+    after_releases = [now - timedelta(days=2.5 * n) + _hours(1) for n in range(2, 10)]
+    spans = [(at, max(at + _hours(2), old + _hours(n))) for n, at in enumerate(after_releases)]
+    unexplained = now - timedelta(days=1, hours=6)
+    for number, (started_at, restored_at) in enumerate([*spans, (unexplained, now), (unexplained, old)]):
+        yield {
+            "kind": "incident",
+            "native_id": f"incident {number}",
+            "service": "shop",
+            "environment": "production",
+            "state": "resolved",
+            "started_at": started_at.isoformat(),
+            "restored_at": restored_at.isoformat(),
+        }
+
+
+def _pipelines(now: datetime) -> Iterator[Mapping[str, Any]]:
+    """Ten runs of a pipeline with a job each, in the last two days: the ninth failed, the tenth was cancelled."""
+    for number, result in enumerate([*["success"] * 8, "failure", "cancellation"]):
+        at = now - _hours(4 * number + 5)
+        run = {
+            "kind": "pipeline_run",
+            "native_id": f"run {number}",
+            "repository": "shop",
+            "pipeline": "deploy",
+            "state": "completed",
+            "result": result,
+            "created_at": at.isoformat(),
+            "started_at": (at + timedelta(seconds=number)).isoformat(),
+            "finished_at": (at + _hours(0.1)).isoformat(),
+        }
+        yield run
+        yield run | {"native_id": f"job {number}", "run_kind": "task", "parent_native_id": f"run {number}"}
+    yield run | {"native_id": "skipped", "run_kind": "task", "parent_native_id": "run 9", "started_at": None}
 
 
 def _oddities(now: datetime) -> list[Mapping[str, Any]]:
@@ -390,6 +429,7 @@ SLOS = Path(__file__).parents[2] / "config" / "slos"
 CONFIGURATION = """\
 evaluate_every: 1s
 logs: {{format: json}}
+services: [{{name: shop, team: /commerce/shop}}]
 sources:
   - type: git
     name: shop-git
