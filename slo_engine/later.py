@@ -14,7 +14,7 @@ from slo_engine.changes import COMMIT_COLUMNS, Commits, History, Request, histor
 from slo_engine.incidents import Incidents, Settled
 from slo_engine.indicator import Events
 from slo_engine.services import Place
-from slo_engine.settled import Marks, RepositoryState, State, mark, text_mark
+from slo_engine.settled import Marks, RepositoryState, State, is_full_id, mark, text_mark
 from slo_engine.shipping import Release, Start
 
 
@@ -111,6 +111,9 @@ class Later:
             raise Settled
         looked = [*touched, *(i for i in own if i.started_at > state.at)]
         if Marks(state.names).among(text_mark(t) for i in looked for t in (*i.names, *i.links)):
+            raise Settled
+        shas = [mark(n) for i in looked for n in i.names if is_full_id(n)]
+        if any(Marks(r.commits).among(shas) or Marks(r.dormant).among(shas) for r in state.repositories.values()):
             raise Settled
 
     def starts(self, releases: Iterable[Release], histories: Mapping[str, History]) -> dict[Place, Start]:

@@ -49,6 +49,11 @@ class Judged:
         return judge(list(self.chains.values()), self.attribution)
 
     @cached_property
+    def others(self) -> AbstractSet[str]:
+        """The incidents for which another service answers: its own service answers first."""
+        return self.elsewhere - self.attribution.own
+
+    @cached_property
     def incident_sources(self) -> tuple[str, ...]:
         """The sources of its incidents: that nothing failed is known only while they report."""
         return tuple(sorted({i.source for i in self.incidents}))
@@ -346,7 +351,7 @@ def _restored(judged: Judged) -> Iterator[Observation]:
             reason=reason,
             rule=(incident.rule if measured else "")
             or how
-            or ("another service" if incident.id in judged.elsewhere else "unattributed"),
+            or ("another service" if incident.id in judged.others else "unattributed"),
             evidence=tuple(sorted(releases)),
         )
 
@@ -355,7 +360,7 @@ def _unattributed(judged: Judged) -> Iterator[Observation]:
     """Incidents that no rule gives to a deployment: they fail none, and lower the coverage of the fail rate."""
     attributed = {h.incident.id for h in judged.attribution.causes}
     for incident in _new(judged):
-        if incident.id in attributed or incident.id in judged.elsewhere or incident.impossible:
+        if incident.id in attributed or incident.id in judged.others or incident.impossible:
             continue
         yield Observation(
             indicator="change_fail_rate",

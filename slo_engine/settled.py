@@ -177,6 +177,9 @@ def settle(
         text_mark(t) in names_marks for i in open_incidents for t in (*i.names, *i.links)
     ):
         raise Settled
+    shas = [mark(n) for i in open_incidents for n in i.names if is_full_id(n)]
+    if any(Marks(r.commits).among(shas) or Marks(r.dormant).among(shas) for r in repositories.values()):
+        raise Settled
     state = State(
         at=at,
         revisions=dict(revisions),
@@ -209,7 +212,7 @@ def _kept(judged: Judged, at: int) -> Iterable[tuple[int, str]]:
 
 def answered(judged: Judged, reads: Iterable[str]) -> list[str]:
     """The incidents between services: its own for which another one answers, and others' that answer themselves."""
-    own = {i.id for i in judged.incidents} & judged.elsewhere
+    own = {i.id for i in judged.incidents} & judged.others
     foreign = {r.partition(":")[2] for r in reads if r.startswith("incident:")} & judged.owned
     return sorted(own | foreign)
 
@@ -318,8 +321,8 @@ class _Repository:
         for chain in self.chains:
             for release in chain.releases:
                 named |= {s for s in (release.sha, *names(release.change_shas)) if s and s not in known}
-        named |= {n for incident in self._incidents for n in incident.names if n not in known and _hex(n)}
-        return {n for n in named if len(n) >= _PREFIX and _hex(n)}
+        named |= {n for incident in self._incidents for n in incident.names if n not in known}
+        return {n for n in named if is_full_id(n)}
 
     def reopened(self) -> list[tuple[int, str]]:
         """The observations of unsettled changes that are dated in the settled past."""
@@ -334,8 +337,9 @@ class _Repository:
         return found
 
 
-def _hex(text: str) -> bool:
-    return all(c in "0123456789abcdef" for c in text)
+def is_full_id(text: str) -> bool:
+    """True for what may be a commit's whole id."""
+    return len(text) >= _PREFIX and all(c in "0123456789abcdef" for c in text)
 
 
 def _chain_state(chain: Chain, place: Place, at: int, work: _Repository) -> ChainState:
