@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,15 @@ from collector.errors import ConfigError, PacelineError
 from collector.run import RunOutcome
 from paceline.settings import Configuration
 from paceline.wiring import Running, build, configuration, utc_now
+from slo_engine.benchmarks import QUICK_CHECK
 from slo_engine.explain import MOST_UNITS, ExplainedNumber, Explanation, Selection, subject_text
+from slo_engine.indicator import Indicator
+from slo_engine.notes import no_production, unmatched_names
+from slo_engine.snapshot import Snapshot
 from slo_engine.words import share_text
 
 _FAILED, _MISTAKE = 1, 2
+_MOST_RESTATED = 10_000
 _config_option = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -152,7 +158,10 @@ def evaluate(config: Path | None, output: str) -> None:
         ):
             published = running.service.refresh()
         indicators = running.service.indicators
+        organisation = running.service.configuration.organisation
     snapshot = published.snapshot
+    note = no_production(snapshot, organisation)
+    unmatched = unmatched_names(published.unmatched)
     if output == "json":
         _print_json(
             {
@@ -161,9 +170,23 @@ def evaluate(config: Path | None, output: str) -> None:
                 "accounting": snapshot.accounting,
                 "slos": snapshot.slos,
                 "sources": snapshot.sources,
+                "scores": [{"subject": s, "window": w, "scores": found} for (s, w), found in snapshot.scores.items()],
+                "unmatched": unmatched,
+                "restatements": snapshot.restatements,
+                "notes": [note] if note else [],
             }
         )
         return
+    _print_numbers(snapshot, indicators)
+    for names in unmatched:
+        click.echo(f"Unmatched names, {names.text}")
+    restated = ", ".join(f"{n:g} of {name}" for name, n in sorted(snapshot.restatements.items()))
+    click.echo(f"Restated units: {restated or 'none'}")
+    if note:
+        click.echo(note)
+
+
+def _print_numbers(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> None:
     _table(
         "SLOs",
         ("SLO", "Status", "Target", "Attained", "n", "Budget left"),
@@ -193,6 +216,19 @@ def evaluate(config: Path | None, output: str) -> None:
             for n in snapshot.numbers
         ],
     )
+    if snapshot.scores:
+        kinds = (*(n for n in QUICK_CHECK if n in indicators), *_MEANS)
+        _table(
+            "Quick Check, production, 0 (worst) to 10 (best)",
+            ("Subject", "Window", *(indicators[k].title if k in indicators else k.capitalize() for k in kinds)),
+            [
+                (subject_text(subject), window, *(_or_none(scores.get(k), ".3g") for k in kinds))
+                for (subject, window), scores in snapshot.scores.items()
+            ],
+        )
+
+
+_MEANS = ("throughput", "stability", "overall")
 
 
 @cli.command()
@@ -280,6 +316,36 @@ def report(config: Path | None, week: str, out: Path | None) -> None:
             raise click.UsageError(str(error)) from error
         text = running.service.report(wanted)
     _write(text, out)
+
+
+@cli.command()
+@_config_option
+@click.option("--since", type=click.DateTime(), help="Only what was noticed after this time, UTC.")
+@click.option("--limit", type=click.IntRange(1, _MOST_RESTATED), default=50, show_default=True, help="At most so many.")
+@_output_option
+def restatements(config: Path | None, since: datetime | None, limit: int, output: str) -> None:
+    """List the newest published judgements that changed afterwards."""
+    with _running(config) as running:
+        lines = running.service.restated(since.replace(tzinfo=UTC) if since else None, limit)
+        indicators = running.service.indicators
+    if output == "json":
+        _print_json(lines)
+        return
+    _table(
+        f"Restated, the newest {len(lines)}, times in UTC",
+        ("When", "Indicator", "Subject", "Unit", "Change", "Why"),
+        [
+            (
+                f"{line.at:%Y-%m-%d %H:%M:%S}",
+                indicators[line.indicator].title if line.indicator in indicators else line.indicator,
+                subject_text(line.subject),
+                f"{line.unit.kind} {line.unit.label}" if line.unit else "",
+                line.change,
+                line.why,
+            )
+            for line in lines
+        ],
+    )
 
 
 @cli.command()

@@ -37,6 +37,7 @@ from slo_engine.exposition import Exposition, Publisher
 from slo_engine.indicator import Family, Indicator
 from slo_engine.organisation import unmatched
 from slo_engine.report import MOST_RESTATED, Week, weekly
+from slo_engine.restated import RestatedLine, restated_lines
 from slo_engine.snapshot import Snapshot, SourceState
 
 
@@ -173,6 +174,11 @@ class Service:
     def restatements(self, since: datetime | None = None, limit: int = 1_000) -> list[Restatement]:
         """The newest published judgements that changed afterwards, newest first."""
         return self._derivations.restatements(0 if since is None else to_micros(since), limit)
+
+    def restated(self, since: datetime | None = None, limit: int = 1_000) -> list[RestatedLine]:
+        """The same in words, with the events in one line each."""
+        records = self.restatements(since, limit)
+        return restated_lines(records, self.indicators, self.events.find([r.unit for r in records if r.unit]))
 
     def _derive(self) -> None:
         with self._deriving, self._telemetry.span("paceline.derive") as span:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from pydantic import BaseModel, Field
 
-from paceline.explanations import explain_path, explain_routes
+from collector.errors import StoreError
+from paceline.explanations import EventView, explain_path, explain_routes
 from paceline.service import Published, Service
+from paceline.status import SCORES, status_view
 from slo_engine.explain import subject_text
 from slo_engine.indicator import Shape
+from slo_engine.notes import no_production, unmatched_names
+from slo_engine.restated import RestatedLine
 from slo_engine.slo import SloStatus
 from slo_engine.snapshot import SloState
 from slo_engine.words import duration_text, share_text
@@ -61,11 +66,36 @@ class SlosView(BaseModel):
     slos: list[SloView]
 
 
+class RestatementView(BaseModel):
+    """A published judgement that changed afterwards."""
+
+    at: datetime = Field(description="When that was noticed.")
+    indicator: str
+    service: str
+    environment: str
+    team: str
+    unit: EventView | None = Field(description="The unit that was judged; null where one line stands for many.")
+    change: str = Field(description="From what to what; times are UTC.")
+    why: str
+
+
+class RestatementsView(BaseModel):
+    """The newest published judgements that changed afterwards, newest first."""
+
+    restatements: list[RestatementView]
+
+
 class HealthView(BaseModel):
     """Whether the service works, and what does not."""
 
     status: str
     problems: list[str] = []
+
+
+_Since = Annotated[
+    datetime | None, Query(description="Only what was noticed after this time; UTC unless it says another zone.")
+]
+_Limit = Annotated[int, Query(ge=1, le=1_000, description="At most so many.")]
 
 
 def create_app(service: Service) -> FastAPI:  # noqa: C901 - one short function for each route
@@ -128,16 +158,35 @@ def create_app(service: Service) -> FastAPI:  # noqa: C901 - one short function 
             return JSONResponse(view.model_dump(), status_code=503)
         return SlosView(at=published.snapshot.at, slos=[_slo_view(s) for s in published.snapshot.slos])
 
+    @app.get(
+        "/api/v1/restatements",
+        summary="The newest published judgements that changed afterwards",
+        response_model=RestatementsView,
+        responses={503: {"model": HealthView}},
+    )
+    def restatements(since: _Since = None, limit: _Limit = 100) -> RestatementsView | JSONResponse:
+        # A plain function, so it runs beside the event loop: it reads the store.
+        try:
+            lines = service.restated(since if since is None or since.tzinfo else since.replace(tzinfo=UTC), limit)
+        except StoreError:
+            view = HealthView(status="degraded", problems=["the store cannot be read"])
+            return JSONResponse(view.model_dump(), status_code=503)
+        return RestatementsView(restatements=[_restatement_view(line) for line in lines])
+
     @app.head("/", include_in_schema=False)
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def status() -> HTMLResponse:
         published = service.published
+        note = no_production(published.snapshot, service.configuration.organisation) if published else None
         return HTMLResponse(
             status_page.render(
                 snapshot=published.snapshot if published else None,
+                view=status_view(published.snapshot) if published else None,
+                unmatched=unmatched_names(published.unmatched) if published else [],
                 indicators=service.indicators,
                 shapes=Shape,
-                notes=service.configuration.notes,
+                scores=SCORES,
+                notes=(*service.configuration.notes, *([note] if note else [])),
                 version=version("paceline"),
             )
         )
@@ -150,7 +199,19 @@ def _problems(published: Published) -> list[str]:
     """What does not work although the service answers. Details stay in the log: this page may be public."""
     found = [f"source {s.name} is not fresh" for s in published.snapshot.sources if not s.fresh]
     found += [f"the {part} metrics are missing" for part in published.exposition.failed_parts]
+    found += [f"{n} series of {metric} are cut" for metric, n in sorted(published.exposition.cut.items())]
     return found
+
+
+def _restatement_view(line: RestatedLine) -> RestatementView:
+    return RestatementView(
+        at=line.at,
+        indicator=line.indicator,
+        **line.subject._asdict(),
+        unit=None if line.unit is None else EventView(**vars(line.unit)),
+        change=line.change,
+        why=line.why,
+    )
 
 
 def _slo_view(state: SloState) -> SloView:

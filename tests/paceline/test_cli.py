@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,8 @@ def test_records_set_aside_are_named(run: Run, settings_file: Path) -> None:
         (("report", "--week", "2026-W54"), "'2026-W54' is no week; expected an ISO week, for example 2026-W14"),
         (("serve", "--port", "70000"), "70000 is not in the range 0<=x<=65535"),
         (("collect", "--nonsense"), "No such option"),
+        (("restatements", "--since", "soon"), "'soon' does not match the formats"),
+        (("restatements", "--limit", "0"), "0 is not in the range 1<=x<=10000"),
     ],
 )
 def test_wrong_arguments_are_exit_code_2(run: Run, arguments: tuple[str, ...], said: str) -> None:
@@ -114,19 +117,144 @@ def test_what_cannot_be_done_is_exit_code_1(run: Run, arguments: tuple[str, ...]
 
 
 def test_evaluate_gives_everything_as_json(run: Run) -> None:
-    """Numbers, what stands beside them, SLOs and sources, in one JSON document."""
+    """Numbers, what stands beside them, SLOs, sources, scores and notes, in one JSON document."""
     run("collect")
 
     code, out, _ = run("evaluate", "--output", "json")
     found = json.loads(out)
 
     assert code == 0
-    assert set(found) == {"at", "numbers", "accounting", "slos", "sources"}
+    assert set(found) == {
+        *("at", "numbers", "accounting", "slos", "sources"),
+        *("scores", "unmatched", "restatements", "notes"),
+    }
     assert found["slos"][0]["slo"]["target"] == "0.9"
     assert [s["name"] for s in found["sources"]] == ["events"]
 
 
-@pytest.mark.parametrize("command", [("evaluate",), ("explain", "deployment_frequency"), ("collect",)])
+def append(settings_file: Path, *records: dict[str, str]) -> None:
+    """Report more events."""
+    with (settings_file.parent / "events.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+
+
+def release(native_id: str, service: str, finished_at: str) -> dict[str, str]:
+    """A record of a production deployment."""
+    return {
+        "kind": "deployment",
+        "native_id": native_id,
+        "service": service,
+        "environment": "production",
+        "finished_at": finished_at,
+        "result": "success",
+    }
+
+
+OUTAGE = {
+    "kind": "incident",
+    "native_id": "i",
+    "service": "shop",
+    "environment": "production",
+    "state": "resolved",
+    "started_at": "2026-03-04T11:00:00Z",
+    "restored_at": "2026-03-04T12:00:00Z",
+}
+
+
+def test_evaluate_gives_scores(run: Run, settings_file: Path) -> None:
+    """Production has its Quick Check scores with their means, as JSON and in the table."""
+    today = datetime.now(tz=UTC).replace(microsecond=0) - timedelta(days=2)
+    append(settings_file, release("new", "shop", today.isoformat()))
+    run("collect")
+
+    found = json.loads(run("evaluate", "--output", "json")[1])["scores"]
+    out = run("evaluate")[1]
+
+    assert [(s["subject"], s["window"]) for s in found] == [
+        (["shop", "production", ""], "28d"),
+        (["shop", "production", ""], "90d"),
+    ]
+    assert found[0]["scores"] == {
+        "deployment_frequency": 4.0,
+        "change_fail_rate": 10.0,
+        "deployment_rework_rate": 10.0,
+        "throughput": 4.0,
+        "stability": 10.0,
+        "overall": 8.0,
+    }
+    assert "Quick Check, production, 0 (worst) to 10 (best)" in out
+
+
+def test_evaluate_names_what_the_catalogue_does_not_know(run: Run, settings_file: Path) -> None:
+    """Unmatched names come by kind, sorted; of more than twenty the first are shown with their number."""
+    append(settings_file, *(release(f"r{n}", f"s{n:02}", "2026-03-05T10:00:00Z") for n in range(30)))
+    with settings_file.open("a", encoding="utf-8") as settings:
+        settings.write("services:\n  - {name: other, team: /a}\n")
+    run("collect")
+
+    (found,) = json.loads(run("evaluate", "--output", "json")[1])["unmatched"]
+    out = run("evaluate")[1]
+
+    assert (found["kind"], found["total"], len(found["names"])) == ("deployment", 31, 20)
+    assert found["names"][::19] == ["s00", "s19"]
+    assert "Unmatched names, deployment: 31 names: s00, s01, " in out
+    assert " and 11 more\n" in out
+
+
+def test_evaluate_says_that_nothing_is_production(run: Run, settings_file: Path) -> None:
+    """No rule for production matches: nothing is production, and the command says what to do."""
+    with settings_file.open("a", encoding="utf-8") as settings:
+        settings.write("environments: {production: []}\n")
+    run("collect")
+
+    out = run("evaluate")[1]
+    (note,) = json.loads(run("evaluate", "--output", "json")[1])["notes"]
+
+    assert note == (
+        "No deployment goes to a production environment: the environments seen are production, and production is "
+        "an empty list. Name yours in the setting environments.production."
+    )
+    assert note in out
+
+
+def test_restatements_are_listed(run: Run, settings_file: Path) -> None:
+    """A late incident makes a published good deployment bad: listed with its event, from what to what, and why."""
+    run("collect")
+    run("evaluate")
+    append(settings_file, OUTAGE)
+    run("collect")
+    counted = json.loads(run("evaluate", "--output", "json")[1])["restatements"]
+
+    lines = json.loads(run("restatements", "--output", "json")[1])
+    (line,) = (x for x in lines if x["indicator"] == "change_fail_rate")
+    code, out, _ = run("restatements", "--limit", "1")
+
+    assert (counted["change_fail_rate"], sum(counted.values())) == (1, len(lines))
+    assert (line["subject"][:2], line["unit"]["kind"], line["change"]) == (
+        ["shop", "production"],
+        "deployment",
+        "good → bad",
+    )
+    assert line["why"] == "new or changed events: incident"
+    assert (code, "Restated, the newest 1, times in UTC" in out) == (0, True)
+    assert "Restated units: " in run("evaluate")[1]
+
+
+def test_restatements_are_listed_since_a_time(run: Run, settings_file: Path) -> None:
+    """What was noticed before the time is left out."""
+    run("collect")
+    run("evaluate")
+    append(settings_file, OUTAGE)
+    run("collect")
+    run("evaluate")
+
+    assert json.loads(run("restatements", "--since", "2026-03-01", "--output", "json")[1]) != []
+    assert json.loads(run("restatements", "--since", "9999-01-01", "--output", "json")[1]) == []
+
+
+@pytest.mark.parametrize(
+    "command", [("evaluate",), ("explain", "deployment_frequency"), ("collect",), ("restatements",)]
+)
 def test_tables_are_for_people(run: Run, command: tuple[str, ...]) -> None:
     """Without --output a command prints a table."""
     run("collect")

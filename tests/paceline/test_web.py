@@ -24,6 +24,7 @@ from paceline.web import create_app
 from paceline.wiring import Running, build, configuration
 from slo_engine.explain import Explanation
 
+RESTATEMENTS = "/api/v1/restatements"
 ROUTES = ["/", "/metrics", "/healthz", "/readyz", "/api/v1/slos", "/openapi.json"]
 EXPLAIN = "/api/v1/explain/{indicator}"
 EXPLAINED = ["/explain/deployment_frequency", "/api/v1/explain/deployment_frequency"]
@@ -43,7 +44,7 @@ def client(collected: Service) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.mark.parametrize("path", [*ROUTES, *EXPLAINED])
+@pytest.mark.parametrize("path", [*ROUTES, RESTATEMENTS, *EXPLAINED])
 def test_a_route_answers_with_safe_headers(client: TestClient, path: str) -> None:
     """Every route answers, runs no script of others, and is not guessed to be another type."""
     answer = client.get(path)
@@ -151,9 +152,10 @@ def test_the_api_describes_itself(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
 
     assert described["openapi"].startswith("3.")
-    assert set(described["paths"]) == {"/metrics", "/healthz", "/readyz", "/api/v1/slos", EXPLAIN}
+    assert set(described["paths"]) == {"/metrics", "/healthz", "/readyz", "/api/v1/slos", RESTATEMENTS, EXPLAIN}
     assert {tuple(p) for p in described["paths"].values()} == {("get",)}
     assert set(described["paths"]["/api/v1/slos"]["get"]["responses"]) == {"200", "503"}
+    assert set(described["paths"][RESTATEMENTS]["get"]["responses"]) == {"200", "422", "503"}
     assert set(described["paths"][EXPLAIN]["get"]["responses"]) == {"200", "404", "422", "503"}
     assert {p["name"] for p in described["paths"][EXPLAIN]["get"]["parameters"]} == {
         *("indicator", "window", "week", "service", "environment", "team", "dimension", "limit", "offset")
@@ -161,7 +163,7 @@ def test_the_api_describes_itself(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
-@pytest.mark.parametrize("path", [*ROUTES, *EXPLAINED])
+@pytest.mark.parametrize("path", [*ROUTES, RESTATEMENTS, *EXPLAINED])
 def test_nothing_can_be_written(client: TestClient, method: str, path: str) -> None:
     """No route takes a write."""
     assert client.request(method, path).status_code == 405
@@ -438,6 +440,173 @@ def test_nobody_is_named_in_an_explanation(collected: Service, settings_file: Pa
 
     assert "incident" in said[1]
     assert [text for text in said if "planted" in text or "person:" in text] == []
+
+
+# --- what changed afterwards -----------------------------------------------------------------------------
+
+OUTAGE = {
+    "kind": "incident",
+    "native_id": "i",
+    "service": "shop",
+    "environment": "production",
+    "state": "resolved",
+    "started_at": "2026-03-04T11:00:00Z",
+    "restored_at": "2026-03-04T12:00:00Z",
+    "title": "planted broke it",
+}
+
+
+def test_what_was_restated_is_json(collected: Service, settings_file: Path) -> None:
+    """A late incident makes a published good deployment bad: when, which, from what to what, why; and nobody's name."""
+    add(collected, settings_file, OUTAGE)
+
+    with TestClient(create_app(collected)) as client:
+        answer = client.get(RESTATEMENTS)
+    (found,) = (r for r in answer.json()["restatements"] if r["indicator"] == "change_fail_rate")
+
+    assert (found["at"], found["change"]) == ("2026-03-09T06:00:00Z", "good → bad")
+    assert (found["service"], found["environment"], found["unit"]["kind"]) == ("shop", "production", "deployment")
+    assert found["why"] == "new or changed events: incident"
+    assert "planted" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "empty"),
+    [
+        ("since=2026-03-09", False),
+        ("since=2026-03-09T06:00:01", True),
+        ("since=2026-03-09T07:00:01%2B02:00", False),
+        ("since=2026-03-10", True),
+    ],
+)
+def test_restatements_are_asked_for_since_a_time(
+    collected: Service, settings_file: Path, query: str, *, empty: bool
+) -> None:
+    """Only what was noticed after a time, which is UTC unless it says otherwise."""
+    add(collected, settings_file, OUTAGE)
+
+    with TestClient(create_app(collected)) as client:
+        found = client.get(f"{RESTATEMENTS}?{query}").json()["restatements"]
+
+    assert (found == []) is empty
+
+
+def test_restatements_are_limited(collected: Service, settings_file: Path) -> None:
+    """The newest come first, and no more than asked for."""
+    add(collected, settings_file, OUTAGE)
+
+    with TestClient(create_app(collected)) as client:
+        everything, one = (client.get(f"{RESTATEMENTS}?limit={n}").json()["restatements"] for n in (1_000, 1))
+
+    assert len(everything) > 1
+    assert one == everything[:1]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "since=soon"])
+def test_a_wrong_question_about_restatements_is_refused(client: TestClient, query: str) -> None:
+    """What means nothing is answered with what was expected."""
+    assert client.get(f"{RESTATEMENTS}?{query}").status_code == 422
+
+
+def test_without_its_store_no_restatement_is_claimed(running: Running, client: TestClient) -> None:
+    """A log that cannot be read is a failure, not an empty list."""
+    with running.database.transaction() as transaction:
+        transaction.execute(sa.text("ALTER TABLE restatement RENAME TO elsewhere"))
+
+    answer = client.get(RESTATEMENTS)
+
+    assert (answer.status_code, answer.json()["problems"]) == (503, ["the store cannot be read"])
+
+
+# --- what a person may want to configure -----------------------------------------------------------------
+
+
+def configured(settings_file: Path, clock: Any, settings: str) -> Running:
+    """The service with more settings, after one run and one evaluation."""
+    with settings_file.open("a", encoding="utf-8") as file:
+        file.write(settings)
+    running = build(configuration(settings_file, {}, settings_file.parent), clock, {})
+    running.service.collect(running.service.configuration.sources[0])
+    running.service.refresh()
+    return running
+
+
+def test_the_page_has_quick_check_scores(client: TestClient) -> None:
+    """Scores of production stand beside the numbers; what has none has no value, and no letter is given."""
+    page = client.get("/").text
+    section = page.partition('<h2 id="scores">Quick Check</h2>')[2].partition("</section>")[0]
+
+    assert re.findall(r'<td class="n">([^<]*)</td>', section) == [
+        *("no value", "4", "no value", "10", "10"),
+        *("4", "10", "8"),
+    ]
+
+
+def test_unmatched_names_are_on_the_page(settings_file: Path, clock: Any) -> None:
+    """Names that no rule knows are counted and shown, the first twenty of them, as text."""
+    with (settings_file.parent / "events.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(release(f"r{n}", service=f"<b>{n:02}")) + "\n" for n in range(30))
+    running = configured(settings_file, clock, "services:\n  - {name: other, team: /a}\n")
+
+    with TestClient(create_app(running.service)) as client:
+        page = client.get("/").text
+    running.close()
+
+    assert "deployment: 31 names: &lt;b&gt;00, &lt;b&gt;01, " in page
+    assert "&lt;b&gt;19 and 11 more" in page
+
+
+def test_that_nothing_is_production_is_said(settings_file: Path, clock: Any) -> None:
+    """No rule for production matches → nothing is production, and the page says so and what to do."""
+    running = configured(settings_file, clock, "environments: {production: [live]}\n")
+
+    with TestClient(create_app(running.service)) as client:
+        page = client.get("/").text
+    running.close()
+
+    assert (
+        "No deployment goes to a production environment: the environments seen are production, and production is live. "
+        "Name yours in the setting environments.production."
+    ) in page
+
+
+def test_without_a_catalogue_nothing_is_noted(client: TestClient) -> None:
+    """Deployments to production and no catalogue: neither note is on the page."""
+    page = client.get("/").text
+
+    assert "Unmatched names" not in page
+    assert "No deployment goes to a production environment" not in page
+
+
+def test_cut_metrics_are_a_problem(settings_file: Path, clock: Any) -> None:
+    """A metric with more series than the limit is named in /readyz."""
+    running = configured(settings_file, clock, "metrics: {series_limit: 1}\n")
+
+    with TestClient(create_app(running.service)) as client:
+        answer = client.get("/readyz").json()
+    running.close()
+
+    assert answer["status"] == "degraded"
+    assert [p for p in answer["problems"] if re.fullmatch(r"\d+ series of platform_deployments_per_day are cut", p)]
+
+
+def test_the_page_of_many_services_stays_short(settings_file: Path, clock: Any) -> None:
+    """Of many services 200 numbers are shown, levels of teams first; the page says how many more, and where."""
+    with (settings_file.parent / "events.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(release(f"r{n}", service=f"s{n:03}")) + "\n" for n in range(100))
+    running = configured(settings_file, clock, "services:\n  - {name: shop, team: /commerce/checkout}\n")
+    published = running.service.published
+    assert published is not None
+
+    with TestClient(create_app(running.service)) as client:
+        page = client.get("/").text
+    running.close()
+    shown = re.findall(r'<th scope="row"><a href="/explain/[^?]+\?([^"]+)"', page)
+
+    assert len(shown) == 200
+    assert ["team=%2F&" in s or s.endswith("team=%2F") for s in shown[:3]] == [True] * 3
+    assert f"And {len(published.snapshot.numbers) - 200} more numbers." in page
+    assert '<a href="/explain/deployment_frequency">' in page
 
 
 class Waiting:
