@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+_NOISE = 12  # decimals: what differs beyond them is an error of floating point
 _READABLE = ((120.0, 1.0, "{:.0f} s"), (7_200.0, 60.0, "{:.0f} min"), (172_800.0, 3_600.0, "{:.1f} h"))
 
 
@@ -17,6 +18,7 @@ def duration_text(seconds: float) -> str:
 
 def share_text(share: float) -> str:
     """A share as people read it: `99.9%`. Never rounded to all or nothing: 0.99995 is `99.995%`."""
+    share = round(share, _NOISE)
     for digits in (1, 2, 3, 4, 5):
         text = f"{share:.{digits}%}"
         if share in {0, 1} or float(text[:-1]) not in {0, 100}:

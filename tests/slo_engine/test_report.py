@@ -17,8 +17,8 @@ from collector.store import Database, DerivationStore, ObservationStore, Replace
 from paceline import resources
 from slo_engine.benchmark_files import load_benchmarks
 from slo_engine.benchmarks import QUICK_CHECK
-from slo_engine.indicator import MOST_PARTS, Indicator, Shape, indicators
-from slo_engine.observation import Observation, Outcome, Reason, Subject
+from slo_engine.indicator import Indicator, Shape, indicators
+from slo_engine.observation import MOST_PARTS, Observation, Outcome, Reason, Subject
 from slo_engine.organisation import Organisation, Service, patterns
 from slo_engine.report import MOST_RESTATED, Week, weekly
 from slo_engine.slo import Operator, Slo
@@ -519,10 +519,12 @@ def test_durations_read_well(seconds: float, text: str) -> None:
         (0.0004, "0.04%"),
         (0.1, "10.0%"),
         (0.01, "1.0%"),
+        (3e-17, "0.0%"),
+        (1 - 2e-16, "100.0%"),
     ],
 )
 def test_a_share_is_never_rounded_to_all_or_nothing(share: float, text: str) -> None:
-    """99.95 % reads as such and never as 100 %; only all is 100 %."""
+    """99.95 % reads as such and never as 100 %; only all is 100 %, or what floating point makes of it."""
     assert share_text(share) == text
 
 
