@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from collector.bulk import seldom_collecting
 from collector.events import kind_of
 from collector.store import DerivationStore, EventStore, Replacement, Series, from_micros, to_micros
-from slo_engine.indicator import MOST_PARTS, Family, Piece
-from slo_engine.observation import Observation
+from slo_engine.indicator import Family, Piece
+from slo_engine.observation import Row, as_row
 from slo_engine.organisation import Organisation
 
-_NO_PARTS = (None,) * MOST_PARTS
 _EPOCH = from_micros(0)
 
 
@@ -120,28 +117,14 @@ def _why(stamp: Mapping[str, int | str], inputs: Mapping[str, int | str]) -> str
 
 def _rows(family: Family, piece: Piece) -> dict[Series, list[tuple[Any, ...]]]:
     """The observations of a piece as the store keeps them, by series."""
-    observations: Iterable[Observation] = piece.observations
-    encode = msgspec.json.encode
     known = {i.name for i in family.indicators}
     found: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
-    for o in observations:
-        key = (o.indicator, o.dimension, *o.subject, o.source)
+    for observation in piece.observations:
+        key, values = observation if type(observation) is Row else as_row(observation)  # type: ignore[arg-type]
         rows = found.get(key)
         if rows is None:
-            if o.indicator not in known:
-                raise ValueError(f"the family {family.name} does not declare the indicator {o.indicator}")
+            if key[0] not in known:
+                raise ValueError(f"the family {family.name} does not declare the indicator {key[0]}")
             rows = found[key] = []
-        rows.append(
-            (
-                to_micros(o.at),
-                o.unit,
-                o.value,
-                *(o.parts or _NO_PARTS),
-                o.outcome.value,
-                o.reason,
-                None if o.matures_at is None else to_micros(o.matures_at),
-                o.rule,
-                encode(o.evidence).decode() if o.evidence else "[]",
-            )
-        )
+        rows.append(values)
     return {Series(family.name, *key)._replace(scope=piece.scope): rows for key, rows in found.items()}

@@ -18,13 +18,11 @@ import slo_engine.indicators
 from collector.conditions import Where
 from collector.events import Event
 from collector.plugins import plugins, refused
-from slo_engine.observation import Observation
+from slo_engine.observation import MOST_PARTS, Observation, Row
 from slo_engine.organisation import Organisation
 
 E = TypeVar("E", bound=Event)
 ENTRY_POINT_GROUP = "paceline.indicators"
-MOST_PARTS = 4
-"""How many parts of a duration the store has columns for."""
 
 
 class Events(Protocol):
@@ -98,7 +96,7 @@ class Piece(NamedTuple):
     """
 
     scope: str
-    observations: Iterable[Observation]
+    observations: Iterable[Observation | Row]
     reads: tuple[str, ...] = ()
     state: bytes | None = None
     after: int | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -87,3 +87,51 @@ def to_micros(at: datetime) -> int:
 def from_micros(micros: int) -> datetime:
     """The aware UTC time of microseconds since 1970, the form in which events' columns give times."""
     return _EPOCH + micros * _MICROSECOND
+
+
+MOST_PARTS = 4
+"""How many parts of a duration an observation has room for."""
+
+
+class Row(NamedTuple):
+    """An observation as the store keeps it: for families that make millions, where an object each would be the cost.
+
+    `key`: indicator, dimension, service, environment, team, source. `values`: time in microseconds, unit, value, the
+    four parts, outcome, reason, the time it matures or None, rule, evidence as a JSON list.
+    """
+
+    key: tuple[str, str, str, str, str, str]
+    values: tuple[Any, ...]
+
+
+NO_PARTS = (None,) * MOST_PARTS
+
+
+def as_row(o: Observation) -> Row:
+    """The row of an observation."""
+    matures_at = None if o.matures_at is None else to_micros(o.matures_at)
+    evidence = msgspec.json.encode(o.evidence).decode() if o.evidence else "[]"
+    values = (o.outcome.value, o.reason, matures_at, o.rule, evidence)
+    key = (o.indicator, o.dimension, *o.subject, o.source)
+    return Row(key, (to_micros(o.at), o.unit, o.value, *(o.parts or NO_PARTS), *values))
+
+
+def as_observation(row: Row) -> Observation:
+    """The observation of a row."""
+    indicator, dimension, service, environment, team, source = row.key
+    at, unit, value, *parts, outcome, reason, matures_at, rule, evidence = row.values
+    return Observation(
+        indicator=indicator,
+        dimension=dimension,
+        subject=Subject(service, environment, team),
+        source=source,
+        at=from_micros(at),
+        unit=unit,
+        value=value,
+        parts=() if parts == [None] * MOST_PARTS else tuple(parts),
+        outcome=Outcome(outcome),
+        reason=reason,
+        matures_at=None if matures_at is None else from_micros(matures_at),
+        rule=rule,
+        evidence=tuple(msgspec.json.decode(evidence, type=list[str])),
+    )

@@ -10,17 +10,22 @@ from datetime import timedelta
 from functools import cached_property
 from itertools import pairwise
 
+import msgspec
+
 from collector.events import Result
 from slo_engine.cadence import Waiting, service_weeks
 from slo_engine.changes import History, Merged, paths_of
 from slo_engine.failures import Cause, Verdict, judge, rule_of
 from slo_engine.incidents import Attribution, Incident, Incidents, attribute
-from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros
+from slo_engine.observation import NO_PARTS, Observation, Outcome, Reason, Row, Subject, from_micros
 from slo_engine.organisation import Organisation, any_matches
 from slo_engine.shipping import Chain, Release, Shipment, Start, shipped
 
 _MICROSECOND = timedelta(microseconds=1)
 _FAILED = (Result.FAILURE, Result.ERROR, Result.TIMEOUT)
+
+_MEASURED = (Outcome.MEASURED.value, "")
+_NOT_SUCCESSFUL = (Outcome.EXCLUDED.value, Reason.NOT_SUCCESSFUL.value)
 
 Place = tuple[str, str]
 """An environment and a repository: with the service, what a chain is of."""
@@ -59,10 +64,20 @@ class Judged:
         return tuple(sorted({i.source for i in self.incidents}))
 
     @cached_property
-    def source_of(self) -> dict[str, str]:
-        """The source of each incident that it was judged by, by id."""
-        hits = (*self.attribution.causes, *self.attribution.remedies)
-        return {h.incident.id: h.incident.source for h in hits}
+    def lag(self) -> int:
+        """How long a deployment waits for its verdict, in microseconds."""
+        return self.organisation.delivery.attribution_lag // _MICROSECOND
+
+    def joined_with_incidents(self, source: str) -> str:
+        """A source and those of the incidents: a verdict rests on all of them."""
+        found = self._joined.get(source)
+        if found is None:
+            found = self._joined[source] = "+".join(sorted({source, *self.incident_sources}))
+        return found
+
+    @cached_property
+    def _joined(self) -> dict[str, str]:
+        return {}
 
 
 def judged(  # noqa: PLR0913, PLR0917 - everything a service is judged by
@@ -145,7 +160,7 @@ def _own(history: History, paths: Sequence[object]) -> tuple[History, frozenset[
     return replace(history, changes=kept), frozenset(commits), unknown
 
 
-def observations(judged: Judged) -> Iterator[Observation]:
+def observations(judged: Judged) -> Iterator[Observation | Row]:
     """Every delivery observation of a service."""
     yield from _frequency(judged)
     for (environment, _), chain in judged.chains.items():
@@ -160,27 +175,21 @@ def observations(judged: Judged) -> Iterator[Observation]:
     yield from _cadence(judged)
 
 
-def _frequency(judged: Judged) -> Iterator[Observation]:
+def _frequency(judged: Judged) -> Iterator[Row]:
     flags: dict[str, str] = {}
     for chain in judged.chains.values():
         flags |= {chain.releases[i].id: "redeploy" for i in chain.redeployments}
         flags |= {chain.releases[i].id: "rollback" for i in chain.rollbacks}
     for release in judged.releases:
         succeeded = release.result == Result.SUCCESS
-        yield Observation(
-            indicator="deployment_frequency",
-            dimension=release.result,
-            unit=release.id,
-            at=from_micros(release.at),
-            subject=Subject(judged.service, release.environment),
-            source=release.source,
-            outcome=Outcome.MEASURED if succeeded else Outcome.EXCLUDED,
-            reason="" if succeeded else Reason.NOT_SUCCESSFUL,
-            rule=flags.get(release.id, ""),
+        outcome = _MEASURED if succeeded else _NOT_SUCCESSFUL
+        yield Row(
+            ("deployment_frequency", release.result, judged.service, release.environment, "", release.source),
+            (release.at, release.id, None, *NO_PARTS, *outcome, None, flags.get(release.id, ""), "[]"),
         )
 
 
-def _change(judged: Judged, subject: Subject, chain: Chain, shipment: Shipment) -> Observation:
+def _change(judged: Judged, subject: Subject, chain: Chain, shipment: Shipment) -> Row:
     """A change: its lead time and stages, or why it has none, or that it waits for its deployment."""
     change, index, rule, reason = shipment
     if change.id in judged.unknown_paths:
@@ -191,34 +200,26 @@ def _change(judged: Judged, subject: Subject, chain: Chain, shipment: Shipment) 
     if reason is None and release is not None:
         return _measured(subject, change, release, rule)
     at = release.at if release else chain.horizon if change.merged_at is None else change.merged_at
-    return Observation(
-        indicator="change_lead_time",
-        unit=change.id,
-        at=from_micros(at),
-        subject=subject,
-        source=_joined(change.source, release.source if release else change.source),
-        outcome=Outcome.EXCLUDED if reason else Outcome.PENDING,
-        reason=reason or "",
-        evidence=(release.id,) if release else (),
+    source = _joined(change.source, release.source if release else change.source)
+    outcome = (Outcome.EXCLUDED.value, reason.value) if reason else (Outcome.PENDING.value, "")
+    evidence = f'["{release.id}"]' if release else "[]"
+    return Row(
+        ("change_lead_time", "", *subject, source),
+        (at, change.id, None, *NO_PARTS, *outcome, None, "", evidence),
     )
 
 
-def _measured(subject: Subject, change: Merged, release: Release, rule: str) -> Observation:
+def _measured(subject: Subject, change: Merged, release: Release, rule: str) -> Row:
     first_at, stages = change.first_commit_at, _stages(change, release.at)
     seconds = (release.at - first_at) / 1e6 if first_at is not None and first_at <= release.at else None
-    missing = "" if stages[-1] is not None else Reason.MERGED_AFTER_DEPLOYMENT
-    return Observation(
-        indicator="change_lead_time",
-        unit=change.id,
-        at=from_micros(release.at),
-        subject=subject,
-        source=_joined(change.source, release.source),
-        outcome=Outcome.MEASURED,
-        value=seconds,
-        parts=stages,
-        reason=missing if seconds is not None else Reason.MISSING_TIME,
-        rule=f"{rule}, bot" if change.bot else rule,
-        evidence=(release.id, change.first_commit_id) if change.first_commit_id else (release.id,),
+    missing = "" if stages[-1] is not None else Reason.MERGED_AFTER_DEPLOYMENT.value
+    reason = missing if seconds is not None else Reason.MISSING_TIME.value
+    first = change.first_commit_id
+    evidence = f'["{release.id}","{first}"]' if first else f'["{release.id}"]'
+    rule = f"{rule}, bot" if change.bot else rule
+    return Row(
+        ("change_lead_time", "", *subject, _joined(change.source, release.source)),
+        (release.at, change.id, seconds, *stages, "measured", reason, None, rule, evidence),
     )
 
 
@@ -249,39 +250,35 @@ def _stages(change: Merged, deployed_at: int) -> tuple[float | None, ...]:
     )
 
 
-def _fate(judged: Judged, subject: Subject, release: Release) -> Iterator[Observation]:
+def _fate(judged: Judged, subject: Subject, release: Release) -> Iterator[Observation | Row]:
     """Whether a successful deployment failed afterwards, how long until that was put right, whether it was planned."""
     verdict = judged.verdicts.get(release.id)
-    at = from_micros(release.at)
-    source = "+".join(sorted({release.source, *judged.incident_sources}))
+    source = judged.joined_with_incidents(release.source)
     failures = verdict.failures if verdict else set()
-    yield Observation(
-        indicator="change_fail_rate",
-        unit=release.id,
-        at=at,
-        subject=subject,
-        source=source,
-        outcome=Outcome.BAD if failures else Outcome.GOOD,
-        matures_at=at + judged.organisation.delivery.attribution_lag,
-        rule=_failing_rule(failures),
-        evidence=_evidence(failures),
-    )
+    start = (release.at, release.id, None, *NO_PARTS)
+    matures_at = release.at + judged.lag
+    told = (_outcome(failures), "", matures_at, _failing_rule(failures), _json(failures))
+    yield Row(("change_fail_rate", "", *subject, source), (*start, *told))
     if verdict is not None and failures:
         yield _recovery(subject, release, verdict, source)
     rework = verdict.rework if verdict else set()
-    yield Observation(
-        indicator="deployment_rework_rate",
-        unit=release.id,
-        at=at,
-        subject=subject,
-        source=source,
-        outcome=Outcome.BAD if rework else Outcome.GOOD,
-        rule=" + ".join(sorted({c.rule for c in rework})),
-        evidence=_evidence(rework),
+    rules = " + ".join(sorted({c.rule for c in rework})) if rework else ""
+    yield Row(
+        ("deployment_rework_rate", "", *subject, source), (*start, _outcome(rework), "", None, rules, _json(rework))
     )
 
 
+def _outcome(causes: set[Cause]) -> str:
+    return Outcome.BAD.value if causes else Outcome.GOOD.value
+
+
+def _json(causes: set[Cause]) -> str:
+    return msgspec.json.encode(_evidence(causes)).decode() if causes else "[]"
+
+
 def _failing_rule(failures: set[Cause]) -> str:
+    if not failures:
+        return ""
     first = rule_of(failures)
     return f"incident ({first})" if first in {"named", "linked", "window"} else first
 
@@ -321,7 +318,7 @@ def _failed_rollouts(judged: Judged) -> Iterator[Observation]:
                 unit=release.id,
                 at=at,
                 subject=Subject(judged.service, release.environment),
-                source="+".join(sorted({release.source, *judged.incident_sources})),
+                source=judged.joined_with_incidents(release.source),
                 outcome=Outcome.BAD,
                 matures_at=at + judged.organisation.delivery.attribution_lag,
                 rule="roll-out failed",

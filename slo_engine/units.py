@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.store import Judge, ObservationStore, Tally
-from slo_engine.indicator import MOST_PARTS
-from slo_engine.observation import Outcome, Reason
+from slo_engine.observation import MOST_PARTS, Outcome, Reason
 
 DAY = 86_400_000_000
 """A day of 24 hours in microseconds."""

@@ -158,19 +158,12 @@ _Key = tuple[Series, int, str]
 def _write_new(transaction: Transaction, known: Mapping[Series, int], new: Replacement) -> tuple[int, dict[int, int]]:
     """Write a piece of which nothing is stored: nothing to compare with, and nothing was published of it."""
     ids = _number(transaction, known, set(new.rows))
-    for series in sorted(new.rows, key=ids.__getitem__):
-        # In the order of the primary key an insert appends instead of searching.
-        ordered = sorted(new.rows[series], key=itemgetter(0, 1))
-        transaction.write_rows(_insert_of(ids[series]), ObservationRow._fields, ordered)
+    # In the order of the primary key an insert appends instead of searching.
+    ordered = sorted((ids[series], sorted(rows, key=itemgetter(0, 1))) for series, rows in new.rows.items())
+    transaction.write_rows(_INSERT, _COLUMNS, ((number, *row) for number, rows in ordered for row in rows))
     _keep_piece(transaction, new)
     changed = {ids[series]: min(row[0] for row in rows) for series, rows in new.rows.items() if rows}
     return sum(map(len, new.rows.values())), changed
-
-
-def _insert_of(number: int) -> Any:
-    """An insert of observations of one series, whose number is the same in each row."""
-    values: dict[str, Any] = {n: sa.bindparam(n) for n in ObservationRow._fields}
-    return insert(OBSERVATION).values({**values, "series_id": sa.literal_column(str(int(number)))})
 
 
 def _series_of(transaction: Transaction, family: str, scope: str) -> dict[Series, int]:

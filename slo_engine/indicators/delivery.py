@@ -17,7 +17,7 @@ from slo_engine.changes import COMMIT_COLUMNS, Commits, History, history, read_r
 from slo_engine.incidents import Settled, read_incidents
 from slo_engine.indicator import Events, Family, Indicator, Piece, Pieces, Shape
 from slo_engine.later import Later
-from slo_engine.observation import Observation, to_micros
+from slo_engine.observation import Observation, Row, as_observation, to_micros
 from slo_engine.organisation import Organisation
 from slo_engine.services import Judged, judged, observations
 from slo_engine.settled import Settling, State, answered, boundaries, decoded, settle
@@ -124,7 +124,7 @@ def observe(events: Events, organisation: Organisation) -> Iterator[Observation]
     """The observations of all services."""
     latest = {piece.scope: piece for piece in pieces(events, organisation, {}, None, {}, lambda _: None)}
     for piece in latest.values():
-        yield from piece.observations
+        yield from (as_observation(o) if isinstance(o, Row) else o for o in piece.observations)
 
 
 def pieces(
@@ -309,7 +309,7 @@ class _Batch:
         reads = tuple(sorted({*state.reads, *_reads(found, repositories)}))
         new = list(observations(found))
         reopened = frozenset((moment, unit) for moment, unit in state.reopened)
-        dated = ((to_micros(o.at), o.unit) for o in new)
+        dated = (o.values[:2] if isinstance(o, Row) else (to_micros(o.at), o.unit) for o in new)
         if any(moment <= state.at and (moment, unit) not in reopened for moment, unit in dated):
             raise Settled  # something late: its row would be forgotten the next time
         kept = frozenset((moment, unit) for moment, unit in state.kept)

@@ -40,7 +40,7 @@ from collector.events import (
 )
 from collector.store import Database, EventStore, ObservationRow, SourceRun, from_micros, to_micros
 from collector.store.database import SCHEMA_REVISION, _positional
-from collector.store.derivations import _insert_of
+from collector.store.derivations import _COLUMNS, _INSERT
 from collector.store.tables import METADATA
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -400,7 +400,7 @@ def test_any_split_into_transactions_gives_the_same_rows(new_bench: Any, probe: 
 
 def test_many_rows_are_sent_without_asking_for_their_keys(bench: Any) -> None:
     """A RETURNING clause would forbid sending many rows at once on newer Pythons."""
-    text = _positional(_insert_of(1), bench.database._engine.dialect, ObservationRow._fields)
+    text = _positional(_INSERT, bench.database._engine.dialect, _COLUMNS)
 
     assert text is not None
     assert "RETURNING" not in text

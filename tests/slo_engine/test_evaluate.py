@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from collector.store import Database, DerivationStore, ObservationStore, Replacement, Series, to_micros
 from slo_engine.evaluate import Evaluator, Reader, Span, evaluate, rolling, state_of, summarise
-from slo_engine.indicator import MOST_PARTS, Indicator, Shape
-from slo_engine.observation import Observation, Outcome, Reason, Subject
+from slo_engine.indicator import Indicator, Shape
+from slo_engine.observation import MOST_PARTS, Observation, Outcome, Reason, Subject
 from slo_engine.organisation import Organisation, Service
 from slo_engine.slo import EventCounts, Operator, Slo, SloStatus
 from slo_engine.snapshot import Accounting, Number, Snapshot, SourceState

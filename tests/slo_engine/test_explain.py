@@ -42,8 +42,8 @@ from slo_engine.explain import (
     find_indicator,
     subject_text,
 )
-from slo_engine.indicator import MOST_PARTS, Indicator, Shape, families, indicators
-from slo_engine.observation import Observation, Outcome, Reason, Subject
+from slo_engine.indicator import Indicator, Shape, families, indicators
+from slo_engine.observation import MOST_PARTS, Observation, Outcome, Reason, Subject
 from slo_engine.organisation import Organisation, Service
 from slo_engine.snapshot import Snapshot, SourceState
 from slo_engine.statistics import median_interval, quantiles, wilson
