@@ -22,8 +22,8 @@ from rich.table import Table
 from collector.errors import ConfigError, PacelineError
 from collector.run import RunOutcome
 from paceline.settings import Configuration
+from paceline.status import SCORES, scored
 from paceline.wiring import Running, build, configuration, utc_now
-from slo_engine.benchmarks import QUICK_CHECK
 from slo_engine.explain import MOST_UNITS, ExplainedNumber, Explanation, Selection, subject_text
 from slo_engine.indicator import Indicator
 from slo_engine.notes import no_production, unmatched_names
@@ -170,7 +170,7 @@ def evaluate(config: Path | None, output: str) -> None:
                 "accounting": snapshot.accounting,
                 "slos": snapshot.slos,
                 "sources": snapshot.sources,
-                "scores": [{"subject": s, "window": w, "scores": found} for (s, w), found in snapshot.scores.items()],
+                "scores": scored(snapshot),
                 "unmatched": unmatched,
                 "restatements": snapshot.restatements,
                 "notes": [note] if note else [],
@@ -217,18 +217,11 @@ def _print_numbers(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> N
         ],
     )
     if snapshot.scores:
-        kinds = (*(n for n in QUICK_CHECK if n in indicators), *_MEANS)
         _table(
             "Quick Check, production, 0 (worst) to 10 (best)",
-            ("Subject", "Window", *(indicators[k].title if k in indicators else k.capitalize() for k in kinds)),
-            [
-                (subject_text(subject), window, *(_or_none(scores.get(k), ".3g") for k in kinds))
-                for (subject, window), scores in snapshot.scores.items()
-            ],
+            ("Subject", "Window", *(indicators[k].title if k in indicators else k.capitalize() for k in SCORES)),
+            [(subject_text(s.subject), s.window, *map(s.text, SCORES)) for s in scored(snapshot)],
         )
-
-
-_MEANS = ("throughput", "stability", "overall")
 
 
 @cli.command()

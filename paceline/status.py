@@ -21,13 +21,42 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scored:
+    """The Quick Check scores of a subject in a window, with the units behind each indicator's."""
+
+    subject: Subject
+    window: str
+    scores: Mapping[str, float]
+    n: Mapping[str, int]
+
+    def text(self, name: str) -> str:
+        """A score with its n, a mean alone: `9.82 (n 56)`, `9.2`, `no value`."""
+        if name not in self.scores:
+            return "no value"
+        return f"{self.scores[name]:.3g}" + (f" (n {self.n[name]})" if name in self.n else "")
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatusView:
     """The rows of the page, and how many more there are: levels of teams first, the highest above; then services."""
 
     numbers: tuple[tuple[Number, Accounting | None], ...]
     more_numbers: int
-    scores: tuple[tuple[Subject, Mapping[str, float]], ...]
+    scores: tuple[Scored, ...]
     more_scores: int
+
+
+def scored(snapshot: Snapshot) -> list[Scored]:
+    """The Quick Check scores of a snapshot, in its order."""
+    units: dict[tuple[Subject, str], dict[str, int]] = {key: {} for key in snapshot.scores}
+    for number in snapshot.numbers:
+        key = number.subject, number.window
+        if number.indicator in QUICK_CHECK and not number.dimension and key in units:
+            units[key][number.indicator] = number.n
+    return [
+        Scored(subject=subject, window=window, scores=found, n=units[subject, window])
+        for (subject, window), found in snapshot.scores.items()
+    ]
 
 
 def status_view(snapshot: Snapshot) -> StatusView:
@@ -40,13 +69,13 @@ def status_view(snapshot: Snapshot) -> StatusView:
         for a in snapshot.accounting
         if a.subject in subjects and (key := (a.indicator, a.subject, a.window)) in wanted
     }
-    scored = [(subject, found) for (subject, window), found in snapshot.scores.items() if window == _SCORED_WINDOW]
-    scores = _levels_first(((subject, (subject, found)) for subject, found in scored), MOST_SCORES)
+    everyone = [s for s in scored(snapshot) if s.window == _SCORED_WINDOW]
+    scores = _levels_first(((s.subject, s) for s in everyone), MOST_SCORES)
     return StatusView(
         numbers=tuple((n, beside.get((n.indicator, n.subject, n.window))) for n in numbers),
         more_numbers=len(snapshot.numbers) - len(numbers),
         scores=tuple(scores),
-        more_scores=len(scored) - len(scores),
+        more_scores=len(everyone) - len(scores),
     )
 
 

@@ -182,6 +182,7 @@ def test_evaluate_gives_scores(run: Run, settings_file: Path) -> None:
         "stability": 10.0,
         "overall": 8.0,
     }
+    assert found[0]["n"] == {"deployment_frequency": 1, "change_fail_rate": 1, "deployment_rework_rate": 1}
     assert "Quick Check, production, 0 (worst) to 10 (best)" in out
 
 

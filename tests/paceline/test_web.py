@@ -532,12 +532,12 @@ def configured(settings_file: Path, clock: Any, settings: str) -> Running:
 
 
 def test_the_page_has_quick_check_scores(client: TestClient) -> None:
-    """Scores of production stand beside the numbers; what has none has no value, and no letter is given."""
+    """Scores of production with n, then their means; what has no score has no value, and no letter is given."""
     page = client.get("/").text
     section = page.partition('<h2 id="scores">Quick Check</h2>')[2].partition("</section>")[0]
 
     assert re.findall(r'<td class="n">([^<]*)</td>', section) == [
-        *("no value", "4", "no value", "10", "10"),
+        *("no value", "4 (n 2)", "no value", "10 (n 2)", "10 (n 2)"),
         *("4", "10", "8"),
     ]
 
