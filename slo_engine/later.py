@@ -9,13 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from collector.conditions import Above
-from collector.events import Change, Commit, Deployment, Result, Review, event_id
+from collector.events import Change, ChangeState, Commit, Deployment, Result, Review, event_id
 from slo_engine.changes import COMMIT_COLUMNS, Commits, History, Request, history, names, read_requests
 from slo_engine.incidents import Incidents, Settled
 from slo_engine.indicator import Events
 from slo_engine.services import Place
 from slo_engine.settled import Marks, RepositoryState, State, is_full_id, mark, text_mark
 from slo_engine.shipping import Release, Start
+
+
+def waiting_only(events: Events, repository: str, state: RepositoryState, since: Mapping[str, int]) -> bool:
+    """Whether nothing of a repository is new but requests that nobody merged yet, and reviews on such."""
+    if events.columns(Commit, "id", repository=repository, revision=Above(since["commit"])):
+        return False
+    touched = events.columns(Change, "id", "state", repository=repository, revision=Above(since["change"]))
+    reviewed = events.columns(
+        Review, "source", "change_native_id", repository=repository, revision=Above(since["review"])
+    )
+    ids = {i for i, _ in touched} | {event_id("change", source, native) for source, native in reviewed}
+    known = Marks(state.requests).among(map(mark, ids)) or not ids.isdisjoint(state.open_requests)
+    merged = any(s == ChangeState.MERGED for _, s in touched)
+    return not known and not merged and all(i in dict(touched) or _waits(events, i) for i in ids)
+
+
+def _waits(events: Events, identity: str) -> bool:
+    return all(s != ChangeState.MERGED for (s,) in events.columns(Change, "state", id=identity))
 
 
 class Later:

@@ -16,7 +16,7 @@ from collector.events import Change, Commit, Deployment, Incident, Result, Revie
 from slo_engine.changes import COMMIT_COLUMNS, Commits, History, history, read_requests
 from slo_engine.incidents import Settled, read_incidents
 from slo_engine.indicator import Events, Family, Indicator, Piece, Pieces, Shape
-from slo_engine.later import Later
+from slo_engine.later import Later, waiting_only
 from slo_engine.observation import Observation, Row, as_observation, to_micros
 from slo_engine.organisation import Organisation
 from slo_engine.services import Judged, judged, observations
@@ -186,17 +186,20 @@ class _Batch:
         gone = self._reads.keys() - self._scopes
         waiting = {*self._scopes, *gone} if self._since is None else self._touched(self._since)
         done: set[str] = set()
+        wave = 0
         while waiting:
             again: set[str] = set()
             for scope in sorted(waiting, key=lambda s: (sorted(self._reads.get(s, ())), s)):
-                piece = self._piece(scope)
+                piece = self._piece(scope, again=wave > 0)
+                if piece is None:
+                    continue
                 again |= self._affected(scope, piece)
                 done.add(scope)
                 yield piece
             if not again and self._asking:
                 again = self._with_commits(self._asking) - done
                 self._asking = set()
-            waiting = again
+            waiting, wave = again, wave + 1
 
     def _touched(self, since: Mapping[str, int]) -> set[str]:
         """The services that events after these revisions may change."""
@@ -242,11 +245,16 @@ class _Batch:
         shas = sorted({n for i in known for n in i.names if _FULL_ID.fullmatch(n)})
         return self._reading(self._events.columns(Commit, "repository", sha=shas)) if shas else set()
 
-    def _piece(self, scope: str) -> Piece:
-        """A service, from its settled state where there is one that new events leave alone, else as a whole."""
+    def _piece(self, scope: str, *, again: bool) -> Piece | None:
+        """A service, from its settled state where there is one that new events leave alone, else as a whole.
+
+        None where what is new changes nothing yet, as a comment on a request that waits does.
+        """
         packed = None if self._since is None else self._state(scope)
         state = None if self._touches(scope) else decoded(packed)
-        if state is not None:
+        if state is not None and self._since is not None:
+            if not again and self._only_waiting(scope, state, self._since):
+                return None
             with contextlib.suppress(Settled):
                 return self._continued(scope, state)
         releases = self._releases(scope)
@@ -272,6 +280,16 @@ class _Batch:
             with contextlib.suppress(Settled):
                 return settle(found, before, at, self._how, self._revisions, reads)
         return None
+
+    def _only_waiting(self, scope: str, state: State, since: Mapping[str, int]) -> bool:
+        """Whether all that is new are versions of, and reviews on, requests that nobody merged yet."""
+        events, incidents = self._events, self._incidents
+        if any(i.revision > since["incident"] for i in incidents.all if i.service == scope or i.id in self._answered):
+            return False
+        raw = self._named.get(scope, [])
+        if raw and events.columns(Deployment, "id", service=raw, revision=Above(since["deployment"])):
+            return False
+        return all(waiting_only(events, name, found, since) for name, found in state.repositories.items())
 
     def _touches(self, scope: str) -> bool:
         return scope in self._left or not self._left.isdisjoint(self._reads.get(scope, ()))
