@@ -313,7 +313,9 @@ def report(config: Path | None, week: str, out: Path | None) -> None:
 
 @cli.command()
 @_config_option
-@click.option("--since", type=click.DateTime(), help="Only what was noticed after this time, UTC.")
+@click.option(
+    "--since", type=click.DateTime(), metavar="TIME", help="Only later ones: 2026-11-01, or with a time, UTC."
+)
 @click.option("--limit", type=click.IntRange(1, _MOST_RESTATED), default=50, show_default=True, help="At most so many.")
 @_output_option
 def restatements(config: Path | None, since: datetime | None, limit: int, output: str) -> None:
