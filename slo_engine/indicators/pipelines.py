@@ -6,12 +6,12 @@ can be derived alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
 from collector.events import PipelineRun, Result, RunKind, RunState
-from slo_engine.indicator import Events, Family, Indicator, Shape
+from slo_engine.indicator import Events, Family, Indicator, Piece, Shape
 from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros
 from slo_engine.organisation import Organisation
 
@@ -82,6 +82,24 @@ def observe(events: Events, organisation: Organisation) -> Iterator[Observation]
     for repository in events.distinct(PipelineRun, "repository"):
         rows = events.columns(PipelineRun, *COLUMNS, repository=repository)
         yield from observe_runs(rows, organisation)
+
+
+def pieces(
+    events: Events,
+    organisation: Organisation,
+    known: Mapping[str, tuple[str, ...]],
+    since: Mapping[str, int] | None,
+    _revisions: Mapping[str, int],
+    _state: Callable[[str], bytes | None],
+) -> Iterator[Piece]:
+    """The repositories with new runs, each as a whole."""
+    revision = -1 if since is None else since["pipeline_run"]
+    touched = set(events.distinct(PipelineRun, "repository", revision))
+    touched |= set(known) - set(events.distinct(PipelineRun, "repository")) if since is None else set()
+    touched |= set(events.moved(PipelineRun, revision)) & set(known)
+    for repository in sorted(touched):
+        rows = events.columns(PipelineRun, *COLUMNS, repository=repository)
+        yield Piece(repository, observe_runs(rows, organisation))
 
 
 def observe_runs(rows: Iterable[tuple[Any, ...]], organisation: Organisation) -> Iterator[Observation]:
@@ -160,4 +178,5 @@ FAMILY = Family(
     inputs=(PipelineRun,),
     indicators=(PIPELINE_WAIT, PIPELINE_SUCCESS),
     observe=observe,
+    pieces=pieces,
 )

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.events import Event, PipelineRun, Result, RunKind, RunState
-from collector.store import Database, EventStore
+from collector.store import Database, DerivationStore, EventStore
+from slo_engine.derive import derive
 from slo_engine.indicators import pipelines
 from slo_engine.indicators.pipelines import COLUMNS
 from slo_engine.observation import Observation, Outcome, Subject
@@ -352,3 +353,24 @@ def test_the_store_gives_what_events_in_memory_give(stores: Callable[[list[Pipel
     ]
 
     assert _sorted(pipelines.observe(stores(events), NOBODY)) == _sorted(pipelines.observe(PlainEvents(events), NOBODY))
+
+
+def test_only_the_repositories_with_new_runs_are_derived_again(tmp_path: Path) -> None:
+    """A new run, or one that moved, touches its own repositories; the others keep their observations."""
+    database = Database.open(tmp_path)
+    events, store = EventStore(database), DerivationStore(database)
+
+    def after(*runs: PipelineRun) -> tuple[int, int]:
+        with database.transaction() as transaction:
+            events.write(transaction, runs)
+        done = derive([pipelines.FAMILY], events, store)
+        return done.pieces, done.observations
+
+    first = after(pipeline("1", 0, 5, 9), pipeline("2", 0, 5, 9, repository="o/web"))
+    second = after(pipeline("3", 0, 5, 9))
+    moved = after(pipeline("2", 0, 5, 9, repository="o/api", updated_at=at(20)))
+    left = store.pieces("pipelines")
+    database.close()
+
+    assert (first, second, moved) == ((2, 4), (1, 2), (2, 4))
+    assert set(left) == {"o/shop", "o/web", "o/api"}
