@@ -67,6 +67,11 @@ def subject_of(series: Series, organisation: Organisation | None = None) -> Subj
     return Subject(series.service, series.environment, team)
 
 
+def _whereabouts(series: Series) -> tuple[str, str]:
+    """Where units of several services can be the same: in one indicator and environment."""
+    return series.indicator, series.environment
+
+
 @dataclass(frozen=True, eq=False)
 class Group:
     """The series behind the numbers of a subject, by dimension. A level pools those of all its services."""
@@ -108,7 +113,7 @@ class Reader:
         self._standings: dict[tuple[Judge, tuple[int, ...]], dict[int, Standing]] = {}
         self._totals: dict[int, tuple[int, int]] = {}
         self._histograms: dict[tuple[Any, ...], dict[int, tuple[Ints, int]]] = {}
-        self._sharing: dict[str, set[int]] = {}
+        self._sharing: dict[tuple[str, str], set[int]] = {}
         self._groups: dict[str, list[Group]] = {}
         self._groups_of: dict[int, list[Group]] = {}
         self._regroup({s.indicator for s in self._series.values()})
@@ -148,10 +153,11 @@ class Reader:
             for histograms in self._histograms.values():
                 histograms.pop(number, None)
             if number in self._series:
-                self._sharing.pop(self._series[number].indicator, None)
+                self._sharing.pop(_whereabouts(self._series[number]), None)
         touched = self._changed_series(changes)
-        for name in touched:
-            self._sharing.pop(name, None)
+        for number in changes:
+            if number in self._series:
+                self._sharing.pop(_whereabouts(self._series[number]), None)
         if moved or touched:
             self._regroup({s.indicator for s in self._series.values()} if moved else touched)
         return {g for n in changes for g in self._groups_of.get(n, ())}
@@ -236,17 +242,19 @@ class Reader:
         return pooled, min(until for _, until in found)
 
     def shares(self, indicator: Indicator, group: Group) -> bool:
-        """True where some prepared series of a group have a unit in common."""
+        """True where services of one level and environment, whose series are prepared, have a unit in common."""
         if not group.pooled:
             return False
-        sharing = self._sharing.get(indicator.observed_as)
+        place = indicator.observed_as, group.subject.environment
+        sharing = self._sharing.get(place)
         if sharing is None:
-            sharing = self._sharing[indicator.observed_as] = self.columns.sharing(self.series(indicator))
+            inside = [n for n in self.series(indicator) if _whereabouts(self._series[n]) == place]
+            sharing = self._sharing[place] = self.columns.sharing(inside)
         return not sharing.isdisjoint(group.series)
 
-    def total(self, group: Group) -> Iterator[tuple[str, int]]:
-        """For each dimension of a prepared group how many units there ever were, whatever became of them."""
-        missing = [n for n in group.series if n not in self._totals or self._totals[n][1] <= self.now]
+    def count(self, numbers: Iterable[int]) -> None:
+        """Have the totals of some prepared series: one question to the store for all that are not known."""
+        missing = [n for n in numbers if n not in self._totals or self._totals[n][1] <= self.now]
         if missing:
             before = self.columns.tallies(missing, Judge())
             for number in missing:
@@ -254,6 +262,9 @@ class Reader:
                 end = int(times.searchsorted(self.now, side="right"))
                 until = int(times[end]) if end < times.size else NEVER
                 self._totals[number] = (before[number].units + end, until)
+
+    def total(self, group: Group) -> Iterator[tuple[str, int]]:
+        """For each dimension of a counted group how many units there ever were, whatever became of them."""
         for dimension, ids in group.by_dimension.items():
             yield dimension, sum(self._totals[n][0] for n in ids)
 
@@ -716,12 +727,17 @@ def _totals(indicators: Mapping[str, Indicator], reader: Reader) -> dict[tuple[s
 
     Levels have none: a counter is summed where it is asked for, and a service that moves would make it fall.
     """
-    return {
-        (indicator.name, group.subject, dimension): float(total)
+    groups = [
+        (indicator, group)
         for indicator in indicators.values()
         if indicator.shape is Shape.FREQUENCY
         for group in reader.groups(indicator)
         if not group.pooled
+    ]
+    reader.count(n for _, group in groups for n in group.series)
+    return {
+        (indicator.name, group.subject, dimension): float(total)
+        for indicator, group in groups
         for dimension, total in reader.total(group)
     }
 

@@ -201,12 +201,16 @@ class Columns:
 
     def sharing(self, numbers: Sequence[int]) -> set[int]:
         """Those of some prepared series that have a unit which another of them has too."""
-        units = [self._held[n].rows.unit for n in numbers]
-        ordered = np.sort(_concatenated(units, np.int64))
+        held = [self._held[n].rows.unit for n in numbers]
+        units = _concatenated(held, np.int64)
+        ordered = np.sort(units)
         shared = ordered[1:][ordered[1:] == ordered[:-1]]
         if shared.size == 0:
             return set()
-        return {n for n, own in zip(numbers, units, strict=True) if np.isin(own, shared).any()}
+        # All series in one look: asked for each of them, numpy would go through what is shared each time.
+        places = np.minimum(shared.searchsorted(units), shared.size - 1)
+        owners = np.repeat(np.array(numbers, dtype=np.int64), [own.size for own in held])
+        return set(np.unique(owners[shared[places] == units]).tolist())
 
     def rows(self, number: int) -> Rows:
         """The rows held of a series that was prepared."""
