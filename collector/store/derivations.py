@@ -290,7 +290,7 @@ def _restated(
 ) -> Iterator[_Change]:
     """What of a replacement changes published judgements: a final one that is different or gone, or a late one.
 
-    What waited and is now judged is no restatement, nor is what became known within a day.
+    What waited and is judged now is no restatement, nor is what became known, within a day of when it is dated.
     """
     before: dict[tuple[str, str, str, str], tuple[Series, tuple[Any, ...]]] = {}
     for key in gone:
@@ -300,11 +300,11 @@ def _restated(
             before[_unit(key)] = (key[0], old[key])
     for key in written:
         was, now = before.pop(_unit(key), None), wanted[key]
-        if was is None:
-            if key[1] < until - _LATE and _final(now, until):
-                yield _Change(key[0], key[2], "", _said(now))
-        elif _final(was[1], until) and _said(was[1]) != _said(now):
-            yield _Change(key[0], key[2], _said(was[1]), _said(now))
+        if was is not None and _final(was[1], until):
+            if _said(was[1]) != _said(now):
+                yield _Change(key[0], key[2], _said(was[1]), _said(now))
+        elif key[1] < until - _LATE and _final(now, until):
+            yield _Change(key[0], key[2], "" if was is None else _said(was[1]), _said(now))
     for (_, _, _, unit), (series, row) in before.items():
         if _final(row, until):
             yield _Change(series, unit, _said(row), "")

@@ -306,8 +306,15 @@ def test_a_unit_that_comes_late_is_logged(derivations: DerivationStore, before: 
     ids=["pending", "not mature", "in the future"],
 )
 def test_a_unit_that_becomes_final_is_no_restatement(derivations: DerivationStore, waiting: Row) -> None:
-    """What was not final when numbers were published was in none, so its verdict restates nothing."""
-    assert restated(derivations, [waiting], [row("1", DAY, "bad", None)]) == []
+    """What was not final when numbers were published was in none, so its verdict of today restates nothing."""
+    assert restated(derivations, [waiting], [row("1", PUBLISHED - HOUR, "bad", None)]) == []
+
+
+def test_a_late_verdict_on_what_waited_is_logged(derivations: DerivationStore) -> None:
+    """A unit that waited and turns out to have been final long before the last publication was missing from it."""
+    waited, judged = row("1", DAY, "pending", None), row("1", 2 * DAY)
+
+    assert [unit for unit, _, now in restated(derivations, [waited], [judged]) if now] == ["1"]
 
 
 def test_what_had_matured_is_restated(derivations: DerivationStore) -> None:
