@@ -114,16 +114,18 @@ class Reader:
         self._totals: dict[int, tuple[int, int]] = {}
         self._histograms: dict[tuple[Any, ...], dict[int, tuple[Ints, int]]] = {}
         self._sharing: dict[tuple[str, str], set[int]] = {}
+        self._pools: dict[tuple[str, str, str], Group] = {}
+        self._of_service: dict[tuple[str, str], list[int]] = {}
         self._groups: dict[str, list[Group]] = {}
         self._groups_of: dict[int, list[Group]] = {}
         self._regroup({s.indicator for s in self._series.values()})
 
     def _regroup(self, indicators: set[str]) -> None:
-        """Sort the series anew; groups that stay as they are stay the same objects."""
+        """Sort the series of some indicators anew; groups that stay as they are stay the same objects."""
         self.has_levels = any(s.team for s in self._organisation.services)
-        self._pools: dict[tuple[str, str, str], Group] = {}
-        self._of_service: dict[tuple[str, str], list[int]] = {}
-        for number, series in sorted(self._series.items()):
+        self._pools = {key: pool for key, pool in self._pools.items() if key[0] not in indicators}
+        self._of_service = {key: ids for key, ids in self._of_service.items() if key[0] not in indicators}
+        for number, series in sorted((n, s) for n, s in self._series.items() if s.indicator in indicators):
             for service in {"", series.service}:
                 self._of_service.setdefault((series.indicator, service), []).append(number)
         for name in indicators:
@@ -159,7 +161,7 @@ class Reader:
             if number in self._series:
                 self._sharing.pop(_whereabouts(self._series[number]), None)
         if moved or touched:
-            self._regroup({s.indicator for s in self._series.values()} if moved else touched)
+            self._regroup(touched | {s.indicator for s in self._series.values()} if moved else touched)
         return {g for n in changes for g in self._groups_of.get(n, ())}
 
     def _changed_series(self, changes: Mapping[int, int]) -> set[str]:
@@ -193,14 +195,17 @@ class Reader:
     def _grouped(self, numbers: Sequence[int], before: Mapping[Subject, Group]) -> list[Group]:
         found: dict[Subject, dict[str, list[int]]] = {}
         pooled: set[Subject] = set()
+        whose: dict[tuple[str, str, str], set[Subject]] = {}
         for number in numbers:
             series = self._series[number]
-            subject = subject_of(series, self._organisation)
-            above = (
-                {Subject("", subject.environment, one) for one in levels(subject.team)} if self.has_levels else set()
-            )
-            pooled |= above
-            for one in {subject, *above}:
+            place = series.service, series.environment, series.team
+            if place not in whose:
+                subject = subject_of(series, self._organisation)
+                teams = levels(subject.team) if self.has_levels else ()
+                above = {Subject("", subject.environment, one) for one in teams}
+                pooled |= above
+                whose[place] = {subject, *above}
+            for one in whose[place]:
                 found.setdefault(one, {}).setdefault(series.dimension, []).append(number)
         groups = []
         for subject, by_dimension in sorted(found.items()):
