@@ -105,7 +105,7 @@ class DerivationStore:
         with self._database.transaction() as transaction:
             known = _series_of(transaction, new.family, new.scope)
             old = _stored(transaction, known, new) if known else {}
-            if not old:
+            if not old and not _is_known(transaction, new):
                 return _write_new(transaction, known, new)
             wanted = {(series, row[0], row[1]): row for series, rows in new.rows.items() for row in rows}
             gone = [key for key in old if key not in wanted]
@@ -153,6 +153,12 @@ class DerivationStore:
 
 
 _Key = tuple[Series, int, str]
+
+
+def _is_known(transaction: Transaction, new: Replacement) -> bool:
+    """Whether the piece was derived before: then what is new in it may have been missing from what was published."""
+    query = sa.select(sa.literal(1)).where(PIECE.c.family == new.family, PIECE.c.scope == new.scope)
+    return transaction.execute(query).first() is not None
 
 
 def _write_new(transaction: Transaction, known: Mapping[Series, int], new: Replacement) -> tuple[int, dict[int, int]]:

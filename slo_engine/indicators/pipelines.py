@@ -89,10 +89,11 @@ def pieces(
     organisation: Organisation,
     known: Mapping[str, tuple[str, ...]],
     since: Mapping[str, int] | None,
-    _revisions: Mapping[str, int],
-    _state: Callable[[str], bytes | None],
+    revisions: Mapping[str, int],
+    state: Callable[[str], bytes | None],
 ) -> Iterator[Piece]:
     """The repositories with new runs, each as a whole."""
+    del revisions, state
     revision = -1 if since is None else since["pipeline_run"]
     touched = set(events.distinct(PipelineRun, "repository", revision))
     touched |= set(known) - set(events.distinct(PipelineRun, "repository")) if since is None else set()

@@ -288,6 +288,11 @@ def test_a_dropped_piece_is_logged(derivations: DerivationStore) -> None:
     assert [(r.unit, r.was, r.now, r.why) for r in derivations.restatements()] == [("1", said(DAY), "", "left")]
 
 
+def test_a_late_unit_of_a_piece_that_had_none_is_logged(derivations: DerivationStore) -> None:
+    """A piece that was derived and had nothing yet is known: what it lacked was missing from what was published."""
+    assert [u for u, _, _ in restated(derivations, [], [row("late", DAY)])] == ["late"]
+
+
 @pytest.mark.parametrize(("before", "logged"), [(DAY + 1, ["late"]), (DAY, []), (HOUR, []), (-HOUR, [])])
 def test_a_unit_that_comes_late_is_logged(derivations: DerivationStore, before: int, logged: list[str]) -> None:
     """New units dated more than a day before the last publication change what was published; others are just new."""
