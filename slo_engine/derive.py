@@ -54,7 +54,7 @@ def derive(
         if stamp == inputs:
             continue
         why = _why(stamp, inputs)
-        with seldom_collecting():
+        with seldom_collecting(), events.steadily():
             for piece in _pieces(family, events, organisation, store, stamp, inputs):
                 new = _replacement(family, piece, str(inputs["definitions"]))
                 differing, changed = store.replace(new, to_micros(at), why)

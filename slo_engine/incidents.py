@@ -6,7 +6,7 @@ with may be of another service; an incident that another service answers for is 
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -90,6 +90,14 @@ class Incidents:
     def called(self) -> Mapping[str, list[Incident]]:
         """The incidents by what links may call them."""
         return _grouped((alias, i) for i in self.all for alias in i.aliases)
+
+    @cached_property
+    def _by_revision(self) -> list[Incident]:
+        return sorted(self.all, key=lambda i: i.revision)
+
+    def since(self, revision: int) -> list[Incident]:
+        """The incidents written after a revision."""
+        return self._by_revision[bisect_right(self._by_revision, revision, key=lambda i: i.revision) :]
 
     @cached_property
     def by_id(self) -> Mapping[str, Incident]:

@@ -104,7 +104,7 @@ class Piece(NamedTuple):
     kept: frozenset[tuple[int, str]] = frozenset()
     """Observations, by time and unit, dated after `after` that stay as they are."""
     same_state: bool = False
-    """The stored state stays: `state` says nothing."""
+    """What is stored of the piece itself stays: neither `state` nor `reads` says anything new."""
 
 
 class Pieces(Protocol):

@@ -124,7 +124,7 @@ class Later:
         if any(i.revision > since and i.started_at <= state.at for i in own):
             raise Settled
         reads = set(state.reads)
-        touched = [i for i in incidents.all if i.revision > since]
+        touched = incidents.since(since)
         if any(f"incident:{i.id}" in reads or f"own:{i.id}" in reads for i in touched):
             raise Settled
         looked = [*touched, *(i for i in own if i.started_at > state.at)]

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -66,15 +67,20 @@ class Marks:
         start, end = np.searchsorted(self._marks, np.array([low, high], dtype=np.uint64))
         return bool(end > start or (end < self._marks.size and int(self._marks[end]) == high))
 
-    def joined(self, marks: Iterable[int]) -> bytes:
+    def joined(self, more: NDArray[np.uint64]) -> bytes:
         """The set with more marks, packed."""
-        added = np.fromiter(marks, dtype=np.uint64)
-        return np.union1d(self._marks, added).astype(np.uint64).tobytes()
+        return np.union1d(self._marks, more).astype(np.uint64).tobytes()
 
 
 def mark(identity: str) -> int:
     """The mark of a commit's or an event's id, both hex digits."""
     return int(identity[:_PREFIX], 16)
+
+
+def marks(identities: Iterable[str]) -> NDArray[np.uint64]:
+    """The marks of many ids at once."""
+    packed = bytes.fromhex("".join([i[:_PREFIX] for i in identities]))
+    return np.frombuffer(packed, dtype=">u8").astype(np.uint64)
 
 
 def text_mark(text: str) -> int:
@@ -185,8 +191,8 @@ def settle(
         revisions=dict(revisions),
         repositories=repositories,
         chains=chains,
-        deployments=Marks(before.deployments if before else b"").joined(mark(r.id) for r in past),
-        names=Marks(before.names if before else b"").joined(names_marks),
+        deployments=Marks(before.deployments if before else b"").joined(marks(r.id for r in past)),
+        names=Marks(before.names if before else b"").joined(np.fromiter(names_marks, dtype=np.uint64)),
         incident_sources=list(judged.incident_sources),
         reads=list(reads),
         reopened=sorted(set(reopened)),
@@ -231,13 +237,25 @@ class _Repository:
         self.chains, self.old, self.at, self._incidents = chains, old, at, incidents
         self.history, self.commits = chains[0].history, chains[0].commits
         self.graph = old.graph if old else bool(self.commits.ids)
-        done = [True] * len(self.commits.ids)
-        for chain in chains:
-            done = [was and self.shipped(chain, first) for was, first in zip(done, chain.first, strict=True)]
-        owner = self.commits.owner
-        self.settled = [tip >= 0 and done[tip] for tip in owner]
-        old_enough = at - how.dormant_after // _MICROSECOND
-        self.dormant = [owner[i] < 0 and committed < old_enough for i, committed in enumerate(self.commits.committed)]
+        size = len(self.commits.ids)
+        self.past = [self._past(chain) for chain in chains]
+        done = np.logical_and.reduce([np.ones(size, dtype=bool), *self.past])
+        owner = np.array(self.commits.owner, dtype=np.int64)
+        settled = (owner >= 0) & (done[owner] if size else done)
+        committed = np.array(self.commits.committed, dtype=np.int64)
+        dormant = (owner < 0) & (committed < at - how.dormant_after // _MICROSECOND)
+        self.settled: list[bool] = settled.tolist()
+        self.dormant: list[bool] = dormant.tolist()
+        self._settled = np.flatnonzero(settled).tolist()
+        self._dormant = np.flatnonzero(dormant & ~settled).tolist()
+        self._open = np.flatnonzero(~dormant & ~settled).tolist()
+
+    def _past(self, chain: Chain) -> NDArray[np.bool_]:
+        """For each commit whether it shipped in the settled past."""
+        first = np.array(chain.first, dtype=np.int64)
+        past = np.array([r.at <= self.at for r in chain.releases], dtype=bool)
+        shipped: NDArray[np.bool_] = first == SHIPPED_BEFORE
+        return shipped | ((first >= 0) & past[first]) if past.size else shipped
 
     def shipped(self, chain: Chain, first: int) -> bool:
         """True where the deployment of that number is settled, or was before."""
@@ -246,34 +264,28 @@ class _Repository:
     def state(self) -> RepositoryState:
         """The state."""
         old, shas = self.old, self.commits.shas
-        settled = [i for i, yes in enumerate(self.settled) if yes]
-        trees = (self.commits.trees[i] for i in settled if self.commits.on_line[i])
+        trees = (self.commits.trees[i] for i in self._settled if self.commits.on_line[i])
         beginnings = {n for n in self.history.unresolved if len(n) < _PREFIX} | set(old.beginnings if old else ())
         return RepositoryState(
             graph=self.graph,
-            commits=Marks(old.commits if old else b"").joined(mark(shas[i]) for i in settled),
-            dormant=Marks(old.dormant if old else b"").joined(
-                mark(shas[i]) for i, yes in enumerate(self.dormant) if yes and not self.settled[i]
-            ),
-            trees=Marks(old.trees if old else b"").joined(mark(t) for t in trees if t),
-            requests=Marks(old.requests if old else b"").joined(mark(r) for r, yes in self._requests().items() if yes),
-            missing=Marks(old.missing if old else b"").joined(mark(n) for n in self._missing()),
+            commits=Marks(old.commits if old else b"").joined(marks(shas[i] for i in self._settled)),
+            dormant=Marks(old.dormant if old else b"").joined(marks(shas[i] for i in self._dormant)),
+            trees=Marks(old.trees if old else b"").joined(marks(t for t in trees if t)),
+            requests=Marks(old.requests if old else b"").joined(marks(r for r, yes in self._requests.items() if yes)),
+            missing=Marks(old.missing if old else b"").joined(marks(self._missing())),
             beginnings=sorted(beginnings),
-            open_commits=sorted(
-                self.commits.ids[i] for i, yes in enumerate(self.settled) if not yes and not self.dormant[i]
-            ),
-            open_requests=sorted(r for r, yes in self._requests().items() if not yes),
+            open_commits=sorted(self.commits.ids[i] for i in self._open),
+            open_requests=sorted(r for r, yes in self._requests.items() if not yes),
         )
 
     def check(self) -> None:
         """Raise Settled where a revert, rollback or hotfix that is open undoes what would be settled."""
-        for chain in self.chains:
-            past = [self.shipped(chain, first) for first in chain.first]
+        for past in self.past:
             for revert in self.history.reverts:
                 if not past[revert.commit] and any(past[u] or self.dormant[u] for u in revert.undone):
                     raise Settled
         number = self.commits.graph.number
-        trees = {self.commits.trees[i] for i, yes in enumerate(self.settled) if yes and self.commits.on_line[i]}
+        trees = {self.commits.trees[i] for i in self._settled if self.commits.on_line[i]}
         line = (i for i, on in enumerate(self.commits.on_line) if on and not self.settled[i])
         if any(self.commits.trees[i] in trees for i in line if self.commits.trees[i]):
             raise Settled
@@ -292,6 +304,7 @@ class _Repository:
                 ):
                     raise Settled
 
+    @cached_property
     def _requests(self) -> dict[str, bool]:
         """The requests, and whether each is settled."""
         found = {c.id: self._placed(c) for c in self.history.whole if c.request is not None}
@@ -326,7 +339,7 @@ class _Repository:
 
     def reopened(self) -> list[tuple[int, str]]:
         """The observations of unsettled changes that are dated in the settled past."""
-        requests, found = self._requests(), []
+        requests, found = self._requests, []
         for chain in self.chains:
             for shipment in chain.shipments:
                 change = shipment.change

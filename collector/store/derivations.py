@@ -263,6 +263,8 @@ def _write(
 
 
 def _keep_piece(transaction: Transaction, new: Replacement) -> None:
+    if new.same_state:
+        return
     values = {
         "family": new.family,
         "scope": new.scope,
@@ -271,8 +273,7 @@ def _keep_piece(transaction: Transaction, new: Replacement) -> None:
         "state": new.state,
     }
     statement = insert(PIECE).values(values)
-    changed = {k: v for k, v in values.items() if k != "state" or not new.same_state}
-    transaction.execute(statement.on_conflict_do_update(index_elements=["family", "scope"], set_=changed))
+    transaction.execute(statement.on_conflict_do_update(index_elements=["family", "scope"], set_=values))
 
 
 def _published_until(transaction: Transaction) -> int:

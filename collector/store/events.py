@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from itertools import groupby
 from typing import Any, TypeVar, cast
 
@@ -131,17 +132,14 @@ class EventStore:
         """
         many = next((n for n, v in where.items() if isinstance(v, (list, tuple))), None)
         found: list[tuple[Any, ...]] = []
-        with self._database.reading() as connection:
-            # The driver's own tuples: wrapping each row would double the time.
-            cursor = connection.connection.cursor()
-            try:
-                for part in _parts(where, many):
-                    text, values = _select(connection.dialect, event_type, names, part)
-                    cursor.execute(text, values)
-                    found.extend(cursor.fetchall())
-            finally:
-                cursor.close()
+        for part in _parts(where, many):
+            forms, values = _forms(part)
+            found.extend(self._database.select(partial(_select_text, event_type, names, forms), values))
         return found
+
+    def steadily(self) -> contextlib.AbstractContextManager[None]:
+        """While many small parts are read: let `columns` keep a connection."""
+        return self._database.steadily()
 
     def distinct(self, event_type: type[Event], name: str, since: int = -1) -> list[str]:
         """The different values of an indexed text column; only those with an event after a revision.
@@ -299,10 +297,8 @@ def _parts(where: Mapping[str, Where], many: str | None) -> Iterator[dict[str, W
         yield {**where, many: values[start : start + _FETCH]}
 
 
-def _select(
-    dialect: Any, event_type: type[Event], names: tuple[str, ...], where: Mapping[str, Where]
-) -> tuple[str, list[Any]]:
-    """The text of a select and its values by position."""
+def _forms(where: Mapping[str, Where]) -> tuple[tuple[tuple[str, str, int], ...], list[Any]]:
+    """The form of each condition, and their values by position."""
     forms: list[tuple[str, str, int]] = []
     given: list[Any] = []
     for name, value in where.items():
@@ -317,12 +313,12 @@ def _select(
         else:
             forms.append((name, "=", 1))
             given.append(value)
-    return _select_text(dialect, event_type, names, tuple(forms)), given
+    return tuple(forms), given
 
 
 @lru_cache(maxsize=256)
 def _select_text(
-    dialect: Any, event_type: type[Event], names: tuple[str, ...], forms: tuple[tuple[str, str, int], ...]
+    event_type: type[Event], names: tuple[str, ...], forms: tuple[tuple[str, str, int], ...], dialect: Any
 ) -> str:
     table = EVENT_TABLES[event_type]
     query = sa.select(*[table.c[n] for n in names])

@@ -120,8 +120,7 @@ class SeriesRow(SQLModel, table=True):
 
     __tablename__ = "series"
     __table_args__ = (
-        sa.UniqueConstraint("family", "indicator", "dimension", "service", "environment", "team", "source", "scope"),
-        sa.Index("ix_series_family_scope", "family", "scope"),
+        sa.UniqueConstraint("family", "scope", "indicator", "dimension", "service", "environment", "team", "source"),
     )
     id: int | None = Field(default=None, sa_column=sa.Column("id", sa.Integer, primary_key=True))
     family: str = Field(sa_column=sa.Column("family", sa.Text, nullable=False))

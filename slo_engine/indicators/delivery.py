@@ -209,7 +209,7 @@ class _Batch:
         left |= {(organisation.component(n) or n) if n else "" for n in events.moved(Incident, incident)}
         self._left |= left
         scopes = {organisation.deployed(n) or n for n in events.distinct(Deployment, "service", deployment)} | left
-        changed = [i for i in self._incidents.all if i.revision > incident]
+        changed = self._incidents.since(incident)
         scopes |= {i.service for i in changed}
         repositories: set[str] = set()
         for kind in (Commit, Change, Review):
@@ -284,7 +284,7 @@ class _Batch:
     def _only_waiting(self, scope: str, state: State, since: Mapping[str, int]) -> bool:
         """Whether all that is new are versions of, and reviews on, requests that nobody merged yet."""
         events, incidents = self._events, self._incidents
-        if any(i.revision > since["incident"] for i in incidents.all if i.service == scope or i.id in self._answered):
+        if any(i.service == scope or i.id in self._answered for i in incidents.since(since["incident"])):
             return False
         raw = self._named.get(scope, [])
         if raw and events.columns(Deployment, "id", service=raw, revision=Above(since["deployment"])):
@@ -332,7 +332,10 @@ class _Batch:
             raise Settled  # something late: its row would be forgotten the next time
         kept = frozenset((moment, unit) for moment, unit in state.kept)
         packed = self._settled(found, state, reads)
-        return Piece(scope, new, reads, packed, state.at, reopened, kept, same_state=packed is None)
+        same = packed is None and set(reads) == self._reads.get(scope)
+        if packed is None and not same:
+            packed = self._state(scope)
+        return Piece(scope, new, reads, packed, state.at, reopened, kept, same_state=same)
 
     def _releases(self, scope: str, after: int | None = None) -> list[Release]:
         """The deployments of a service; only those after a time."""

@@ -49,9 +49,8 @@ def upgrade() -> None:
         sa.Column("team", sa.Text(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("scope", sa.Text(), nullable=False, server_default=""),
-        sa.UniqueConstraint("family", "indicator", "dimension", "service", "environment", "team", "source", "scope"),
+        sa.UniqueConstraint("family", "scope", "indicator", "dimension", "service", "environment", "team", "source"),
     )
-    op.create_index("ix_series_family_scope", "series", ["family", "scope"])
     op.create_table(
         "event_moved",
         sa.Column("kind", sa.Text(), primary_key=True),
