@@ -8,7 +8,6 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
-from itertools import pairwise
 
 import msgspec
 
@@ -243,25 +242,28 @@ def _stages(change: Merged, deployed_at: int) -> tuple[float | None, ...]:
     begun = first if ready is None else ready
     if begun is not None and review is not None:
         review = max(review, begun)
-    bounds = (first, ready, review, merged, deployed_at)
-    return tuple(
-        (end - start) / 1e6 if start is not None and end is not None and end >= start else None
-        for start, end in pairwise(bounds)
-    )
+    return _part(first, ready), _part(ready, review), _part(review, merged), _part(merged, deployed_at)
+
+
+def _part(start: int | None, end: int | None) -> float | None:
+    return (end - start) / 1e6 if start is not None and end is not None and end >= start else None
 
 
 def _fate(judged: Judged, subject: Subject, release: Release) -> Iterator[Observation | Row]:
     """Whether a successful deployment failed afterwards, how long until that was put right, whether it was planned."""
     verdict = judged.verdicts.get(release.id)
     source = judged.joined_with_incidents(release.source)
-    failures = verdict.failures if verdict else set()
     start = (release.at, release.id, None, *NO_PARTS)
     matures_at = release.at + judged.lag
+    if verdict is None:  # as nearly all are
+        yield Row(("change_fail_rate", "", *subject, source), (*start, "good", "", matures_at, "", "[]"))
+        yield Row(("deployment_rework_rate", "", *subject, source), (*start, "good", "", None, "", "[]"))
+        return
+    failures, rework = verdict.failures, verdict.rework
     told = (_outcome(failures), "", matures_at, _failing_rule(failures), _json(failures))
     yield Row(("change_fail_rate", "", *subject, source), (*start, *told))
-    if verdict is not None and failures:
+    if failures:
         yield _recovery(subject, release, verdict, source)
-    rework = verdict.rework if verdict else set()
     rules = " + ".join(sorted({c.rule for c in rework})) if rework else ""
     yield Row(
         ("deployment_rework_rate", "", *subject, source), (*start, _outcome(rework), "", None, rules, _json(rework))
