@@ -7,7 +7,7 @@ not change since the evaluation before is the same object as then: no unit enter
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ from slo_engine.organisation import Organisation, levels
 from slo_engine.slo import EventCounts, Operator, Slo, SloStatus
 from slo_engine.snapshot import Accounting, Number, SloState, Snapshot, SourceState
 from slo_engine.statistics import ordered_interval, ordered_quantiles, wilson
-from slo_engine.units import CODES, NEVER, SHARED_FOR, Columns, Floats, Ints, Units, units_of
+from slo_engine.units import CODES, NEVER, SHARED_FOR, Columns, Floats, Ints, Pool, Units, units_of
 from slo_engine.windows import BURN_WINDOWS, INDICATOR_WINDOWS, Window
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -81,6 +81,9 @@ class Group:
     series: tuple[int, ...]
     sources: frozenset[str]
     pooled: bool = False
+    pools: dict[str | None, Pool] = field(default_factory=dict)
+    """The rows of a level once they were asked for, of all its series or of one dimension: several indicators read
+    the same ones, and the level goes on with them when a series comes or goes."""
 
 
 class Standing:
@@ -213,7 +216,8 @@ class Reader:
             known = before.get(subject)
             if known is None or known.series != series_ids or known.pooled != (subject in pooled):
                 sources = frozenset(self.sources(series_ids))
-                known = Group(subject, by_dimension, series_ids, sources, pooled=subject in pooled)
+                pools = known.pools if known is not None and subject in pooled else {}
+                known = Group(subject, by_dimension, series_ids, sources, subject in pooled, pools)
             groups.append(known)
         return groups
 
@@ -226,10 +230,21 @@ class Reader:
         # A unit that two services share is looked for a little before the window.
         self.columns.prepare(numbers, after - SHARED_FOR if self.has_levels else after, self.now)
 
-    def units(self, numbers: Sequence[int], column: int | None = None, *, once: bool = False) -> Units:
-        """The units of some prepared series, with the column that judges them; see `units_of`."""
-        rows = [self.columns.rows(n) for n in numbers]
-        return units_of(rows, self.now, column, self.columns.missing_time, once=once)
+    def units(self, number: int, column: int | None = None) -> Units:
+        """The units of a prepared series, with the column that judges them; see `units_of`."""
+        return units_of(self.columns.rows(number), self.now, column, self.columns.missing_time)
+
+    def pooled(
+        self, group: Group, column: int | None = None, dimension: str | None = None, *, once: bool = False
+    ) -> Units:
+        """The units of a group whose series are prepared, or of one dimension; see `Pool.units`."""
+        numbers = group.series if dimension is None else group.by_dimension.get(dimension, ())
+        if len(numbers) == 1:
+            return self.units(numbers[0], column)
+        # What few series have is sooner put together than kept.
+        pool = group.pools.setdefault(dimension, Pool()) if group.pooled else Pool()
+        pool.fill({n: self.columns.rows(n) for n in numbers})
+        return pool.units(self.now, column, self.columns.missing_time, once=once)
 
     def histograms(self, numbers: Sequence[int], spans: Sequence[Span]) -> tuple[Ints, int]:
         """For each span the histogram of some prepared series, and until when (exclusive) these hold."""
@@ -237,7 +252,7 @@ class Reader:
         known = self._histograms.setdefault((width, *((s.after - self.now, s.until - self.now) for s in spans)), {})
         for number in numbers:
             if number not in known or known[number][1] <= self.now:
-                units = self.units([number])
+                units = self.units(number)
                 cuts, until = _cuts(units, spans, self.now)
                 known[number] = np.array([units.between(*cut).histogram(width) for cut in cuts]), until
         if not numbers:
@@ -285,7 +300,7 @@ class Reader:
         if missing:
             before = self.columns.tallies(missing, judge)
             for number in missing:
-                units = self.units([number], column)
+                units = self.units(number, column)
                 known[number] = _standing(slo, units, self.now, np.array(lengths), before[number])
         return [known[n] for n in ids]
 
@@ -348,9 +363,9 @@ def _of_units(
     """The numbers of a group where values count, or where a unit of several series counts once."""
     duration = indicator.shape is Shape.DURATION
     once = reader.shares(indicator, group)
-    units = counted = reader.units(group.series, indicator.column() if duration else None, once=once)
+    units = counted = reader.pooled(group, indicator.column() if duration else None, once=once)
     if indicator.shape is Shape.FREQUENCY and indicator.dimensions:
-        counted = reader.units(group.by_dimension.get(indicator.dimensions[0], ()), once=once)
+        counted = reader.pooled(group, None, indicator.dimensions[0], once=once)
     cuts, until = _cuts(units, spans, reader.now)
     held = tuple((cut, units.pending) for cut in cuts)
     numbers, accounting = [], []

@@ -65,6 +65,17 @@ class Rows(NamedTuple):
             self.unit[:end],
         )
 
+    def taken(self, which: Ints | NDArray[np.bool_]) -> Rows:
+        """Some of the rows, by their places or a mask."""
+        return Rows(
+            self.at[which],
+            self.values[:, which],
+            self.outcome[which],
+            self.reason[which],
+            self.matures_at[which],
+            self.unit[which],
+        )
+
     def value(self, column: int) -> Floats:
         """A row of values: the whole or its n-th part."""
         found: Floats = self.values[column] if column < len(self.values) else np.full(self.at.size, np.nan)
@@ -283,45 +294,92 @@ class Units(NamedTuple):
         return found
 
 
-def units_of(rows: Sequence[Rows], now: int, column: int | None, missing_time: int, *, once: bool = False) -> Units:
-    """The units of some rows at a time; where their value matters, `column` says which.
+class Pool:
+    """Rows of several series, held together in the order of time: only those of changed series are put in anew."""
 
-    What has not matured yet is pending; what was measured but lacks that value is excluded. `once`: a unit that
-    several of the rows have counts once, at its earliest time, as the used one where it was left out elsewhere.
+    def __init__(self) -> None:
+        self._from: dict[int, Rows] = {}
+        self._rows = joined(())
+        self._owner: Ints = np.array([], dtype=np.int64)
+        self._repeated: Ints | None = None
+
+    def fill(self, series: Mapping[int, Rows]) -> None:
+        """Hold the rows of these series and of no others. Rows are the same while they are the same object."""
+        before, self._from = self._from, dict(series)
+        new = {n: rows for n, rows in series.items() if before.get(n) is not rows}
+        stale = [n for n in before if n in new or n not in series]
+        if not new and not stale:
+            return
+        rows, owner = self._rows, self._owner
+        if stale:
+            stays = ~np.isin(owner, np.array(stale, dtype=np.int64))
+            rows, owner = rows.taken(stays), owner[stays]
+        numbers = np.repeat(np.array(list(new), dtype=np.int64), [r.at.size for r in new.values()])
+        rows, owner = joined([rows, *new.values()]), np.concatenate([owner, numbers])
+        order = np.argsort(rows.at, kind="stable")
+        self._rows, self._owner, self._repeated = rows.taken(order), owner[order], None
+
+    def units(self, now: int, column: int | None, missing_time: int, *, once: bool = False) -> Units:
+        """The units at a time; see `units_of`.
+
+        `once`: a unit that several series have counts once, at its earliest time, as the used one where it was left
+        out elsewhere; of equal sightings that of the series that was named first.
+        """
+        units = units_of(self._rows, now, column, missing_time)
+        if not once:
+            return units
+        if self._repeated is None:
+            self._repeated = _repeated(self._rows.unit)
+        again = self._later_sightings(self._repeated, units.outcome)
+        if not again.size:
+            return units
+        kept = np.ones(units.at.size, dtype=bool)
+        kept[again] = False
+        return units._replace(
+            at=units.at[kept], values=units.values[:, kept], outcome=units.outcome[kept], reason=units.reason[kept]
+        )
+
+    def _later_sightings(self, shared: Ints, outcome: Codes) -> Ints:
+        """Of the places of units that are there several times, those that follow another sighting."""
+        at, unit = self._rows.at[shared], self._rows.unit[shared]
+        named = np.array(list(self._from), dtype=np.int64)
+        by_number = np.argsort(named)
+        rank = by_number[named.searchsorted(self._owner[shared], sorter=by_number)]
+        order = np.lexsort((rank, at, outcome[shared] == _EXCLUDED, unit))
+        at, unit = at[order], unit[order]
+        again = (unit[1:] == unit[:-1]) & (np.abs(at[1:] - at[:-1]) <= SHARED_FOR)
+        found: Ints = shared[order[1:][again]]
+        return found
+
+
+def _repeated(unit: Ints) -> Ints:
+    """The places of units that are there several times."""
+    order = np.argsort(unit)
+    ordered = unit[order]
+    same = ordered[1:] == ordered[:-1]
+    twice = np.zeros(unit.size, dtype=bool)
+    twice[order[1:][same]] = True
+    twice[order[:-1][same]] = True
+    return np.flatnonzero(twice)
+
+
+def units_of(rows: Rows, now: int, column: int | None, missing_time: int) -> Units:
+    """The units of rows in the order of time; where their value matters, `column` says which.
+
+    What has not matured yet is pending; what was measured but lacks that value is excluded.
     """
-    whole = joined(rows)
-    outcome, reason, values, at = whole.outcome, whole.reason, whole.values, whole.at
-    waits = (whole.matures_at > now) & (outcome != _EXCLUDED)
+    outcome, reason, values = rows.outcome, rows.reason, rows.values
+    waits = (rows.matures_at > now) & (outcome != _EXCLUDED)
     pending, ripens_at = int(np.count_nonzero(waits)), NEVER
     if pending:
         outcome = np.where(waits, np.int16(_PENDING), outcome)
-        ripens_at = int(whole.matures_at[waits].min())
+        ripens_at = int(rows.matures_at[waits].min())
     if column is not None:
-        values = values if column == 0 else whole.value(column)[np.newaxis]
+        values = values if column == 0 else rows.value(column)[np.newaxis]
         lacking = (outcome == _MEASURED) & np.isnan(values[0])
         if lacking.any():
             outcome, reason = (
                 np.where(lacking, np.int16(_EXCLUDED), outcome),
                 np.where(lacking & (reason == 0), np.int16(missing_time), reason),
             )
-    if len(rows) > 1:
-        order = _first_sightings(whole.unit, at, outcome) if once else np.argsort(at)
-        at, values, outcome, reason = at[order], values[:, order], outcome[order], reason[order]
-    return Units(at, values, outcome, reason, ripens_at, pending)
-
-
-def _first_sightings(unit: Ints, at: Ints, outcome: Codes) -> Ints:
-    """The places of the units in the order of time, without the later sightings of one unit."""
-    order = np.argsort(at)
-    ordered = np.sort(unit)
-    seldom = ordered[1:][ordered[1:] == ordered[:-1]]
-    if seldom.size == 0:
-        return order
-    shared = np.flatnonzero(np.isin(unit, seldom))
-    shared = shared[np.lexsort((at[shared], outcome[shared] == _EXCLUDED, unit[shared]))]
-    again = unit[shared[1:]] == unit[shared[:-1]]
-    again &= np.abs(at[shared[1:]] - at[shared[:-1]]) <= SHARED_FOR
-    dropped = np.zeros(at.size, dtype=bool)
-    dropped[shared[1:][again]] = True
-    kept: Ints = order[~dropped[order]]
-    return kept
+    return Units(rows.at, values, outcome, reason, ripens_at, pending)
