@@ -61,7 +61,7 @@ def measure(repository: Path, data_dir: Path) -> dict[str, float]:
     from collector.run import Runner  # noqa: PLC0415
     from collector.source import SourceContext  # noqa: PLC0415
     from collector.sources.git import GitConfig, TagRule  # noqa: PLC0415
-    from collector.store import Database, DerivationStore, EventStore, ObservationStore  # noqa: PLC0415
+    from collector.store import Database, DerivationStore, EventStore  # noqa: PLC0415
     from slo_engine.derive import derive  # noqa: PLC0415
     from slo_engine.indicator import families  # noqa: PLC0415
 
@@ -77,7 +77,7 @@ def measure(repository: Path, data_dir: Path) -> dict[str, float]:
         git_log = time.perf_counter() - started
 
     database = Database.open(data_dir)
-    events, observations, known = EventStore(database), ObservationStore(database), families()
+    events, known = EventStore(database), families()
     config = GitConfig(type="git", name="history", repository=str(repository), deployments=TagRule(rule="tags"))
     context = SourceContext(data_dir=data_dir, base_dir=data_dir, people=People(b"k" * 32), clock=now)
     runner = Runner(database=database, store=events, clock=now)

@@ -38,7 +38,7 @@ from collector.events import (
     TicketState,
     kind_of,
 )
-from collector.store import Database, EventStore, ObservationRow, SourceRun, from_micros, to_micros
+from collector.store import Database, EventStore, SourceRun, from_micros, to_micros
 from collector.store.database import SCHEMA_REVISION, _positional
 from collector.store.derivations import _COLUMNS, _INSERT
 from collector.store.tables import METADATA
