@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import Outcome, Reason, Subject
 from slo_engine.organisation import Organisation, levels
 from slo_engine.slo import EventCounts, Operator, Slo, SloStatus
-from slo_engine.snapshot import Accounting, Number, SloState, Snapshot, SourceState
+from slo_engine.snapshot import Accounting, Number, Part, SloState, Snapshot, SourceState
 from slo_engine.statistics import ordered_interval, ordered_quantiles, wilson
 from slo_engine.units import CODES, NEVER, SHARED_FOR, Columns, Floats, Ints, Pool, Units, units_of
 from slo_engine.windows import BURN_WINDOWS, INDICATOR_WINDOWS, Window
@@ -603,6 +604,7 @@ class Evaluator:
         self._told: SimpleQueue[Mapping[int, int]] = SimpleQueue()
         self._summaries: dict[str, dict[Group, Summary]] = {}
         self._states: dict[str, _Judged] = {}
+        self._parts: dict[tuple[str, Subject], tuple[Summary | None, Part]] = {}
         self._scores: dict[tuple[Subject, str], tuple[dict[str, Number], Mapping[str, float]]] = {}
 
     def apply(self, changes: Mapping[int, int]) -> None:
@@ -643,13 +645,11 @@ class Evaluator:
         )
         spans = rolling(windows, at)
         shown = {name: self._shown(indicator, reader, spans, fresh) for name, indicator in indicators.items()}
-        return Snapshot(
+        return Snapshot.of(
+            self._in_parts(shown, _totals(indicators, reader)),
             at=at,
-            numbers=tuple(n for known in shown.values() for s in known.values() for rows in s.numbers for n in rows),
-            accounting=tuple(a for known in shown.values() for s in known.values() for a in s.accounting),
             slos=tuple(self._state(slo, indicators[slo.indicator], reader, fresh, at, tiers) for slo in slos),
             sources=tuple(sources),
-            totals=_totals(indicators, reader),
             services=organisation.services,
             scores=self._scored(shown, organisation),
         )
@@ -685,6 +685,23 @@ class Evaluator:
                 found[group] = before
         self._summaries[indicator.name] = {g: known[g] for g in reader.groups(indicator) if g in known}
         return found
+
+    def _in_parts(
+        self,
+        shown: Mapping[str, Mapping[Group, Summary]],
+        totals: Mapping[tuple[str, Subject], tuple[tuple[str, float], ...]],
+    ) -> list[Part]:
+        """The parts of a snapshot: that of before where neither numbers nor totals changed."""
+        wanted = {(name, group.subject): own for name, known in shown.items() for group, own in known.items()}
+        before, self._parts = self._parts, {}
+        for key in (*wanted, *(k for k in totals if k not in wanted)):
+            summary, own = wanted.get(key), totals.get(key, ())
+            known = before.get(key)
+            if known is None or known[0] is not summary or known[1].totals != own:
+                numbers = tuple(chain.from_iterable(summary.numbers)) if summary else ()
+                known = summary, Part(*key, numbers, summary.accounting if summary else (), own)
+            self._parts[key] = known
+        return [part for _, part in self._parts.values()]
 
     def _state(
         self,
@@ -742,7 +759,9 @@ def _scores(numbers: Mapping[str, Number]) -> dict[str, float]:
     return {**check.scores, **{kind: mean for kind, mean in means.items() if mean is not None}}
 
 
-def _totals(indicators: Mapping[str, Indicator], reader: Reader) -> dict[tuple[str, Subject, str], float]:
+def _totals(
+    indicators: Mapping[str, Indicator], reader: Reader
+) -> dict[tuple[str, Subject], tuple[tuple[str, float], ...]]:
     """How many units of each dimension there ever were, whatever became of them.
 
     Levels have none: a counter is summed where it is asked for, and a service that moves would make it fall.
@@ -756,9 +775,8 @@ def _totals(indicators: Mapping[str, Indicator], reader: Reader) -> dict[tuple[s
     ]
     reader.count(n for _, group in groups for n in group.series)
     return {
-        (indicator.name, group.subject, dimension): float(total)
+        (indicator.name, group.subject): tuple((dimension, float(total)) for dimension, total in reader.total(group))
         for indicator, group in groups
-        for dimension, total in reader.total(group)
     }
 
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, lru_cache, partial
-from itertools import chain, groupby
+from itertools import chain
 from math import log2
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -34,9 +34,8 @@ from slo_engine import catalog
 from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
 from slo_engine.gzipped import Deflated, deflated, member
 from slo_engine.indicator import Indicator, Shape
-from slo_engine.observation import Subject
 from slo_engine.slo import SloStatus
-from slo_engine.snapshot import Accounting, Number, SloState, Snapshot, SourceState
+from slo_engine.snapshot import Part, SloState, Snapshot, SourceState
 
 MOST_SERIES = 100_000
 """How many series of one metric are published unless told otherwise."""
@@ -208,7 +207,7 @@ class Publisher:
         """The exposition of a snapshot. `floor` keeps counters from falling after a restatement."""
         parts: dict[str, Callable[[], Iterable[_Block]]] = {
             "slo": lambda: (_Block(("slo", s.slo.name), s, partial(_slo_samples, s)) for s in snapshot.slos),
-            "indicator": lambda: _indicator_blocks(snapshot, indicators),
+            "indicator": lambda: _indicator_blocks(snapshot, indicators, self._blocks.get("indicator", {})),
             "catalogue": lambda: _catalogue_blocks(snapshot),
             "score": lambda: _score_blocks(snapshot),
             "source": lambda: (_Block(("source", s.name), s, partial(_source_samples, s)) for s in snapshot.sources),
@@ -248,7 +247,7 @@ class Publisher:
         seen: set[tuple[str, ...]] = set()
         for block in blocks:
             before = known.get(block.key)
-            if before is not None and before.rows == block.rows:
+            if before is not None and (before is block or before.rows == block.rows):
                 block = before  # noqa: PLW2901 - it is the same, and rendered already
             else:
                 block.published_as = tuple(map(_label, block.key))
@@ -381,40 +380,27 @@ def _listed(owner: str, samples: Iterable[Sample]) -> _Block:
     return _Block((owner,), rows, rows.copy)
 
 
-_Rows = tuple[list[Number], list[Accounting], list[tuple[str, float]]]
-
-
-def _indicator_blocks(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> Iterator[_Block]:
-    """The indicators' numbers, and what stands beside them, by indicator and subject."""
+def _indicator_blocks(
+    snapshot: Snapshot, indicators: Mapping[str, Indicator], known: Mapping[tuple[str, ...], _Block]
+) -> Iterator[_Block]:
+    """The indicators' numbers, and what stands beside them, by indicator and subject; those known where unchanged."""
     metrics = {name: metrics_of(indicator) for name, indicator in indicators.items()}
     names = [m.name for m in (*catalog.FIXED, *(m for own in metrics.values() for m in own.all()))]
     if len(set(names)) < len(names):
         raise ValueError("a metric would be published twice")
-    found: dict[tuple[str, Subject], _Rows] = {}
-    whose = attrgetter("indicator", "subject")
-    for key, numbers in groupby(snapshot.numbers, whose):
-        _rows_of(found, key)[0].extend(numbers)
-    for key, accounting in groupby(snapshot.accounting, whose):
-        _rows_of(found, key)[1].extend(accounting)
-    for (name, subject, dimension), value in snapshot.totals.items():
-        _rows_of(found, (name, subject))[2].append((dimension, value))
-    for (name, subject), rows in found.items():
-        indicator, own = indicators[name], metrics[name]
-        yield _Block((name, *subject), rows, partial(_indicator_samples, indicator, own, subject, rows))
+    for part in snapshot.parts:
+        name = part.indicator
+        key = (name, *part.subject)
+        before = known.get(key)
+        if before is not None and before.rows is part:
+            yield before
+        else:
+            yield _Block(key, part, partial(_indicator_samples, indicators[name], metrics[name], part))
     yield _listed("restatements", ((catalog.RESTATEMENTS, (n,), v) for n, v in sorted(snapshot.restatements.items())))
 
 
-def _rows_of(found: dict[tuple[str, Subject], _Rows], key: tuple[str, Subject]) -> _Rows:
-    rows = found.get(key)
-    if rows is None:
-        rows = found[key] = ([], [], [])
-    return rows
-
-
-def _indicator_samples(
-    indicator: Indicator, metrics: IndicatorMetrics, subject: Subject, rows: _Rows
-) -> Iterator[Sample]:
-    numbers, accounting, totals = rows
+def _indicator_samples(indicator: Indicator, metrics: IndicatorMetrics, part: Part) -> Iterator[Sample]:
+    _, subject, numbers, accounting, totals = part
     frequency = indicator.shape is Shape.FREQUENCY
     for number in numbers:
         split = (number.dimension,) if indicator.dimension and not frequency else ()

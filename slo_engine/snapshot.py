@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import Any, NamedTuple, Self
 
 from slo_engine.observation import Subject
 from slo_engine.organisation import Service
@@ -36,6 +40,16 @@ class Accounting:
     pending: int
     excluded: Mapping[str, int]
     coverage: float | None
+
+
+class Part(NamedTuple):
+    """What is known of one indicator and subject; `totals` is how many units there ever were, by dimension."""
+
+    indicator: str
+    subject: Subject
+    numbers: tuple[Number, ...] = ()
+    accounting: tuple[Accounting, ...] = ()
+    totals: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +107,32 @@ class Snapshot:
     restatements: Mapping[str, float] = field(default_factory=dict)
     """By indicator, how many published units changed later."""
     duration_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, parts: Iterable[Part], **rest: Any) -> Self:
+        """A snapshot with the numbers, accounting and totals of some parts, which it keeps as they are."""
+        kept = tuple(parts)
+        found = cls(
+            numbers=tuple(chain.from_iterable(p.numbers for p in kept)),
+            accounting=tuple(chain.from_iterable(p.accounting for p in kept)),
+            totals={(p.indicator, p.subject, dimension): n for p in kept for dimension, n in p.totals},
+            **rest,
+        )
+        found.__dict__["parts"] = kept
+        return found
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """Numbers, accounting and totals by indicator and subject, in the order in which they first appear."""
+        whose = attrgetter("indicator", "subject")
+        found: dict[tuple[str, Subject], tuple[list[Number], list[Accounting], list[tuple[str, float]]]] = {}
+        for key, numbers in groupby(self.numbers, whose):
+            found.setdefault(key, ([], [], []))[0].extend(numbers)
+        for key, accounting in groupby(self.accounting, whose):
+            found.setdefault(key, ([], [], []))[1].extend(accounting)
+        for (name, subject, dimension), total in self.totals.items():
+            found.setdefault((name, subject), ([], [], []))[2].append((dimension, total))
+        return tuple(Part(*key, tuple(n), tuple(a), tuple(t)) for key, (n, a, t) in found.items())
 
     def number(self, indicator: str, subject: Subject, window: str, dimension: str = "") -> Number | None:
         """The number of an indicator, or None where there is none."""
