@@ -43,6 +43,8 @@ MOST_SERIES = 100_000
 _LONGEST_LABEL = 128
 _MOST_LABELS = 100_000
 _SEGMENT_BYTES = 8_192
+# How many blocks are put together at once, on average: one that changes costs the others of its run.
+_RUN = 8
 # Above, the library switches to an exponent earlier than Python.
 _PLAIN_NUMBERS = 1e6
 
@@ -164,6 +166,15 @@ class _Block:
     place: int = 0
 
 
+@dataclass(slots=True)
+class _Run:
+    """Some blocks in a row, and their lines together: nothing of it is looked at while its blocks stay the same."""
+
+    blocks: tuple[_Block, ...]
+    pieces: dict[str, tuple[bytes, int]]
+    place: int
+
+
 class _Labels(dict[str, str]):
     """Label values as they stand in a line: cut, in UTF-8, escaped."""
 
@@ -182,6 +193,16 @@ class _Lines:
     count: int = 0
     cut: int = 0
 
+    def add(self, pieces: Iterable[tuple[bytes, int, int]], limit: int) -> None:
+        """Add lines with their number and place, as far as they fit; from the first that do not, they are cut."""
+        for text, count, place in pieces:
+            if self.cut or self.count + count > limit:
+                self.cut += count
+            else:
+                self.texts.append(text)
+                self.places.append(place)
+                self.count += count
+
 
 class Publisher:
     """Makes expositions one after the other, and keeps what has not changed.
@@ -192,6 +213,7 @@ class Publisher:
 
     def __init__(self) -> None:
         self._blocks: dict[str, dict[tuple[Any, ...], _Block]] = {}
+        self._runs: dict[tuple[int, ...], _Run] = {}
         self._segments: dict[tuple[bytes, ...], _Segment] = {}
         self._labels = _Labels()
         self._forms: dict[str, _Form] = {}
@@ -289,17 +311,15 @@ class Publisher:
     def assembled(self, blocks: Iterable[_Block], failed: Sequence[str] = (), limit: int = MOST_SERIES) -> Exposition:
         """The exposition of rendered blocks, in their order."""
         families: dict[str, _Lines] = {}
-        for block in blocks:
-            for name, (text, count) in block.pieces.items():
+        for run in self._in_runs(blocks):
+            for name, (text, count) in run.pieces.items():
                 lines = families.get(name)
                 if lines is None:
                     lines = families[name] = _Lines()
-                if lines.cut or lines.count + count > limit:
-                    lines.cut += count
+                if lines.cut or lines.count + count <= limit:
+                    lines.add([(text, count, run.place)], limit)
                 else:
-                    lines.texts.append(text)
-                    lines.places.append(block.place)
-                    lines.count += count
+                    lines.add([(*b.pieces[name], run.place) for b in run.blocks if name in b.pieces], limit)
         cut = {name: lines.cut for name, lines in families.items() if lines.cut}
         if cut:
             told = _Block(("cut",), None)
@@ -315,6 +335,34 @@ class Publisher:
             failed_parts=tuple(failed),
             cut=cut,
         )
+
+    def _in_runs(self, blocks: Iterable[_Block]) -> list[_Run]:
+        """The blocks in runs whose ends do not move when blocks elsewhere change; those of before where they can be."""
+        found: list[_Run] = []
+        own: list[_Block] = []
+        for block in blocks:
+            own.append(block)
+            if block.place % _RUN == 0:
+                found.append(self._run(own))
+                own = []
+        if own:
+            found.append(self._run(own))
+        # A kept run keeps its blocks, so that their ids are nobody else's.
+        self._runs = {tuple(map(id, run.blocks)): run for run in found}
+        return found
+
+    def _run(self, blocks: Sequence[_Block]) -> _Run:
+        run = self._runs.get(tuple(map(id, blocks)))
+        if run is None:
+            texts: dict[str, list[bytes]] = {}
+            counts: dict[str, int] = {}
+            for block in blocks:
+                for name, (text, count) in block.pieces.items():
+                    texts.setdefault(name, []).append(text)
+                    counts[name] = counts.get(name, 0) + count
+            pieces = {name: (b"".join(own), counts[name]) for name, own in texts.items()}
+            run = _Run(tuple(blocks), pieces, blocks[-1].place // _RUN)
+        return run
 
     def _family(self, name: str, lines: _Lines, kept: Mapping[tuple[bytes, ...], _Segment]) -> _Rendered:
         """A family's bytes, in segments whose ends do not move when lines elsewhere change."""
