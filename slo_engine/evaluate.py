@@ -6,10 +6,12 @@ not change since the evaluation before is the same object as then: no unit enter
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
+from operator import attrgetter
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
@@ -87,6 +89,18 @@ class Group:
     the same ones, and the level goes on with them when a series comes or goes."""
 
 
+_SUBJECT = attrgetter("subject")
+
+
+def _toggle(ordered: list[int], number: int) -> None:
+    """Put a number into an ordered list, or take it out where it is in."""
+    place = bisect_left(ordered, number)
+    if place < len(ordered) and ordered[place] == number:
+        del ordered[place]
+    else:
+        ordered.insert(place, number)
+
+
 class Standing:
     """What an SLO makes of one series: good and bad in each window and since the beginning. Compared by identity."""
 
@@ -121,24 +135,72 @@ class Reader:
         self._pools: dict[tuple[str, str, str], Group] = {}
         self._of_service: dict[tuple[str, str], list[int]] = {}
         self._groups: dict[str, list[Group]] = {}
-        self._groups_of: dict[int, list[Group]] = {}
-        self._regroup({s.indicator for s in self._series.values()})
+        self._regroup()
 
-    def _regroup(self, indicators: set[str]) -> None:
-        """Sort the series of some indicators anew; groups that stay as they are stay the same objects."""
+    def _regroup(self) -> None:
+        """Sort all series anew; groups that stay as they are stay the same objects."""
         self.has_levels = any(s.team for s in self._organisation.services)
-        self._pools = {key: pool for key, pool in self._pools.items() if key[0] not in indicators}
-        self._of_service = {key: ids for key, ids in self._of_service.items() if key[0] not in indicators}
-        for number, series in sorted((n, s) for n, s in self._series.items() if s.indicator in indicators):
+        self._pools, self._of_service = {}, {}
+        for number, series in sorted(self._series.items()):
             for service in {"", series.service}:
                 self._of_service.setdefault((series.indicator, service), []).append(number)
-        for name in indicators:
+        for name in {s.indicator for s in self._series.values()} | set(self._groups):
             before = {g.subject: g for g in self._groups.get(name, ())}
-            self._groups[name] = groups = self._grouped(self._of_service.get((name, ""), ()), before)
-            self._groups_of.update({n: [] for g in (*before.values(), *groups) for n in g.series})
-            for group in groups:
-                for number in group.series:
-                    self._groups_of[number].append(group)
+            self._groups[name] = self._grouped(self._of_service.get((name, ""), ()), before)
+
+    def _exchange(self, gone: Mapping[int, Series], fresh: Mapping[int, Series]) -> None:
+        """Take some series out and put others in: only the groups that they belong to are made anew."""
+        news: dict[tuple[str, Subject], dict[str, list[int]]] = {}
+        places: set[tuple[str, str]] = set()
+        for number, series in (*gone.items(), *fresh.items()):
+            for service in {"", series.service}:
+                places.add((series.indicator, service))
+                _toggle(self._of_service.setdefault((series.indicator, service), []), number)
+            for one in self._whose(series):
+                news.setdefault((series.indicator, one), {}).setdefault(series.dimension, []).append(number)
+        self._pools = {key: pool for key, pool in self._pools.items() if key[:2] not in places}
+        for (name, subject), numbers in news.items():
+            groups = self._groups.setdefault(name, [])
+            place = bisect_left(groups, subject, key=_SUBJECT)
+            known = groups[place] if place < len(groups) and groups[place].subject == subject else None
+            groups[place : place + (known is not None)] = self._exchanged(subject, known, numbers)
+
+    def _exchanged(self, subject: Subject, known: Group | None, news: Mapping[str, Sequence[int]]) -> list[Group]:
+        """A group with some series more or less; none where none is left."""
+        held = {} if known is None else dict(known.by_dimension)
+        for dimension, numbers in news.items():
+            ids = list(held.get(dimension, ()))
+            for number in numbers:
+                _toggle(ids, number)
+            held[dimension] = ids
+        # Dimensions stand in the order of their first series, as when all are sorted anew.
+        by_dimension = dict(sorted(((d, ids) for d, ids in held.items() if ids), key=lambda item: item[1][0]))
+        pooled = any(subject in self._above(self._series[n]) for ids in by_dimension.values() for n in ids)
+        return [self._group(subject, by_dimension, known, pooled=pooled)] if by_dimension else []
+
+    def _group(
+        self, subject: Subject, by_dimension: Mapping[str, Sequence[int]], known: Group | None, *, pooled: bool
+    ) -> Group:
+        """The group of some series: the known one where that has the same."""
+        series = tuple(chain.from_iterable(by_dimension.values()))
+        if known is not None and known.series == series and known.pooled == pooled:
+            return known
+        pools = known.pools if known is not None and pooled else {}
+        return Group(subject, by_dimension, series, frozenset(self.sources(series)), pooled, pools)
+
+    def _above(self, series: Series) -> set[Subject]:
+        """The levels that pool a series."""
+        subject = subject_of(series, self._organisation)
+        return {Subject("", subject.environment, one) for one in levels(subject.team)} if self.has_levels else set()
+
+    def _whose(self, series: Series) -> set[Subject]:
+        """All that a series is counted for."""
+        return {subject_of(series, self._organisation), *self._above(series)}
+
+    def _groups_of(self, series: Series) -> Iterator[Group]:
+        """The groups that a series is in."""
+        groups = self._groups.get(series.indicator, [])
+        return (groups[bisect_left(groups, one, key=_SUBJECT)] for one in self._whose(series))
 
     def turn(self, at: datetime, changes: Mapping[int, int], organisation: Organisation) -> set[Group]:
         """Go on to a later time; the groups that changed by then. Going back forgets everything.
@@ -160,23 +222,25 @@ class Reader:
                 histograms.pop(number, None)
             if number in self._series:
                 self._sharing.pop(_whereabouts(self._series[number]), None)
-        touched = self._changed_series(changes)
+        gone, fresh = self._changed_series(changes)
         for number in changes:
             if number in self._series:
                 self._sharing.pop(_whereabouts(self._series[number]), None)
-        if moved or touched:
-            self._regroup(touched | {s.indicator for s in self._series.values()} if moved else touched)
-        return {g for n in changes for g in self._groups_of.get(n, ())}
+        if moved:
+            self._regroup()
+        else:
+            self._exchange(gone, fresh)
+        return {g for n in changes if n in self._series for g in self._groups_of(self._series[n])}
 
-    def _changed_series(self, changes: Mapping[int, int]) -> set[str]:
-        """The indicators that got a series, or lost one."""
+    def _changed_series(self, changes: Mapping[int, int]) -> tuple[dict[int, Series], dict[int, Series]]:
+        """The series that are gone, and those that are new."""
         if not changes:
-            return set()
+            return {}, {}
         there = self._store.series(among=changes)
         gone = {n: self._series.pop(n) for n in changes if n not in there and n in self._series}
         fresh = {n: s for n, s in there.items() if n not in self._series}
         self._series |= fresh
-        return {s.indicator for s in (*gone.values(), *fresh.values())}
+        return gone, fresh
 
     def series(self, indicator: Indicator) -> Sequence[int]:
         """The series of an indicator."""
@@ -204,23 +268,14 @@ class Reader:
             series = self._series[number]
             place = series.service, series.environment, series.team
             if place not in whose:
-                subject = subject_of(series, self._organisation)
-                teams = levels(subject.team) if self.has_levels else ()
-                above = {Subject("", subject.environment, one) for one in teams}
-                pooled |= above
-                whose[place] = {subject, *above}
+                pooled |= self._above(series)
+                whose[place] = self._whose(series)
             for one in whose[place]:
                 found.setdefault(one, {}).setdefault(series.dimension, []).append(number)
-        groups = []
-        for subject, by_dimension in sorted(found.items()):
-            series_ids = tuple(n for ids in by_dimension.values() for n in ids)
-            known = before.get(subject)
-            if known is None or known.series != series_ids or known.pooled != (subject in pooled):
-                sources = frozenset(self.sources(series_ids))
-                pools = known.pools if known is not None and subject in pooled else {}
-                known = Group(subject, by_dimension, series_ids, sources, subject in pooled, pools)
-            groups.append(known)
-        return groups
+        return [
+            self._group(subject, by_dimension, before.get(subject), pooled=subject in pooled)
+            for subject, by_dimension in sorted(found.items())
+        ]
 
     def sources(self, numbers: Iterable[int]) -> set[str]:
         """The sources that some series rest on."""
