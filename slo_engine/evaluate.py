@@ -299,7 +299,10 @@ class Reader:
             return self.units(numbers[0], column)
         # What few series have is sooner put together than kept.
         pool = group.pools.setdefault(dimension, Pool()) if group.pooled else Pool()
-        pool.fill({n: self.columns.rows(n) for n in numbers})
+        stamp = (self.columns.version, numbers)
+        if pool.stamp[0] != stamp[0] or pool.stamp[1] is not numbers:
+            pool.fill({n: self.columns.rows(n) for n in numbers})
+            pool.stamp = stamp
         return pool.units(self.now, column, self.columns.missing_time, once=once)
 
     def histograms(self, numbers: Sequence[int], spans: Sequence[Span]) -> tuple[Ints, int]:
@@ -660,7 +663,8 @@ class Evaluator:
         self._summaries: dict[str, dict[Group, Summary]] = {}
         self._states: dict[str, _Judged] = {}
         self._parts: dict[tuple[str, Subject], tuple[Summary | None, Part]] = {}
-        self._scores: dict[tuple[Subject, str], tuple[dict[str, Number], Mapping[str, float]]] = {}
+        self._scores: dict[Subject, tuple[dict[str, Summary], dict[str, Mapping[str, float]]]] = {}
+        self._scored_for: Organisation | None = None
 
     def apply(self, changes: Mapping[int, int]) -> None:
         """Hear which series changed since the last evaluation, and from what time on (microseconds)."""
@@ -785,22 +789,36 @@ class Evaluator:
         self, shown: Mapping[str, Mapping[Group, Summary]], organisation: Organisation
     ) -> dict[tuple[Subject, str], Mapping[str, float]]:
         """The Quick Check scores of production in the windows that have them."""
-        found: dict[tuple[Subject, str], dict[str, Number]] = {}
+        found: dict[Subject, dict[str, Summary]] = {}
         for name in QUICK_CHECK:
             for group, summary in shown.get(name, {}).items():
-                for rows in summary.numbers:
-                    if rows and rows[0].window in _SCORED_WINDOWS:
-                        found.setdefault((group.subject, rows[0].window), {})[name] = rows[0]
-        scored = {}
-        for key, numbers in found.items():
-            known = self._scores.get(key)
-            if known is None or known[0] != numbers:
-                subject, _ = key
-                scores = _scores(numbers) if organisation.is_production(subject.service, subject.environment) else {}
-                known = self._scores[key] = numbers, scores
-            if known[1]:
-                scored[key] = known[1]
-        return scored
+                found.setdefault(group.subject, {})[name] = summary
+        before, self._scores = self._scores, {}
+        if organisation != self._scored_for:
+            before, self._scored_for = {}, organisation
+        for subject, summaries in found.items():
+            known = before.get(subject)
+            if known is None or not _same(known[0], summaries):
+                production = organisation.is_production(subject.service, subject.environment)
+                known = summaries, _scores_by_window(summaries) if production else {}
+            self._scores[subject] = known
+        return {(subject, window): own for subject, (_, known) in self._scores.items() for window, own in known.items()}
+
+
+def _same(some: Mapping[str, Summary], others: Mapping[str, Summary]) -> bool:
+    """True where the summaries are the same objects."""
+    return len(some) == len(others) and all(others.get(name) is summary for name, summary in some.items())
+
+
+def _scores_by_window(summaries: Mapping[str, Summary]) -> dict[str, Mapping[str, float]]:
+    """The scores of a subject in the windows that have them; nothing for a window without any."""
+    found: dict[str, dict[str, Number]] = {}
+    for name, summary in summaries.items():
+        for rows in summary.numbers:
+            if rows and rows[0].window in _SCORED_WINDOWS:
+                found.setdefault(rows[0].window, {})[name] = rows[0]
+    scores = {window: _scores(numbers) for window, numbers in found.items()}
+    return {window: own for window, own in scores.items() if own}
 
 
 def _scores(numbers: Mapping[str, Number]) -> dict[str, float]:

@@ -116,6 +116,8 @@ class Columns:
     def __init__(self, store: ObservationStore) -> None:
         self._store = store
         self._held: dict[int, _Held] = {}
+        self.version = 0
+        """Grows whenever some rows change."""
         self._read_from: dict[int, int] = {}
         self._tallies: dict[Judge, dict[int, Tally]] = {}
         self.reasons = [""]
@@ -131,6 +133,7 @@ class Columns:
             self._read_from[number] = min(at, self._read_from.get(number, at))
 
     def _drop(self, number: int) -> None:
+        self.version += 1
         self._held.pop(number, None)
         self._read_from.pop(number, None)
         for known in self._tallies.values():
@@ -152,6 +155,7 @@ class Columns:
             self._read(wanted, now)
 
     def _read(self, wanted: Mapping[int, int], now: int) -> None:
+        self.version += 1
         found: dict[int, list[Rows]] = {}
         for chunk in self._store.since(wanted, *_COLUMNS):
             for number, rows in self._columns(chunk):
@@ -298,6 +302,8 @@ class Pool:
     """Rows of several series, held together in the order of time: only those of changed series are put in anew."""
 
     def __init__(self) -> None:
+        self.stamp: tuple[int, Sequence[int]] = (-1, ())
+        """The version of the columns, and the series, that it was last filled with."""
         self._from: dict[int, Rows] = {}
         self._rows = joined(())
         self._owner: Ints = np.array([], dtype=np.int64)

@@ -708,6 +708,28 @@ def test_what_did_not_change_is_the_same_object(put: Put) -> None:
     assert second.slos[0] is first.slos[0]
 
 
+def test_what_did_not_change_is_the_same_part(put: Put) -> None:
+    """What is known of a subject stays one object while another subject changes."""
+    waits = {"wait": INDICATORS["wait"]}
+    evaluator = Evaluator(put(unit("1"), unit("2", subject=WEB)))
+    first = evaluator.evaluate(waits, [], [source()], NOW)
+    put(unit("1"), unit("2", subject=WEB), unit("3", subject=WEB))
+    evaluator.apply(put.changes)
+    second = evaluator.evaluate(waits, [], [source()], NOW)
+
+    assert [p.subject for p in first.parts] == [API, WEB]
+    assert [one is other for one, other in zip(first.parts, second.parts, strict=True)] == [True, False]
+
+
+def test_the_parts_are_those_of_the_numbers(put: Put) -> None:
+    """Parts that the evaluation hands over are those that numbers, accounting and totals make up."""
+    store = put(unit("1"), judged("2", Outcome.GOOD), unit("3", indicator="releases", dimension="success"))
+    snapshot = evaluate(store, INDICATORS, [], [source()], NOW, organisation=TEAMS)
+
+    assert {p.indicator for p in snapshot.parts} == {"wait", "work", "success", "releases"}
+    assert snapshot.parts == replace(snapshot).parts
+
+
 def test_only_the_windows_that_a_unit_left_are_counted_anew(put: Put) -> None:
     """A unit that is no longer of the last 7 days is still one of the last 28: their number stays the same object."""
     evaluator = Evaluator(put(unit("1", timedelta(days=7) - timedelta(minutes=1)), unit("2")))

@@ -396,9 +396,9 @@ def registry(families: Any) -> CollectorRegistry:
 _law = settings(max_examples=25, deadline=None)
 _numbers = st.one_of(st.integers(0, 10**9).map(float), st.floats(allow_nan=False))
 _subjects = st.builds(
-    Subject, st.sampled_from(["", "api", "wéb", 'a"b\\c\nd']), st.sampled_from(["production", "test"])
+    Subject, st.sampled_from(["", "api", "wéb", 'a"b\\c\nd', *"efghij"]), st.sampled_from(["production", "test"])
 )
-_rows = st.dictionaries(_subjects, st.lists(_numbers, max_size=3), max_size=6)
+_rows = st.dictionaries(_subjects, st.lists(_numbers, max_size=3), max_size=16)
 
 
 def snapshot_of(values: Mapping[Subject, list[float]]) -> Snapshot:
@@ -430,15 +430,16 @@ def test_the_bytes_are_those_of_the_library(values: Mapping[Subject, list[float]
 
 
 @_law
-@given(st.lists(_rows, min_size=2, max_size=4))
-def test_what_is_kept_is_what_would_be_written_anew(several: list[Mapping[Subject, list[float]]]) -> None:
+@given(several=st.lists(_rows, min_size=2, max_size=4), limit=st.sampled_from([7, 12, 1000]))
+def test_what_is_kept_is_what_would_be_written_anew(several: list[Mapping[Subject, list[float]]], limit: int) -> None:
     """After any changes the bytes are those of a publisher that kept nothing, plain and compressed."""
     publisher = Publisher()
     for values in several:
-        kept = publisher.expose(snapshot_of(values), INDICATORS, "1.2.3")
-        anew = exposed(snapshot_of(values))
+        kept = publisher.expose(snapshot_of(values), INDICATORS, "1.2.3", limit=limit)
+        anew = expose(snapshot_of(values), INDICATORS, "1.2.3", limit=limit)
 
         assert (kept.text, kept.openmetrics, kept.series) == (anew.text, anew.openmetrics, anew.series)
+        assert (kept.cut, kept.failed_parts) == (anew.cut, ())
         assert gzip.decompress(kept.text_gzip) == kept.text
         assert zlib.decompress(kept.openmetrics_gzip, zlib.MAX_WBITS | 16) == kept.openmetrics
 
