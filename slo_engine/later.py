@@ -67,7 +67,7 @@ class Later:
         commits = self._commits(repository, state, since.get("commit", 0))
         requests = self._requests(repository, state, since)
         found = history(commits, requests)
-        self._check_history(repository, state, found)
+        _check_history(state, found)
         return found
 
     def _commits(self, repository: str, state: RepositoryState, since: int) -> Commits:
@@ -108,14 +108,6 @@ class Later:
             if request.id in new and (past.among(map(mark, shas)) or not shipped.isdisjoint(shas)):
                 raise Settled
         return requests
-
-    @staticmethod
-    def _check_history(repository: str, state: RepositoryState, found: History) -> None:
-        del repository
-        settled, dormant = Marks(state.commits), Marks(state.dormant)
-        for name in found.unresolved:
-            if settled.begins(name) or dormant.begins(name):
-                raise Settled
 
     def check_incidents(self, service: str, incidents: Incidents) -> None:
         """No incident that is new, or not settled, may mean a settled deployment."""
@@ -171,3 +163,11 @@ class Later:
             elif release.sha in shipped and release.sha != before.sha:
                 raise Settled
             before = release
+
+
+def _check_history(state: RepositoryState, found: History) -> None:
+    """What is new may name no commit that is settled: the name leads nowhere among the new ones."""
+    settled, dormant = Marks(state.commits), Marks(state.dormant)
+    for name in found.unresolved:
+        if settled.begins(name) or dormant.begins(name):
+            raise Settled

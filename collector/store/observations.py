@@ -163,25 +163,6 @@ class ObservationStore:
                 for number, count, passed, judged, first, ripens in connection.execute(query, ids)
             }
 
-    def counts(self, until: int) -> dict[int, dict[str, int]]:
-        """For each series, how many observations of each outcome there are up to a time."""
-        query = (
-            sa.select(OBSERVATION.c.series_id, OBSERVATION.c.outcome, sa.func.count())
-            .where(OBSERVATION.c.at <= until)
-            .group_by(OBSERVATION.c.series_id, OBSERVATION.c.outcome)
-        )
-        found: dict[int, dict[str, int]] = {}
-        with self._database.reading() as connection:
-            for number, outcome, n in connection.execute(query):
-                found.setdefault(number, {})[outcome] = n
-        return found
-
-    def first_at(self) -> dict[int, int]:
-        """The time of each series' first observation."""
-        query = sa.select(OBSERVATION.c.series_id, sa.func.min(OBSERVATION.c.at)).group_by(OBSERVATION.c.series_id)
-        with self._database.reading() as connection:
-            return {number: at for number, at in connection.execute(query)}  # noqa: C416 - rows are no pairs to mypy
-
     def raise_counters(self, values: Mapping[str, float]) -> dict[str, float]:
         """For each counter the highest value ever given here, kept across restarts.
 
