@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -18,13 +17,13 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from dashboards.queries import queries, substituted, variable_queries
+from slo_engine.rules import INTERVAL
 
 pytestmark = pytest.mark.integration
 
-# A group is first evaluated up to its interval (a minute) after the start, at a moment that follows from the name
-# of its file. One of so many copies comes within seconds; nothing in the rules is changed for the test.
-_COPIES = 24
-_RULES_PATIENCE_SECONDS = 75.0
+# A group is first evaluated up to its interval after the start. With a minute the tests would mostly wait for it; the
+# interval is all that is changed in the rules.
+_INTERVAL = "5s"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 # Without an event in the last five minutes they have no value; the newest release of the history is 20 minutes old.
 _ONLY_WITH_AN_EVENT_JUST_NOW = {"slo:sli_error:ratio_rate5m", "slo:current_burn_rate:ratio"}
@@ -86,11 +85,13 @@ def prometheus(
 ) -> Iterator[Prometheus]:
     """A Prometheus that scrapes the service every second and has evaluated the rules at least once."""
     program, folder, port = requires_tool("prometheus"), tmp_path_factory.mktemp("prometheus"), _free_port()
-    for number in range(_COPIES):
-        shutil.copy(rule_file, folder / f"rules-{number}.yml")
+    rules = rule_file.read_text(encoding="utf-8")
+    assert f"interval: {INTERVAL}\n" in rules
+    often = rules.replace(f"interval: {INTERVAL}\n", f"interval: {_INTERVAL}\n")
+    (folder / "rules.yml").write_text(often, encoding="utf-8")
     configuration = {
         "global": {"scrape_interval": "1s"},
-        "rule_files": ["rules-*.yml"],
+        "rule_files": ["rules.yml"],
         "scrape_configs": [{"job_name": "paceline", "static_configs": [{"targets": [urlsplit(shop.url).netloc]}]}],
     }
     (folder / "prometheus.yml").write_text(json.dumps(configuration), encoding="utf-8")
@@ -110,7 +111,7 @@ def prometheus(
     try:
         server = Prometheus(f"http://127.0.0.1:{port}", fetch)
         eventually(lambda: server.fetch(f"{server.url}/-/ready").status == 200)
-        eventually(lambda: server.query("slo:period_error_budget_remaining:ratio"), _RULES_PATIENCE_SECONDS)
+        eventually(lambda: server.query("slo:period_error_budget_remaining:ratio"))
         yield server
         assert (folder / "log.txt").read_text() == ""
     finally:
@@ -160,13 +161,11 @@ def test_promtool_accepts_the_rules(rule_file: Path, requires_tool: Callable[[st
 
 
 def test_the_rules_are_healthy(prometheus: Prometheus) -> None:
-    """Every rule that was evaluated is healthy, without an error, and a whole group was evaluated."""
+    """Every rule was evaluated and is healthy, without an error."""
     groups = prometheus.api("rules")["groups"]
-    evaluated = [g for g in groups if not g["lastEvaluation"].startswith("0001-")]
 
-    assert len(groups) == _COPIES
-    assert evaluated
-    assert [(r["name"], r.get("lastError", "")) for g in evaluated for r in g["rules"] if r["health"] != "ok"] == []
+    assert [g["name"] for g in groups] == ["paceline"]
+    assert [(r["name"], r.get("lastError", "")) for r in groups[0]["rules"] if r["health"] != "ok"] == []
 
 
 def test_every_recording_has_a_series(prometheus: Prometheus, rule_file: Path) -> None:
