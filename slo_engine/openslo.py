@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from collector.document import Document, DocumentPath, nearest, read_documents, validate
 from collector.errors import ConfigError, Mistake
 from slo_engine.indicator import Indicator, Shape
-from slo_engine.slo import AlertClass, Operator, Slo
+from slo_engine.slo import AlertClass, IndicatorSli, Operator, Slo
 from slo_engine.windows import parse_window
 
 T = TypeVar("T")
@@ -544,14 +544,16 @@ def _built(file: _File, settings: _Annotations) -> Slo:
         title=file.metadata.display_name or file.metadata.name,
         description=spec.description,
         owner_service=spec.service,
-        indicator=source.indicator,
         target=target,
         window=parse_window(spec.time_window[0].duration),
-        operator=objective.op,
-        threshold=objective.value,
-        service=source.service,
-        environment=source.environment,
-        dimension=source.dimension,
+        sli=IndicatorSli(
+            indicator=source.indicator,
+            operator=objective.op,
+            threshold=objective.value,
+            service=source.service,
+            environment=source.environment,
+            dimension=source.dimension,
+        ),
         team=settings.team,
         owner=settings.owner,
         tier=settings.tier,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slo_engine import budget
-from slo_engine.slo import EventCounts, Slo, SloStatus
+from slo_engine.slo import EventCounts, IndicatorSli, Slo, SloStatus
 from slo_engine.windows import parse_window
 
 WINDOW = parse_window("28d")
@@ -24,7 +24,7 @@ def slo(target: str) -> Slo:
         title="s",
         description="",
         owner_service="platform",
-        indicator="wait",
+        sli=IndicatorSli(indicator="wait"),
         target=Decimal(target),
         window=WINDOW,
     )

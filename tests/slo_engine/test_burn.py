@@ -13,7 +13,7 @@ from collector.errors import ConfigError
 from slo_engine.alert_windows import load_tiers
 from slo_engine.budget import burn_rate
 from slo_engine.burn import Tier, active, plain, tiers_for
-from slo_engine.slo import AlertClass, EventCounts, Slo
+from slo_engine.slo import AlertClass, EventCounts, IndicatorSli, Slo
 from slo_engine.windows import parse_window
 
 SHIPPED = Path(__file__).parents[2] / "config" / "alert-windows" / "sre-workbook.yaml"
@@ -26,7 +26,7 @@ def slo(target: str, period: str = "30d", alert_class: AlertClass = "rate") -> S
         title="s",
         description="",
         owner_service="platform",
-        indicator="wait",
+        sli=IndicatorSli(indicator="wait"),
         target=Decimal(target),
         window=parse_window(period),
         alert_class=alert_class,

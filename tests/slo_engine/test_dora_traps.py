@@ -42,7 +42,7 @@ from slo_engine.observation import Observation, Subject
 from slo_engine.organisation import DeliveryRules, Organisation, Service, patterns
 from slo_engine.plain_events import PlainEvents
 from slo_engine.report import Week
-from slo_engine.slo import Slo
+from slo_engine.slo import IndicatorSli, Slo
 from slo_engine.snapshot import Number, Snapshot, SourceState
 from slo_engine.windows import parse_window
 
@@ -568,7 +568,7 @@ def test_blended_figures_pool_observations(world: World) -> None:
         title="Stable",
         description="",
         owner_service="shop",
-        indicator="change_fail_rate",
+        sli=IndicatorSli(indicator="change_fail_rate"),
         target=Decimal("0.9"),
         window=parse_window("7d"),
         minimum_coverage=0.0,

@@ -19,7 +19,7 @@ from slo_engine.evaluate import Evaluator, Reader, Span, evaluate, rolling, stat
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import MOST_PARTS, Observation, Outcome, Reason, Subject
 from slo_engine.organisation import Organisation, Service
-from slo_engine.slo import EventCounts, Operator, Slo, SloStatus
+from slo_engine.slo import EventCounts, IndicatorSli, Operator, Slo, SloStatus
 from slo_engine.snapshot import Accounting, Number, Snapshot, SourceState
 from slo_engine.windows import parse_window
 
@@ -157,17 +157,17 @@ def source(name: str = "ci", *, fresh: bool = True) -> SourceState:
 
 def slo(**fields: Any) -> Slo:
     """An SLO on WAIT: half of the units within a minute, in a week, from two units on."""
+    counted: dict[str, Any] = {"indicator": "wait", "operator": Operator.LTE, "threshold": 60.0}
+    counted |= {name: fields.pop(name) for name in IndicatorSli.__dataclass_fields__ if name in fields}
     return Slo(
         **{
             "name": "fast",
             "title": "Fast",
             "description": "",
             "owner_service": "ci",
-            "indicator": "wait",
             "target": Decimal("0.5"),
             "window": WEEK,
-            "operator": Operator.LTE,
-            "threshold": 60.0,
+            "sli": IndicatorSli(**counted),
             "minimum_events": 2,
             "minimum_coverage": 0.0,
             **fields,

@@ -28,7 +28,7 @@ from slo_engine.exposition import Exposition, Publisher, expose, no_floor
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import Subject
 from slo_engine.organisation import Service
-from slo_engine.slo import EventCounts, Operator, Slo, SloStatus
+from slo_engine.slo import EventCounts, IndicatorSli, Operator, Slo, SloStatus
 from slo_engine.snapshot import Accounting, Number, SloState, Snapshot, SourceState
 from slo_engine.windows import parse_window
 
@@ -71,11 +71,9 @@ FAST = Slo(
     title="Fast",
     description="",
     owner_service="ci",
-    indicator="wait",
+    sli=IndicatorSli(indicator="wait", operator=Operator.LTE, threshold=60.0),
     target=Decimal("0.9"),
     window=parse_window("28d"),
-    operator=Operator.LTE,
-    threshold=60.0,
     team="platform",
 )
 STATE = SloState(

@@ -17,7 +17,7 @@ from collector.document import read_documents
 from collector.errors import ConfigError, Mistake
 from slo_engine.indicator import Indicator, Shape, indicators
 from slo_engine.openslo import load_slos
-from slo_engine.slo import Operator, Slo
+from slo_engine.slo import IndicatorSli, Operator, Slo
 from slo_engine.windows import parse_window
 
 BAD = Path(__file__).parent / "bad"
@@ -111,12 +111,11 @@ def test_the_shipped_slo_is_read_to_the_letter() -> None:
             description="90 % of the changes deployed in the last 28 days reached production within 24 hours of "
             "their merge.",
             owner_service="delivery-platform",
-            indicator="change_delivery_time",
             target=Decimal("0.9"),
             window=parse_window("28d"),
-            operator=Operator.LTE,
-            threshold=86_400.0,
-            environment="production",
+            sli=IndicatorSli(
+                indicator="change_delivery_time", operator=Operator.LTE, threshold=86_400.0, environment="production"
+            ),
             tier="2",
             runbook="https://example.com/runbooks/merge-to-production",
             alert_class="count",
@@ -154,14 +153,16 @@ def test_every_setting_of_a_file_reaches_the_slo(put: Put) -> None:
             title="Reviews are quick",
             description="Reviewed within an hour.",
             owner_service="delivery-platform",
-            indicator="change_lead_time",
             target=Decimal("0.995"),
             window=parse_window("4w"),
-            operator=Operator.LT,
-            threshold=3600.0,
-            service="api",
-            environment="staging",
-            dimension="review",
+            sli=IndicatorSli(
+                indicator="change_lead_time",
+                operator=Operator.LT,
+                threshold=3600.0,
+                service="api",
+                environment="staging",
+                dimension="review",
+            ),
             team="platform",
             owner="review guild",
             tier="1",

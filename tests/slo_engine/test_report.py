@@ -21,7 +21,7 @@ from slo_engine.indicator import Indicator, Shape, indicators
 from slo_engine.observation import MOST_PARTS, Observation, Outcome, Reason, Subject
 from slo_engine.organisation import Organisation, Service, patterns
 from slo_engine.report import MOST_RESTATED, Week, weekly
-from slo_engine.slo import Operator, Slo
+from slo_engine.slo import IndicatorSli, Operator, Slo
 from slo_engine.snapshot import SourceState
 from slo_engine.windows import parse_window
 from slo_engine.words import duration_text, escaped, share_text
@@ -63,11 +63,9 @@ FAST = Slo(
     title="Fast | *enough*",
     description="",
     owner_service="ci",
-    indicator="wait",
+    sli=IndicatorSli(indicator="wait", operator=Operator.LTE, threshold=3600.0),
     target=Decimal("0.9"),
     window=parse_window("28d"),
-    operator=Operator.LTE,
-    threshold=3600.0,
     minimum_events=3,
     minimum_coverage=0.0,
 )
@@ -160,7 +158,8 @@ def _full() -> list[Observation]:
 
 def test_the_page_of_a_week_is_the_golden_one(put: Put, golden: Callable[[Path, str], None]) -> None:
     """A week of every shape, with hostile titles, reads exactly like this."""
-    golden(GOLDEN, told(put(*_full()), FAST, replace(FAST, name="none", title="Nobody's", service="nobody")))
+    nobody = replace(FAST, name="none", title="Nobody's", sli=replace(FAST.sli, service="nobody"))
+    golden(GOLDEN, told(put(*_full()), FAST, nobody))
 
 
 def test_the_same_week_gives_the_same_bytes(put: Put) -> None:

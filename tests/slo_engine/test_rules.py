@@ -20,7 +20,7 @@ from slo_engine import budget, catalog
 from slo_engine.alert_windows import load_tiers
 from slo_engine.exposition import Sample, self_samples, slo_samples, source_samples
 from slo_engine.rules import render_rules, rules
-from slo_engine.slo import EventCounts, Slo, SloStatus
+from slo_engine.slo import EventCounts, IndicatorSli, Slo, SloStatus
 from slo_engine.snapshot import SloState, Snapshot, SourceState
 from slo_engine.windows import BURN_WINDOWS, parse_window
 
@@ -37,7 +37,7 @@ def slo(name: str = "checkout", target: str = "0.99", period: str = "28d", **mor
         title=name.title(),
         description="",
         owner_service="shop",
-        indicator="wait",
+        sli=IndicatorSli(indicator="wait"),
         target=Decimal(target),
         window=parse_window(period),
         team="payments",
