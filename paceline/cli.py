@@ -258,7 +258,7 @@ def rules(config: Path | None, out: Path | None) -> None:
     """Write Prometheus recording and alerting rules for the SLOs."""
     from paceline.resources import alert_windows  # noqa: PLC0415
     from slo_engine.alert_windows import load_tiers  # noqa: PLC0415
-    from slo_engine.rules import render_rules  # noqa: PLC0415
+    from slo_engine.rule_files import render_rules  # noqa: PLC0415
 
     text = render_rules(_configuration(config).slos, load_tiers(alert_windows()))
     _write(text, out)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from slo_engine.slo import EventCounts, Slo
-from slo_engine.windows import Window
+from slo_engine.slo import Composite, EventCounts, Slo
+from slo_engine.windows import CalendarWindow, Window
 
 Severity = Literal["page", "ticket"]
 
@@ -32,7 +32,7 @@ class Tier:
     minimum_bad_events: int
     instead_of: str = ""
 
-    def factor(self, period: Window) -> Decimal:
+    def factor(self, period: Window | CalendarWindow) -> Decimal:
         """The burn rate at which the tier fires: budget_share * period / long."""
         return self.budget_share * _seconds(period) / _seconds(self.long)
 
@@ -45,32 +45,53 @@ class Dropped:
     reason: str
 
 
-def _seconds(window: Window) -> Decimal:
+def _seconds(window: Window | CalendarWindow) -> Decimal:
     return Decimal(int(window.seconds))
 
 
-def tiers_for(slo: Slo, tiers: Iterable[Tier]) -> tuple[tuple[Tier, ...], tuple[Dropped, ...]]:
-    """The tiers that serve an SLO, and those that can never fire for it.
+def highest_burn(slo: Slo, slos: Iterable[Slo] = ()) -> Decimal:
+    """The burn rate of total failure: 1 / (1 - target); of a composite the mean of its parts', found in `slos`."""
+    if isinstance(slo.sli, Composite):
+        targets = {other.name: other.target for other in slos}
+        parts = [part for part in slo.sli.parts if part.slo in targets]
+        if parts:
+            burns = (p.weight / (1 - targets[p.slo]) for p in parts)
+            return sum(burns, Decimal(0)) / sum((p.weight for p in parts), Decimal(0))
+    return 1 / (1 - slo.target)
 
-    Even when everything fails the burn rate is only 1 / (1 - target): a factor at or above it is never exceeded.
+
+def tiers_for(
+    slo: Slo, tiers: Iterable[Tier], slos: Iterable[Slo] = ()
+) -> tuple[tuple[Tier, ...], tuple[Dropped, ...]]:
+    """The tiers that serve an SLO, and those that can never fire for it. `slos` holds the parts of a composite.
+
+    Even when everything fails the burn rate is only 1 / (1 - target): a factor at or above it is never exceeded. A
+    tier that looks back further than the SLO's own window would alert on what the budget has forgotten.
     """
     known = tuple(tiers)
-    highest = 1 / (1 - slo.target)
-    within = {t.name for t in known if t.factor(slo.window) < highest}
-    usable = tuple(t for t in known if t.name in within and t.instead_of not in within)
+    highest = highest_burn(slo, slos)
+    reasons = {t.name: reason for t in known if (reason := _dead(t, slo, highest))}
+    usable = tuple(t for t in known if t.name not in reasons and (not t.instead_of or t.instead_of in reasons))
     stands_in = {t.instead_of: t.name for t in usable if t.instead_of}
     dropped = []
     for tier in known:
-        if tier.name in within:
-            continue
-        reason = (
-            f"a burn rate above {plain(tier.factor(slo.window))} is out of reach: with a target of "
-            f"{plain(slo.target)} total failure burns at {plain(highest.quantize(Decimal('0.01')))}"
-        )
-        if tier.name in stands_in:
-            reason += f"; {stands_in[tier.name]} stands in for it"
-        dropped.append(Dropped(tier=tier, reason=reason))
+        if tier.name in reasons:
+            after = f"; {stands_in[tier.name]} stands in for it" if tier.name in stands_in else ""
+            dropped.append(Dropped(tier=tier, reason=reasons[tier.name] + after))
     return usable, tuple(dropped)
+
+
+def _dead(tier: Tier, slo: Slo, highest: Decimal) -> str:
+    """Why a tier can never fire for an SLO; empty where it can."""
+    if tier.long.seconds > slo.window.seconds:
+        return f"it looks back over {tier.long.label}, further than the SLO's window of {slo.window.label}"
+    factor = tier.factor(slo.window)
+    if factor < highest:
+        return ""
+    return (
+        f"a burn rate above {plain(factor)} is out of reach: with a target of {plain(slo.target)} "
+        f"total failure burns at {plain(highest.quantize(Decimal('0.01')))}"
+    )
 
 
 def plain(number: Decimal) -> str:

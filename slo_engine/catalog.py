@@ -14,7 +14,7 @@ from slo_engine.indicator import Indicator, Shape
 ALLOWED_LABELS = frozenset(
     (
         *("service", "team", "environment", "journey", "slo", "window", "source"),
-        *("outcome", "kind", "method", "stat", "status", "stage", "reason", "metric"),
+        *("outcome", "kind", "method", "stat", "status", "stage", "reason", "metric", "part"),
     )
 )
 """The labels a metric may have. `_info` metrics may have more: they carry versions and owners, never numbers."""
@@ -86,6 +86,15 @@ SLO_STATUS = _gauge(
 )
 SLO_COVERAGE = _gauge(
     "platform_slo_coverage_ratio", "slo", "Share of the SLO's window in which its events were observed."
+)
+SLO_PART_WEIGHT = _gauge(
+    "platform_slo_part_weight", "slo part", "How much an SLO weighs as a part of a composite one; absent for others."
+)
+SLO_MINIMUM_EVENTS = _gauge(
+    "platform_slo_minimum_events", "slo", "Events below which nothing is concluded from the SLO's window."
+)
+SLO_MINIMUM_COVERAGE = _gauge(
+    "platform_slo_minimum_coverage_ratio", "slo", "Covered share of the SLO's window below which nothing is concluded."
 )
 
 COLLECTOR_LAST_SUCCESS = _gauge(
@@ -167,6 +176,9 @@ FIXED = (
     SLO_EXHAUSTION,
     SLO_STATUS,
     SLO_COVERAGE,
+    SLO_PART_WEIGHT,
+    SLO_MINIMUM_EVENTS,
+    SLO_MINIMUM_COVERAGE,
     COLLECTOR_LAST_SUCCESS,
     COLLECTOR_LAST_RUN,
     COLLECTOR_DURATION,
