@@ -64,10 +64,8 @@ class Exclusion:
     line: int = 0
 
     def concerns(self, slo: Slo) -> bool:
-        """Whether it is about an SLO: by the SLO's name, or by the service that owns it or is measured."""
-        if self.slo:
-            return fnmatchcase(slo.name, self.slo)
-        return self.service in {slo.owner_service, slo.service}
+        """Whether it is about an SLO."""
+        return concerns(slo, self.slo, self.service)
 
     def slots(self, after: int, until: int) -> list[Slot]:
         """What it excludes of the times after `after` up to and with `until`: sorted, disjoint, cut at the ends."""
@@ -77,6 +75,11 @@ class Exclusion:
         first, last = (at.astimezone(zone).replace(tzinfo=None) for at in (self.starts_at, self.ends_at))
         # A year at a time, so that asking again a moment later costs nothing.
         return _within(_recurring(self.recurrence, zone, first, last, from_micros(until).year + 1), after, until)
+
+
+def concerns(slo: Slo, pattern: str, service: str) -> bool:
+    """Whether a name or glob is that of an SLO; without one, whether a service owns the SLO or is measured by it."""
+    return fnmatchcase(slo.name, pattern) if pattern else service in {slo.owner_service, slo.service}
 
 
 def excluded(exclusions: Iterable[Exclusion], slo: Slo, after: int, until: int) -> list[Slot]:
