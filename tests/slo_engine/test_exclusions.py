@@ -432,7 +432,7 @@ def test_the_mistakes_of_all_files_are_said_at_once(put: Put) -> None:
 def test_the_example_of_the_page_is_valid(put: Put) -> None:
     """What `docs/exclusions.md` shows can be copied."""
     page = Path(__file__).parents[2] / "docs" / "exclusions.md"
-    example = page.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    example = page.read_text(encoding="utf-8").split("```yml\n")[1].split("```")[0]
     checkout = slo("checkout-availability", owner="checkout", service="")
 
     assert len(load_exclusions(put(example), [slo(), checkout])) == 3
