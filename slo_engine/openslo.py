@@ -1,61 +1,76 @@
 """SLOs from OpenSLO v1 files. Specification: https://github.com/OpenSLO/OpenSLO (apiVersion `openslo/v1`).
 
-What OpenSLO allows and Paceline cannot do yet is refused by name, never ignored. Paceline's own settings are
+What OpenSLO allows and Paceline cannot do exactly is refused by name, never ignored. Paceline's own settings are
 annotations `paceline.dev/…`, and its indicators are metric sources of type `Paceline`, so the files stay valid
-OpenSLO. A duration indicator is a `thresholdMetric`; an indicator that counts good and bad units itself is a
-`ratioMetric` with `rawType: success` (good over total).
+OpenSLO. The shape of a file is `slo_engine/openslo_model.py`; this module reads files and puts SLOs together.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-
-from collector.document import Document, DocumentPath, nearest, read_documents, validate
+from collector.document import Document, nearest, read_documents, validate
 from collector.errors import ConfigError, Mistake
-from slo_engine.indicator import Indicator, Shape
-from slo_engine.slo import AlertClass, IndicatorSli, Operator, Slo
-from slo_engine.windows import parse_window
+from slo_engine.indicator import Indicator
+from slo_engine.openslo_alerts import out_of_reach, policies_of
+from slo_engine.openslo_checks import annotation_mistakes, is_composite, settings_in, slo_mistakes
+from slo_engine.openslo_model import (
+    PREFIX,
+    Annotations,
+    Objective,
+    SloFile,
+    SloSource,
+    TimeWindow,
+)
+from slo_engine.openslo_objects import Objects, Place, collected, exact, read_objects
+from slo_engine.openslo_sli import IndicatorMeasure, Measure, judged, measured, sli_of, unfit_slice, unsuited
+from slo_engine.openslo_values import name as checked_name
+from slo_engine.openslo_values import slug
+from slo_engine.slo import AlertPolicy, Budgeting, Composite, IndicatorSli, Part, Sli, Slo
+from slo_engine.windows import CALENDAR_SIGNS, CalendarWindow, Window, parse_window
 
-T = TypeVar("T")
-
-API_VERSION = "openslo/v1"
-PREFIX = "paceline.dev/"
-SHORTEST_WINDOW = timedelta(days=1)
-_WINDOW = re.compile(r"[1-9][0-9]*[a-zA-Z]")
-_MOST_DECIMALS = 9
-"""Beyond them the floats of a metric no longer tell targets apart."""
-_LONGEST_THRESHOLD = timedelta(days=36_500).total_seconds()
-_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_OPERATOR_SIGNS = {"<=": "lte", "<": "lt", ">=": "gte", ">": "gt", "≤": "lte", "≥": "gte"}
-_CALENDAR_UNITS = {"M": "month", "Q": "quarter", "Y": "year"}
-_METRIC_EXAMPLE = "metricSource: {type: Paceline, spec: {indicator: …}}"
+_BUDGETING: dict[str, Budgeting] = {
+    "Occurrences": "occurrences",
+    "Timeslices": "timeslices",
+    "RatioTimeslices": "ratio_timeslices",
+}
+_DECIMALS = Decimal("1e-9")
 
 
 def load_slos(path: Path, indicators: Mapping[str, Indicator]) -> list[Slo]:
     """The SLOs of a file, or of all `.yaml` and `.yml` files of a folder and its subfolders, by name.
 
     Hidden files and folders are passed over: Kubernetes mounts each file a second time in one. A folder without
-    files gives none. Raises ConfigError with every mistake of every file.
+    files gives none. References hold across files. Raises ConfigError with every mistake of every file.
     """
-    slos: list[Slo] = []
     mistakes: list[Mistake] = []
-    seen: dict[str, str] = {}
-    for document in _documents(path, mistakes):
-        mistakes.extend(_taken(document, seen))
-        try:
-            slos.append(_slo(document, indicators))
-        except ConfigError as error:
-            mistakes.extend(error.mistakes)
-    if mistakes:
+    documents = list(_documents(path, mistakes))
+    found = collected(mistakes, slos_of, documents, indicators)
+    if mistakes or found is None:
         raise ConfigError(*mistakes)
+    return found
+
+
+def slos_of(documents: Iterable[Document], indicators: Mapping[str, Indicator]) -> list[Slo]:
+    """The SLOs among documents of all kinds of OpenSLO v1, by name. Raises ConfigError with every mistake."""
+    mistakes: list[Mistake] = []
+    documents, objects = read_objects(documents, mistakes)
+    for kind, name in objects.values:
+        if kind == "SLI":
+            place = Place(objects.documents[kind, name], ("spec",))
+            collected(mistakes, measured, place, objects, indicators)
+    read = [collected(mistakes, _read, document, objects, indicators) for document in documents]
+    whole = [one for one in read if one is not None]
+    found = [pair for one in whole for pair in one.slos]
+    mistakes.extend(_taken(found))
+    by_name = {slo.name: slo for slo, _ in found}
+    composites = [collected(mistakes, _composite, one, by_name) for one in whole if one.parts]
+    if mistakes or len(whole) != len(read):
+        raise ConfigError(*dict.fromkeys(mistakes))
+    slos = [*(slo for slo, _ in found), *(one for one in composites if one is not None)]
     return sorted(slos, key=lambda slo: slo.name)
 
 
@@ -72,492 +87,246 @@ def _files(folder: Path) -> list[Path]:
     return sorted(f for f in found if not any(p.startswith(".") for p in f.relative_to(folder).parts))
 
 
-def _taken(document: Document, seen: dict[str, str]) -> Iterator[Mistake]:
-    """A mistake where another SLO has the name already."""
-    at = ("metadata", "name")
-    name = _get(document.value, at)
-    if not isinstance(name, str) or any(_header(document)):
-        return
-    if name in seen:
-        yield document.mistake(at, f"{name!r} is already the name of the SLO in {seen[name]}", "another name")
-    seen.setdefault(name, f"{Path(document.file).name}:{document.line(at)}")
-
-
-# ---- the shape of a file
-
-
-def _name(text: str) -> str:
-    if not _DNS_LABEL.fullmatch(text):
-        suggestion = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-") or "my-slo"
-        expected = f"a DNS label: at most 63 lower-case letters, digits and '-', such as {suggestion}"
-        raise ValueError(f"{text[:80]!r} is no name; expected {expected}")
-    return text
-
-
-def _window(text: str) -> str:
-    unit = text[-1:]
-    if unit in _CALENDAR_UNITS and _WINDOW.fullmatch(text):
-        problem = f"{text!r} is a calendar {_CALENDAR_UNITS[unit]}, which is not supported yet"
-        raise ValueError(f"{problem}; expected a rolling window such as 28d")
-    try:
-        window = parse_window(text if _WINDOW.fullmatch(text) else "")
-    except ValueError as error:
-        raise ValueError(f"{text[:40]!r} is no window; expected a number of d or w, such as 28d") from error
-    if window.length < SHORTEST_WINDOW:
-        hint = " (m is a minute; M, a calendar month, is not supported yet)" if unit == "m" else ""
-        raise ValueError(f"{text!r} is shorter than a day; expected at least 1d, such as 28d{hint}")
-    return text
-
-
-def _number(value: Any) -> Decimal:
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation as error:
-        raise ValueError(f"{str(value)[:40]!r} is no number; expected a ratio such as 0.999") from error
-    if not number.is_finite():
-        raise ValueError(f"{value} is no finite number; expected a ratio such as 0.999")
-    return number
-
-
-def _plain(number: Decimal) -> str:
-    return f"{number.normalize():f}"
-
-
-def _target(value: Any) -> Decimal:
-    number = _number(value)
-    if number in {1, 100}:
-        problem = f"a target of {value} leaves no error budget"
-        raise ValueError(f"{problem}; expected a ratio above 0 and below 1, such as 0.999")
-    if number <= 0:
-        problem = f"a target of {value} is met by anything"
-        raise ValueError(f"{problem}; expected a ratio above 0 and below 1, such as 0.999")
-    if number > 1:
-        meant = _plain(number / 100) if number < 100 else "0.999"  # noqa: PLR2004 - per cent
-        raise ValueError(f"{value} is no ratio; expected a number above 0 and below 1: {meant}")
-    return _metric(number)
-
-
-def _metric(target: Decimal) -> Decimal:
-    """A target that a metric can carry."""
-    if target != round(target, _MOST_DECIMALS):
-        raise ValueError(f"the target has too many decimals; expected a ratio of at most {_MOST_DECIMALS} decimals")
-    return target
-
-
-def _target_percent(value: Any) -> Decimal:
-    number = _number(value)
-    if not 0 < number < 100:  # noqa: PLR2004 - per cent
-        problem = f"a target of {value} % leaves no error budget or asks for nothing"
-        raise ValueError(f"{problem}; expected a number above 1 and below 100, such as 99.9")
-    if number <= 1:
-        meant = f"{_plain(number * 100)} (per cent) or target: {value}" if number < 1 else "99.9"
-        raise ValueError(f"{value} looks like a ratio; expected {meant}")
-    return _metric(number / 100)
-
-
-def _operator(value: Any) -> Operator:
-    known = [o.value for o in Operator]
-    if value not in known:
-        near = _OPERATOR_SIGNS.get(str(value)) or nearest(str(value).lower(), known)
-        raise ValueError(f"{value!r} is no operator; expected {near or 'one of ' + ', '.join(known)}")
-    return Operator(value)
-
-
-def _threshold(value: Any) -> float:
-    if isinstance(value, str):
-        try:
-            meant = f"{parse_window(value).seconds:g}"
-        except ValueError:
-            meant = "86400 for a day"
-        raise ValueError(f"{value[:40]!r} is no number; expected seconds: {meant}")  # noqa: TRY004 - pydantic collects these
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError("no number stands here; expected seconds, such as 86400 for a day")  # noqa: TRY004
-    if value < 0:
-        raise ValueError(f"{value} is negative; expected seconds, 0 or more")
-    if not value < _LONGEST_THRESHOLD:
-        raise ValueError("the threshold is longer than a hundred years; expected seconds, such as 86400 for a day")
-    return float(value)
-
-
-def _budgeting_method(value: Any) -> str:
-    if value in ("Timeslices", "RatioTimeslices"):  # no set: a list from the file has no hash
-        raise ValueError(f"{value} is not supported yet; expected Occurrences")
-    if value != "Occurrences":
-        raise ValueError(f"{value!r} is no budgeting method; expected Occurrences")
-    return str(value)
-
-
-def _rolling(value: Any) -> bool:
-    if value is not True:
-        raise ValueError("a calendar window is not supported yet; expected isRolling: true")
-    return True
-
-
-def _refused(problem: str, expected: str) -> BeforeValidator:
-    """A key of OpenSLO that Paceline cannot honour yet: empty is harmless, anything else a mistake."""
-
-    def refuse(value: Any) -> None:
-        if value:
-            raise ValueError(f"{problem}; expected {expected}")
-
-    return BeforeValidator(refuse)
-
-
-def _team(text: str) -> str:
-    if "@" in text:
-        raise ValueError("a person's address would become a label; expected the name of a team or a role")
-    return text
-
-
-def _url(text: str) -> str:
-    # Braces would start a template in an annotation; no address has them, or quotes, unescaped.
-    if not re.fullmatch(r"https?://[^\s/\"<>\\^`{|}]+[^\s\"<>\\^`{|}]*", text):
-        raise ValueError(f"{text[:60]!r} is no address; expected one like https://example.com/runbook")
-    return text
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, (bool, int, float)):
-        raise ValueError(f"{value} is no text; expected it in quotes")  # noqa: TRY004 - pydantic collects these
-    return value
-
-
-def _minimum(text: str) -> int:
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
-        raise ValueError(f'{text[:40]!r} is no number of events; expected a whole number in quotes, such as "10"')
-    return int(text)
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Annotations(_Model):
-    owner: Annotated[str, AfterValidator(_team)] = ""
-    team: Annotated[str, AfterValidator(_team)] = ""
-    tier: str = ""
-    runbook: Annotated[str, AfterValidator(_url)] = ""
-    alert_class: Annotated[AlertClass, Field(alias="alert-class")] = "count"
-    minimum_events: Annotated[int, Field(alias="minimum-events"), BeforeValidator(_minimum)] = 10
-
-
-class _Metadata(_Model):
-    name: Annotated[str, AfterValidator(_name), Field(description="a DNS label, such as merge-to-production.")]
-    display_name: Annotated[str, Field(alias="displayName")] = ""
-    labels: dict[str, str | list[str]] = {}
-    annotations: dict[str, Annotated[str, BeforeValidator(_text)]] = {}
-
-
-class _Source(_Model):
-    indicator: Annotated[str, Field(description="the name of an indicator.")]
-    service: str = ""
-    environment: str = ""
-    dimension: str = ""
-
-
-class _MetricSource(_Model):
-    type: Annotated[Literal["Paceline"], Field(description="Paceline.")]
-    spec: Annotated[_Source, Field(description="a mapping with indicator, service, environment.")]
-
-
-class _Metric(_Model):
-    metric_source: Annotated[
-        _MetricSource, Field(alias="metricSource", description="a mapping: {type: Paceline, spec: {…}}.")
-    ]
-
-
-_NotCounted = Annotated[
-    None, _refused("Paceline's indicators count good and bad units themselves", f"raw: {{{_METRIC_EXAMPLE}}}")
-]
-
-
-class _RatioMetric(_Model):
-    counter: bool = False
-    raw_type: Annotated[Literal["success"], Field(alias="rawType", description="success (good over total).")]
-    raw: Annotated[_Metric, Field(description=f"a mapping: {{{_METRIC_EXAMPLE}}}.")]
-    good: _NotCounted = None
-    bad: _NotCounted = None
-    total: _NotCounted = None
-
-
-class _SliSpec(_Model):
-    description: str = ""
-    threshold_metric: Annotated[_Metric | None, Field(alias="thresholdMetric")] = None
-    ratio_metric: Annotated[_RatioMetric | None, Field(alias="ratioMetric")] = None
-
-
-class _Sli(_Model):
-    metadata: _Metadata | None = None
-    spec: Annotated[_SliSpec, Field(description="a mapping with thresholdMetric or ratioMetric.")]
-
-
-class _TimeWindow(_Model):
-    duration: Annotated[str, AfterValidator(_window), Field(description="a rolling window such as 28d.")]
-    is_rolling: Annotated[bool, BeforeValidator(_rolling), Field(alias="isRolling", description="true.")]
-    calendar: Annotated[None, _refused("a calendar window is not supported yet", "isRolling: true")] = None
-
-
-_NoSlices = Annotated[None, _refused("time slices are not supported yet", "budgetingMethod: Occurrences")]
-_NoComposite = Annotated[None, _refused("composite SLOs are not supported yet", "one indicator under spec")]
-
-
-class _Objective(_Model):
-    display_name: Annotated[str, Field(alias="displayName")] = ""
-    op: Annotated[Operator | None, BeforeValidator(_operator)] = None
-    value: Annotated[float | None, BeforeValidator(_threshold)] = None
-    target: Annotated[Decimal | None, BeforeValidator(_target)] = None
-    target_percent: Annotated[Decimal | None, BeforeValidator(_target_percent), Field(alias="targetPercent")] = None
-    time_slice_target: Annotated[_NoSlices, Field(alias="timeSliceTarget")] = None
-    time_slice_window: Annotated[_NoSlices, Field(alias="timeSliceWindow")] = None
-    indicator: _NoComposite = None
-    indicator_ref: Annotated[_NoComposite, Field(alias="indicatorRef")] = None
-    composite_weight: Annotated[_NoComposite, Field(alias="compositeWeight")] = None
-
-
-class _SloSpec(_Model):
-    description: Annotated[str, Field(max_length=1050)] = ""
-    service: Annotated[str, Field(min_length=1, description="the name of the service that owns the SLO.")]
-    indicator: Annotated[_Sli, Field(description="a mapping with the indicator's spec.")]
-    indicator_ref: Annotated[
-        Annotated[None, _refused("separate SLI objects are not supported yet", "indicator, written here")],
-        Field(alias="indicatorRef"),
-    ] = None
-    budgeting_method: Annotated[
-        str, BeforeValidator(_budgeting_method), Field(alias="budgetingMethod", description="Occurrences.")
-    ]
-    time_window: Annotated[
-        list[_TimeWindow],
-        Field(alias="timeWindow", description="a list of one: {duration: 28d, isRolling: true}."),
-    ]
-    objectives: Annotated[list[_Objective], Field(description="a list of one objective.")]
-    alert_policies: Annotated[
-        Annotated[None, _refused("alert policies are not supported yet", f"the annotation {PREFIX}alert-class")],
-        Field(alias="alertPolicies"),
-    ] = None
-
-
-class _File(_Model):
-    api_version: Annotated[str, Field(alias="apiVersion")]
-    kind: str
-    metadata: Annotated[_Metadata, Field(description="a mapping with name.")]
-    spec: Annotated[_SloSpec, Field(description="a mapping with service, indicator, objectives, ….")]
-
-
-# ---- what one field alone cannot say
-
-
-def _get(value: Any, path: DocumentPath) -> Any:
-    """The raw value at a path, or None where there is none: checks run over files of any shape."""
-    for part in path:
-        if isinstance(value, dict) and isinstance(part, str):
-            value = value.get(part)
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        else:
-            return None
-    return value
-
-
-def _header(document: Document) -> Iterator[Mistake]:
-    """Whether this is an OpenSLO v1 SLO at all; if not, its other mistakes would be noise."""
-    for key, wanted in (("apiVersion", API_VERSION), ("kind", "SLO")):
-        found = _get(document.value, (key,))
-        if found != wanted:
-            problem = "is missing" if found is None else f"{str(found)[:40]!r} is not supported"
-            yield document.mistake((key,), problem, wanted)
-
-
-def _alone(document: Document, key: str) -> Iterator[Mistake]:
-    """A list that must have one item."""
-    found = _get(document.value, ("spec", key))
-    if isinstance(found, list) and len(found) > 1:
-        yield document.mistake(
-            ("spec", key, 1),
-            f"more than one item of {key} is not supported yet",
-            "one; write an SLO for each",
-        )
-    if isinstance(found, list) and not found:
-        yield document.mistake(("spec", key), "is empty", "one item")
-
-
-def _objectives(document: Document) -> list[dict[str, Any]]:
-    """The objectives as they stand in the file; an empty mapping where one is none."""
-    found = _get(document.value, ("spec", "objectives"))
-    return [o if isinstance(o, dict) else {} for o in found] if isinstance(found, list) else []
-
-
-def _targets(document: Document) -> Iterator[Mistake]:
-    for i, objective in enumerate(_objectives(document)):
-        given = {"target", "targetPercent"} & set(objective)
-        at = ("spec", "objectives", i)
-        if not given:
-            yield document.mistake((*at, "target"), "is missing", "a ratio above 0 and below 1, such as 0.999")
-        if len(given) > 1:
-            yield document.mistake((*at, "targetPercent"), "stands beside target", "one of the two")
-
-
-_SLI = ("spec", "indicator", "spec")
-_THRESHOLD = (*_SLI, "thresholdMetric")
-_RATIO = (*_SLI, "ratioMetric")
-_SOURCE_OF = {
-    _THRESHOLD: (*_THRESHOLD, "metricSource", "spec"),
-    _RATIO: (*_RATIO, "raw", "metricSource", "spec"),
-}
-
-
-def _indicator(document: Document, indicators: Mapping[str, Indicator]) -> Iterator[Mistake]:
-    metrics = [at for at in _SOURCE_OF if _get(document.value, at) is not None]
-    if len(metrics) != 1:
-        if isinstance(_get(document.value, _SLI), dict):
-            problem = "has both thresholdMetric and ratioMetric" if metrics else "has no metric"
-            yield document.mistake(_SLI, problem, "either thresholdMetric or ratioMetric")
-        return
-    at = (*_SOURCE_OF[metrics[0]], "indicator")
-    name = _get(document.value, at)
-    if not isinstance(name, str):
-        return
-    indicator = indicators.get(name)
-    if indicator is None:
-        near = nearest(name, indicators)
-        listed = ", ".join(sorted(indicators))
-        expected = f"{near}; the indicators are {listed}" if near else f"one of {listed}"
-        yield document.mistake(at, f"there is no indicator {name[:60]!r}", expected)
-        return
-    yield from _fits(document, indicator, metrics[0], at)
-
-
-def _fits(document: Document, indicator: Indicator, metric: DocumentPath, at: DocumentPath) -> Iterator[Mistake]:
-    """Whether the metric, the objective and the dimension suit the shape of the indicator."""
-    if indicator.shape is Shape.FREQUENCY:
-        yield document.mistake(at, f"{indicator.name} has no good and bad units", "a duration or a ratio indicator")
-        return
-    wanted = _THRESHOLD if indicator.shape is Shape.DURATION else _RATIO
-    if metric != wanted:
-        problem = f"{indicator.name} is a {indicator.shape.value} indicator"
-        yield document.mistake(metric, problem, f"{wanted[-1]} instead of {metric[-1]}")
-    yield from _comparison(document, indicator)
-    dimension = _get(document.value, (*at[:-1], "dimension"))
-    if isinstance(dimension, str) and dimension and dimension not in indicator.dimensions:
-        expected = f"one of {', '.join(indicator.dimensions)}" if indicator.dimensions else "no dimension"
-        yield document.mistake((*at[:-1], "dimension"), f"{indicator.name} has no {dimension[:40]!r}", expected)
-
-
-def _comparison(document: Document, indicator: Indicator) -> Iterator[Mistake]:
-    wants = {"op": "lte, lt, gte or gt", "value": "a threshold in seconds, such as 86400 for a day"}
-    for i, given in enumerate(_objectives(document)):
-        for key, expected in wants.items():
-            at = ("spec", "objectives", i, key)
-            if indicator.shape is Shape.DURATION and key not in given:
-                yield document.mistake(at, "is missing", expected)
-            if indicator.shape is Shape.RATIO and key in given:
-                yield document.mistake(at, f"{indicator.name} judges its units itself", f"no {key}")
-
-
-def _annotations(document: Document) -> tuple[Document, DocumentPath]:
-    """The document as Paceline's annotations see it: only `paceline.dev/…`, without the prefix."""
-    at = ("metadata", "annotations")
-    found = _get(document.value, at)
-    ours = (
-        {k.removeprefix(PREFIX): v for k, v in found.items() if k.startswith(PREFIX)} if isinstance(found, dict) else {}
-    )
-    lines: dict[DocumentPath, int] = {(): document.line(at)} | {(k,): document.line((*at, PREFIX + k)) for k in ours}
-    return Document(document.file, ours, lines), at
-
-
-def _annotation_mistakes(document: Document) -> Iterator[Mistake]:
-    found, at = _annotations(document)
-    known = sorted(f.alias or n for n, f in _Annotations.model_fields.items())
-    for key in found.value:
-        path = (*at, PREFIX + key)
-        if key not in known:
-            near = nearest(key, known)
-            listed = ", ".join(PREFIX + k for k in known)
-            expected = f"{PREFIX}{near}; the annotations are {listed}" if near else f"one of {listed}"
-            yield document.mistake(path, "unknown annotation", expected)
-
-
-def _collected(check: Callable[[], T], mistakes: list[Mistake]) -> T | None:
-    try:
-        return check()
-    except ConfigError as error:
-        mistakes.extend(error.mistakes)
-        return None
-
-
-def _settings(document: Document) -> _Annotations:
+# ---- one document
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A document as read: its SLOs, each with the place of its name; and what a composite is made of."""
+
+    file: SloFile
+    place: Place
+    settings: Annotations
+    window: Window | CalendarWindow
+    policies: tuple[AlertPolicy, ...]
+    slos: list[tuple[Slo, Place]]
+    parts: list[tuple[Part, Place]]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """An objective that was checked: where it stands, and what it measures."""
+
+    place: Place
+    measure: Measure
+
+
+def _read(document: Document, objects: Objects, indicators: Mapping[str, Indicator]) -> _Read:
+    """Raises ConfigError with all mistakes of the document."""
+    document = exact(document)
+    spec = Place(document, ("spec",))
+    mistakes = list(slo_mistakes(document, objects))
+    file = collected(mistakes, validate, document, SloFile)
+    settings = collected(mistakes, _settings, document)
+    window = collected(mistakes, _window, spec, file)
+    objectives = _objectives(spec, objects, indicators, mistakes)
+    policies = collected(mistakes, policies_of, spec, objects)
+    if file is None or settings is None or window is None or policies is None or mistakes:
+        raise ConfigError(*mistakes)
+    if len(objectives) != len(file.spec.objectives):
+        raise ConfigError  # what is missing is said in the file of the SLI
+    read = _Read(file, Place(document), settings, window, tuple(policies[0]), [], [])
+    for number, objective in enumerate(objectives):
+        mistakes.extend(_grouped(read, objective))
+        at = objective.place
+        mistakes.extend(unfit_slice(objective.measure, file.spec.objectives[number], at, window.length))
+        collected(mistakes, _add, read, number, objective)
+    if not is_composite(spec):
+        for policy, at in zip(*policies, strict=True):
+            mistakes.extend(m for slo, _ in read.slos for m in out_of_reach(policy, at, slo.name, slo.target))
+    if mistakes:
+        raise ConfigError(*mistakes)
+    return read
+
+
+def _settings(document: Document) -> Annotations:
     """Paceline's annotations. Raises ConfigError with paths as they stand in the file."""
-    found, at = _annotations(document)
-    unknown = list(_annotation_mistakes(document))
-    fields = {f.alias or n for n, f in _Annotations.model_fields.items()}
+    found, place = settings_in(document)
+    unknown = list(annotation_mistakes(document))
+    fields = {f.alias or n for n, f in Annotations.model_fields.items()}
     texts = {k: v for k, v in found.value.items() if k in fields and isinstance(v, str)}
     try:
-        settings = validate(replace(found, value=texts), _Annotations)
+        settings = validate(replace(found, value=texts), Annotations)
     except ConfigError as error:
-        prefix = f"{at[0]}.{at[1]}.{PREFIX}"
+        prefix = f"{'.'.join(map(str, place.path))}.{PREFIX}"
         raise ConfigError(*unknown, *(replace(m, path=prefix + m.path) for m in error.mistakes)) from None
     if unknown:
         raise ConfigError(*unknown)
     return settings
 
 
-def _exact(document: Document) -> Document:
-    """The document with the targets as they were written: 0.9990 must not pass through a float."""
-    objectives = _get(document.value, ("spec", "objectives"))
-    if not isinstance(objectives, list):
-        return document
-    exact = [
-        {k: document.texts.get(("spec", "objectives", i, k), v) if k.startswith("target") else v for k, v in o.items()}
-        if isinstance(o, dict)
-        else o
-        for i, o in enumerate(objectives)
-    ]
-    return replace(document, value={**document.value, "spec": {**document.value["spec"], "objectives": exact}})
+def _window(spec: Place, file: SloFile | None) -> Window | CalendarWindow:
+    """Raises ConfigError; without a mistake where the checks of the file say it."""
+    if file is None or len(file.spec.time_window) != 1:
+        raise ConfigError
+    given = file.spec.time_window[0]
+    if given.calendar:
+        return _of_calendar(given, spec.at("timeWindow", 0))
+    if given.duration[-1] in {"M", "Q", "Y"}:
+        raise ConfigError
+    return parse_window(given.duration)
 
 
-def _slo(document: Document, indicators: Mapping[str, Indicator]) -> Slo:
-    """The SLO of a document. Raises ConfigError with all its mistakes."""
-    mistakes = list(_header(document))
-    if mistakes:
-        raise ConfigError(*mistakes)
-    for check in (_alone(document, "objectives"), _alone(document, "timeWindow"), _targets(document)):
-        mistakes.extend(check)
-    mistakes.extend(_indicator(document, indicators))
-    file = _collected(lambda: validate(_exact(document), _File), mistakes)
-    settings = _collected(lambda: _settings(document), mistakes)
-    if mistakes or file is None or settings is None:
-        raise ConfigError(*mistakes)
-    return _built(file, settings)
+def _of_calendar(given: TimeWindow, place: Place) -> CalendarWindow:
+    assert given.calendar is not None  # noqa: S101 - the caller asked
+    sign = given.duration[-1]
+    if sign not in CALENDAR_SIGNS:
+        raise place.at("duration").refused(f"{given.duration!r} is not of the calendar", "a number of d, w, M, Q or Y")
+    try:
+        made = CalendarWindow(CALENDAR_SIGNS[sign], int(given.duration[:-1]), given.calendar.time_zone)
+    except ValueError as error:
+        raise _split(place.at("duration"), error) from None
+    try:
+        started = replace(made, start=given.calendar.start_time)
+    except ValueError as error:
+        raise _split(place.at("calendar", "startTime"), error) from None
+    return made if made.count == 1 else started  # the start of a single unit is the unit's own
 
 
-def _built(file: _File, settings: _Annotations) -> Slo:
-    spec, objective = file.spec, file.spec.objectives[0]
-    sli = spec.indicator.spec
-    metric = sli.threshold_metric
-    if metric is None and sli.ratio_metric is not None:
-        metric = sli.ratio_metric.raw
+def _split(place: Place, error: ValueError) -> ConfigError:
+    problem, _, expected = str(error).partition("; expected ")
+    return place.refused(problem, expected or "a shorter window")
+
+
+def _objectives(
+    spec: Place, objects: Objects, indicators: Mapping[str, Indicator], mistakes: list[Mistake]
+) -> list[_Judged]:
+    """What each objective measures; those whose SLI is broken are left out, and their mistakes added."""
+    found: list[_Judged] = []
+    composite = is_composite(spec)
+    for place in spec.items("objectives"):
+        sli = collected(mistakes, sli_of, place if composite else spec, objects)
+        measure = collected(mistakes, measured, sli, objects, indicators) if sli else None
+        if sli is None or measure is None:
+            continue
+        mistakes.extend(unsuited(measure, sli, place))
+        if isinstance(measure, SloSource) and not composite:
+            at = sli.at("ratioMetric", "raw", "metricSource", "spec", "slo")
+            mistakes.append(at.mistake("another SLO is measured only as a part of a composite", "an indicator"))
+        found.append(_Judged(place, measure))
+    return found
+
+
+def _grouped(read: _Read, objective: _Judged) -> Iterator[Mistake]:
+    """Only what Prometheus measures alone has labels to group by."""
+    composite = is_composite(read.place.at("spec"))
+    if read.settings.group_by and (composite or isinstance(objective.measure, IndicatorMeasure)):
+        problem = "the parts of a composite have no groups together" if composite else "an indicator has no labels"
+        at = read.place.at("metadata", "annotations", f"{PREFIX}group-by")
+        yield at.mistake(problem, "no group-by, or an SLI of Prometheus")
+
+
+# ---- the SLOs of a document
+
+
+def _add(read: _Read, number: int, judged_: _Judged) -> None:
+    """Adds the SLO of an objective, and its part of a composite. Raises ConfigError for a name that is none."""
+    objective = read.file.spec.objectives[number]
+    composite = is_composite(read.place.at("spec"))
+    weight = objective.weight or Decimal(1)
+    if isinstance(judged_.measure, SloSource):
+        read.parts.append((Part(slo=judged_.measure.slo, weight=weight), judged_.place))
+        return
+    name, title, place = _named(read, number, objective)
+    sli = judged(judged_.measure, objective)
     target = objective.target or objective.target_percent
-    assert metric is not None  # noqa: S101 - checked by _indicator
-    assert target is not None  # noqa: S101 - checked by _targets
-    source = metric.metric_source.spec
+    assert target is not None  # noqa: S101 - checked by slo_mistakes
+    slo = _made(read, name, title, sli, target)
+    slo = replace(slo, alert_policies=() if composite else read.policies)
+    if isinstance(sli, IndicatorSli):
+        slo = replace(slo, slice=objective.slice_window, slice_target=objective.slice_target)
+    read.slos.append((slo, place))
+    if composite:
+        read.parts.append((Part(slo=name, weight=weight), judged_.place))
+
+
+def _named(read: _Read, number: int, objective: Objective) -> tuple[str, str, Place]:
+    """Name, title, and where the name comes from: an only objective has those of the file."""
+    metadata = read.file.metadata
+    title = metadata.display_name or metadata.name
+    if len(read.file.spec.objectives) == 1:
+        return metadata.name, title, read.place.at("metadata", "name")
+    place = read.place.at("spec", "objectives", number, "displayName")
+    name = f"{metadata.name}-{slug(objective.display_name) or number + 1}"
+    try:
+        checked_name(name)
+    except ValueError:
+        problem = f"the SLO of this objective would be {name[:100]!r}, which is too long"
+        raise place.refused(problem, "shorter names: at most 63 letters together") from None
+    return name, f"{title}: {objective.display_name or number + 1}", place
+
+
+def _made(read: _Read, name: str, title: str, sli: Sli, target: Decimal) -> Slo:
+    spec, settings = read.file.spec, read.settings
     return Slo(
-        name=file.metadata.name,
-        title=file.metadata.display_name or file.metadata.name,
+        name=name,
+        title=title,
         description=spec.description,
         owner_service=spec.service,
         target=target,
-        window=parse_window(spec.time_window[0].duration),
-        sli=IndicatorSli(
-            indicator=source.indicator,
-            operator=objective.op,
-            threshold=objective.value,
-            service=source.service,
-            environment=source.environment,
-            dimension=source.dimension,
-        ),
+        window=read.window,
+        sli=sli,
+        sla_target=settings.sla_target,
+        budgeting=_BUDGETING[spec.budgeting_method],
+        group_by=settings.group_by,
+        alert_policies=read.policies,
         team=settings.team,
         owner=settings.owner,
         tier=settings.tier,
         runbook=settings.runbook,
+        review_at=settings.review_at,
         alert_class=settings.alert_class,
         minimum_events=settings.minimum_events,
+        file=read.place.document.file,
+        line=read.place.document.line(("metadata", "name")),
     )
+
+
+# ---- across documents
+
+
+def _taken(found: list[tuple[Slo, Place]]) -> Iterator[Mistake]:
+    """Two SLOs of one name: the names of objectives come from two parts."""
+    seen: dict[str, Slo] = {}
+    for slo, place in found:
+        if slo.name in seen:
+            first = f"{Path(seen[slo.name].file).name}:{seen[slo.name].line}"
+            yield place.mistake(f"{slo.name!r} is already the name of the SLO in {first}", "another name")
+        seen.setdefault(slo.name, slo)
+
+
+def _composite(read: _Read, by_name: Mapping[str, Slo]) -> Slo:
+    """The composite of a document. Its target is the mean of its parts' by weight: so is its budget."""
+    mistakes: list[Mistake] = []
+    for number, (part, objective) in enumerate(read.parts):
+        mistakes.extend(_of_part(read, part, objective, by_name))
+        if part.slo in {other.slo for other, _ in read.parts[:number]}:
+            mistakes.append(objective.mistake(f"{part.slo!r} is a part already", "each SLO once, with its weight"))
+    if mistakes:
+        raise ConfigError(*mistakes)
+    parts = tuple(part for part, _ in read.parts)
+    spent = sum((p.weight * (1 - by_name[p.slo].target) for p in parts), Decimal(0)) / sum(p.weight for p in parts)
+    metadata = read.file.metadata
+    title = metadata.display_name or metadata.name
+    target = (1 - spent).quantize(_DECIMALS).normalize()
+    return _made(read, metadata.name, title, Composite(parts=parts), target)
+
+
+def _of_part(read: _Read, part: Part, objective: Place, by_name: Mapping[str, Slo]) -> Iterator[Mistake]:
+    """The mistakes of a part that is an SLO of another document."""
+    source = objective.at("indicator", "spec", "ratioMetric", "raw", "metricSource", "spec", "slo")
+    if source.get() is None:
+        return
+    slo = by_name.get(part.slo)
+    if part.slo == read.file.metadata.name:
+        yield source.mistake("is the composite itself", "another SLO")
+    elif slo is None:
+        near = nearest(part.slo, by_name)
+        expected = near or "the name of an SLO that is no composite"
+        yield source.mistake(f"there is no SLO {part.slo[:60]!r} that can be a part", expected)
+    else:
+        given = objective.get("target"), objective.get("targetPercent")
+        if given != (None, None):
+            yield objective.mistake(f"{part.slo} has its own target", "no target here")
+        if slo.window != read.window:
+            yield source.mistake(f"{part.slo} has the window {slo.window.label}", read.window.label)

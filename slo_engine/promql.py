@@ -225,7 +225,7 @@ def counter(text: str) -> str:
     node = parsed(text)
     if WINDOW not in text:
         if _ranges(node):
-            raise ValueError(f"reads a range of its own; expected {WINDOW} in its place, as in {_EXPRESSION[3:]}")
+            raise ValueError(f"reads a range of its own; expected {WINDOW} in its place, {_EXPRESSION}")
         _plain_selector(node, f"{_SELECTOR}, or {_EXPRESSION}")
         return text
     if not _ranges(node):
