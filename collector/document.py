@@ -1,4 +1,4 @@
-"""YAML files with the line of every key, and typed models checked against them. Sole importer of ruamel.yaml.
+"""YAML files with the line of every key, and typed models checked against them; YAML text. Owner of ruamel.yaml.
 
 YAML 1.2, core schema, JSON's kinds of values: `no`, `on`, `1:30`, `007` and `2026-01-02` are the text that
 stands there. What a person wrote wrongly is answered with file, line, path and what was expected, at once.
@@ -7,11 +7,13 @@ stands there. What a person wrote wrongly is answered with file, line, path and 
 from __future__ import annotations
 
 import difflib
+import io
 import re
 import typing
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -20,6 +22,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.representer import SafeRepresenter
 
 from collector.errors import ConfigError, Mistake
 
@@ -38,6 +41,9 @@ _SECRET = re.compile("token|secret|password|key", re.IGNORECASE)
 _ECHO_LIMIT = 60
 _LONGEST_NUMBER = 300
 """Digits; Python refuses to convert integers of thousands, and nobody means one."""
+_INVISIBLE = re.compile(r"[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_OLD_WORDS = re.compile(r"y|yes|n|no|on|off|[-+]?[0-9_]+(:[0-5]?[0-9])+", re.IGNORECASE)
+"""Text here, but no text to readers of YAML 1.1: written in quotes."""
 _DEEPEST = 50
 """Levels; far above any configuration, and far below where Python's stack ends."""
 _NODE_LIMIT = 100_000
@@ -230,6 +236,45 @@ class _Reader:
             return environ.get(name, "")
 
         return _REFERENCE.sub(one, text)
+
+
+class _Representer(SafeRepresenter):
+    """Plain values in the order they are in; no anchors; text of several lines as a block."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+    def decimal(self, data: Decimal) -> ScalarNode:
+        tag = "int" if data == data.to_integral_value() else "float"
+        return self.represent_scalar(f"{_TAG}{tag}", f"{data.normalize():f}")
+
+    def text(self, data: str) -> ScalarNode:
+        style = "|" if "\n" in data else None
+        if _INVISIBLE.search(data):
+            style = '"'
+        elif _OLD_WORDS.fullmatch(data):
+            style = "'"
+        return self.represent_scalar(f"{_TAG}str", data, style=style)
+
+
+_Representer.add_representer(Decimal, _Representer.decimal)
+_Representer.add_representer(str, _Representer.text)
+
+
+def dump(documents: Iterable[Any]) -> str:
+    """YAML text of plain values, one document each, that `read_documents` reads back as they are.
+
+    Decimals are written with their exact digits, without exponent.
+    """
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.allow_unicode = True
+    yaml.width = 100_000  # a folded query is hard to copy
+    stream = io.StringIO()
+    yaml.dump_all(list(documents), stream)
+    return stream.getvalue()
 
 
 def validate(document: Document, model: type[M], *, at: DocumentPath = (), secrets: Collection[str] = ()) -> M:

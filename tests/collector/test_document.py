@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from collector.document import Document, read_documents, validate
+from collector.document import Document, dump, read_documents, validate
 from collector.errors import ConfigError
 
 
@@ -392,3 +393,35 @@ def test_any_text_is_a_document_or_a_config_error(tmp_path_factory: pytest.TempP
         assert read_documents(path, environ={})
     except ConfigError as error:
         assert error.mistakes  # noqa: PT017 - either outcome is right
+
+
+# ---- writing
+
+_KEYS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
+_LEAVES = st.text(max_size=20) | st.integers(-(10**20), 10**20) | st.booleans() | st.none()
+_VALUES = st.recursive(
+    _LEAVES | st.floats(allow_nan=False, allow_infinity=False),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(_KEYS, below, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.dictionaries(_KEYS, _VALUES, min_size=1, max_size=3), min_size=1, max_size=3))
+def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, values: list[dict[str, Any]]) -> None:
+    """Plain values survive the text, whatever characters, quotes and line breaks they hold."""
+    path = tmp_path_factory.getbasetemp() / "written.yaml"
+    path.write_text(dump(values), encoding="utf-8")
+
+    assert [document.value for document in read_documents(path)] == values
+
+
+def test_text_is_written_for_readers_of_yaml_1_1_as_well() -> None:
+    """Words that were booleans, times and dates once stand in quotes; lines stay lines; keys keep their order."""
+    value = {"z": ["no", "1:30", "2026-01-01", "007"], "a": "one\ntwo\n"}
+
+    assert dump([value]) == "z:\n- 'no'\n- '1:30'\n- '2026-01-01'\n- '007'\na: |\n  one\n  two\n"
+
+
+def test_decimals_are_written_with_their_digits() -> None:
+    """No exponent, no zeros at the end, and whole numbers are integers."""
+    assert dump([[Decimal("0.9990"), Decimal("1E-7"), Decimal("1E+2")]]) == "- 0.999\n- 0.0000001\n- 100\n"
