@@ -22,10 +22,14 @@ WINDOW = "$__window"
 """Stands for the range in an expression of an author: `sum(rate(errors_total[$__window]))`."""
 _FLOAT_NOISE = Decimal("1e-9")
 """Rates are floats: a slice exactly at its target stays good."""
+_NODE = promql_parser.Expr
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`""")
 _SIGNS = ((MatchOp.Equal, "="), (MatchOp.NotEqual, "!="), (MatchOp.Re, "=~"), (MatchOp.NotRe, "!~"))
 _OTHER_UNITS = {"increase": "rate", "delta": "rate", "irate": "rate", "idelta": "rate"}
 """Functions that do not give events per second over the whole range, and the one that does."""
 _SERIES_OF_HISTOGRAMS = ("_bucket", "_count", "_sum")
+_LONGEST, _DEEPEST = 4_000, 200
+"""Far above what people write, and far below what ends the stack of the parser."""
 _SELECTOR = 'a selector such as http_requests_total{code=~"5.."}'
 _EXPRESSION = f"an expression such as sum(rate(errors_total[{WINDOW}]))"
 
@@ -254,6 +258,8 @@ def histogram(text: str) -> tuple[str, str]:
     for suffix in _SERIES_OF_HISTOGRAMS:
         if name.endswith(suffix):
             raise ValueError(f"{name} is a series of a histogram; expected {name.removesuffix(suffix)}")
+    if node.matchers.or_matchers:
+        raise ValueError(f"has matchers with or; expected {example}")
     if any(m.name == "le" for m in node.matchers.matchers):
         raise ValueError("has a matcher on le; expected none: the objective's value says which bucket")
     return name, ", ".join(_matcher(m) for m in node.matchers.matchers)
@@ -267,6 +273,11 @@ def metric_names(*queries: str) -> tuple[str, ...]:
 
 def parsed(text: str) -> promql_parser.Expr:
     """The syntax tree. Raises ValueError saying what does not parse."""
+    if len(text) > _LONGEST or text.count("(") > _DEEPEST:
+        problem = f"is longer than {_LONGEST} characters or has more than {_DEEPEST} pairs of parentheses"
+        raise ValueError(f"{problem}; expected {_SELECTOR}, or a recording of what it says")
+    if "#" in re.sub(_QUOTED, "", text):  # it would comment out what is written behind the text
+        raise ValueError(f"holds a comment; expected {_SELECTOR}, without #")
     try:
         return promql_parser.parse(text.replace(WINDOW, "5m"))
     except ValueError as error:
@@ -311,10 +322,9 @@ def _ranges(node: promql_parser.Expr) -> bool:
 
 def _walk(node: Any) -> Iterator[Any]:
     """A node of the tree and all below it."""
-    yield node
-    for attribute in ("lhs", "rhs", "expr", "param", "vector_selector"):
-        below = getattr(node, attribute, None)
-        if isinstance(below, promql_parser.Expr):
-            yield from _walk(below)
-    for argument in getattr(node, "args", None) or ():
-        yield from _walk(argument)
+    waiting = [node]
+    while waiting:
+        found = waiting.pop()
+        yield found
+        below = (getattr(found, name, None) for name in ("lhs", "rhs", "expr", "param", "vector_selector"))
+        waiting.extend(one for one in (*below, *(getattr(found, "args", None) or ())) if isinstance(one, _NODE))
