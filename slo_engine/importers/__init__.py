@@ -15,6 +15,7 @@ from collector.document import Document, read_documents
 from collector.errors import ConfigError, Mistake
 from slo_engine.importers import openslo_v1alpha, openslo_v2alpha, pyrra, sloth
 from slo_engine.importers.conversion import API_VERSION, Imported, Note
+from slo_engine.importers.parts import parts
 
 __all__ = ["FORMATS", "Imported", "Note", "import_file"]
 
@@ -35,7 +36,7 @@ def import_file(path: Path, *, period: str = sloth.PERIOD) -> Imported:
     """
     results: list[tuple[Document, Imported]] = []
     mistakes: list[Mistake] = []
-    for document in read_documents(path):
+    for document in (one for whole in read_documents(path) for one in parts(whole)):
         try:
             results.append((document, _converter(document, period)(document)))
         except ConfigError as error:

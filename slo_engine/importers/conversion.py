@@ -64,8 +64,8 @@ class Conversion:
 
     def note(self, path: DocumentPath, text: str) -> None:
         """Tells what became of a value, where OpenSLO or Paceline has no place for it."""
-        line = self.document.line(path)
-        self.notes.append(Note(file=self.document.file, line=line, path=dotted(path), text=text))
+        at = self.document.mistake(path, "", "")
+        self.notes.append(Note(file=at.file, line=at.line, path=at.path, text=text))
 
     def refuse(self, path: DocumentPath, problem: str, expected: str) -> None:
         """Tells what cannot be imported."""
