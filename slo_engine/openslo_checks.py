@@ -32,7 +32,7 @@ def slo_mistakes(document: Document, objects: Objects) -> Iterator[Mistake]:
 
 def is_composite(spec: Place) -> bool:
     """Whether the objectives of an SLO have indicators of their own."""
-    return any(o.keys() & {"indicator", "indicatorRef"} for o in spec.items("objectives"))
+    return any(o.given("indicator", "indicatorRef") for o in spec.items("objectives"))
 
 
 def _window(spec: Place) -> Iterator[Mistake]:
@@ -61,7 +61,7 @@ def _kind_of_window(window: Place) -> Iterator[Mistake]:
 
 
 def _sli(spec: Place, objectives: list[Place]) -> Iterator[Mistake]:
-    outside = spec.keys() & {"indicator", "indicatorRef"}
+    outside = spec.given("indicator", "indicatorRef")
     if not is_composite(spec):
         if not outside and isinstance(spec.get(), dict):
             yield spec.at("indicator").mistake("is missing", "a mapping with the indicator's spec, or indicatorRef")
@@ -70,10 +70,10 @@ def _sli(spec: Place, objectives: list[Place]) -> Iterator[Mistake]:
                 problem = "weighs only where each objective has an indicator of its own"
                 yield objective.at("compositeWeight").mistake(problem, "no compositeWeight")
         return
-    for key in sorted(outside):
+    for key in outside:
         yield spec.at(key).mistake("stands beside the indicators of the objectives", "it in each objective instead")
     for objective in objectives:
-        if not objective.keys() & {"indicator", "indicatorRef"}:
+        if not objective.given("indicator", "indicatorRef"):
             yield objective.at("indicator").mistake("is missing", "indicator or indicatorRef, as the others have")
     if len(objectives) == 1:
         yield objectives[0].mistake("a composite of one", "two objectives or more, or the indicator under spec")

@@ -6,6 +6,7 @@ known: `IndicatorSource`, `Query`, `ThresholdQuery`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -22,6 +23,19 @@ PREFIX = "paceline.dev/"
 METRIC_EXAMPLE = "metricSource: {type: Paceline, spec: {indicator: …}}"
 SOURCE_TYPES = ("Paceline", "Prometheus")
 _DESCRIPTION = Annotated[str, Field(max_length=1050)]
+
+
+def _query(check: Callable[[str], object]) -> BeforeValidator:
+    """A check of PromQL that answers what is no text too."""
+
+    def checked(value: Any) -> object:
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise ValueError("is no text; expected PromQL")  # noqa: TRY004 - pydantic collects these
+        return check(value)
+
+    return BeforeValidator(checked)
 
 
 class _Model(BaseModel):
@@ -89,11 +103,9 @@ class Query(_Model):
 class ThresholdQuery(_Model):
     """`spec` of a metric source of type Prometheus in a thresholdMetric: one of the three."""
 
-    histogram: Annotated[tuple[str, str] | None, BeforeValidator(promql.histogram)] = None
-    native_histogram: Annotated[
-        tuple[str, str] | None, Field(alias="nativeHistogram"), BeforeValidator(promql.histogram)
-    ] = None
-    boolean: Annotated[str | None, BeforeValidator(promql.gauge)] = None
+    histogram: Annotated[tuple[str, str] | None, _query(promql.histogram)] = None
+    native_histogram: Annotated[tuple[str, str] | None, Field(alias="nativeHistogram"), _query(promql.histogram)] = None
+    boolean: Annotated[str | None, _query(promql.gauge)] = None
 
 
 class MetricSource(_Model):

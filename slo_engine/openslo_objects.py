@@ -52,6 +52,10 @@ class Place:
         value = self.get()
         return frozenset(value) if isinstance(value, dict) else frozenset()
 
+    def given(self, *keys: str) -> list[str]:
+        """Those of the keys that have a value here; `null` is none."""
+        return [key for key in keys if self.get(key) is not None]
+
     def items(self, *path: str | int) -> list[Place]:
         """The places of the items of a list; none where it is no list."""
         value = self.get(*path)

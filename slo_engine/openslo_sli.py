@@ -58,7 +58,7 @@ def sli_of(owner: Place, objects: Objects) -> Place | None:
 
     Raises ConfigError for an unknown reference, and for an SLI beside a reference.
     """
-    given = owner.keys() & {"indicator", "indicatorRef"}
+    given = owner.given("indicator", "indicatorRef")
     if len(given) > 1:
         raise owner.at("indicatorRef").refused("stands beside indicator", "one of the two")
     if "indicatorRef" in given:
@@ -71,7 +71,7 @@ def measured(spec: Place, objects: Objects, indicators: Mapping[str, Indicator])
 
     Raises ConfigError with every mistake; without one where the shape of the file is wrong, which validation says.
     """
-    given = [m for m in _METRICS if spec.get(m) is not None]
+    given = spec.given(*_METRICS)
     if len(given) != 1:
         if not isinstance(spec.get(), dict):
             raise ConfigError
@@ -86,7 +86,7 @@ def _threshold(metric: Place, objects: Objects, indicators: Mapping[str, Indicat
     if _type(source, objects) == "Paceline":
         return _indicator(source, indicators)
     found = _spec(source).read(ThresholdQuery)
-    given = [k for k in ("histogram", "nativeHistogram", "boolean") if source.get("spec", k) is not None]
+    given = source.at("spec").given("histogram", "nativeHistogram", "boolean")
     if len(given) != 1:
         raise source.at("spec").refused(f"{'gives more than one query' if given else 'has no query'}", _THRESHOLDS)
     if found.boolean is not None:
@@ -98,7 +98,7 @@ def _threshold(metric: Place, objects: Objects, indicators: Mapping[str, Indicat
 
 
 def _ratio(metric: Place, objects: Objects, indicators: Mapping[str, Indicator]) -> Measure:
-    counts = [metric.at(k) for k in _COUNTS if metric.get(k) is not None]
+    counts = [metric.at(k) for k in metric.given(*_COUNTS)]
     if metric.get("raw") is None:
         return _counters(metric, objects)
     source = metric.at("raw", "metricSource")
@@ -123,7 +123,7 @@ def _own_units(place: Place) -> Mistake:
 def _counters(metric: Place, objects: Objects) -> CounterRatio:
     if not isinstance(metric.get(), dict):
         raise ConfigError
-    given = {k: metric.at(k) for k in _COUNTS if metric.get(k) is not None}
+    given = {k: metric.at(k) for k in metric.given(*_COUNTS)}
     for place in given.values():
         if _type(place.at("metricSource"), objects) == "Paceline":
             raise ConfigError(_own_units(place))
@@ -134,7 +134,7 @@ def _counters(metric: Place, objects: Objects) -> CounterRatio:
             queries[f"{name}_query"] = _spec(place.at("metricSource")).read(Query).query
         except ConfigError as error:
             mistakes.extend(error.mistakes)
-    if mistakes:
+    if mistakes or len(queries) != len(given):
         raise ConfigError(*mistakes)
     return CounterRatio(**queries)
 
