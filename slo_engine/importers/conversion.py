@@ -174,7 +174,7 @@ def runbook_of(
 
 def percent(text: str) -> Decimal:
     """The ratio of a target in per cent, exactly: `99.9` is 0.999. Raises ValueError saying what was expected."""
-    value = number(text, "per cent such as 99.9")
+    value = _number(text, "per cent such as 99.9")
     if not 0 < value < 100:  # noqa: PLR2004 - per cent
         problem = f"a target of {text} % leaves no error budget or asks for nothing"
         raise ValueError(f"{problem}; expected a number above 1 and below 100, such as 99.9")
@@ -186,7 +186,7 @@ def percent(text: str) -> Decimal:
 
 def ratio(text: str) -> Decimal:
     """A target as a ratio, exactly. Raises ValueError saying what was expected."""
-    value = number(text, "a ratio such as 0.999")
+    value = _number(text, "a ratio such as 0.999")
     if not 0 < value < 1:
         meant = plain(value / 100) if 1 < value < 100 else "0.999"  # noqa: PLR2004 - per cent
         problem = (
@@ -210,7 +210,7 @@ def plain(number: Decimal) -> str:
     return f"{number.normalize():f}"
 
 
-def number(text: str, expected: str = "a number") -> Decimal:
+def _number(text: str, expected: str = "a number") -> Decimal:
     """A finite number, exactly. Raises ValueError saying what was expected."""
     try:
         found = Decimal(text)

@@ -25,6 +25,7 @@ from slo_engine.importers.conversion import (
 )
 from slo_engine.importers.counters import NO_RATIO, Ratio, counter_ratio
 from slo_engine.importers.openslo_windows import Calendar, window_of
+from slo_engine.openslo_values import slice_target
 
 VERSION = "openslo/v1alpha"
 _KINDS = ("SLO", "Service")
@@ -190,7 +191,7 @@ def _slices(found: Conversion, at: DocumentPath, objective: _Objective, method: 
         return {}
     found.note(path, f"the slices become {_SLICE} long: v1alpha does not say it")
     written = found.text(path, value)
-    target = Decimal(1) if Decimal(written) == 1 else found.checked(path, lambda: ratio(written), Decimal(0))
+    target = found.checked(path, lambda: slice_target(written), Decimal(0))
     return {"timeSliceTarget": target, "timeSliceWindow": _SLICE}
 
 

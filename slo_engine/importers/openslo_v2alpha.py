@@ -7,12 +7,14 @@ beside the name. What else a file says stays as it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from collector.document import Document, DocumentPath, validate
+from slo_engine import openslo_values as values
 from slo_engine.importers.conversion import (
     API_VERSION,
     Conversion,
@@ -20,7 +22,6 @@ from slo_engine.importers.conversion import (
     description_of,
     labels_of,
     name_of,
-    number,
     percent,
     ratio,
 )
@@ -67,7 +68,7 @@ class _SliSpec(_Model):
 
 
 class _Metadata(_Model):
-    name: Annotated[str, Field(min_length=1, description="a name such as web-availability.")]
+    name: Annotated[str, AfterValidator(values.object_name), Field(description="a name such as web-availability.")]
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
 
@@ -192,6 +193,8 @@ def _slo(found: Conversion, spec: _SloSpec) -> tuple[dict[str, Any], dict[str, s
     at, window = ("spec",), spec.time_window[0]
     indicator, annotations = _indicator(found, at, spec)
     objectives = [_objective(found, (*at, "objectives", i), o) for i, o in enumerate(spec.objectives)]
+    if not indicator and not any(o.sli or o.sli_ref for o in spec.objectives):
+        found.refuse((*at, "sli"), "is missing", "sli or sliRef; for a composite in each objective")
     window_at = (*at, "timeWindow", 0)
     given = {
         "description": description_of(found, (*at, "description"), spec.description),
@@ -227,16 +230,15 @@ def _objective(found: Conversion, at: DocumentPath, objective: _Objective) -> di
     indicator, annotations = _indicator(found, at, objective)
     if annotations:
         found.note((*at, "sli"), "summed over its groups: parts of a composite have none")
-    slice_window = objective.time_slice_window
     given = {
         "displayName": objective.display_name or None,
         "op": objective.op,
         "value": objective.value,
         **_targets(found, at, objective),
-        "timeSliceTarget": _number(found, (*at, "timeSliceTarget"), objective.time_slice_target),
-        "timeSliceWindow": f"{slice_window}m" if isinstance(slice_window, int) else slice_window,
+        "timeSliceTarget": _number(found, (*at, "timeSliceTarget"), objective.time_slice_target, values.slice_target),
+        "timeSliceWindow": _slice(found, (*at, "timeSliceWindow"), objective.time_slice_window),
         **indicator,
-        "compositeWeight": _number(found, (*at, "compositeWeight"), objective.composite_weight),
+        "compositeWeight": _number(found, (*at, "compositeWeight"), objective.composite_weight, values.weight),
     }
     return {key: value for key, value in given.items() if value is not None}
 
@@ -254,9 +256,18 @@ def _targets(found: Conversion, at: DocumentPath, objective: _Objective) -> dict
     return {}
 
 
-def _number(found: Conversion, path: DocumentPath, value: float | str | None) -> Decimal | None:
+def _number(
+    found: Conversion, path: DocumentPath, value: float | str | None, read: Callable[[str], Decimal]
+) -> Decimal | None:
     """A number exactly as it was written."""
-    return None if value is None else found.checked(path, lambda: number(found.text(path, value)), None)
+    return None if value is None else found.checked(path, lambda: read(found.text(path, value)), None)
+
+
+def _slice(found: Conversion, path: DocumentPath, value: int | str | None) -> str | None:
+    """The length of a slice; a number without a unit is minutes."""
+    if value is not None:
+        found.checked(path, lambda: values.slice_window(value), None)
+    return f"{value}m" if isinstance(value, int) else value
 
 
 # ---- the SLI

@@ -11,7 +11,7 @@ from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from collector.document import Document, DocumentPath, validate
 from slo_engine.importers import queries
@@ -31,6 +31,7 @@ from slo_engine.importers.conversion import (
 )
 from slo_engine.importers.counters import NO_RATIO, Ratio, counter_ratio, group_by
 from slo_engine.importers.queries import Selector
+from slo_engine.openslo_values import labels
 
 OBJECT = ("pyrra.dev/v1alpha1", "ServiceLevelObjective")
 OWN = "pyrra.dev/"
@@ -62,6 +63,11 @@ _MACHINERY = {
 }
 
 
+def _label(text: str) -> str:
+    labels(text)
+    return text
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -73,24 +79,24 @@ class _Query(_Model):
 class _Ratio(_Model):
     errors: _Query
     total: _Query
-    grouping: list[str] = []
+    grouping: list[Annotated[str, AfterValidator(_label)]] = []
 
 
 class _Latency(_Model):
     success: _Query
     total: _Query
-    grouping: list[str] = []
+    grouping: list[Annotated[str, AfterValidator(_label)]] = []
 
 
 class _LatencyNative(_Model):
     total: _Query
     latency: Annotated[str, Field(description="a duration such as 200ms.")]
-    grouping: list[str] = []
+    grouping: list[Annotated[str, AfterValidator(_label)]] = []
 
 
 class _BoolGauge(_Model):
     metric: Annotated[str, Field(min_length=1, description="a selector of a gauge of 0 and 1.")]
-    grouping: list[str] = []
+    grouping: list[Annotated[str, AfterValidator(_label)]] = []
 
 
 class _Indicator(_Model):
@@ -172,11 +178,11 @@ def _metadata(found: Conversion, metadata: dict[str, Any]) -> tuple[dict[str, An
     if not isinstance(name, str) or not name:
         found.refuse(("metadata", "name"), "is missing", "a name such as requests-availability")
         return {"name": "refused", "annotations": {}}, "refused"
-    labels, annotations = (_mapping(found, metadata, key) for key in ("labels", "annotations"))
-    kept, settings = labels_of(found, ("metadata", "labels"), labels, prefix=OWN)
+    given, annotations = (_mapping(found, metadata, key) for key in ("labels", "annotations"))
+    kept, settings = labels_of(found, ("metadata", "labels"), given, prefix=OWN)
     runbook = runbook_of(found, ("metadata", "annotations"), annotations, prefix=OWN)
     namespace = str(metadata.get("namespace") or "")
-    candidates = (str(labels.get(key) or "") for key in _SERVICE_LABELS)
+    candidates = (str(given.get(key) or "") for key in _SERVICE_LABELS)
     service = next(filter(None, (*candidates, namespace, name)))
     found.note(("metadata",), f"the service becomes {service}: Pyrra knows none")
     if namespace != service and namespace:
