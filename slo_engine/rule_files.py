@@ -27,6 +27,11 @@ def render_rules(slos: Sequence[Slo], tiers: Sequence[Tier], links: Links | None
     return _text([*_head(slos, tiers), "groups:", *_listed(groups(slos, tiers, links), 1)])
 
 
+def render_groups(made: Iterable[Group]) -> str:
+    """A rule file with some groups alone."""
+    return _text([_MADE_BY, "groups:", *_listed(made, 1)])
+
+
 def render_prometheus_rule(
     slos: Sequence[Slo],
     tiers: Sequence[Tier],

@@ -1,0 +1,262 @@
+"""Proves the rules of each SLO with `promtool test rules`: what Prometheus makes of them is what events say.
+
+Expected alerts and ratios come from `slo_engine/proof.py`, which counts events in Python and knows no PromQL.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from slo_engine import budget, catalog
+from slo_engine.burn import Tier
+from slo_engine.proof import Oracle, Scenario, scenarios
+from slo_engine.recordings import BAD, BAD_RATE, ERROR, GROUP, LEFT_RATIO, RATE, TOTAL_RATE, rolling
+from slo_engine.rule_files import render_groups
+from slo_engine.rules import groups
+from slo_engine.slo import Composite, EventCounts, Slo, SloStatus
+from slo_engine.synthetic import MINUTES_OF_A_RATE, CannotMakeUp, Series, Stream, Timeline, stream_of
+from slo_engine.windows import BURN_WINDOWS, parse_window
+
+Run = Callable[[Sequence[str], Path], tuple[int, str]]
+"""Runs `promtool` with arguments in a folder: its exit code, and what it said."""
+
+_PER_MINUTE = 10_000
+_CLOSE = 1e-6
+_TIMEOUT_SECONDS = 600
+_RULES = "rules.yml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A scenario in which Prometheus and the events disagree, in promtool's words."""
+
+    scenario: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What was tried of an SLO; `untried` says what was not, and why."""
+
+    slo: str
+    scenarios: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    untried: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """True where something was tried and nothing failed."""
+        return bool(self.scenarios) and not self.failures
+
+
+def promtool(program: str = "promtool") -> Run:
+    """Runs the real promtool. Raises FileNotFoundError where there is none."""
+
+    def run(arguments: Sequence[str], folder: Path) -> tuple[int, str]:
+        done = subprocess.run(
+            [program, *arguments],
+            cwd=folder,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def verify(slos: Sequence[Slo], tiers: Sequence[Tier], run: Run) -> list[Verified]:
+    """Tries the rules of each SLO by itself, in the order given."""
+    return [_verified(slo, tiers, run) for slo in slos]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitTest:
+    """The files of one SLO's proof: its rules, and a promtool test for each scenario."""
+
+    rules: str
+    tests: Mapping[str, Mapping[str, Any]]
+    untried: tuple[str, ...]
+
+
+def unit_test(slo: Slo, tiers: Sequence[Tier]) -> UnitTest:
+    """The proof of an SLO. A composite has none of its own: its parts have theirs."""
+    if isinstance(slo.sli, Composite):
+        return UnitTest(rules="", tests={}, untried=("it is made of other SLOs",))
+    stream, why_not = _stream(slo)
+    per_minute = stream.per_minute if stream else _PER_MINUTE
+    every, spread = (stream.every_minutes, stream.spread) if stream else (1, MINUTES_OF_A_RATE if slo.promql else 1)
+    made, untried = scenarios(slo, tiers, per_minute=per_minute, every=every, spread=spread)
+    stand_in = slo.promql is not None and stream is None
+    found = groups([slo], tiers)
+    if stand_in:
+        fast, *rest = found
+        found = [replace(fast, rules=fast.rules[2:]), *rest]
+    order = [group.name for group in found]
+    return UnitTest(
+        rules=render_groups(found),
+        tests={scenario.name: _test(slo, tiers, scenario, stream, order) for scenario in made},
+        untried=(*([f"its own query: {why_not}"] if stand_in else []), *untried),
+    )
+
+
+def _stream(slo: Slo) -> tuple[Stream | None, str]:
+    if slo.promql is None:
+        return None, ""
+    try:
+        return stream_of(slo.promql, slo.group_by), ""
+    except CannotMakeUp as error:
+        return None, str(error)
+
+
+def _verified(slo: Slo, tiers: Sequence[Tier], run: Run) -> Verified:
+    made = unit_test(slo, tiers)
+    if not made.tests:
+        return Verified(slo=slo.name, untried=made.untried)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / _RULES).write_text(made.rules, encoding="utf-8")
+        failures = tuple(_tried(made.tests, run, folder))
+    return Verified(slo=slo.name, scenarios=tuple(made.tests), failures=failures, untried=made.untried)
+
+
+def _tried(tests: Mapping[str, Mapping[str, Any]], run: Run, folder: Path) -> Iterator[Failure]:
+    """One file after the other, so that what promtool says is about one scenario."""
+    for scenario, test in tests.items():
+        path = folder / "test.yml"
+        path.write_text(json.dumps(test), encoding="utf-8")
+        code, said = run(["test", "rules", path.name], folder)
+        if code:
+            yield Failure(scenario=scenario, detail=said.replace(f"Unit Testing:  {path.name}", "").strip())
+
+
+def _test(
+    slo: Slo, tiers: Sequence[Tier], scenario: Scenario, stream: Stream | None, order: Iterable[str]
+) -> dict[str, Any]:
+    if stream:
+        own = stream.series(scenario.timeline)
+    elif slo.promql is not None:
+        own = _recorded(slo, scenario.timeline)
+    else:
+        own = _counted(slo, tiers, scenario.timeline)
+    scrapes = stream.scrapes_per_minute if stream else 1
+    steps = len(scenario.timeline) * scrapes
+    given = {**own, **{name: [f"{value}+0x{steps}"] for name, value in _about(slo)}}
+    # The clock of a test starts at 0, and numbers are computed at each scrape.
+    given[_named(catalog.SNAPSHOT_TIMESTAMP)] = [f"0+{60 // scrapes}x{steps}"]
+    return {
+        "rule_files": [_RULES],
+        "evaluation_interval": "1m",
+        # Without it promtool takes groups in any order, and one that reads another is a minute behind or is not.
+        "group_eval_order": list(order),
+        "tests": [
+            {
+                "interval": f"{60 // scrapes}s",
+                "input_series": [{"series": name, "values": " ".join(v)} for name, v in given.items()],
+                "promql_expr_test": list(_expected(slo, scenario, stream)),
+            }
+        ],
+    }
+
+
+def _expected(slo: Slo, scenario: Scenario, stream: Stream | None) -> Iterator[dict[str, Any]]:
+    """The questions, and what events answer."""
+    group = stream.group if stream else ""
+    # A range that Prometheus 2 closes on both sides counts the events of a gauge or slice once too often.
+    events = {} if stream and stream.spread > MINUTES_OF_A_RATE else scenario.bad
+    chosen = f'{{slo="{slo.name}"}}'
+    query = f'count by (alertname) (ALERTS{{alertstate="firing",slo="{slo.name}"}})'
+    for minute, alerts in scenario.firing.items():
+        firing = [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(alerts)]
+        yield {"expr": query, "eval_time": f"{minute}m", "exp_samples": firing}
+    known = {w.label for w in (*BURN_WINDOWS, rolling(slo))}
+    values = {(m, f"{ERROR}{label}"): value for (m, label), value in scenario.ratios.items() if label in known}
+    values |= {(m, f"{BAD}{label}"): value for (m, label), value in events.items() if label in known}
+    values |= {(m, LEFT_RATIO): value for m, value in scenario.left.items()}
+    labels = f'{{slo="{slo.name}"' + (f', {GROUP}="{group}"' if group else "") + "}"
+    for (minute, name), value in values.items():
+        close = _CLOSE * max(1.0, abs(value))
+        yield {
+            "expr": f"abs({name}{chosen} - ({value!r})) < bool {close!r}",
+            "eval_time": f"{minute}m",
+            "exp_samples": [{"labels": labels, "value": 1}],
+        }
+
+
+# ---- what Paceline exports
+
+
+def _named(metric: catalog.Metric, *labels: str) -> str:
+    pairs = ",".join(f'{k}="{v}"' for k, v in zip(metric.labels, labels, strict=True))
+    return f"{metric.name}{{{pairs}}}"
+
+
+def _about(slo: Slo) -> Iterator[tuple[str, float]]:
+    """What is exported of every SLO. Coverage is not asked of a timeline of some hours."""
+    about = (slo.name, slo.owner_service, slo.team, slo.tier, slo.owner, slo.alert_class)
+    yield _named(catalog.SLO_INFO, *about), 1.0
+    yield _named(catalog.SLO_OBJECTIVE, slo.name), float(slo.target)
+    yield _named(catalog.SLO_PERIOD, slo.name), slo.window.seconds
+    yield _named(catalog.SLO_MINIMUM_EVENTS, slo.name), slo.minimum_events
+    yield _named(catalog.SLO_MINIMUM_COVERAGE, slo.name), 0.0
+
+
+def _counted(slo: Slo, tiers: Sequence[Tier], timeline: Timeline) -> Series:
+    """What Paceline exports of an SLO that it counts: exact events of each window, minute by minute."""
+    oracle = Oracle(slo, tuple(tiers), timeline)
+    found: Series = {}
+    for minute in range(len(timeline) + 1):
+        missing = minute > 0 and timeline[minute - 1] is None
+        for name, value in () if missing else _exported(slo, oracle, minute):
+            values = found.setdefault(name, [])
+            values += ["_"] * (minute - len(values))
+            values.append(f"{value!r}")
+    return {name: [*values, *["stale"] * (len(timeline) + 1 - len(values))] for name, values in found.items()}
+
+
+def _exported(slo: Slo, oracle: Oracle, minute: int) -> Iterator[tuple[str, float]]:
+    windows = {w.label: w for w in (*BURN_WINDOWS, rolling(slo))}
+    for label, window in windows.items():
+        counts = oracle.count(minute, window)
+        yield _named(catalog.SLO_EVENTS, slo.name, label, "good"), float(counts.good)
+        yield _named(catalog.SLO_EVENTS, slo.name, label, "bad"), float(counts.bad)
+    whole: EventCounts = oracle.count(minute, rolling(slo))
+    unsure = whole.total < slo.minimum_events
+    yield _named(catalog.SLO_STATUS, slo.name, SloStatus.INSUFFICIENT_DATA.value), float(unsure)
+    for metric, value in (
+        (catalog.SLO_BUDGET_RATIO, budget.remaining_ratio(whole, slo.target)),
+        (catalog.SLO_BUDGET_EVENTS, budget.remaining_events(whole, slo.target)),
+    ):
+        if value is not None:
+            yield _named(metric, slo.name), value
+
+
+def _recorded(slo: Slo, timeline: Timeline) -> Series:
+    """The two recordings themselves, where their query cannot be given series."""
+    oracle, window = Oracle(slo, (), timeline), parse_window(RATE)
+    found: Series = {f'{name}{{slo="{slo.name}"}}': ["_"] for name in (TOTAL_RATE, BAD_RATE)}
+    total, bad = found.values()
+    for minute in range(1, len(timeline) + 1):
+        counts = oracle.count(minute, window)
+        there = timeline[minute - 1] is not None
+        total.append(f"{counts.total / window.seconds!r}" if there else "stale")
+        bad.append(f"{counts.bad / window.seconds!r}" if there else "stale")
+    return found
+
+
+def said(results: Iterable[Verified]) -> str:
+    """What was tried and what failed, a line for each SLO."""
+    lines = []
+    for one in results:
+        state = "holds" if one.holds else "FAILS" if one.failures else "not tried"
+        lines.append(f"{one.slo}: {state} ({', '.join(one.scenarios) or 'nothing'})")
+        lines += [f"  not tried: {text}" for text in one.untried]
+        lines += [f"  {f.scenario}: {f.detail}" for f in one.failures]
+    return "\n".join(lines) + "\n"

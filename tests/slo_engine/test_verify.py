@@ -1,0 +1,205 @@
+"""The proof of each SLO: real promtool agrees with counted events, and disagrees with rules that are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slo_engine.alert_windows import load_tiers
+from slo_engine.alerts import NO_DATA, PAGE, TICKET
+from slo_engine.burn import tiers_for
+from slo_engine.comparison import Operator
+from slo_engine.promql import BooleanGauge, CounterRatio, Histogram, NativeHistogram, TimeSlices
+from slo_engine.proof import Oracle
+from slo_engine.slo import Composite, IndicatorSli, Part, Sli, Slo
+from slo_engine.synthetic import CannotMakeUp, Minute, stream_of
+from slo_engine.verify import Run, promtool, said, unit_test, verify
+from slo_engine.windows import parse_window
+
+TIERS = load_tiers(Path(__file__).parents[2] / "config" / "alert-windows" / "sre-workbook.yaml")
+ERRORS = CounterRatio(
+    total_query='http_requests_total{job="api"}', bad_query='http_requests_total{job="api",code=~"5.."}'
+)
+AUTHORS = CounterRatio(total_query="sum(rate(asked_total[$__window]))", bad_query="sum(rate(failed_total[$__window]))")
+INDICATOR = IndicatorSli(indicator="pipeline_success")
+
+
+def slo(sli: Sli, target: str = "0.999", period: str = "30d", **more: Any) -> Slo:
+    return Slo(
+        name="checkout",
+        title="Checkout",
+        description="",
+        owner_service="shop",
+        target=Decimal(target),
+        window=parse_window(period),
+        sli=sli,
+        **({"alert_class": "rate"} | more),
+    )
+
+
+@pytest.fixture
+def run(requires_tool: Callable[[str], str]) -> Run:
+    return promtool(requires_tool("promtool"))
+
+
+@pytest.mark.parametrize(
+    "some",
+    [
+        slo(ERRORS),
+        slo(ERRORS, "0.8", "28d"),
+        slo(CounterRatio(total_query="a_total", good_query='a_total{outcome!="error"}'), period="90d"),
+        slo(CounterRatio(total_query="a_total", bad_query="b_total"), "0.9", group_by=("cluster", "route")),
+        slo(Histogram(metric="wait_seconds", matchers='job="api"', threshold=0.3)),
+        slo(Histogram(metric="wait_seconds", threshold=1.0, operator=Operator.GT), "0.9"),
+        slo(BooleanGauge(selector="probe_success{job='login'}"), "0.9"),
+        slo(TimeSlices(sli=ERRORS, slice="5m", target=Decimal("0.95")), "0.9"),
+        slo(NativeHistogram(metric="wait_seconds", threshold=0.3), "0.9"),
+        slo(AUTHORS, "0.9"),
+        slo(ERRORS, alert_class="count"),
+        slo(INDICATOR, "0.99"),
+        slo(INDICATOR, "0.9", "90d", alert_class="count"),
+    ],
+    ids=lambda s: f"{type(s.sli).__name__}-{s.target}-{s.alert_class}-{s.window.label}",
+)
+def test_prometheus_agrees_with_counted_events(some: Slo, run: Run) -> None:
+    """For each kind of SLI every scenario gives the alerts and ratios that counting events gives."""
+    [result] = verify([some], TIERS, run)
+
+    assert result.holds, said([result])
+    assert {"quiet", "fast burn and recovery", "slow burn", "no data"} <= set(result.scenarios)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "scenario"),
+    [
+        ("0.02 *", "0.5 *", "short burst"),  # the fast tier never fires
+        ("0.05 *", "0.5 *", "medium burn"),  # nor the slow one
+        ("0.1 *", "0.3 *", "slow burn"),  # nor the ticket
+        ('code=~"5.."', 'code!~"5.."', "quiet"),  # good is bad
+        ("or (0 * (", "or (1 * (", "quiet"),  # no errors read as all errors
+        ("for: 15m", "for: 2h", "no data"),  # missing data is never said
+        ("[21570s]", "[3570s]", "fast burn and recovery"),  # six hours are one
+        ("rate(http", "increase(http", "fast burn and recovery"),  # events are 300 times as many
+    ],
+)
+def test_a_mistake_in_the_rules_is_found(run: Run, old: str, new: str, scenario: str) -> None:
+    """Rules that are wrong in one place fail in the scenario that is about it."""
+    real = run
+
+    def with_mistake(arguments: Sequence[str], folder: Path) -> tuple[int, str]:
+        path = folder / "rules.yml"
+        right = path.read_text(encoding="utf-8")
+        assert old in right
+        path.write_text(right.replace(old, new), encoding="utf-8")
+        answer = real(arguments, folder)
+        path.write_text(right, encoding="utf-8")
+        return answer
+
+    [result] = verify([slo(ERRORS)], TIERS, with_mistake)
+
+    assert not result.holds
+    assert scenario in [failure.scenario for failure in result.failures]
+    assert "exp:" in result.failures[0].detail
+
+
+def test_what_cannot_be_tried_is_said() -> None:
+    """An author's own expression has no series that could be made up: its recordings stand in, and that is said."""
+    made = unit_test(slo(AUTHORS), TIERS)
+
+    assert made.untried == ("its own query: its query is an expression of its author",)
+    assert "sum(rate(asked_total" not in made.rules
+
+
+def test_a_composite_is_proven_by_its_parts() -> None:
+    """A composite has no events of its own: it is not tried, and nothing reads as if it were."""
+    [result] = verify([slo(Composite(parts=(Part(slo="a"), Part(slo="b"))))], TIERS, lambda *_: (0, ""))
+
+    assert not result.holds
+    assert result.untried == ("it is made of other SLOs",)
+
+
+def test_the_report_has_a_line_for_each_slo() -> None:
+    """What holds and what fails, in the words of promtool."""
+    results = verify([slo(INDICATOR, "0.9")], TIERS, lambda *_: (1, "Unit Testing:  test.yml\n  FAILED: this"))
+
+    assert said(results).startswith("checkout: FAILS (quiet, fast burn and recovery, no data, slow burn)\n")
+    assert "  quiet: FAILED: this\n" in said(results)
+
+
+# ---- the oracle
+
+HOURS = [Minute(10, 0)] * 60 + [Minute(10, 10)] * 10 + [Minute(10, 0)] * 410
+
+
+def test_the_oracle_counts_the_events_of_a_window() -> None:
+    """The window that ends with a minute holds that minute, and not the one that it began with."""
+    oracle = Oracle(slo(ERRORS), TIERS, HOURS)
+
+    assert oracle.count(70, parse_window("5m")).bad == 50
+    assert oracle.count(72, parse_window("5m")).bad == 30
+    assert oracle.count(70, parse_window("1h")).total == 600
+    assert oracle.ratio(0, parse_window("1h")) is None
+
+
+def test_the_oracle_ends_the_ticket_with_the_page() -> None:
+    """Ten minutes of outage: the page is over half an hour after it, and no ticket is left over for hours."""
+    firing = Oracle(slo(ERRORS), tiers_for(slo(ERRORS), TIERS)[0], HOURS).firing()
+
+    assert [sorted(firing[m]) for m in (60, 65, 99, 100, 480)] == [[], [PAGE, TICKET], [PAGE, TICKET], [], []]
+
+
+def test_missing_data_is_expected_to_be_said() -> None:
+    """The scenario in which data ends asks for nothing but the alert on it."""
+    test = unit_test(slo(ERRORS), TIERS).tests["no data"]
+    asked = test["tests"][0]["promql_expr_test"]
+
+    assert [s["labels"] for question in asked for s in question["exp_samples"]] == [f'{{alertname="{NO_DATA}"}}'] * 2
+
+
+# ---- made-up series
+
+
+def test_bad_series_are_chosen_by_the_matchers_and_good_ones_are_not() -> None:
+    """The series of bad events has a code of 500 or so; the other has one that the matcher leaves out."""
+    made = stream_of(ERRORS).series([Minute(10, 3)])
+
+    assert made == {
+        'http_requests_total{code="200",job="api"}': ["0", "7"],
+        'http_requests_total{code="500",job="api"}': ["0", "3"],
+    }
+
+
+def test_the_labels_of_a_group_are_on_every_series() -> None:
+    """A grouped SLO has one group, whose name joins the labels' values."""
+    stream = stream_of(ERRORS, ("cluster", "job"))
+
+    assert stream.group == "x/api"
+    assert all('cluster="x"' in name for name in stream.series([Minute(10, 3)]))
+
+
+@pytest.mark.parametrize(
+    ("sli", "reason"),
+    [
+        (AUTHORS, "an expression of its author"),
+        (NativeHistogram(metric="a", threshold=1.0), "native histogram"),
+        (TimeSlices(sli=ERRORS, slice="30s"), "no whole minutes"),
+        (CounterRatio(total_query="a_total", bad_query='a_total{code=~"[a-c]{4}z+"}'), "no example is known"),
+        (CounterRatio(total_query="a_total", bad_query="a_total"), "that its matchers leave out"),
+    ],
+)
+def test_series_that_cannot_be_made_up_are_refused(sli: Any, reason: str) -> None:
+    """No guess stands in for a query that cannot be understood."""
+    with pytest.raises(CannotMakeUp, match=reason):
+        stream_of(sli)
+
+
+def test_all_minutes_of_a_bad_slice_are_bad() -> None:
+    """Slices of two minutes, the second one bad: its inner events fail from its first minute on."""
+    sli = TimeSlices(sli=CounterRatio(total_query="a_total", bad_query="b_total"), slice="2m", target=Decimal("0.9"))
+    made = stream_of(sli).series([Minute(0, 0), Minute(1, 0), Minute(0, 0), Minute(1, 1)])
+
+    assert [float(v) for v in made["b_total{}"][::4]] == [0, 0, 0, 10_000, 20_000]
