@@ -139,7 +139,10 @@ _PARTS = {
     "BYHOUR": (_NUMBER_LIST.format("(2[0-3]|[01]?[0-9])"), "hours from 0 to 23"),
     "BYMINUTE": (_NUMBER_LIST.format("([0-5]?[0-9])"), "minutes from 0 to 59"),
     "BYSECOND": (_NUMBER_LIST.format("([0-5]?[0-9])"), "seconds from 0 to 59"),
-    "BYSETPOS": (_NUMBER_LIST.format("[+-]?[1-9][0-9]{0,2}"), "positions such as 1 or -1"),
+    "BYSETPOS": (
+        _NUMBER_LIST.format("[+-]?(36[0-6]|3[0-5][0-9]|[12][0-9]{2}|[1-9][0-9]?)"),
+        "positions such as 1 or -1",
+    ),
     "WKST": (_WEEKDAY, "the first day of a week, such as MO"),
 }
 _NOT_WITH = {
@@ -152,6 +155,7 @@ _NOT_WITH = {
 _EXAMPLE = "an RRULE such as FREQ=WEEKLY;BYDAY=SA"
 _MOST_A_DAY = 24
 _DAY = timedelta(days=1)
+_LAST_YEAR, _CYCLE_YEARS, _CYCLE = 9999, 400, timedelta(days=146_097)
 _LONGEST_WAIT = timedelta(days=4 * 366)
 """From a 29 February to the next one."""
 
@@ -165,12 +169,20 @@ def check_recurrence(rule: str, zone: ZoneInfo, starts_at: datetime) -> None:
     first = starts_at.astimezone(zone).replace(tzinfo=None)
     if "UNTIL" in parts and _until(parts["UNTIL"]) < starts_at:
         raise ValueError(f"UNTIL={parts['UNTIL']} is before the first occurrence; expected a later time")
-    begins = next(_local_starts(rule, zone, first, first + _LONGEST_WAIT), None)
+    begins = _first_of(rule, zone, first)
     if begins != first:
         expected = f"from: {begins:%Y-%m-%dT%H:%M}" if begins else "another rule"
         raise ValueError(f"the rule does not fall on {first:%A, %Y-%m-%d %H:%M}; expected {expected}")
     if len(list(islice(_local_starts(rule, zone, first, first + _DAY), _MOST_A_DAY + 1))) > _MOST_A_DAY:
         raise ValueError("the rule recurs more often than every hour; expected longer occurrences, less often")
+
+
+def _first_of(rule: str, zone: ZoneInfo, first: datetime) -> datetime | None:
+    """When a rule first holds, None where it does not within years."""
+    try:
+        return next(_local_starts(rule, zone, first, first + _LONGEST_WAIT), None)
+    except ValueError as error:  # parts that contradict each other, such as every second hour and an odd one
+        raise ValueError(f"the rule never holds ({error}); expected another rule") from error
 
 
 def _parts_of(rule: str) -> dict[str, str]:
@@ -203,9 +215,14 @@ def _check_together(parts: dict[str, str]) -> None:
         raise ValueError("COUNT and UNTIL exclude each other; expected one of them")
     if wrong := sorted(_NOT_WITH.get(frequency, set()) & parts.keys()):
         raise ValueError(f"{wrong[0]} has no meaning with FREQ={frequency}; expected BYDAY, BYMONTH or another FREQ")
-    numbered = re.search(r"[0-9]", parts.get("BYDAY", ""))
-    if numbered and (frequency not in {"MONTHLY", "YEARLY"} or "BYWEEKNO" in parts):
+    numbers = [int(n) for n in re.findall(r"[+-]?[0-9]+", parts.get("BYDAY", ""))]
+    if numbers and (frequency not in {"MONTHLY", "YEARLY"} or "BYWEEKNO" in parts):
         raise ValueError(f"BYDAY={parts['BYDAY'][:40]} counts days of a month or year; expected FREQ=MONTHLY or YEARLY")
+    most = 53 if frequency == "YEARLY" and "BYMONTH" not in parts else 5
+    if any(abs(n) > most for n in numbers):
+        raise ValueError(f"BYDAY={parts['BYDAY'][:40]} counts too far; expected at most the {most}th of a weekday")
+    if "BYSETPOS" in parts and frequency in {"DAILY", "HOURLY"}:
+        raise ValueError(f"BYSETPOS is not supported with FREQ={frequency}; expected WEEKLY, MONTHLY or YEARLY")
     if "BYSETPOS" in parts and not any(name.startswith("BY") for name in parts.keys() - {"BYSETPOS"}):
         raise ValueError("BYSETPOS chooses from nothing; expected another BY… part beside it")
 
@@ -231,9 +248,12 @@ def _local_starts(rule: str, zone: ZoneInfo, first: datetime, before: datetime) 
     """
     parts = _parts_of(rule)
     count, until = parts.pop("COUNT", None), parts.pop("UNTIL", None)
-    # Always bounded: a rule that never holds would be looked for to the end of the calendar.
-    bounded = ";".join(f"{name}={value}" for name, value in (parts | {"UNTIL": f"{before:%Y%m%dT%H%M%S}"}).items())
-    starts: Iterator[datetime] = (at for at in rrulestr(bounded, dtstart=first) if at < before and exists(at, zone))
+    # The library looks for a next occurrence up to the year 9999, however long that takes. The calendar repeats every
+    # 400 years, weekdays included, so the rule is followed in its last cycle, where little is left to look through.
+    later = _CYCLE * ((_LAST_YEAR - before.year) // _CYCLE_YEARS)
+    endless = ";".join(f"{name}={value}" for name, value in parts.items())
+    times = takewhile(lambda at: at < before, (at - later for at in rrulestr(endless, dtstart=first + later)))
+    starts: Iterator[datetime] = (at for at in times if exists(at, zone))
     if until is not None:
         last = to_micros(_until(until))
         starts = takewhile(lambda at: _micros(at, zone) <= last, starts)
