@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 
 from collector.errors import ConfigError, Mistake
@@ -20,32 +21,42 @@ from slo_engine.openslo_objects import Objects, Place, collected
 from slo_engine.slo import AlertPolicy, Operator
 
 
-def policies_of(spec: Place, objects: Objects) -> tuple[list[AlertPolicy], list[Place]]:
-    """The alert policies of the `spec` of an SLO, and where the threshold of each stands.
+@dataclass(frozen=True)
+class Alert:
+    """A policy, and where its burn rate stands."""
+
+    policy: AlertPolicy
+    threshold: Place
+
+
+def policies_of(spec: Place, objects: Objects) -> list[Alert]:
+    """The alert policies of the `spec` of an SLO.
 
     Raises ConfigError with every mistake.
     """
     mistakes: list[Mistake] = []
     found = [collected(mistakes, _policy, place, objects) for place in spec.items("alertPolicies")]
     made = [one for one in found if one is not None]
-    for i, (policy, _) in enumerate(made):
-        if policy.name in {p.name for p, _ in made[:i]}:
+    for i, alert in enumerate(made):
+        if alert.policy.name in {other.policy.name for other in made[:i]}:
             place = spec.at("alertPolicies", i)
-            mistakes.append(place.mistake(f"a second policy named {policy.name!r}", "each policy once"))
+            mistakes.append(place.mistake(f"a second policy named {alert.policy.name!r}", "each policy once"))
     if mistakes or len(made) != len(found):
         raise ConfigError(*mistakes)
-    return [policy for policy, _ in made], [place for _, place in made]
+    return made
 
 
-def out_of_reach(policy: AlertPolicy, threshold: Place, slo: str, target: Decimal) -> Iterator[Mistake]:
-    """A mistake where even a total outage does not burn as fast as the policy asks for: 1 / (1 - target)."""
-    fastest = 1 / (1 - target)
-    if policy.factor > fastest or (policy.factor == fastest and policy.operator is Operator.GT):
-        problem = f"a burn rate of {policy.factor} is never reached by {slo}, even when all events are bad"
-        yield threshold.mistake(problem, f"less than {float(fastest):.4g}, its fastest, or a higher target")
+def out_of_reach(alerts: Iterable[Alert], slo: str, fastest: Decimal) -> Iterator[Mistake]:
+    """A mistake for each policy whose burn rate even a total outage, which burns at `fastest`, does not reach."""
+    for alert in alerts:
+        factor = alert.policy.factor
+        if factor > fastest or (factor == fastest and alert.policy.operator is Operator.GT):
+            problem = f"a burn rate of {factor} is never reached by {slo}, even when all events are bad"
+            expected = f"less than {float(fastest):.4g}, its fastest, or a higher target"
+            yield alert.threshold.mistake(problem, expected)
 
 
-def _policy(item: Place, objects: Objects) -> tuple[AlertPolicy, Place]:
+def _policy(item: Place, objects: Objects) -> Alert:
     name = item.get()
     reference = item if isinstance(name, str) else item.at("alertPolicyRef")
     if reference.get() is not None:
@@ -59,10 +70,10 @@ def _policy(item: Place, objects: Objects) -> tuple[AlertPolicy, Place]:
     return _made(inline.metadata, inline.spec, item.at("spec"), objects)
 
 
-def _made(metadata: ObjectMetadata, spec: PolicySpec, place: Place, objects: Objects) -> tuple[AlertPolicy, Place]:
+def _made(metadata: ObjectMetadata, spec: PolicySpec, place: Place, objects: Objects) -> Alert:
     condition, at = _condition(place, spec, objects)
     rule = condition.condition
-    return AlertPolicy(
+    policy = AlertPolicy(
         name=metadata.name,
         title=metadata.display_name,
         description=spec.description or condition.description,
@@ -72,7 +83,8 @@ def _made(metadata: ObjectMetadata, spec: PolicySpec, place: Place, objects: Obj
         lookback=rule.lookback_window,
         after=rule.alert_after,
         targets=_targets(place, objects),
-    ), at.at("condition", "threshold")
+    )
+    return Alert(policy, at.at("condition", "threshold"))
 
 
 def _condition(policy: Place, spec: PolicySpec, objects: Objects) -> tuple[ConditionSpec, Place]:

@@ -58,12 +58,13 @@ RELEASES = Indicator(
     dimensions=("success", "failure"),
 )
 INDICATORS = {i.name: i for i in (WAIT, SUCCESS, RELEASES)}
+COUNTED = IndicatorSli(indicator="wait", operator=Operator.LTE, threshold=3600.0)
 FAST = Slo(
     name="fast",
     title="Fast | *enough*",
     description="",
     owner_service="ci",
-    sli=IndicatorSli(indicator="wait", operator=Operator.LTE, threshold=3600.0),
+    sli=COUNTED,
     target=Decimal("0.9"),
     window=parse_window("28d"),
     minimum_events=3,
@@ -158,7 +159,7 @@ def _full() -> list[Observation]:
 
 def test_the_page_of_a_week_is_the_golden_one(put: Put, golden: Callable[[Path, str], None]) -> None:
     """A week of every shape, with hostile titles, reads exactly like this."""
-    nobody = replace(FAST, name="none", title="Nobody's", sli=replace(FAST.sli, service="nobody"))
+    nobody = replace(FAST, name="none", title="Nobody's", sli=replace(COUNTED, service="nobody"))
     golden(GOLDEN, told(put(*_full()), FAST, nobody))
 
 
