@@ -19,6 +19,7 @@ from slo_engine.openslo_objects import Objects, Place, collected, exact
 from slo_engine.openslo_sli import IndicatorMeasure, Measure, judged, measured, sli_of, unfit_slice, unsuited
 from slo_engine.openslo_values import name as checked_name
 from slo_engine.openslo_values import slug
+from slo_engine.promql import CounterRatio, loses
 from slo_engine.slo import Budgeting, Composite, IndicatorSli, Part, Sli, Slo
 from slo_engine.windows import CALENDAR_SIGNS, CalendarWindow, Window, parse_window
 
@@ -149,10 +150,15 @@ def _objectives(
 def _grouped(read: ReadDocument, objective: _Judged) -> Iterator[Mistake]:
     """Only what Prometheus measures alone has labels to group by."""
     composite = is_composite(read.place.at("spec"))
+    at = read.place.at("metadata", "annotations", f"{PREFIX}group-by")
     if read.settings.group_by and (composite or isinstance(objective.measure, IndicatorMeasure)):
         problem = "the parts of a composite have no groups together" if composite else "an indicator has no labels"
-        at = read.place.at("metadata", "annotations", f"{PREFIX}group-by")
         yield at.mistake(problem, "no group-by, or an SLI of Prometheus")
+    if isinstance(objective.measure, CounterRatio):
+        measure = objective.measure
+        for query in filter(None, (measure.total_query, measure.good_query, measure.bad_query)):
+            if lost := loses(query, read.settings.group_by):
+                yield at.mistake(f"the query {query[:60]} sums {lost} away", f"sum by ({lost}) (…) in the query")
 
 
 # ---- the SLOs of a document

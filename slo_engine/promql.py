@@ -242,6 +242,19 @@ def counter(text: str) -> str:
     return text
 
 
+def loses(text: str, by: tuple[str, ...]) -> str:
+    """The first of the labels that an expression of an author sums away; empty text where it keeps all of them."""
+    node: Any = parsed(text)
+    while isinstance(node, promql_parser.ParenExpr):
+        node = node.expr
+    if not isinstance(node, promql_parser.AggregateExpr):
+        return ""
+    modifier = node.modifier
+    named = set(modifier.labels) if modifier else set()
+    without = modifier is not None and modifier.type == promql_parser.AggModifierType.Without
+    return next((label for label in by if (label in named) is without), "")
+
+
 def gauge(text: str) -> str:
     """The text, if it is a selector of series. Raises ValueError saying what was expected."""
     _plain_selector(parsed(text), "a selector such as probe_success{job='login'}")

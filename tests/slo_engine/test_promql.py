@@ -204,6 +204,22 @@ def test_whatever_is_written_is_kept_or_refused(text: str) -> None:
         assert promql_parser.parse(CounterRatio(total_query=kept, bad_query=kept).bad("5m"))
 
 
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("requests", ""),
+        ("sum by (cluster, route) (rate(a[$__window]))", ""),
+        ("sum without (code) (rate(a[$__window]))", ""),
+        ("(sum by (route) (rate(a[$__window])))", "cluster"),
+        ("sum without (cluster) (rate(a[$__window]))", "cluster"),
+        ("sum(rate(a[$__window]))", "cluster"),
+    ],
+)
+def test_a_label_to_group_by_that_is_summed_away_is_found(text: str, lost: str) -> None:
+    """Groups need their label in what the author aggregated."""
+    assert promql.loses(text, ("cluster",)) == lost
+
+
 # ---- what it evaluates to
 
 
