@@ -72,8 +72,8 @@ def test_a_tier_that_cannot_fire_is_named_with_its_reason() -> None:
     text = render_rules([REVIEWS], TIERS)
 
     assert (
-        "# reviews: tier Fast of PlatformSloBurnPage cannot fire: a burn rate above 14.4 is out of reach: with a target "
-        "of 0.9 total failure burns at 10.\n"
+        "# reviews: tier Fast of PlatformSloBurnPage cannot fire: a burn rate above 14.4 is out of reach: with a "
+        "target of 0.9 total failure burns at 10.\n"
     ) in text
     assert f"{ERROR}1h >" not in text
     assert f"{ERROR}6h >" in text
