@@ -36,14 +36,18 @@ _COUNTED_BY_PACELINE = f"max by (slo) ({catalog.SLO_STATUS.name})"
 
 @dataclass(frozen=True)
 class Scope:
-    """The SLOs of a rule file, sorted by name, and what follows from their kinds."""
+    """The SLOs of a rule file, sorted by name, and what follows from their kinds.
+
+    `interval_seconds` is how often the rules are evaluated: event counts are sums of rates times the interval.
+    """
 
     slos: tuple[Slo, ...]
+    interval_seconds: int = INTERVAL_SECONDS
 
     @classmethod
-    def of(cls, slos: Sequence[Slo]) -> Scope:
+    def of(cls, slos: Sequence[Slo], interval_seconds: int = INTERVAL_SECONDS) -> Scope:
         """The scope of SLOs in any order."""
-        return cls(tuple(sorted(slos, key=lambda slo: slo.name)))
+        return cls(tuple(sorted(slos, key=lambda slo: slo.name)), interval_seconds)
 
     @cached_property
     def counted(self) -> tuple[Slo, ...]:
@@ -139,12 +143,12 @@ def _summed(scope: Scope, rate: str, window: Window) -> str:
     """Events of a window from recorded rates per second: each rate stands for one interval."""
     if window.label == RATE:
         return f"{rate} * {_RATE_SECONDS}"
-    return f"sum_over_time({rate}{_of_this_period(scope, window)}[{_range(window)}]) * {INTERVAL_SECONDS}"
+    return f"sum_over_time({rate}{_of_this_period(scope, window)}[{_range(scope, window)}]) * {scope.interval_seconds}"
 
 
-def _range(window: Window) -> str:
+def _range(scope: Scope, window: Window) -> str:
     """The window less half an interval: then it holds length / interval samples, whether ranges are open or closed."""
-    return f"{int(window.seconds) - INTERVAL_SECONDS // 2}s"
+    return f"{int(window.seconds * 1000) - scope.interval_seconds * 500}ms".replace("000ms", "s")
 
 
 def _asked_for(scope: Scope, window: Window) -> tuple[str, ...]:
@@ -230,8 +234,8 @@ def _seen(scope: Scope) -> str:
     return bracketed(
         either(
             *(
-                f"(count_over_time({TOTAL_RATE}{_of_this_period(scope, w)}[{_range(w)}])"
-                f" * {INTERVAL_SECONDS} / {int(w.seconds)} and on (slo) {_lasts(w)})"
+                f"(count_over_time({TOTAL_RATE}{_of_this_period(scope, w)}[{_range(scope, w)}])"
+                f" * {scope.interval_seconds} / {int(w.seconds)} and on (slo) {_lasts(w)})"
                 for w in windows
             )
         )

@@ -8,8 +8,21 @@ from dataclasses import dataclass, field
 INTERVAL = "1m"
 INTERVAL_SECONDS = 60
 """How often rules are evaluated. Each event is in as many recorded 5-minute rates as fit into 5 minutes."""
-SLOW_INTERVAL = "4m"
-"""How often sums over whole SLO windows are taken; below the 5 minutes for which Prometheus knows a last value."""
+_SLOWER = 4
+_LONGEST_SECONDS = 240
+"""Below the 5 minutes for which Prometheus knows a last value, and for which a recorded rate counts an event."""
+
+
+def interval_of(seconds: int) -> str:
+    """An interval as Prometheus writes it: `1m`, `15s`. Raises ValueError for one that would lose events."""
+    if not 1 <= seconds <= _LONGEST_SECONDS:
+        raise ValueError(f"{seconds} s is no interval for rules; expected 1 to {_LONGEST_SECONDS} s")
+    return f"{seconds // 60}m" if seconds % 60 == 0 else f"{seconds}s"
+
+
+def slow_interval_of(seconds: int) -> str:
+    """How often sums over whole SLO windows are taken."""
+    return interval_of(min(_SLOWER * seconds, _LONGEST_SECONDS))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,18 +13,22 @@ from slo_engine.alerts import BUDGET_ALERTS, PAGE, POLICY_ALERTS, TICKET, policy
 from slo_engine.annotations import Links
 from slo_engine.burn import Tier
 from slo_engine.recordings import GROUP, Scope, rolling
-from slo_engine.rule import Rule
+from slo_engine.rule import INTERVAL_SECONDS, Rule
 from slo_engine.rules import Group, groups
 from slo_engine.slo import Slo
 from slo_engine.windows import CalendarWindow
 
 _MADE_BY = "# Made by `paceline rules`; changes are lost."
 NAMESPACE = "paceline"
+_TICKETS_WAIT = "5m"
 
 
-def render_rules(slos: Sequence[Slo], tiers: Sequence[Tier], links: Links | None = None) -> str:
+def render_rules(
+    slos: Sequence[Slo], tiers: Sequence[Tier], links: Links | None = None, *, interval_seconds: int = INTERVAL_SECONDS
+) -> str:
     """A rule file for Prometheus as YAML text."""
-    return _text([*_head(slos, tiers), "groups:", *_listed(groups(slos, tiers, links), 1)])
+    made = groups(slos, tiers, links, interval_seconds=interval_seconds)
+    return _text([*_head(slos, tiers), "groups:", *_listed(made, 1)])
 
 
 def render_groups(made: Iterable[Group]) -> str:
@@ -84,6 +88,8 @@ def render_alertmanager(slos: Sequence[Slo], *, page: str = "page", ticket: str 
         (['alertname=~"Platform.*"'], ticket, False),
     ):
         lines += [f"    - matchers: {_quoted(matcher)}", f"      receiver: {_quoted(receiver)}"]
+        # A page may follow within minutes and silence it.
+        lines += [f"      group_wait: {_TICKETS_WAIT}"] if receiver != page else []
         lines += ["      continue: true"] if goes_on else []
     return _text(lines)
 

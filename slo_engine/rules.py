@@ -14,7 +14,7 @@ from slo_engine.alerts import budget_alerts, burn_alerts, health_alerts, no_data
 from slo_engine.annotations import Links
 from slo_engine.burn import Tier
 from slo_engine.recordings import Scope, basics, budgets, current_burn, events, sli_recordings
-from slo_engine.rule import INTERVAL, SLOW_INTERVAL, Group, Rule
+from slo_engine.rule import INTERVAL, INTERVAL_SECONDS, Group, Rule, interval_of, slow_interval_of
 from slo_engine.slo import Slo
 
 __all__ = ["INTERVAL", "Group", "Links", "Rule", "groups", "rules"]
@@ -22,19 +22,28 @@ __all__ = ["INTERVAL", "Group", "Links", "Rule", "groups", "rules"]
 GROUP, SLOW_GROUP = "paceline", "paceline-period"
 
 
-def rules(slos: Sequence[Slo], tiers: Sequence[Tier], links: Links | None = None) -> list[Rule]:
+def rules(
+    slos: Sequence[Slo], tiers: Sequence[Tier], links: Links | None = None, *, interval_seconds: int = INTERVAL_SECONDS
+) -> list[Rule]:
     """The rules for some SLOs in any order.
 
     Without an SLO only the alerts on Paceline's own health are left.
     """
-    return [rule for group in groups(slos, tiers, links) for rule in group.rules]
+    return [rule for group in groups(slos, tiers, links, interval_seconds=interval_seconds) for rule in group.rules]
 
 
-def groups(slos: Sequence[Slo], tiers: Sequence[Tier], links: Links | None = None) -> list[Group]:
-    """The rules in the groups in which they are evaluated: recordings first, then the alerts that read them."""
-    scope, links = Scope.of(slos), links or Links()
+def groups(
+    slos: Sequence[Slo], tiers: Sequence[Tier], links: Links | None = None, *, interval_seconds: int = INTERVAL_SECONDS
+) -> list[Group]:
+    """The rules in the groups in which they are evaluated: recordings first, then the alerts that read them.
+
+    Who evaluates them at another interval must say so here: events are counted by it. Raises ValueError for one that
+    is longer than 4 minutes.
+    """
+    scope, links = Scope.of(slos, interval_seconds), links or Links()
+    interval = interval_of(interval_seconds)
     if not slos:
-        return [Group(name=GROUP, interval=INTERVAL, rules=tuple(health_alerts()))]
+        return [Group(name=GROUP, interval=interval, rules=tuple(health_alerts()))]
     slow = bool(scope.measured)
     fast = [
         *(rule for slo in scope.measured for rule in sli_recordings(slo)),
@@ -48,10 +57,10 @@ def groups(slos: Sequence[Slo], tiers: Sequence[Tier], links: Links | None = Non
         *no_data_alerts(scope, links),
         *health_alerts(),
     ]
-    found = [Group(name=GROUP, interval=INTERVAL, rules=tuple(fast))]
+    found = [Group(name=GROUP, interval=interval, rules=tuple(fast))]
     if slow:
         rest = (*_periods(scope), *budget_alerts(scope, links))
-        found.append(Group(name=SLOW_GROUP, interval=SLOW_INTERVAL, rules=rest))
+        found.append(Group(name=SLOW_GROUP, interval=slow_interval_of(interval_seconds), rules=rest))
     return found
 
 
