@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 from collector.errors import ConfigError
 from slo_engine.alert_windows import load_tiers
 from slo_engine.budget import burn_rate
-from slo_engine.burn import Tier, active, plain, tiers_for
-from slo_engine.slo import AlertClass, EventCounts, IndicatorSli, Slo
-from slo_engine.windows import parse_window
+from slo_engine.burn import Tier, active, highest_burn, plain, tiers_for
+from slo_engine.slo import AlertClass, Composite, EventCounts, IndicatorSli, Part, Slo
+from slo_engine.windows import CalendarWindow, parse_window
 
 SHIPPED = Path(__file__).parents[2] / "config" / "alert-windows" / "sre-workbook.yaml"
 TIERS = load_tiers(SHIPPED)
@@ -58,6 +59,34 @@ def tier(share: str, long: str, short: str) -> Tier:
 def test_factors_are_those_of_the_published_table(period: str, factors: dict[str, str]) -> None:
     """Factor = budget share · period / long window: 14.4, 6 and 1 at 30 days; a factor 5.6 prints as 5.6."""
     assert {t.name: plain(t.factor(parse_window(period))) for t in TIERS} == factors
+
+
+@pytest.mark.parametrize(
+    ("period", "thresholds"),
+    [
+        ("28d", {"Fast": "0.01344", "Slow": "0.0056", "Steady": "0.000933333"}),
+        ("30d", {"Fast": "0.0144", "Slow": "0.006", "Steady": "0.001"}),
+        ("90d", {"Fast": "0.0432", "Slow": "0.018", "Steady": "0.003"}),
+    ],
+)
+def test_thresholds_are_those_of_the_published_table(period: str, thresholds: dict[str, str]) -> None:
+    """At 99.9 % a tier fires above its factor times 0.1 %: 1.44 %, 0.6 % and 0.1 % at 30 days."""
+    some = slo("0.999", period)
+
+    assert {t.name: plain(t.factor(some.window) * (1 - some.target)) for t in tiers_for(some, TIERS)[0]} == thresholds
+
+
+@pytest.mark.parametrize("period", ["28d", "30d", "90d"])
+def test_each_tier_spends_its_share_of_the_budget(period: str) -> None:
+    """Two percent in an hour, five in six hours, ten in three days, whatever the window of the SLO."""
+    window = parse_window(period)
+    spent = {t.name: t.factor(window) * int(t.long.seconds) / int(window.seconds) for t in TIERS if not t.instead_of}
+
+    assert {name: round(share, 12) for name, share in spent.items()} == {
+        "Fast": Decimal("0.02"),
+        "Slow": Decimal("0.05"),
+        "Steady": Decimal("0.1"),
+    }
 
 
 def test_the_shipped_tiers_have_short_windows_of_a_twelfth_and_need_several_bad_events() -> None:
@@ -121,6 +150,29 @@ def test_a_tier_that_stands_in_serves_nobody_else() -> None:
 
     assert [t.name for t in usable] == ["Fast", "Slow", "Steady"]
     assert dropped == ()
+
+
+def test_a_tier_longer_than_the_slos_window_is_dropped() -> None:
+    """What lies before the SLO's window is no longer in its budget: three days are too long for one of a day."""
+    dropped = tiers_for(slo("0.99", "1d"), TIERS)[1]
+
+    assert [(d.tier.name, d.reason) for d in dropped] == [
+        ("Steady", "it looks back over 3d, further than the SLO's window of 1d")
+    ]
+
+
+def test_a_calendar_month_counts_as_thirty_days() -> None:
+    """Factors of a calendar window follow from its nominal length, the same every month."""
+    assert plain(tier("0.02", "1h", "5m").factor(CalendarWindow("month"))) == "14.4"
+
+
+def test_total_failure_of_a_composite_burns_as_the_mean_of_its_parts() -> None:
+    """Parts of 99 % (weight 3) and 90 % burn at most at 100 and 10: together at 77.5, whatever its own target."""
+    parts = [replace(slo("0.99"), name="a"), replace(slo("0.9"), name="b")]
+    whole = replace(slo("0.5"), sli=Composite(parts=(Part(slo="a", weight=Decimal(3)), Part(slo="b"))))
+
+    assert highest_burn(whole, parts) == Decimal("77.5")
+    assert [t.name for t in tiers_for(whole, TIERS, parts)[0]] == ["Fast", "Slow", "Steady"]
 
 
 @given(st.decimals(min_value="0.001", max_value="0.9999", places=4), st.sampled_from(["7d", "28d", "30d", "90d"]))
