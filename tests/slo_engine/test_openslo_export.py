@@ -31,7 +31,7 @@ LABELS = st.lists(st.from_regex("[a-z_][a-z0-9_]{0,8}", fullmatch=True), unique=
 
 COUNTERS = st.builds(
     CounterRatio,
-    total_query=st.sampled_from(["requests_total", 'requests_total{job="a"}', "sum(rate(requests_total[$__window]))"]),
+    total_query=st.sampled_from(["requests_total", 'requests_total{job="a"}', "rate(requests_total[$__window])"]),
     bad_query=st.sampled_from(['requests_total{code=~"5.."}', "sum(rate(errors_total[$__window])) or vector(0)"]),
 ) | st.builds(CounterRatio, total_query=st.just("requests_total"), good_query=st.just('requests_total{code="200"}'))
 MATCHERS = st.sampled_from(["", 'job="a"', 'job="a\\\\b\\"c", code!~"5.."'])
