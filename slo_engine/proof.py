@@ -13,11 +13,21 @@ from decimal import Decimal
 from functools import cached_property
 from itertools import accumulate
 from math import ceil
+from operator import ge, gt, le, lt
 
-from slo_engine.alerts import BUDGET_ALERTS, NO_DATA, PAGE, TICKET
+from slo_engine.alerts import (
+    BUDGET_ALERTS,
+    FEWEST_BAD_EVENTS,
+    NO_DATA,
+    PAGE,
+    TICKET,
+    policy_alert_name,
+    policy_refusal,
+)
 from slo_engine.burn import Tier, tiers_for
-from slo_engine.recordings import rolling
-from slo_engine.slo import EventCounts, Slo
+from slo_engine.comparison import Operator
+from slo_engine.recordings import Scope, rolling
+from slo_engine.slo import AlertPolicy, EventCounts, Slo
 from slo_engine.synthetic import Minute, Timeline
 from slo_engine.windows import Window, parse_window
 
@@ -30,6 +40,7 @@ _EVERY = 5
 _PENDING = 15
 """Minutes that missing data waits."""
 _SIX_HOURS = parse_window("6h")
+_COMPARED = {Operator.GTE: ge, Operator.GT: gt, Operator.LTE: le, Operator.LT: lt}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +90,10 @@ class Oracle:
 
     def states(self, minute: int) -> tuple[object, ...]:
         """All that decides which alerts fire at a minute."""
+        asked = tuple(self._asks(policy, minute) for policy in self.policies)
         if self.slo.alert_class == "rate":
-            return tuple(part for tier in self.tiers for part in self._conditions(tier, minute))
-        return (self.budget_step(minute),)
+            return (*asked, *(part for tier in self.tiers for part in self._conditions(tier, minute)))
+        return (*asked, self.budget_step(minute))
 
     def _conditions(self, tier: Tier, minute: int) -> tuple[bool, bool, bool]:
         limit = float(tier.factor(self.slo.window) * (1 - self.slo.target))
@@ -109,18 +121,46 @@ class Oracle:
 
     def firing(self) -> list[frozenset[str]]:
         """The alerts that fire, for each minute from 0 on."""
+        minutes = range(len(self.timeline) + 1)
         if self.slo.alert_class == "count":
-            steps = map(self.budget_step, range(len(self.timeline) + 1))
-            return [frozenset([f"{BUDGET_ALERTS}{step}"] if step else []) for step in steps]
-        found: list[frozenset[str]] = []
+            steps = map(self.budget_step, minutes)
+            found = [frozenset([f"{BUDGET_ALERTS}{step}"] if step else []) for step in steps]
+        else:
+            found = list(self._burning(minutes))
+        for policy in self.policies:
+            fires = self._held(policy, minutes)
+            found = [names | {policy_alert_name(policy)} if f else names for names, f in zip(found, fires, strict=True)]
+        return found
+
+    def _burning(self, minutes: Iterable[int]) -> Iterator[frozenset[str]]:
+        """The burn alerts of each minute."""
         last_page = -int(_SIX_HOURS.seconds)
-        for minute in range(len(self.timeline) + 1):
+        for minute in minutes:
             page = self.burns("page", minute)
             last_page = minute if page else last_page
             # What was paged for is no news for the six hours for which it stays in a ticket's windows.
             ticket = self.burns("ticket", minute) and (page or minute - last_page > _SIX_HOURS.seconds // 60)
-            found.append(frozenset(name for name, fires in ((PAGE, page), (TICKET, ticket)) if fires))
-        return found
+            yield frozenset(name for name, fires in ((PAGE, page), (TICKET, ticket)) if fires)
+
+    @cached_property
+    def policies(self) -> tuple[AlertPolicy, ...]:
+        """The alert policies that became alerts."""
+        scope = Scope.of([self.slo])
+        return tuple(p for p in self.slo.alert_policies if not policy_refusal(self.slo, p, scope))
+
+    def _asks(self, policy: AlertPolicy, minute: int) -> bool:
+        """True where a policy's condition holds at a minute."""
+        ratio = self.ratio(minute, policy.lookback)
+        limit = float(policy.factor * (1 - self.slo.target))
+        enough = self.count(minute, policy.lookback).bad >= FEWEST_BAD_EVENTS
+        return ratio is not None and enough and _COMPARED[policy.operator](ratio, limit)
+
+    def _held(self, policy: AlertPolicy, minutes: Iterable[int]) -> Iterator[bool]:
+        """For each minute whether a policy's condition has held for as long as it waits."""
+        since: int | None = None
+        for minute in minutes:
+            since = (minute if since is None else since) if self._asks(policy, minute) else None
+            yield since is not None and minute - since >= policy.after.total_seconds() / 60
 
 
 def scenarios(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from slo_engine.burn import tiers_for
 from slo_engine.comparison import Operator
 from slo_engine.promql import BooleanGauge, CounterRatio, Histogram, NativeHistogram, TimeSlices
 from slo_engine.proof import Oracle
-from slo_engine.slo import Composite, IndicatorSli, Part, Sli, Slo
+from slo_engine.slo import AlertPolicy, Composite, IndicatorSli, Part, Sli, Slo
 from slo_engine.synthetic import CannotMakeUp, Minute, stream_of
 from slo_engine.verify import Run, promtool, said, unit_test, verify
 from slo_engine.windows import parse_window
@@ -25,6 +27,9 @@ ERRORS = CounterRatio(
     total_query='http_requests_total{job="api"}', bad_query='http_requests_total{job="api",code=~"5.."}'
 )
 AUTHORS = CounterRatio(total_query="sum(rate(asked_total[$__window]))", bad_query="sum(rate(failed_total[$__window]))")
+POLICY = AlertPolicy(
+    name="hours", severity="page", factor=Decimal(40), lookback=parse_window("2h"), after=timedelta(minutes=10)
+)
 INDICATOR = IndicatorSli(indicator="pipeline_success")
 
 
@@ -60,6 +65,7 @@ def run(requires_tool: Callable[[str], str]) -> Run:
         slo(NativeHistogram(metric="wait_seconds", threshold=0.3), "0.9"),
         slo(AUTHORS, "0.9"),
         slo(ERRORS, alert_class="count"),
+        slo(ERRORS, "0.99", alert_class="count", alert_policies=(POLICY,)),
         slo(INDICATOR, "0.99"),
         slo(INDICATOR, "0.9", "90d", alert_class="count"),
     ],
@@ -143,6 +149,16 @@ def test_the_oracle_counts_the_events_of_a_window() -> None:
     assert oracle.count(72, parse_window("5m")).bad == 30
     assert oracle.count(70, parse_window("1h")).total == 600
     assert oracle.ratio(0, parse_window("1h")) is None
+
+
+def test_the_oracle_waits_as_long_as_a_policy_does() -> None:
+    """A burn of 10 is held for ten minutes before its policy fires, and ends with the window."""
+    policy = replace(POLICY, factor=Decimal(10), lookback=parse_window("1h"))
+    firing = Oracle(slo(ERRORS, "0.99", alert_class="count", alert_policies=(policy,)), (), HOURS).firing()
+    fires = [m for m, names in enumerate(firing) if "PlatformSloPolicyHours" in names]
+
+    # Six of sixty minutes are 10 %, ten times 1 %: from minute 66, while at least six bad minutes are in the hour.
+    assert (fires[0], fires[-1]) == (76, 124)
 
 
 def test_the_oracle_ends_the_ticket_with_the_page() -> None:
