@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
+from collector.bulk import seldom_collecting
 from collector.events import Deployment, Incident, PipelineRun
 from collector.run import Progress, Runner, RunOutcome
 from collector.source import Page, SourceConfig, SourceContext
@@ -30,7 +31,7 @@ from paceline.telemetry import Telemetry
 from slo_engine.benchmark_files import load_benchmarks
 from slo_engine.benchmarks import Benchmarks
 from slo_engine.burn import Tier
-from slo_engine.derive import derive
+from slo_engine.derive import Helpers, derive
 from slo_engine.evaluate import Evaluator
 from slo_engine.explain import Explanation, Selection, explain, find_indicator
 from slo_engine.exposition import Exposition, Publisher
@@ -68,6 +69,7 @@ class Service:
         telemetry: Telemetry,
         log: Log,
         clock: Callable[[], datetime],
+        helpers: Helpers | None = None,
     ) -> None:
         self.configuration = configuration
         self.events = events
@@ -85,6 +87,7 @@ class Service:
         self._telemetry = telemetry
         self._log = log
         self._clock = clock
+        self._helpers = helpers
         self._refreshing = threading.Lock()
         self._deriving = threading.Lock()
 
@@ -120,7 +123,7 @@ class Service:
 
     def refresh(self) -> Published:
         """Derive what changed, evaluate, and publish. Raises StoreError, keeping what was published before."""
-        with self._refreshing, self._telemetry.span("paceline.evaluate") as span:
+        with self._refreshing, seldom_collecting(), self._telemetry.span("paceline.evaluate") as span:
             started, at = time.perf_counter(), self._clock()
             # Looked at before deriving: a source that ends meanwhile is not called fresh before its events count.
             states = self.source_states(at)
@@ -186,7 +189,7 @@ class Service:
             if stamps != self._stamps:
                 self._evaluator = Evaluator(self.observations)  # another process derived, too
             organisation, at = self.configuration.organisation, self._clock()
-            done = derive(self._families, self.events, self._derivations, organisation, at)
+            done = derive(self._families, self.events, self._derivations, organisation, at, self._helpers)
             self._evaluator.apply(done.changes)
             self._stamps = {f.name: self._derivations.stamp(f.name) for f in self._families}
             span.tell(families=", ".join(done.families), observations=done.observations)

@@ -177,6 +177,12 @@ class Settings(_Section):
     evaluate_every: Annotated[Duration, AfterValidator(_soon)] = Field(
         default=timedelta(minutes=1), description="How often numbers are computed anew; at most 5m."
     )
+    processes: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="How many processes share a first derivation of many services; each needs half a gigabyte.",
+    )
     sources: SkipValidation[list[Any]] = Field(
         default_factory=list, description="The systems to collect from; see docs/sources.md."
     )

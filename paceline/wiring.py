@@ -22,6 +22,7 @@ from paceline.settings import Configuration, load
 from paceline.telemetry import Telemetry
 from slo_engine.alert_windows import load_tiers
 from slo_engine.indicator import families, indicators
+from slo_engine.processes import Processes
 
 DEFAULT_CONFIG = "paceline.yaml"
 
@@ -103,5 +104,6 @@ def build(
         telemetry=telemetry,
         log=log,
         clock=clock,
+        helpers=Processes(found.data_dir, settings.processes),
     )
     return Running(service, log, database, telemetry)

@@ -80,6 +80,14 @@ class Commits:
         """The commits' ids by number."""
         return list(self.graph.number)
 
+    def row(self, commit: int) -> CommitRow:
+        """The row of a commit."""
+        return CommitRow(
+            *(self.shas[commit], self.sources[commit], self.ids[commit], self.parents_json[commit]),
+            *(self.authored[commit], self.committed[commit], self.on_line[commit], self.bots[commit]),
+            *(self.reverts[commit], self.trees[commit], self.paths[commit]),
+        )
+
     @cached_property
     def cut(self) -> set[str]:
         """Ids of parents that are not among the commits."""
@@ -99,6 +107,11 @@ class Commits:
             if tip >= 0:
                 found[tip].append(commit)
         return found
+
+
+def adds(known: tuple[object, ...], new: tuple[object, ...]) -> bool:
+    """Whether a new row of a commit says all that a known one of it says."""
+    return _once([known, new])[0][3:] == tuple(new)[3:]
 
 
 def _once(rows: list[tuple[object, ...]]) -> list[CommitRow]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple, Protocol
 
 from collector.bulk import seldom_collecting
 from collector.events import kind_of
 from collector.store import DerivationStore, EventStore, Replacement, Series, from_micros, to_micros
-from slo_engine.indicator import Family, Piece
+from slo_engine.indicator import Asked, Family, Piece
 from slo_engine.observation import Row, as_row
 from slo_engine.organisation import Organisation
 
@@ -30,18 +31,49 @@ class Derived:
     changes: Mapping[int, int] = field(default_factory=dict)
 
 
+class Done(NamedTuple):
+    """A piece that was derived and written: what it read, how many rows differed, and since when in which series."""
+
+    scope: str
+    reads: tuple[str, ...]
+    differing: int
+    changed: Mapping[int, int]
+
+
+class Helpers(Protocol):
+    """Derives and writes pieces of a family in other processes."""
+
+    def __call__(
+        self, family: Family, organisation: Organisation, scopes: Sequence[str], reason: Why
+    ) -> Sequence[Done]:
+        """What was done; a piece that is missing there is still to do."""
+
+
+class Why(NamedTuple):
+    """What is kept of a derivation beside its results: the definitions, when (microseconds) and why it was made."""
+
+    definitions: str
+    at: int
+    words: str
+
+
+_MANY = 50
+"""From so many pieces on a first derivation is worth other processes, each of which takes a second to start."""
+
+
 def derive(
     families: Sequence[Family],
     events: EventStore,
     store: DerivationStore,
     organisation: Organisation | None = None,
     at: datetime = _EPOCH,
+    helpers: Helpers | None = None,
 ) -> Derived:
     """Bring the stored observations up to date with the stored events. `at` dates restatements.
 
     A family whose inputs and definitions are unchanged costs one look. Each piece is replaced in one transaction,
     and the mark of what the family was derived from follows the last one: after a crash what was done is done again,
-    which changes nothing.
+    which changes nothing. With `helpers` a first derivation of many events is shared among processes.
     """
     organisation = organisation or Organisation()
     revisions = events.revisions()
@@ -53,43 +85,56 @@ def derive(
         stamp = store.stamp(family.name)
         if stamp == inputs:
             continue
-        why = _why(stamp, inputs)
+        why = Why(str(inputs["definitions"]), to_micros(at), _why(stamp, inputs))
+        asked = _asked(family, store, stamp, inputs)
+        shared: Sequence[Done] = ()
+        if helpers is not None and asked.since is None and family.scopes is not None:
+            scopes = sorted(family.scopes(events, organisation))
+            shared = helpers(family, organisation, scopes, why) if len(scopes) >= _MANY else ()
+        asked = _after(asked, shared)
         with seldom_collecting(), events.steadily():
-            for piece in _pieces(family, events, organisation, store, stamp, inputs):
-                new = _replacement(family, piece, str(inputs["definitions"]))
-                differing, changed = store.replace(new, to_micros(at), why)
-                pieces, total = pieces + 1, total + differing
-                for series, moment in changed.items():
+            for one in chain(shared, written(family, events, organisation, store, asked, why)):
+                pieces, total = pieces + 1, total + one.differing
+                for series, moment in one.changed.items():
                     changes[series] = min(moment, changes.get(series, moment))
         store.set_stamp(family.name, inputs)
         done.append(family.name)
     return Derived(families=tuple(done), pieces=pieces, observations=total, changes=changes)
 
 
-def _pieces(
-    family: Family,
-    events: EventStore,
-    organisation: Organisation,
-    store: DerivationStore,
-    stamp: Mapping[str, int | str],
-    inputs: Mapping[str, int | str],
-) -> Iterator[Piece]:
+def written(
+    family: Family, events: EventStore, organisation: Organisation, store: DerivationStore, asked: Asked, why: Why
+) -> Iterator[Done]:
+    """Derive and write the pieces that are asked for, one after the other."""
+    found = (
+        iter([Piece("", family.observe(events, organisation))])
+        if family.pieces is None
+        else family.pieces(events, organisation, asked)
+    )
+    for piece in found:
+        differing, changed = store.replace(_replacement(family, piece, why.definitions), why.at, why.words)
+        yield Done(piece.scope, piece.reads, differing, changed)
+
+
+def _asked(
+    family: Family, store: DerivationStore, stamp: Mapping[str, int | str], inputs: Mapping[str, int | str]
+) -> Asked:
     if family.pieces is None:
-        yield Piece("", family.observe(events, organisation))
-        return
-    known = store.pieces(family.name)
+        return Asked()
     # Other definitions, or none yet: everything is derived anew, and no stored state is of use.
     same = stamp.get("definitions") == inputs["definitions"]
-    since = {kind: int(n) for kind, n in stamp.items() if kind != "definitions"} if same else None
-    reads = {scope: record.reads for scope, record in known.items()}
-    yield from family.pieces(
-        events,
-        organisation,
-        reads,
-        since,
-        {kind: int(n) for kind, n in inputs.items() if kind != "definitions"},
-        lambda scope: store.state(family.name, scope) if same else None,
+    return Asked(
+        known={scope: record.reads for scope, record in store.pieces(family.name).items()},
+        since={kind: int(n) for kind, n in stamp.items() if kind != "definitions"} if same else None,
+        revisions={kind: int(n) for kind, n in inputs.items() if kind != "definitions"},
+        state=lambda scope: store.state(family.name, scope) if same else None,
     )
+
+
+def _after(asked: Asked, shared: Iterable[Done]) -> Asked:
+    """What is left to ask for: those that are done were derived as if nobody had known anything of others."""
+    derived = {one.scope: one.reads for one in shared}
+    return replace(asked, derived=derived, known={s: r for s, r in asked.known.items() if s not in derived})
 
 
 def _replacement(family: Family, piece: Piece, definitions: str) -> Replacement:

@@ -12,13 +12,13 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from itertools import chain
 from math import log2
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -35,7 +35,7 @@ from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
 from slo_engine.gzipped import Deflated, deflated, member
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.slo import SloStatus
-from slo_engine.snapshot import Part, SloState, Snapshot, SourceState
+from slo_engine.snapshot import Accounting, Part, SloState, Snapshot, SourceState
 
 MOST_SERIES = 100_000
 """How many series of one metric are published unless told otherwise."""
@@ -146,7 +146,7 @@ def render(samples: Iterable[Sample]) -> Exposition:
     """The bytes of samples that are unique."""
     publisher = Publisher()
     block = _Block(("",), None)
-    publisher.render([(block, publisher.checked(samples))])
+    publisher.render([_Changed(block, publisher.checked(samples), {})])
     return publisher.assembled([block])
 
 
@@ -154,16 +154,25 @@ def render(samples: Iterable[Sample]) -> Exposition:
 class _Block:
     """What is rendered together: one subject of an indicator, one SLO, one source.
 
-    `key` is whose it is and the labels that are its own; its samples follow from `rows`. Once they are rendered,
-    `pieces` are their lines and how many, by metric.
+    `key` is whose it is and the labels that are its own; its samples follow from `rows`. `lines` gives more of them, by
+    metric and written already: those that are many. Once rendered, `pieces` are all lines and how many, by metric.
     """
 
     key: tuple[str, ...]
     rows: Any
     samples: Callable[[], Iterable[Sample]] = tuple
+    lines: Callable[[_Forms], dict[str, list[str]]] | None = None
     pieces: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     published_as: tuple[str, ...] = ()
     place: int = 0
+
+
+class _Changed(NamedTuple):
+    """A block to be rendered: its samples, unique and with escaped labels, and the lines that are written already."""
+
+    block: _Block
+    samples: list[Sample]
+    lines: dict[str, list[str]]  # render adds to them
 
 
 @dataclass(slots=True)
@@ -181,6 +190,20 @@ class _Labels(dict[str, str]):
     def __missing__(self, value: str) -> str:
         """Escape a value and remember it."""
         found = self[value] = _label(value).replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+        return found
+
+
+class _Forms(dict[str, "_Form"]):
+    """How metrics are written, by name; and the labels of all."""
+
+    def __init__(self) -> None:
+        self.labels = _Labels()
+
+    def of(self, metric: Metric) -> _Form:
+        """The form of a metric."""
+        found = self.get(metric.name)
+        if found is None:
+            found = self[metric.name] = _form(metric)
         return found
 
 
@@ -215,8 +238,7 @@ class Publisher:
         self._blocks: dict[str, dict[tuple[Any, ...], _Block]] = {}
         self._runs: dict[tuple[int, ...], _Run] = {}
         self._segments: dict[tuple[bytes, ...], _Segment] = {}
-        self._labels = _Labels()
-        self._forms: dict[str, _Form] = {}
+        self._forms = _Forms()
 
     def expose(
         self,
@@ -239,10 +261,10 @@ class Publisher:
             return self._exposed(parts, floor, limit)
 
     def _exposed(self, parts: Mapping[str, Callable[[], Iterable[_Block]]], floor: Floor, limit: int) -> Exposition:
-        if len(self._labels) > _MOST_LABELS:
-            self._labels.clear()
+        if len(self._forms.labels) > _MOST_LABELS:
+            self._forms.labels.clear()
         ready: dict[str, list[_Block]] = {}
-        changed: list[tuple[_Block, list[Sample]]] = []
+        changed: list[_Changed] = []
         failed: list[str] = []
         for name, part in parts.items():
             try:
@@ -254,14 +276,14 @@ class Publisher:
                 changed += new
         flags = [(catalog.EXPOSITION_FAILED, (name,), float(name in failed)) for name in parts]
         last = _Block(("failed",), None)
-        self.render([*changed, (last, self.checked(flags))], floor)
+        self.render([*changed, _Changed(last, self.checked(flags), {})], floor)
         self._blocks = {name: {b.key: b for b in blocks} for name, blocks in ready.items()}
         return self.assembled([*chain.from_iterable(ready.values()), last], failed, limit)
 
     def _compared(
         self, known: Mapping[tuple[str, ...], _Block], blocks: Iterable[_Block]
-    ) -> tuple[list[_Block], list[tuple[_Block, list[Sample]]]]:
-        """The blocks of a part, those of before where nothing changed; and the changed ones with their samples.
+    ) -> tuple[list[_Block], list[_Changed]]:
+        """The blocks of a part, those of before where nothing changed; and the changed ones.
 
         Raises ValueError for what would be published twice.
         """
@@ -274,7 +296,8 @@ class Publisher:
             else:
                 block.published_as = tuple(map(_label, block.key))
                 block.place = zlib.crc32("\0".join(block.published_as).encode())
-                changed.append((block, self.checked(block.samples())))
+                lines = block.lines(self._forms) if block.lines is not None else {}
+                changed.append(_Changed(block, self.checked(block.samples()), lines))
             if block.published_as in seen:
                 raise ValueError(f"{block.published_as} would be published twice")
             seen.add(block.published_as)
@@ -283,29 +306,26 @@ class Publisher:
 
     def checked(self, samples: Iterable[Sample]) -> list[Sample]:
         """The samples with escaped labels. Raises ValueError for a series that is there twice."""
-        escaped = self._labels.__getitem__
+        escaped = self._forms.labels.__getitem__
         ready = [(metric, tuple(map(escaped, labels)), float(value)) for metric, labels, value in samples]
         if len({(metric.name, labels) for metric, labels, _ in ready}) < len(ready):
             raise ValueError("a series would be published twice")
         return ready
 
-    def render(self, changed: Sequence[tuple[_Block, list[Sample]]], floor: Floor = no_floor) -> None:
+    def render(self, changed: Sequence[_Changed], floor: Floor = no_floor) -> None:
         """Write the lines of blocks, with counters never below what was once published of them."""
-        counters = {_series_key(s): s[2] for _, samples in changed for s in samples if s[0].type == "counter"}
+        counters = {_series_key(s): s[2] for _, samples, _ in changed for s in samples if s[0].type == "counter"}
         raised = floor(counters) if counters else {}
-        for block, samples in changed:
-            lines: dict[str, list[str]] = {}
+        for block, samples, lines in changed:
             for sample in samples:
                 metric, labels, value = sample
-                form = self._forms.get(metric.name)
-                if form is None:
-                    form = self._forms[metric.name] = _form(metric)
+                form = self._forms.of(metric)
                 if metric.type == "counter":
                     value = raised[_series_key(sample)]
                 own = lines.get(metric.name)
                 if own is None:
                     own = lines[metric.name] = []
-                own.append(f"{form.start % form.order(labels)} {_shown(value)}\n")
+                own.append(form.line(labels, value))
             block.pieces = {name: ("".join(own).encode(), len(own)) for name, own in lines.items()}
 
     def assembled(self, blocks: Iterable[_Block], failed: Sequence[str] = (), limit: int = MOST_SERIES) -> Exposition:
@@ -323,7 +343,8 @@ class Publisher:
         cut = {name: lines.cut for name, lines in families.items() if lines.cut}
         if cut:
             told = _Block(("cut",), None)
-            self.render([(told, self.checked((catalog.EXPOSITION_CUT, (n,), float(c)) for n, c in cut.items()))])
+            said = self.checked((catalog.EXPOSITION_CUT, (name,), float(count)) for name, count in cut.items())
+            self.render([_Changed(told, said, {})])
             for name, (text, count) in told.pieces.items():
                 families[name] = _Lines([text], [0], count)
         kept, self._segments = self._segments, {}
@@ -443,29 +464,68 @@ def _indicator_blocks(
         if before is not None and before.rows is part:
             yield before
         else:
-            yield _Block(key, part, partial(_indicator_samples, indicators[name], metrics[name], part))
+            indicator, own = indicators[name], metrics[name]
+            yield _Block(
+                key, part, partial(_totals, indicator, own, part), partial(_indicator_lines, indicator, own, part)
+            )
     yield _listed("restatements", ((catalog.RESTATEMENTS, (n,), v) for n, v in sorted(snapshot.restatements.items())))
 
 
-def _indicator_samples(indicator: Indicator, metrics: IndicatorMetrics, part: Part) -> Iterator[Sample]:
-    _, subject, numbers, accounting, totals = part
+def _indicator_lines(
+    indicator: Indicator, metrics: IndicatorMetrics, part: Part, forms: _Forms
+) -> dict[str, list[str]]:
+    """The lines of an indicator's gauges for a subject: most of an exposition.
+
+    Raises ValueError for a series that is there twice.
+    """
+    windows = {(n.window, n.dimension) for n in part.numbers}
+    if len(windows) < len(part.numbers) or len({a.window for a in part.accounting}) < len(part.accounting):
+        raise ValueError("a series would be published twice")
+    escaped = forms.labels
+    subject = tuple(escaped[value] for value in part.subject)
     frequency = indicator.shape is Shape.FREQUENCY
-    for number in numbers:
-        split = (number.dimension,) if indicator.dimension and not frequency else ()
-        labels = (*subject, number.window, *split)
-        yield metrics.samples, labels, float(number.n)
-        for stat, value in number.stats.items():
-            yield metrics.value, (labels if frequency else (*labels, stat)), value
-    for row in accounting:
-        labels = (*subject, row.window)
-        yield metrics.pending, labels, float(row.pending)
-        if row.coverage is not None:
-            yield metrics.coverage, labels, row.coverage
-        for reason, n in row.excluded.items():
-            yield metrics.excluded, (*labels, reason), float(n)
+    value, samples = forms.of(metrics.value), forms.of(metrics.samples)
+    found: dict[str, list[str]] = {}
+    for number in part.numbers:
+        split = (escaped[number.dimension],) if indicator.dimension and not frequency else ()
+        labels = (*subject, escaped[number.window], *split)
+        found.setdefault(metrics.samples.name, []).append(samples.line(labels, float(number.n)))
+        if number.stats:
+            own = found.setdefault(metrics.value.name, [])
+            if frequency:
+                own += [value.line(labels, shown) for shown in number.stats.values()]
+            else:
+                start, end = value.around_last(labels)
+                own += [f"{start}{stat}{end} {_shown(shown)}\n" for stat, shown in number.stats.items()]
+    for row in part.accounting:
+        _account(metrics, row, (*subject, escaped[row.window]), forms, found)
+    return found
+
+
+def _account(
+    metrics: IndicatorMetrics,
+    row: Accounting,
+    labels: tuple[str, ...],
+    forms: _Forms,
+    found: dict[str, list[str]],
+) -> None:
+    """Add the lines of what stands beside a number."""
+    pending, coverage, excluded = metrics.pending, metrics.coverage, metrics.excluded
+    found.setdefault(pending.name, []).append(forms.of(pending).line(labels, float(row.pending)))
+    if row.coverage is not None:
+        found.setdefault(coverage.name, []).append(forms.of(coverage).line(labels, row.coverage))
+    if row.excluded:
+        form, reasons = forms.of(excluded), forms.labels
+        found.setdefault(excluded.name, []).extend(
+            form.line((*labels, reasons[reason]), float(n)) for reason, n in row.excluded.items()
+        )
+
+
+def _totals(indicator: Indicator, metrics: IndicatorMetrics, part: Part) -> Iterator[Sample]:
+    """The counters of a subject."""
     if metrics.total is not None:
-        for dimension, value in totals:
-            yield metrics.total, (*subject, *((dimension,) if indicator.dimension else ())), value
+        for dimension, value in part.totals:
+            yield metrics.total, (*part.subject, *((dimension,) if indicator.dimension else ())), value
 
 
 def _catalogue_blocks(snapshot: Snapshot) -> Iterator[_Block]:
@@ -537,9 +597,20 @@ class _Form:
     openmetrics: bytes
     start: str
     order: Callable[[tuple[str, ...]], Any]
+    head: str = ""
+    head_order: Callable[[tuple[str, ...]], Any] = tuple
+    tail: str = ""
+    tail_order: Callable[[tuple[str, ...]], Any] = tuple
+
+    def line(self, labels: tuple[str, ...], value: float) -> str:
+        """A line; the labels are escaped and in the order of the metric."""
+        return f"{self.start % self.order(labels)} {_shown(value)}\n"
+
+    def around_last(self, labels: tuple[str, ...]) -> tuple[str, str]:
+        """What stands before and after the value of the last label, given all others."""
+        return self.head % self.head_order(labels), self.tail % self.tail_order(labels)
 
 
-@lru_cache(maxsize=4096)
 def _form(metric: Metric) -> _Form:
     """The form of a metric, read off from how the library writes a sample of it."""
     family = _family(metric)
@@ -553,8 +624,22 @@ def _form(metric: Metric) -> _Form:
         raise ValueError(f"{metric.name} is written differently as text and as OpenMetrics")
     start = line.decode().removesuffix(" 0.0")
     order = [int(i) for i in re.findall(r"<(\d+)>", start)]
-    chosen: Callable[[tuple[str, ...]], Any] = itemgetter(*order) if order else _nothing
-    return _Form(head + b"\n", other + b"\n", re.sub(r"<\d+>", "%s", start), chosen)
+    form = _Form(head + b"\n", other + b"\n", re.sub(r"<\d+>", "%s", start), _chosen(order))
+    if not order:
+        return form
+    last = order.index(len(order) - 1)
+    texts = form.start.split("%s")
+    return replace(
+        form,
+        head="%s".join(texts[: last + 1]),
+        head_order=_chosen(order[:last]),
+        tail="%s".join(texts[last + 1 :]),
+        tail_order=_chosen(order[last + 1 :]),
+    )
+
+
+def _chosen(order: Sequence[int]) -> Callable[[tuple[str, ...]], Any]:
+    return itemgetter(*order) if order else _nothing
 
 
 def _shown(value: float) -> str:

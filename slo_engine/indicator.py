@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -107,23 +107,29 @@ class Piece(NamedTuple):
     """What is stored of the piece itself stays: neither `state` nor `reads` says anything new."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Which pieces a derivation asks a family for.
+
+    `known` are the stored pieces with what they read, `since` the revisions they know; None asks for all of them.
+    `revisions` are those of the events now, and `state` gives what a piece can start from. `only`: these pieces and
+    no other, whatever they mean for others. `derived` are pieces that were derived from these very events, with what
+    they read: of them only what they mean for others is left to do.
+    """
+
+    known: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    since: Mapping[str, int] | None = None
+    revisions: Mapping[str, int] = field(default_factory=dict)
+    state: Callable[[str], bytes | None] = lambda _: None
+    only: frozenset[str] | None = None
+    derived: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
 class Pieces(Protocol):
     """Derives the pieces that new events touch."""
 
-    def __call__(
-        self,
-        events: Events,
-        organisation: Organisation,
-        known: Mapping[str, tuple[str, ...]],
-        since: Mapping[str, int] | None,
-        revisions: Mapping[str, int],
-        state: Callable[[str], bytes | None],
-    ) -> Iterator[Piece]:
-        """The pieces to replace; one may come twice, and the later counts. One without events any more comes empty.
-
-        `known` are the stored ones with what they read, `since` the revisions they know; None asks for
-        all of them. `revisions` are those of the events now.
-        """
+    def __call__(self, events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
+        """The pieces to replace; one may come twice, and the later counts. One without events any more comes empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +137,8 @@ class Family:
     """Indicators derived together. `observe` is pure: the same events and rules give the same observations.
 
     `inputs` are the kinds it reads: it is derived again when events of these kinds changed, and only then. Where it
-    has `pieces`, only those that the changed events touch; all pieces together are what `observe` gives.
+    has `pieces`, only those that the changed events touch; all pieces together are what `observe` gives. `scopes` names
+    all pieces: where it is there, several processes may share them, and everything of the family can be pickled.
     """
 
     name: str
@@ -139,6 +146,7 @@ class Family:
     indicators: tuple[Indicator, ...]
     observe: Callable[[Events, Organisation], Iterable[Observation]]
     pieces: Pieces | None = None
+    scopes: Callable[[Events, Organisation], Iterable[str]] | None = None
 
     @property
     def version(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from collector.conditions import Above
 from collector.events import Change, ChangeState, Commit, Deployment, Result, Review, event_id
-from slo_engine.changes import COMMIT_COLUMNS, Commits, History, Request, history, names, read_requests
+from slo_engine.changes import COMMIT_COLUMNS, Commits, History, Request, adds, history, names, read_requests
 from slo_engine.incidents import Incidents, Settled
 from slo_engine.indicator import Events
 from slo_engine.services import Place
@@ -19,9 +19,7 @@ from slo_engine.shipping import Release, Start
 
 
 def waiting_only(events: Events, repository: str, state: RepositoryState, since: Mapping[str, int]) -> bool:
-    """Whether nothing of a repository is new but requests that nobody merged yet, and reviews on such."""
-    if events.columns(Commit, "id", repository=repository, revision=Above(since["commit"])):
-        return False
+    """Whether of a repository without new commits nothing is new but requests that wait, and reviews on such."""
     touched = events.columns(Change, "id", "state", repository=repository, revision=Above(since["change"]))
     reviewed = events.columns(
         Review, "source", "change_native_id", repository=repository, revision=Above(since["review"])
@@ -82,8 +80,11 @@ class Later:
             raise Settled
         if any(row[0] in self._shipped.get(repository, ()) for row in new):
             raise Settled
-        old = self._events.columns(Commit, *COMMIT_COLUMNS, id=state.open_commits) if state.open_commits else []
-        commits = Commits.of({row[2]: row for row in (*old, *new)}.values())
+        known = {row[0]: row for row in state.open_commits}
+        again = [known.pop(row[0]) for row in new if row[0] in known]
+        if again and not all(adds(old, row) for old in again for row in new if row[0] == old[0]):
+            raise Settled  # less is known of a commit than was
+        commits = Commits.of([*known.values(), *new])
         if dormant.among(mark(p) for p in commits.cut):
             raise Settled
         line = (t for t, on in zip(commits.trees, commits.on_line, strict=True) if t and on)

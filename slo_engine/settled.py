@@ -41,7 +41,7 @@ class Settling:
     long a branch that nobody merged is set aside.
     """
 
-    kept: int = 16
+    kept: int = 8
     open_for: timedelta = timedelta(days=3)
     dormant_after: timedelta = timedelta(days=30)
 
@@ -104,7 +104,8 @@ class RepositoryState(msgspec.Struct, array_like=True, frozen=True):
     """Marks of commit ids that something settled names and nobody knew."""
     beginnings: list[str]
     """Beginnings of such ids."""
-    open_commits: list[str]
+    open_commits: list[tuple[Any, ...]]
+    """The rows of the other commits."""
     open_requests: list[str]
 
 
@@ -255,7 +256,7 @@ class _Repository:
         first = np.array(chain.first, dtype=np.int64)
         past = np.array([r.at <= self.at for r in chain.releases], dtype=bool)
         shipped: NDArray[np.bool_] = first == SHIPPED_BEFORE
-        return shipped | ((first >= 0) & past[first]) if past.size else shipped
+        return shipped | ((first >= 0) & past[np.maximum(first, 0)]) if past.size else shipped
 
     def shipped(self, chain: Chain, first: int) -> bool:
         """True where the deployment of that number is settled, or was before."""
@@ -274,7 +275,7 @@ class _Repository:
             requests=Marks(old.requests if old else b"").joined(marks(r for r, yes in self._requests.items() if yes)),
             missing=Marks(old.missing if old else b"").joined(marks(self._missing())),
             beginnings=sorted(beginnings),
-            open_commits=sorted(self.commits.ids[i] for i in self._open),
+            open_commits=sorted(map(self.commits.row, self._open)),
             open_requests=sorted(r for r, yes in self._requests.items() if not yes),
         )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -92,10 +92,9 @@ class DerivationStore:
 
     def state(self, family: str, scope: str) -> bytes | None:
         """What the next derivation of a piece can start from; None where it must start from nothing."""
-        query = sa.select(PIECE.c.state).where(PIECE.c.family == family, PIECE.c.scope == scope)
-        with self._database.reading() as connection:
-            found: bytes | None = connection.scalar(query)
-            return found
+        found = self._database.select(partial(_text, _state_of), (family, scope))
+        state: bytes | None = found[0][0] if found else None
+        return state
 
     def replace(self, new: Replacement, at: int, why: str) -> tuple[int, dict[int, int]]:
         """Write what differs from the stored observations of a piece; log what had been published.
@@ -152,13 +151,46 @@ class DerivationStore:
             return {indicator: float(n) for indicator, n in connection.execute(query)}
 
 
+# Small statements that are asked for each piece: their texts are made once, their rows are the driver's.
+
+
+def _of_piece(*columns: Any) -> Any:
+    return sa.select(*columns).where(PIECE.c.family == sa.bindparam("f"), PIECE.c.scope == sa.bindparam("s"))
+
+
+def _state_of() -> Any:
+    return _of_piece(PIECE.c.state)
+
+
+def _piece_of() -> Any:
+    return _of_piece(PIECE.c.scope)
+
+
+def _of_scope() -> Any:
+    return sa.select(SERIES).where(SERIES.c.family == sa.bindparam("f"), SERIES.c.scope == sa.bindparam("s"))
+
+
+def _counter() -> Any:
+    return sa.select(PUBLISHED_COUNTER.c.value).where(PUBLISHED_COUNTER.c.series == sa.bindparam("n"))
+
+
+@lru_cache(maxsize=16)
+def _text(query: Callable[[], Any], dialect: Any) -> str:
+    return str(query().compile(dialect=dialect))
+
+
+def _asked(transaction: Transaction, query: Callable[[], Any], *values: str) -> list[tuple[Any, ...]]:
+    connection = transaction.connection
+    cursor: Any = connection.exec_driver_sql(_text(query, connection.dialect), values).cursor
+    return list(cursor.fetchall())
+
+
 _Key = tuple[Series, int, str]
 
 
 def _is_known(transaction: Transaction, new: Replacement) -> bool:
     """Whether the piece was derived before: then what is new in it may have been missing from what was published."""
-    query = sa.select(sa.literal(1)).where(PIECE.c.family == new.family, PIECE.c.scope == new.scope)
-    return transaction.execute(query).first() is not None
+    return bool(_asked(transaction, _piece_of, new.family, new.scope))
 
 
 def _write_new(transaction: Transaction, known: Mapping[Series, int], new: Replacement) -> tuple[int, dict[int, int]]:
@@ -173,8 +205,7 @@ def _write_new(transaction: Transaction, known: Mapping[Series, int], new: Repla
 
 
 def _series_of(transaction: Transaction, family: str, scope: str) -> dict[Series, int]:
-    rows = transaction.execute(sa.select(SERIES).where(SERIES.c.family == family, SERIES.c.scope == scope))
-    return {Series(*row[1:]): row[0] for row in rows}
+    return {Series(*row[1:]): row[0] for row in _asked(transaction, _of_scope, family, scope)}
 
 
 def _stored(transaction: Transaction, known: Mapping[Series, int], new: Replacement) -> dict[_Key, tuple[Any, ...]]:
@@ -277,8 +308,8 @@ def _keep_piece(transaction: Transaction, new: Replacement) -> None:
 
 
 def _published_until(transaction: Transaction) -> int:
-    query = sa.select(PUBLISHED_COUNTER.c.value).where(PUBLISHED_COUNTER.c.series == _PUBLISHED)
-    return int(transaction.execute(query).scalar() or -(2**62))
+    found = _asked(transaction, _counter, _PUBLISHED)
+    return int(found[0][0]) if found else -(2**62)
 
 
 class _Change(NamedTuple):

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from collector.conditions import Above, Where
 from collector.events import Change, Commit, Deployment, Incident, Result, Review, kind_of
 from slo_engine.changes import COMMIT_COLUMNS, Commits, History, history, read_requests
 from slo_engine.incidents import Settled, read_incidents
-from slo_engine.indicator import Events, Family, Indicator, Piece, Pieces, Shape
+from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Pieces, Shape
 from slo_engine.later import Later, waiting_only
 from slo_engine.observation import Observation, Row, as_observation, to_micros
 from slo_engine.organisation import Organisation
@@ -122,70 +122,66 @@ _FULL_ID = re.compile("[0-9a-f]{40}([0-9a-f]{24})?")
 
 def observe(events: Events, organisation: Organisation) -> Iterator[Observation]:
     """The observations of all services."""
-    latest = {piece.scope: piece for piece in pieces(events, organisation, {}, None, {}, lambda _: None)}
+    latest = {piece.scope: piece for piece in pieces(events, organisation, Asked())}
     for piece in latest.values():
         yield from (as_observation(o) if isinstance(o, Row) else o for o in piece.observations)
 
 
-def pieces(
-    events: Events,
-    organisation: Organisation,
-    known: Mapping[str, tuple[str, ...]],
-    since: Mapping[str, int] | None,
-    revisions: Mapping[str, int],
-    state: Callable[[str], bytes | None],
-) -> Iterator[Piece]:
+def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
     """The services that new events touch, each derived."""
-    return _Batch(events, organisation, known, since, revisions, state, Settling()).pieces()
+    return _Batch(events, organisation, asked, Settling()).pieces()
 
 
 def settling(how: Settling) -> Pieces:
     """`pieces` with another way of settling: whatever it is, the observations are the same."""
-    return lambda events, organisation, known, since, revisions, state: _Batch(
-        events, organisation, known, since, revisions, state, how
-    ).pieces()
+    return lambda events, organisation, asked: _Batch(events, organisation, asked, how).pieces()
+
+
+def scopes(events: Events, organisation: Organisation) -> set[str]:
+    """The services that have deployments or incidents."""
+    return _Batch(events, organisation, Asked(), Settling()).scopes
 
 
 class _Batch:
     """One pass over the services to derive."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - as pieces is given them
-        self,
-        events: Events,
-        organisation: Organisation,
-        known: Mapping[str, tuple[str, ...]],
-        since: Mapping[str, int] | None,
-        revisions: Mapping[str, int],
-        state: Callable[[str], bytes | None],
-        how: Settling,
-    ) -> None:
+    def __init__(self, events: Events, organisation: Organisation, asked: Asked, how: Settling) -> None:
         self._how = how
-        self._events, self._organisation, self._since, self._state = events, organisation, since, state
-        self._revisions = revisions
+        self._events, self._organisation, self._asked = events, organisation, asked
+        self._since, self._state, self._revisions = asked.since, asked.state, asked.revisions
         self._asking: set[str] = set()
         """New incidents that name something: somebody may have to answer for them."""
+        self._busy: set[str] = set()
+        """Services with new deployments, and repositories with new commits: there is more than waiting requests."""
         self._left: set[str] = set()
         """Services and repositories that an event left: what they were judged by is no longer there."""
         self._incidents = read_incidents(events, organisation)
         self._named: dict[str, list[str]] = defaultdict(list)
         for raw in events.distinct(Deployment, "service"):
             self._named[organisation.deployed(raw) or raw].append(raw)
-        self._reads = {scope: set(reads) for scope, reads in known.items()}
+        self._reads = {scope: set(reads) for scope, reads in asked.known.items()}
         self._answered: dict[str, set[str]] = defaultdict(set)
         self._owned: dict[str, set[str]] = defaultdict(set)
-        for scope, reads in known.items():
+        for scope, reads in asked.known.items():
             self._note(scope, {r for r in reads if not r.startswith(_REPOSITORY)})
         self._histories: OrderedDict[str, History] = OrderedDict()
 
     @property
-    def _scopes(self) -> set[str]:
+    def scopes(self) -> set[str]:
+        """All services of which something is known."""
         return {*self._named, *self._incidents.of_service}
 
     def pieces(self) -> Iterator[Piece]:
         """Each touched service; one may come again when another one turns out to answer for its incident."""
-        gone = self._reads.keys() - self._scopes
-        waiting = {*self._scopes, *gone} if self._since is None else self._touched(self._since)
-        done: set[str] = set()
+        if self._asked.only is not None:
+            found = (self._piece(scope, again=False) for scope in sorted(self._asked.only))
+            yield from (piece for piece in found if piece is not None)
+            return
+        gone = self._reads.keys() - self.scopes
+        waiting = {*self.scopes, *gone} if self._since is None else self._touched(self._since)
+        done = set(self._asked.derived)
+        meant = [self._affected(scope, reads) for scope, reads in sorted(self._asked.derived.items())]
+        waiting = (waiting - done).union(*meant)
         wave = 0
         while waiting:
             again: set[str] = set()
@@ -193,7 +189,7 @@ class _Batch:
                 piece = self._piece(scope, again=wave > 0)
                 if piece is None:
                     continue
-                again |= self._affected(scope, piece)
+                again |= self._affected(scope, piece.reads)
                 done.add(scope)
                 yield piece
             if not again and self._asking:
@@ -208,7 +204,8 @@ class _Batch:
         left = {organisation.deployed(name) or name for name in events.moved(Deployment, deployment)}
         left |= {(organisation.component(n) or n) if n else "" for n in events.moved(Incident, incident)}
         self._left |= left
-        scopes = {organisation.deployed(n) or n for n in events.distinct(Deployment, "service", deployment)} | left
+        self._busy = {organisation.deployed(n) or n for n in events.distinct(Deployment, "service", deployment)}
+        scopes = self._busy | left
         changed = self._incidents.since(incident)
         scopes |= {i.service for i in changed}
         repositories: set[str] = set()
@@ -216,7 +213,9 @@ class _Batch:
             revision = since.get(kind_of(kind), 0)
             gone = events.moved(kind, revision)
             self._left |= {_REPOSITORY + name for name in gone}
-            repositories |= {*events.distinct(kind, "repository", revision), *gone}
+            new = events.distinct(kind, "repository", revision)
+            self._busy |= {_REPOSITORY + name for name in new} if kind is Commit else set()
+            repositories |= {*new, *gone}
         wanted = {_REPOSITORY + r for r in repositories}
         scopes |= {scope for scope, reads in self._reads.items() if not wanted.isdisjoint(reads)}
         scopes |= self._answering({n for i in changed for n in (*i.names, *i.links)})
@@ -284,10 +283,9 @@ class _Batch:
     def _only_waiting(self, scope: str, state: State, since: Mapping[str, int]) -> bool:
         """Whether all that is new are versions of, and reviews on, requests that nobody merged yet."""
         events, incidents = self._events, self._incidents
-        if any(i.service == scope or i.id in self._answered for i in incidents.since(since["incident"])):
+        if scope in self._busy or not self._busy.isdisjoint(_REPOSITORY + name for name in state.repositories):
             return False
-        raw = self._named.get(scope, [])
-        if raw and events.columns(Deployment, "id", service=raw, revision=Above(since["deployment"])):
+        if any(i.service == scope or i.id in self._answered for i in incidents.since(since["incident"])):
             return False
         return all(waiting_only(events, name, found, since) for name, found in state.repositories.items())
 
@@ -296,10 +294,15 @@ class _Batch:
 
     def _owned_by_others(self, scope: str) -> set[str]:
         """The incidents that their own service answers for, as far as another service must know."""
-        return {i for i, scopes in self._owned.items() if scopes - {scope}}
+        return self._others(self._owned, _OWN, scope)
 
     def _elsewhere(self, scope: str) -> set[str]:
-        return {i for i, scopes in self._answered.items() if scopes - {scope}}
+        return self._others(self._answered, _INCIDENT, scope)
+
+    def _others(self, scopes: Mapping[str, set[str]], kind: str, scope: str) -> set[str]:
+        """The incidents that mean more than one service."""
+        own = (r.removeprefix(kind) for r in self._reads.get(scope, ()) if r.startswith(kind))
+        return set(scopes) - {i for i in own if scopes.get(i) == {scope}}
 
     def _continued(self, scope: str, state: State) -> Piece:
         """A service from its settled state and what came later. Raises Settled where that is not enough."""
@@ -366,9 +369,9 @@ class _Batch:
             self._histories.popitem(last=False)
         return found
 
-    def _affected(self, scope: str, piece: Piece) -> set[str]:
+    def _affected(self, scope: str, reads: Iterable[str]) -> set[str]:
         """Note what a service answers for, and name the services for which that makes a difference."""
-        before, now = self._reads.get(scope, set()), set(piece.reads)
+        before, now = self._reads.get(scope, set()), set(reads)
         self._reads[scope] = now
         self._note(scope, now - before)
         affected: set[str] = set()
@@ -378,13 +381,13 @@ class _Batch:
             if kind + ":" == _INCIDENT:
                 affected |= {incident.service} if incident else set()
                 if read not in now:
-                    self._answered[identity].discard(scope)
+                    _drop(self._answered, identity, scope)
             elif kind + ":" == _OWN:
-                affected |= self._answered[identity]
+                affected |= self._answered.get(identity, set())
                 if read not in now:
-                    self._owned[identity].discard(scope)
+                    _drop(self._owned, identity, scope)
                     affected |= self._answering({*incident.names, *incident.links}) if incident else set()
-        return (affected & self._scopes) - {scope}
+        return (affected & self.scopes) - {scope}
 
     def _note(self, scope: str, reads: Iterable[str]) -> None:
         for read in reads:
@@ -392,6 +395,13 @@ class _Batch:
                 self._answered[read.removeprefix(_INCIDENT)].add(scope)
             elif read.startswith(_OWN):
                 self._owned[read.removeprefix(_OWN)].add(scope)
+
+
+def _drop(scopes: dict[str, set[str]], identity: str, scope: str) -> None:
+    """A service no longer answers for an incident."""
+    scopes[identity].discard(scope)
+    if not scopes[identity]:
+        del scopes[identity]
 
 
 _REPOSITORY, _INCIDENT, _OWN = "repository:", "incident:", "own:"
@@ -419,4 +429,5 @@ FAMILY = Family(
     ),
     observe=observe,
     pieces=pieces,
+    scopes=scopes,
 )

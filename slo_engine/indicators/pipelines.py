@@ -6,12 +6,12 @@ can be derived alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
 from collector.events import PipelineRun, Result, RunKind, RunState
-from slo_engine.indicator import Events, Family, Indicator, Piece, Shape
+from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape
 from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros
 from slo_engine.organisation import Organisation
 
@@ -84,23 +84,28 @@ def observe(events: Events, organisation: Organisation) -> Iterator[Observation]
         yield from observe_runs(rows, organisation)
 
 
-def pieces(
-    events: Events,
-    organisation: Organisation,
-    known: Mapping[str, tuple[str, ...]],
-    since: Mapping[str, int] | None,
-    revisions: Mapping[str, int],
-    state: Callable[[str], bytes | None],
-) -> Iterator[Piece]:
+def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
     """The repositories with new runs, each as a whole."""
-    del revisions, state
-    revision = -1 if since is None else since["pipeline_run"]
-    touched = set(events.distinct(PipelineRun, "repository", revision))
-    touched |= set(known) - set(events.distinct(PipelineRun, "repository")) if since is None else set()
-    touched |= set(events.moved(PipelineRun, revision)) & set(known)
-    for repository in sorted(touched):
+    touched = _touched(events, asked) if asked.only is None else asked.only
+    for repository in sorted(touched - set(asked.derived)):
         rows = events.columns(PipelineRun, *COLUMNS, repository=repository)
         yield Piece(repository, observe_runs(rows, organisation))
+
+
+def _touched(events: Events, asked: Asked) -> set[str]:
+    if asked.since is None:
+        return {*events.distinct(PipelineRun, "repository"), *asked.known}
+    revision = asked.since["pipeline_run"]
+    return {
+        *events.distinct(PipelineRun, "repository", revision),
+        *(set(events.moved(PipelineRun, revision)) & set(asked.known)),
+    }
+
+
+def scopes(events: Events, organisation: Organisation) -> list[str]:
+    """The repositories that have runs."""
+    del organisation
+    return events.distinct(PipelineRun, "repository")
 
 
 def observe_runs(rows: Iterable[tuple[Any, ...]], organisation: Organisation) -> Iterator[Observation]:
@@ -180,4 +185,5 @@ FAMILY = Family(
     indicators=(PIPELINE_WAIT, PIPELINE_SUCCESS),
     observe=observe,
     pieces=pieces,
+    scopes=scopes,
 )

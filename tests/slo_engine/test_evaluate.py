@@ -879,6 +879,32 @@ def test_an_slo_of_a_service_counts_its_units_once(put: Put) -> None:
     assert [s.counts["7d"].total for s in states] == [2, 1]
 
 
+def test_a_service_that_vanishes_leaves_its_levels(put: Put) -> None:
+    """A level goes on with what is left of it; one that has nothing left is gone."""
+    evaluator = Evaluator(put(unit("1"), unit("2", subject=WEB, value=900.0)))
+    evaluator.evaluate(INDICATORS, [], [source()], NOW, organisation=TEAMS)
+    store = put(unit("1"))
+    evaluator.apply(put.changes)
+
+    left = evaluator.evaluate(INDICATORS, [], [source()], NOW, windows=[WEEK], organisation=TEAMS)
+
+    assert number(left, "wait", SHOP).n == 1
+    assert {n.subject for n in left.numbers} == {ALL, SHOP, BASKET, Subject("api", "production", "/shop/basket")}
+    assert left == teams(store)
+
+
+def test_counters_go_on_while_their_source_is_stale(put: Put) -> None:
+    """A stale source withholds numbers; what was counted so far stays, and numbers come back with the source."""
+    released = unit("1", indicator="releases", dimension="success")
+    evaluator = Evaluator(put(released))
+    fresh, stale, again = (
+        evaluator.evaluate(INDICATORS, [], [source(fresh=yes)], NOW, windows=[WEEK]) for yes in (True, False, True)
+    )
+
+    assert fresh.totals == stale.totals == again.totals == {("releases", API, "success"): 1.0}
+    assert ([n.n for n in fresh.numbers], stale.numbers, [n.n for n in again.numbers]) == ([1], (), [1])
+
+
 # --- scores ------------------------------------------------------------------------------------------------
 
 
@@ -893,3 +919,21 @@ def test_production_has_quick_check_scores(put: Put) -> None:
     assert scores == {
         (API, window): {"change_lead_time": 8.0, "throughput": 8.0, "overall": 8.0} for window in ("28d", "90d")
     }
+
+
+def test_scores_follow_what_changed(put: Put) -> None:
+    """A service whose lead time changed is scored anew, the score of the other one stays; both as if asked at first."""
+    found = {"change_lead_time": replace(WAIT, name="change_lead_time", metric="platform_lead")}
+    quick: dict[str, Any] = {"indicator": "change_lead_time", "value": 1_800.0}
+    slow: dict[str, Any] = {"indicator": "change_lead_time", "value": 2 * 86_400.0}
+    evaluator = Evaluator(put(unit("1", **quick), unit("2", **quick, subject=WEB)))
+    first = evaluator.evaluate(found, [], [source()], NOW).scores
+    store = put(unit("1", **quick), unit("2", **slow, subject=WEB))
+    evaluator.apply(put.changes)
+
+    second = evaluator.evaluate(found, [], [source()], NOW).scores
+
+    assert [first[who, "28d"]["overall"] for who in (API, WEB)] == [10.0, 10.0]
+    assert [second[who, "28d"]["overall"] for who in (API, WEB)] == [10.0, 6.0]
+    assert second[API, "28d"] is first[API, "28d"]
+    assert second == evaluate(store, found, [], [source()], NOW).scores
