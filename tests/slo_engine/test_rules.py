@@ -19,7 +19,7 @@ import pytest
 from slo_engine import budget, catalog
 from slo_engine.alert_windows import load_tiers
 from slo_engine.exposition import Sample, self_samples, slo_samples, source_samples
-from slo_engine.recordings import ERROR
+from slo_engine.recordings import ERROR, rolling
 from slo_engine.rule_files import render_rules
 from slo_engine.rules import rules
 from slo_engine.slo import EventCounts, IndicatorSli, Slo, SloStatus
@@ -163,7 +163,7 @@ def state(slo: Slo, counts: Mapping[str, EventCounts], status: SloStatus | None 
         budget_remaining=left,
         budget_remaining_events=budget.remaining_events(whole, slo.target),
         burn_rates=rates,
-        time_to_exhaustion_seconds=budget.time_to_exhaustion(left, slo.window, rates.get("3d")),
+        time_to_exhaustion_seconds=budget.time_to_exhaustion(left, rolling(slo), rates.get("3d")),
         coverage=1.0,
         totals=whole,
     )
