@@ -353,6 +353,35 @@ def test_a_composite_burns_as_its_parts_do_by_weight(says: Says) -> None:
     )
 
 
+def test_a_composite_has_parts_of_every_kind(says: Says) -> None:
+    """A grouped part is pooled over its groups; one that Paceline counts burns by its exported events."""
+    given = series([CHECKOUT, PIPELINES, SHOP], 60) | {
+        'asked_total{cluster="a",route="x",code="200"}': "0+50x60",
+        'asked_total{cluster="a",route="y",code="200"}': "0+10x60",
+        'asked_total{cluster="a",route="y",code="500"}': "0+40x60",
+        'platform_slo_status{slo="pipelines",status="healthy"}': "1x60",
+        'platform_slo_events{slo="pipelines",window="1h",outcome="good"}': "95x60",
+        'platform_slo_events{slo="pipelines",window="1h",outcome="bad"}': "5x60",
+        'platform_slo_part_weight{slo="shop",part="checkout"}': "3x60",
+        'platform_slo_part_weight{slo="shop",part="pipelines"}': "1x60",
+    }
+    burn = "round(slo:sli_error:ratio_rate1h / on (slo) group_left () slo:error_budget:ratio, 0.001)"
+
+    says(
+        [CHECKOUT, PIPELINES, SHOP],
+        given,
+        {
+            (60, burn): {
+                '{slo="checkout", group="a/x"}': 0,
+                '{slo="checkout", group="a/y"}': 80,
+                '{slo="pipelines"}': 0.5,
+                '{slo="shop"}': 30.125,  # (3 * 40 + 0.5) / 4
+            },
+            (60, "slo:period_error_budget_remaining:ratio{slo='pipelines'}"): {},  # withheld, so not worked out either
+        },
+    )
+
+
 def test_a_policy_fires_as_it_says(says: Says) -> None:
     """At least twice the allowed rate over 4 hours, for 10 minutes."""
     policy = replace(POLICY, after=timedelta(minutes=10), targets=("team",))
