@@ -1,0 +1,1 @@
+"""The commands by subject. Each is a thin call into the service; `paceline/cli.py` lists them."""

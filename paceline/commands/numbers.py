@@ -1,0 +1,241 @@
+"""Commands about what is known: `evaluate`, `explain`, `restatements` and `report`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from paceline.commands.options import config_option, opened, output_option
+from paceline.commands.output import or_none, print_json, table, write
+from paceline.status import SCORES, scored
+from slo_engine.explain import MOST_UNITS, ExplainedNumber, Explanation, Selection, subject_text
+from slo_engine.indicator import Indicator
+from slo_engine.notes import no_production, unmatched_names
+from slo_engine.snapshot import Snapshot
+from slo_engine.words import share_text
+
+_MOST_RESTATED = 10_000
+_SHOWN_UNITS = 50
+
+
+@click.command()
+@config_option
+@output_option
+def evaluate(config: Path | None, output: str) -> None:
+    """Derive observations from the stored events and print the numbers and SLOs."""
+    with opened(config) as running:
+        with (
+            Console(stderr=True).status("Deriving and evaluating") if sys.stderr.isatty() else contextlib.nullcontext()
+        ):
+            published = running.service.refresh()
+        indicators = running.service.indicators
+        organisation = running.service.configuration.organisation
+    snapshot = published.snapshot
+    note = no_production(snapshot, organisation)
+    unmatched = unmatched_names(published.unmatched)
+    if output == "json":
+        print_json(
+            {
+                "at": snapshot.at,
+                "numbers": snapshot.numbers,
+                "accounting": snapshot.accounting,
+                "slos": snapshot.slos,
+                "sources": snapshot.sources,
+                "scores": scored(snapshot),
+                "unmatched": unmatched,
+                "restatements": snapshot.restatements,
+                "notes": [note] if note else [],
+            }
+        )
+        return
+    _print_numbers(snapshot, indicators)
+    for names in unmatched:
+        click.echo(f"Unmatched names, {names.text}")
+    restated = ", ".join(f"{n:g} of {name}" for name, n in sorted(snapshot.restatements.items()))
+    click.echo(f"Restated units: {restated or 'none'}")
+    if note:
+        click.echo(note)
+
+
+def _print_numbers(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> None:
+    table(
+        "SLOs",
+        ("SLO", "Status", "Target", "Attained", "n", "Budget left"),
+        [
+            (
+                s.slo.name,
+                s.status.value.replace("_", " ") + (f": {s.why}" if s.why else ""),
+                f"{share_text(float(s.slo.target))} in {s.slo.window.label}",
+                "no value" if s.attainment is None else share_text(s.attainment),
+                str(s.counts[s.slo.window.label].total) if s.counts else "no value",
+                or_none(s.budget_remaining, ".1%"),
+            )
+            for s in snapshot.slos
+        ],
+    )
+    table(
+        "Numbers",
+        ("Indicator", "Subject", "Window", "n", "Statistics"),
+        [
+            (
+                indicators[n.indicator].title + (f": {n.dimension}" if n.dimension else ""),
+                "/".join(filter(None, n.subject)),
+                n.window,
+                str(n.n),
+                ", ".join(f"{k} {v:.6g}" for k, v in n.stats.items()) or "no value",
+            )
+            for n in snapshot.numbers
+        ],
+    )
+    if snapshot.scores:
+        table(
+            "Quick Check, production, 0 (worst) to 10 (best)",
+            ("Subject", "Window", *(indicators[k].title if k in indicators else k.capitalize() for k in SCORES)),
+            [(subject_text(s.subject), s.window, *map(s.text, SCORES)) for s in scored(snapshot)],
+        )
+
+
+@click.command()
+@config_option
+@click.option("--week", default="", help="An ISO week like 2026-W14; the last whole one unless given.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write; standard output unless given.",
+)
+def report(config: Path | None, week: str, out: Path | None) -> None:
+    """Write the weekly summary of a calendar week as Markdown."""
+    from slo_engine.report import Week  # noqa: PLC0415
+
+    with opened(config) as running:
+        try:
+            wanted = Week.parse(week, running.service.zone) if week else None
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        text = running.service.report(wanted)
+    write(text, out)
+
+
+@click.command()
+@config_option
+@click.option(
+    "--since", type=click.DateTime(), metavar="TIME", help="Only later ones: 2026-11-01, or with a time, UTC."
+)
+@click.option("--limit", type=click.IntRange(1, _MOST_RESTATED), default=50, show_default=True, help="At most so many.")
+@output_option
+def restatements(config: Path | None, since: datetime | None, limit: int, output: str) -> None:
+    """List the newest published judgements that changed afterwards."""
+    with opened(config) as running:
+        lines = running.service.restated(since.replace(tzinfo=UTC) if since else None, limit)
+        indicators = running.service.indicators
+    if output == "json":
+        print_json(lines)
+        return
+    table(
+        f"Restated, the newest {len(lines)}, times in UTC",
+        ("When", "Indicator", "Subject", "Unit", "Change", "Why"),
+        [
+            (
+                f"{line.at:%Y-%m-%d %H:%M:%S}",
+                indicators[line.indicator].title if line.indicator in indicators else line.indicator,
+                subject_text(line.subject),
+                f"{line.unit.kind} {line.unit.label}" if line.unit else "",
+                line.change,
+                line.why,
+            )
+            for line in lines
+        ],
+    )
+
+
+@click.command()
+@click.argument("indicator")
+@config_option
+@click.option("--window", default="28d", show_default=True, help="A rolling window like 7d that ends now.")
+@click.option("--week", default="", help="An ISO week like 2026-W14 instead of a rolling window.")
+@click.option("--service", default="", help="Only this service.")
+@click.option("--environment", default="", help="Only this environment.")
+@click.option("--team", default="", help="The services of a team, or of a level of teams like /commerce, pooled.")
+@click.option("--dimension", default="", help="Only this part, for example a stage.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, MOST_UNITS),
+    help=f"At most so many units; 50 in a table and {MOST_UNITS} in JSON unless given.",
+)
+@click.option(
+    "--offset", type=click.IntRange(0), default=0, show_default=True, help="Skip so many of the oldest units."
+)
+@output_option
+def explain(indicator: str, config: Path | None, limit: int | None, output: str, **selection: Any) -> None:
+    """List the events behind a number of INDICATOR, an indicator or an exported metric."""
+    listed = limit or (MOST_UNITS if output == "json" else _SHOWN_UNITS)
+    with opened(config) as running:
+        found = running.service.explain(indicator, Selection(limit=listed, **selection))
+    if output == "json":
+        print_json(found)
+        return
+    for line in _explained(found):
+        click.echo(line)
+    first, last = found.offset + bool(found.units), found.offset + len(found.units)
+    links = any(u.unit.url for u in found.units)
+    table(
+        f"Units {first} to {last} of {found.total}, oldest first",
+        (
+            "When",
+            "Subject",
+            "Value",
+            "Outcome",
+            "Counts as",
+            "Unit",
+            "Decided by",
+            "Rule",
+            *(("Link",) if links else ()),
+        ),
+        [
+            (
+                f"{u.at:%Y-%m-%d %H:%M:%S}",
+                "/".join(filter(None, u.subject[:2])),
+                or_none(u.value, ".0f"),
+                u.outcome + (f": {u.reason}" if u.reason else ""),
+                u.role.value,
+                f"{u.unit.kind} {u.unit.label}",
+                ", ".join(f"{e.kind} {e.label}" for e in u.evidence),
+                u.rule,
+                *((u.unit.url or "",) if links else ()),
+            )
+            for u in found.units
+        ],
+    )
+
+
+def _explained(found: Explanation) -> Iterator[str]:
+    """What stands above the units: definition, window, numbers both ways, what is beside them, the age of the data."""
+    about = found.indicator
+    yield f"{about.title} (definition {about.version}): {about.definition}"
+    yield f"{found.window}: after {found.after:%Y-%m-%d %H:%M:%S} up to {found.until:%Y-%m-%d %H:%M:%S} UTC"
+    for number in found.numbers:
+        who = subject_text(number.subject) + (f": {number.dimension}" if number.dimension else "")
+        sides = "" if number.denominator is None else f" ({number.numerator:g} of {number.denominator:g})"
+        stats = ", ".join(f"{k} {v:.6g}" for k, v in number.stats.items()) or "no value"
+        yield f"{who}: n {number.n}{sides}, {stats}, {_beside_exported(number)}"
+    for row in found.accounting:
+        left_out = ", ".join(f"{n} {reason}" for reason, n in row.excluded.items()) or "none"
+        yield f"{subject_text(row.subject)}: {row.pending} pending, left out: {left_out}"
+    for source in found.sources:
+        last = f"{source.last_success_at:%Y-%m-%d %H:%M:%S} UTC" if source.last_success_at else "never"
+        yield f"source {source.name}: last success {last}{'' if source.fresh else ', not fresh'}"
+
+
+def _beside_exported(number: ExplainedNumber) -> str:
+    if number.stale:
+        return f"not exported: no recent success of {', '.join(number.stale)}"
+    if number.exported is None:
+        return "not exported"
+    return "as exported" if number.agrees else f"exported: {dict(number.exported) or 'no value'}"

@@ -1,0 +1,44 @@
+"""What several commands share: their options, and the opening of what they work on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from paceline.settings import Configuration
+from paceline.wiring import Running, build, configuration
+
+FAILED, MISTAKE = 1, 2
+"""Exit codes: something failed; a person must edit something."""
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The settings file; else PACELINE_CONFIG, ./paceline.yaml, else the repository in PACELINE_REPO or here.",
+)
+output_option = click.option(
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people or for programs.",
+)
+
+
+def configured(config: Path | None) -> Configuration:
+    """The configuration that a command works with. Raises ConfigError with every mistake."""
+    return configuration(config, os.environ, Path.cwd())
+
+
+@contextlib.contextmanager
+def opened(config: Path | None) -> Iterator[Running]:
+    """The service of a configuration, closed afterwards."""
+    running = build(configured(config))
+    try:
+        yield running
+    finally:
+        running.close()
