@@ -21,6 +21,11 @@ def alert_windows() -> Path:
     return config_dir() / "alert-windows" / "sre-workbook.yaml"
 
 
+def default_policy() -> Path:
+    """The file of the error-budget policy that the gate asks unless another one is named."""
+    return config_dir() / "policies" / "default.yaml"
+
+
 def benchmarks() -> list[Path]:
     """The files of DORA's published numbers, one a year."""
     return sorted((config_dir() / "benchmarks").glob("*.yaml"))

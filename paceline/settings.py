@@ -5,9 +5,8 @@ Every mistake is reported at once with file, line, path and what was expected; n
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +21,10 @@ from collector.errors import ConfigError, Mistake
 from collector.registry import SourceTypes
 from collector.source import SourceConfig
 from paceline.catalogue import Rules, Texts, services
+from paceline.slo_files import SloFiles, packaged_policy, read_slo_files
+from slo_engine.exclusions import Exclusion
+from slo_engine.gate import Override, Policy
 from slo_engine.indicator import Indicator
-from slo_engine.openslo import load_slos
 from slo_engine.organisation import DeliveryRules, Organisation, Pattern, Service, patterns
 from slo_engine.slo import Slo
 
@@ -187,6 +188,18 @@ class Settings(_Section):
         default_factory=list, description="The systems to collect from; see docs/sources.md."
     )
     slos: list[str] = Field(default_factory=list, description="OpenSLO files: paths or globs beside this file.")
+    exclusions: list[str] = Field(
+        default_factory=list,
+        description="Files of times that count for no SLO: paths or globs beside this file; see docs/exclusions.md.",
+    )
+    policy: Path | None = Field(
+        default=None,
+        description="The error-budget policy of the gate, a file; the one that comes with Paceline unless given.",
+    )
+    overrides: list[str] = Field(
+        default_factory=list,
+        description="Files of overrides of the gate: paths or globs beside this file; see docs/gate.md.",
+    )
     services: SkipValidation[list[Any]] = Field(
         default_factory=list, description="The catalogue of services; see docs/catalogue.md."
     )
@@ -228,12 +241,15 @@ OTHER_VARIABLES = ("PACELINE_CONFIG", "PACELINE_REPO", "PACELINE_PEOPLE_KEY")
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """Checked settings with the sources, SLOs and services they name. Relative paths start at `base_dir`."""
+    """Checked settings with the sources, SLO files and services they name. Relative paths start at `base_dir`."""
 
     settings: Settings
     base_dir: Path
     sources: tuple[SourceConfig, ...]
     slos: tuple[Slo, ...]
+    exclusions: tuple[Exclusion, ...] = ()
+    policy: Policy = field(default_factory=packaged_policy)
+    overrides: tuple[Override, ...] = ()
     services: tuple[Service, ...] = ()
     notes: tuple[str, ...] = ()
     document: Document | None = None
@@ -282,7 +298,7 @@ def load(
     document = documents[0]
     settings = Settings()
     sources: list[SourceConfig] = []
-    slos: list[Slo] = []
+    named = SloFiles()
     catalogue: tuple[Service, ...] = ()
     if not isinstance(document.value, dict):
         raise ConfigError(document.mistake((), "no mapping", "settings as `key: value`"), *mistakes)
@@ -297,7 +313,7 @@ def load(
     except ConfigError as error:
         mistakes.extend(error.mistakes)
     try:
-        slos = _slos(document, path, indicators)
+        named = read_slo_files(document, path.resolve().parent, indicators)
     except ConfigError as error:
         mistakes.extend(error.mistakes)
     try:
@@ -310,7 +326,10 @@ def load(
         settings=settings,
         base_dir=path.resolve().parent,
         sources=tuple(sources),
-        slos=tuple(slos),
+        slos=named.slos,
+        exclusions=named.exclusions,
+        policy=named.policy,
+        overrides=named.overrides,
         services=catalogue,
         document=document,
     )
@@ -389,35 +408,6 @@ def _sources(document: Document, types: SourceTypes) -> list[SourceConfig]:
             problem = f"two sources are named {config.name!r}"
             mistakes.append(document.mistake((*place, "name"), problem, "a name of its own for each source"))
         found.append(config)
-    if mistakes:
-        raise ConfigError(*mistakes)
-    return found
-
-
-def _slos(document: Document, path: Path, indicators: Mapping[str, Indicator]) -> list[Slo]:
-    found: list[Slo] = []
-    mistakes: list[Mistake] = []
-    patterns = document.value.get("slos") or []
-    for index, pattern in enumerate(patterns if isinstance(patterns, list) else []):
-        if not isinstance(pattern, str):
-            continue  # the model of the settings says so
-        files = sorted(glob.glob(str(path.resolve().parent / pattern), recursive=True))  # noqa: PTH207 - patterns may be absolute
-        if not files:
-            mistakes.append(
-                document.mistake(
-                    ("slos", index), f"{pattern!r} matches no file", "the path of an OpenSLO file, or a glob"
-                )
-            )
-        for file in files:
-            try:
-                found.extend(load_slos(Path(file), indicators))
-            except ConfigError as error:
-                mistakes.extend(error.mistakes)
-    names = [s.name for s in found]
-    mistakes += [
-        document.mistake(("slos",), f"two SLOs are named {name!r}", "a name of its own for each SLO")
-        for name in sorted({n for n in names if names.count(n) > 1})
-    ]
     if mistakes:
         raise ConfigError(*mistakes)
     return found
