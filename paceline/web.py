@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -33,10 +34,10 @@ _HEADERS = {
 
 
 class EventCountsView(BaseModel):
-    """Final events of an SLO in a window."""
+    """Final events of an SLO in a window: whole, unless slices of time count by how good they were."""
 
-    good: int
-    bad: int
+    good: int | float
+    bad: int | float
 
 
 class SloView(BaseModel):
@@ -231,5 +232,9 @@ def _slo_view(state: SloState) -> SloView:
         time_to_exhaustion_seconds=state.time_to_exhaustion_seconds,
         coverage=state.coverage,
         burn_rates=dict(state.burn_rates),
-        events={w: EventCountsView(good=c.good, bad=c.bad) for w, c in state.counts.items()},
+        events={w: EventCountsView(good=_count(c.good), bad=_count(c.bad)) for w, c in state.counts.items()},
     )
+
+
+def _count(count: int | Decimal) -> int | float:
+    return count if isinstance(count, int) else float(count)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import ROUND_DOWN, Decimal
 
 from slo_engine.slo import EventCounts, Slo, SloStatus
-from slo_engine.windows import Window
+from slo_engine.windows import CalendarWindow, Window
 
 _LOW_BUDGET = Decimal("0.25")
 _SHOWN = Decimal("0.001")
@@ -21,7 +21,7 @@ def allowed(counts: EventCounts, target: Decimal) -> Decimal:
 
 def attainment(counts: EventCounts) -> float | None:
     """Good events over all, 0 to 1; None without events."""
-    return counts.good / counts.total if counts.total else None
+    return float(counts.good / counts.total) if counts.total else None
 
 
 def remaining_ratio(counts: EventCounts, target: Decimal) -> float | None:
@@ -47,7 +47,7 @@ def burn_rate(counts: EventCounts, target: Decimal) -> float | None:
     return float(Decimal(counts.bad) / counts.total / (1 - target)) if counts.total else None
 
 
-def time_to_exhaustion(remaining: float | None, window: Window, burn: float | None) -> float | None:
+def time_to_exhaustion(remaining: float | None, window: Window | CalendarWindow, burn: float | None) -> float | None:
     """The seconds until the budget is used up: remaining * window / burn.
 
     None where nothing burns, and where nothing is left to burn.
@@ -63,13 +63,25 @@ def status(slo: Slo, counts: EventCounts, *, alerting: bool) -> tuple[SloStatus,
     if remaining is None:
         return SloStatus.INSUFFICIENT_DATA, f"no events in {slo.window.label}"
     if remaining <= 0:
-        said = f"{counts.bad} bad of {counts.total} events, {allowed(counts, slo.target):.1f} allowed"
+        said = f"{shown(counts.bad)} bad of {shown(counts.total)} events, {allowed(counts, slo.target):.1f} allowed"
         return SloStatus.EXHAUSTED, said
+    return status_of(remaining, alerting=alerting)
+
+
+def status_of(remaining: Decimal, *, alerting: bool) -> tuple[SloStatus, str]:
+    """The status that follows from the share of the budget that is left, and in words why it is not healthy."""
+    if remaining <= 0:
+        return SloStatus.EXHAUSTED, "the error budget is used up"
     if remaining < _LOW_BUDGET:
         return SloStatus.AT_RISK, f"{_share(remaining)} of the error budget is left"
     if alerting:
         return SloStatus.AT_RISK, "a burn-rate alert is active"
     return SloStatus.HEALTHY, ""
+
+
+def shown(count: int | Decimal) -> str:
+    """A count as people read it: parts of slices with two decimals."""
+    return str(count) if isinstance(count, int) else f"{count:.2f}"
 
 
 def _share(remaining: Decimal) -> str:

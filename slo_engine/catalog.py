@@ -53,6 +53,19 @@ SLO_EVENTS = _gauge(
     "slo window outcome",
     "Final good and bad events of the SLO in the window, counted exactly.",
 )
+SLO_EXCLUDED = _gauge(
+    "platform_slo_excluded_events",
+    "slo window outcome",
+    "Good and bad events of the SLO in the window that exclusions leave out; absent where no exclusion concerns it.",
+)
+SLO_SLA_OBJECTIVE = _gauge(
+    "platform_slo_sla_objective_ratio", "slo", "Share of events that was promised to others; absent where none was."
+)
+SLO_SLA_BUDGET_RATIO = _gauge(
+    "platform_slo_sla_error_budget_remaining_ratio",
+    "slo",
+    "Share left of what the promise to others allows in the SLO's window; negative when overspent.",
+)
 SLI_EVENTS = _counter(
     "platform_sli_events_total", "slo outcome", "Final good and bad events of the SLO since the beginning."
 )
@@ -168,6 +181,9 @@ FIXED = (
     SLO_OBJECTIVE,
     SLO_PERIOD,
     SLO_EVENTS,
+    SLO_EXCLUDED,
+    SLO_SLA_OBJECTIVE,
+    SLO_SLA_BUDGET_RATIO,
     SLI_EVENTS,
     SLO_ATTAINMENT,
     SLO_BUDGET_RATIO,

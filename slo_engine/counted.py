@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from collector.store import ObservationStore, Series
-from slo_engine.evaluate import Group
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import Outcome, Reason
+from slo_engine.reading import Group
 from slo_engine.units import SHARED_FOR
 
 NARROW = ("unit", "at", "outcome", "reason", "matures_at", "value", "part_1", "part_2", "part_3", "part_4")

@@ -15,11 +15,12 @@ from collector.errors import PacelineError
 from collector.store import EventStore, ObservationRow, ObservationStore, Series, from_micros, to_micros
 from slo_engine.catalog import QUANTILES, metrics_of
 from slo_engine.counted import NARROW, Counted, Role, Tally, UnitJudge, count
-from slo_engine.evaluate import OUT_OF_SCOPE, Group, Reader, Span, rolling, summarise
 from slo_engine.event_lines import EventLine, line_of, one_line, unknown
 from slo_engine.indicator import Indicator, Shape
+from slo_engine.numbers import OUT_OF_SCOPE, summarise
 from slo_engine.observation import Outcome, Subject
 from slo_engine.organisation import Organisation, levels
+from slo_engine.reading import Group, Reader, Span, rolling
 from slo_engine.report import Week
 from slo_engine.snapshot import Accounting, Number, Snapshot, SourceState
 from slo_engine.statistics import median_interval, quantiles, wilson

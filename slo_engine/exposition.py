@@ -34,7 +34,7 @@ from slo_engine import catalog
 from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
 from slo_engine.gzipped import Deflated, deflated, member
 from slo_engine.indicator import Indicator, Shape
-from slo_engine.slo import SloStatus
+from slo_engine.slo import Composite, IndicatorSli, SloStatus
 from slo_engine.snapshot import Accounting, Part, SloState, Snapshot, SourceState
 
 MOST_SERIES = 100_000
@@ -422,15 +422,34 @@ def _slo_samples(state: SloState) -> Iterator[Sample]:
     name = slo.name
     yield catalog.SLO_INFO, (name, slo.owner_service, slo.team, slo.tier, slo.owner, slo.alert_class), 1.0
     yield catalog.SLO_OBJECTIVE, (name,), float(slo.target)
+    if slo.sla_target is not None:
+        yield catalog.SLO_SLA_OBJECTIVE, (name,), float(slo.sla_target)
     yield catalog.SLO_PERIOD, (name,), slo.window.seconds
-    yield catalog.SLI_EVENTS, (name, "good"), float(state.totals.good)
-    yield catalog.SLI_EVENTS, (name, "bad"), float(state.totals.bad)
+    yield catalog.SLO_MINIMUM_EVENTS, (name,), float(slo.minimum_events)
+    yield catalog.SLO_MINIMUM_COVERAGE, (name,), slo.minimum_coverage
+    if isinstance(slo.sli, Composite):
+        for part in slo.sli.parts:
+            yield catalog.SLO_PART_WEIGHT, (name, part.slo), float(part.weight)
+    if isinstance(slo.sli, IndicatorSli):  # of the others only Prometheus knows the state; a status tells them apart
+        yield from _counted_samples(state)
+
+
+def _counted_samples(state: SloState) -> Iterator[Sample]:
+    """What is known of an SLO whose events are counted here."""
+    slo = state.slo
+    name = slo.name
+    if state.totals is not None:
+        yield catalog.SLI_EVENTS, (name, "good"), float(state.totals.good)
+        yield catalog.SLI_EVENTS, (name, "bad"), float(state.totals.bad)
     for status in SloStatus:
         yield catalog.SLO_STATUS, (name, status.value), float(status is state.status)
     yield catalog.SLO_COVERAGE, (name,), state.coverage
     for window, counts in state.counts.items():
         yield catalog.SLO_EVENTS, (name, window, "good"), float(counts.good)
         yield catalog.SLO_EVENTS, (name, window, "bad"), float(counts.bad)
+    for window, raw in state.raw.items():
+        yield catalog.SLO_EXCLUDED, (name, window, "good"), float(raw.good - state.counts[window].good)
+        yield catalog.SLO_EXCLUDED, (name, window, "bad"), float(raw.bad - state.counts[window].bad)
     for window, rate in state.burn_rates.items():
         yield catalog.SLO_BURN_RATE, (name, window), rate
     if state.attainment is not None:
@@ -438,6 +457,7 @@ def _slo_samples(state: SloState) -> Iterator[Sample]:
     optional = (
         (catalog.SLO_BUDGET_RATIO, state.budget_remaining),
         (catalog.SLO_BUDGET_EVENTS, state.budget_remaining_events),
+        (catalog.SLO_SLA_BUDGET_RATIO, state.sla_budget_remaining),
         (catalog.SLO_EXHAUSTION, state.time_to_exhaustion_seconds),
     )
     yield from ((metric, (name,), value) for metric, value in optional if value is not None)

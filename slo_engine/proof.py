@@ -82,11 +82,11 @@ class Oracle:
         """The error ratio of a window; None without events. `spread`: as recorded rates see it, some minutes late."""
         counts = [self.count(max(0, minute - k), window) for k in range(spread)]
         total = sum(c.total for c in counts)
-        return sum(c.bad for c in counts) / total if total else None
+        return float(sum(c.bad for c in counts) / total) if total else None
 
     def bad(self, minute: int, window: Window, spread: int = 1) -> float:
         """The bad events of a window, with `spread` as in `ratio`."""
-        return sum(self.count(max(0, minute - k), window).bad for k in range(spread)) / spread
+        return float(sum(self.count(max(0, minute - k), window).bad for k in range(spread)) / spread)
 
     def states(self, minute: int) -> tuple[object, ...]:
         """All that decides which alerts fire at a minute."""

@@ -14,12 +14,16 @@ from zoneinfo import ZoneInfo
 from collector.events import Event
 from collector.store import ObservationStore, Restatement, to_micros
 from slo_engine.benchmarks import QUICK_CHECK, Benchmarks, QuickCheck, quick_check
-from slo_engine.evaluate import Reader, Span, state_of, summarise
+from slo_engine.budget import shown
+from slo_engine.exclusions import Exclusion
 from slo_engine.indicator import Indicator, Shape
+from slo_engine.numbers import summarise
 from slo_engine.observation import Subject
 from slo_engine.organisation import Organisation
+from slo_engine.reading import Reader, Span
 from slo_engine.restated import RestatedLine, restated_lines, units_in
 from slo_engine.slo import Slo, SloStatus
+from slo_engine.slo_states import Conditions, states_of
 from slo_engine.snapshot import Accounting, Number, SloState, SourceState
 from slo_engine.words import duration_text, escaped, share_text
 
@@ -106,6 +110,7 @@ def weekly(  # noqa: PLR0913 - everything a summary depends on, and nothing else
     organisation: Organisation | None = None,
     benchmarks: Benchmarks | None = None,
     restated: Sequence[Restatement] = (),
+    exclusions: Sequence[Exclusion] = (),
     find: Callable[[Sequence[str]], Mapping[str, Event]] = _nothing_found,
 ) -> str:
     """The summary of a week. What was not observed is said in its first lines, not drawn as zero.
@@ -116,7 +121,8 @@ def weekly(  # noqa: PLR0913 - everything a summary depends on, and nothing else
     reader = Reader(observations, week.end - timedelta(microseconds=1))
     names = {s.name for s in sources}
     fresh = {s.name for s in sources if s.last_success_at is not None and s.last_success_at >= week.end}
-    states = [state_of(s, indicators[s.indicator], reader, fresh, week.end - timedelta(microseconds=1)) for s in slos]
+    conditions = Conditions(fresh=frozenset(fresh), exclusions=tuple(exclusions))
+    states = states_of(slos, indicators, reader, conditions)
     lines = [
         f"# Platform summary, week {week.label}",
         "",
@@ -178,11 +184,12 @@ def _slo_table(states: Sequence[SloState]) -> list[str]:
         slo, counts = state.slo, state.counts.get(state.slo.window.label)
         attained = "no value" if state.attainment is None else share_text(state.attainment)
         left = "no value"
-        if state.budget_remaining is not None and state.budget_remaining_events is not None:
-            left = f"{state.budget_remaining:.0%} ({state.budget_remaining_events:.1f} events)"
+        if state.budget_remaining is not None:
+            events = state.budget_remaining_events
+            left = f"{state.budget_remaining:.0%}" + ("" if events is None else f" ({events:.1f} events)")
         status = state.status.value.replace("_", " ") + (f": {state.why}" if state.why else "")
         target = f"{share_text(float(slo.target))} in {slo.window.label}"
-        n = counts.total if counts else 0
+        n = shown(counts.total) if counts else 0
         lines.append(f"| {escaped(slo.title)} | {target} | {attained} | {n} | {left} | {escaped(status)} |")
     if len(ordered) > _WORST:
         lines.append(f"\nAnd {len(ordered) - _WORST} more.")

@@ -178,12 +178,12 @@ _NO_INDICATOR = IndicatorSli(indicator="")
 
 @dataclass(frozen=True)
 class EventCounts:
-    """Final events of an SLO in a window."""
+    """Final events of an SLO in a window. Whole numbers, unless slices of time count by how good they were."""
 
-    good: int = 0
-    bad: int = 0
+    good: int | Decimal = 0
+    bad: int | Decimal = 0
 
     @property
-    def total(self) -> int:
+    def total(self) -> int | Decimal:
         """Good and bad together."""
         return self.good + self.bad

@@ -54,19 +54,25 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class SloState:
-    """An SLO at the snapshot's time. What cannot be said is None or absent, and `why` says why."""
+    """An SLO at the snapshot's time. What cannot be said is None or absent, and `why` says why.
+
+    `raw` is `counts` with what was excluded, where exclusions concern the SLO. `sla_budget_remaining` is the share left
+    of what the `sla_target` allows. `totals` is None where events are not counted since the beginning.
+    """
 
     slo: Slo
     status: SloStatus
     why: str
     counts: Mapping[str, EventCounts]
+    raw: Mapping[str, EventCounts] = field(default_factory=dict)
     attainment: float | None
     budget_remaining: float | None
     budget_remaining_events: float | None
+    sla_budget_remaining: float | None = None
     burn_rates: Mapping[str, float]
     time_to_exhaustion_seconds: float | None
     coverage: float
-    totals: EventCounts
+    totals: EventCounts | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -246,8 +246,8 @@ def _recorded(slo: Slo, timeline: Timeline) -> Series:
     for minute in range(1, len(timeline) + 1):
         counts = oracle.count(minute, window)
         there = timeline[minute - 1] is not None
-        total.append(f"{counts.total / window.seconds!r}" if there else "stale")
-        bad.append(f"{counts.bad / window.seconds!r}" if there else "stale")
+        total.append(f"{float(counts.total) / window.seconds!r}" if there else "stale")
+        bad.append(f"{float(counts.bad) / window.seconds!r}" if there else "stale")
     return found
 
 

@@ -41,7 +41,7 @@ def test_used_and_left_make_the_whole_budget(counts: EventCounts, target: Decima
     assert left_ratio is not None
     assert left_events is not None
     assert float(counts.bad / budget.allowed(counts, target)) + left_ratio == pytest.approx(1, abs=1e-9)
-    assert counts.bad + left_events == pytest.approx(float(budget.allowed(counts, target)))
+    assert float(counts.bad) + left_events == pytest.approx(float(budget.allowed(counts, target)))
 
 
 @given(first=COUNTS, second=COUNTS, target=TARGETS)

@@ -33,14 +33,16 @@ from collector.events import (
 )
 from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.derive import derive
-from slo_engine.evaluate import Reader, evaluate, summarise
+from slo_engine.evaluate import evaluate
 from slo_engine.explain import Selection, explain
 from slo_engine.exposition import expose
 from slo_engine.indicator import indicators
 from slo_engine.indicators.delivery import FAMILY
+from slo_engine.numbers import summarise
 from slo_engine.observation import Observation, Subject
 from slo_engine.organisation import DeliveryRules, Organisation, Service, patterns
 from slo_engine.plain_events import PlainEvents
+from slo_engine.reading import Reader
 from slo_engine.report import Week
 from slo_engine.slo import IndicatorSli, Slo
 from slo_engine.snapshot import Number, Snapshot, SourceState

@@ -15,11 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.store import Database, DerivationStore, ObservationStore, Replacement, Series, to_micros
-from slo_engine.evaluate import Evaluator, Reader, Span, evaluate, rolling, state_of, summarise
+from slo_engine.evaluate import Evaluator, evaluate
 from slo_engine.indicator import Indicator, Shape
+from slo_engine.numbers import summarise
 from slo_engine.observation import MOST_PARTS, Observation, Outcome, Reason, Subject
 from slo_engine.organisation import Organisation, Service
+from slo_engine.reading import Reader, Span, rolling
 from slo_engine.slo import EventCounts, IndicatorSli, Operator, Slo, SloStatus
+from slo_engine.slo_states import Conditions, state_of
 from slo_engine.snapshot import Accounting, Number, Snapshot, SourceState
 from slo_engine.windows import parse_window
 
@@ -641,7 +644,7 @@ def test_budget_used_and_left_make_one(put: Put, good: int, bad: int) -> None:
     )
     promise = slo(indicator="success", operator=None, threshold=None, target=Decimal("0.75"))
 
-    state = state_of(promise, SUCCESS, Reader(store, NOW), {"ci"}, NOW)
+    state = state_of(promise, SUCCESS, Reader(store, NOW), Conditions(fresh=frozenset({"ci"})))
 
     assert (state.budget_remaining is None) == (good + bad == 0)
     assert state.budget_remaining is None or state.budget_remaining + bad / (0.25 * (good + bad)) == pytest.approx(1)

@@ -1,0 +1,154 @@
+"""The numbers of an indicator for each subject and window, and what stands beside them. No data has no value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from slo_engine.catalog import QUANTILES
+from slo_engine.indicator import Indicator, Shape
+from slo_engine.observation import Outcome, Reason, Subject
+from slo_engine.reading import Group, Reader, Span, cuts_of
+from slo_engine.snapshot import Accounting, Number
+from slo_engine.statistics import ordered_interval, ordered_quantiles, wilson
+from slo_engine.units import CODES, Floats, Ints, Units
+
+_GOOD, _BAD, _MEASURED, _PENDING, _EXCLUDED = (
+    CODES[o] for o in (Outcome.GOOD, Outcome.BAD, Outcome.MEASURED, Outcome.PENDING, Outcome.EXCLUDED)
+)
+
+OUT_OF_SCOPE = frozenset({Reason.NOT_SUCCESSFUL.value, Reason.CANCELLED.value, Reason.SKIPPED.value})
+"""Units that the indicator does not ask about: they are counted, but do not lower its coverage."""
+
+
+class Summary(NamedTuple):
+    """The numbers of an indicator and a subject for each span, and until when (exclusive) they stay as they are."""
+
+    until: int
+    lengths: tuple[int, ...]
+    held: tuple[Any, ...]
+    """By span what its units are known by: while that is the same, so are its numbers."""
+    numbers: tuple[tuple[Number, ...], ...]
+    accounting: tuple[Accounting, ...]
+
+
+def summarise(
+    indicator: Indicator, reader: Reader, spans: Sequence[Span], fresh: set[str]
+) -> Iterator[Number | Accounting]:
+    """The numbers of an indicator for each subject and span, and what stands beside them."""
+    groups = [g for g in reader.groups(indicator) if g.sources <= fresh]
+    reader.prepare((n for g in groups for n in g.series), min((s.after for s in spans), default=reader.now))
+    for group in groups:
+        summary = summary_of(indicator, group, reader, spans)
+        for numbers, accounting in zip(summary.numbers, summary.accounting, strict=True):
+            yield from numbers
+            yield accounting
+
+
+def summary_of(
+    indicator: Indicator, group: Group, reader: Reader, spans: Sequence[Span], before: Summary | None = None
+) -> Summary:
+    """The numbers of a group whose series are prepared. A span that holds the same units as before keeps its rows."""
+    lengths = tuple(s.until - s.after for s in spans)
+    if before is not None and before.lengths != lengths:
+        before = None
+    if indicator.shape is Shape.DURATION or reader.shares(indicator, group):
+        return _of_units(indicator, group, reader, spans, before)
+    everything, until = reader.histograms(group.series, spans)
+    counted = everything
+    if indicator.shape is Shape.FREQUENCY and indicator.dimensions:
+        counted, _ = reader.histograms(group.by_dimension.get(indicator.dimensions[0], ()), spans)
+    held = tuple((own.tobytes(), beside.tobytes()) for own, beside in zip(counted, everything, strict=True))
+    numbers, accounting = [], []
+    for index, span in enumerate(spans):
+        if before is not None and before.held[index] == held[index]:
+            numbers.append(before.numbers[index])
+            accounting.append(before.accounting[index])
+        else:
+            numbers.append((_count(indicator, group.subject, counted[index], span),))
+            accounting.append(_accounting(indicator, group.subject, everything[index], span, reader))
+    return Summary(until, lengths, held, tuple(numbers), tuple(accounting))
+
+
+def _of_units(
+    indicator: Indicator, group: Group, reader: Reader, spans: Sequence[Span], before: Summary | None
+) -> Summary:
+    """The numbers of a group where values count, or where a unit of several series counts once."""
+    duration = indicator.shape is Shape.DURATION
+    once = reader.shares(indicator, group)
+    units = counted = reader.pooled(group, indicator.column() if duration else None, once=once)
+    if indicator.shape is Shape.FREQUENCY and indicator.dimensions:
+        counted = reader.pooled(group, None, indicator.dimensions[0], once=once)
+    cuts, until = cuts_of(units, spans, reader.now)
+    held = tuple((cut, units.pending) for cut in cuts)
+    numbers, accounting = [], []
+    for index, (span, cut) in enumerate(zip(spans, cuts, strict=True)):
+        if before is not None and before.held[index] == held[index]:
+            numbers.append(before.numbers[index])
+            accounting.append(before.accounting[index])
+            continue
+        inside, width = units.between(*cut), reader.columns.width
+        if duration:
+            numbers.append(tuple(_durations(indicator, group.subject, inside, span)))
+        else:
+            own = counted.between(*counted.cut(span.after, min(span.until, reader.now)))
+            numbers.append((_count(indicator, group.subject, own.histogram(width), span),))
+        accounting.append(_accounting(indicator, group.subject, inside.histogram(width), span, reader))
+    return Summary(until, tuple(s.until - s.after for s in spans), held, tuple(numbers), tuple(accounting))
+
+
+def _durations(indicator: Indicator, subject: Subject, units: Units, span: Span) -> Iterator[Number]:
+    """The duration of a subject and span and its parts: a part that no unit has is absent, not 0."""
+    yield _duration(indicator, subject, "", units.measured(), span)
+    for column, part in enumerate(indicator.dimensions, start=1):
+        values = units.measured(column)
+        if values.size:
+            yield _duration(indicator, subject, part, values, span)
+
+
+def _count(indicator: Indicator, subject: Subject, histogram: Ints, span: Span) -> Number:
+    """The share or frequency of a subject and span: no units, no value, except that a count of nothing is a fact."""
+    stats: dict[str, float] = {}
+    if indicator.shape is Shape.RATIO:
+        n = int(histogram[_GOOD] + histogram[_BAD])
+        share = int(histogram[CODES[Outcome(indicator.share_of)]])
+        interval = wilson(share, n)
+        if interval:
+            stats = {"value": share / n, "low": interval[0], "high": interval[1]}
+    else:
+        n = int(histogram[_MEASURED] + histogram[_GOOD])
+        if n:
+            stats = {"per_day": n / span.days}  # that nothing happened is the count's to say
+    return Number(indicator=indicator.name, subject=subject, window=span.label, n=n, stats=stats)
+
+
+def _duration(indicator: Indicator, subject: Subject, part: str, values: Floats, span: Span) -> Number:
+    ordered = np.sort(values)
+    stats = ordered_quantiles(ordered, QUANTILES)
+    interval = ordered_interval(ordered)
+    if interval:
+        stats["low"], stats["high"] = interval
+    return Number(
+        indicator=indicator.name,
+        subject=subject,
+        window=span.label,
+        dimension=part,
+        n=ordered.size,
+        stats=stats,
+    )
+
+
+def _accounting(indicator: Indicator, subject: Subject, histogram: Ints, span: Span, reader: Reader) -> Accounting:
+    excluded = reader.columns.excluded(histogram) if histogram[_EXCLUDED + 1 :].any() else {}
+    used = int(histogram[_GOOD] + histogram[_BAD] + histogram[_MEASURED])
+    asked = used + sum(n for reason, n in excluded.items() if reason not in OUT_OF_SCOPE)
+    return Accounting(
+        indicator=indicator.name,
+        subject=subject,
+        window=span.label,
+        pending=int(histogram[_PENDING]),
+        excluded=excluded,
+        coverage=used / asked if asked else None,
+    )

@@ -1,0 +1,333 @@
+"""The units of the store's series at a time: by whom they are about, in windows, kept from one evaluation to the next.
+
+Reads the store; judges nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import chain
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from collector.store import Judge, ObservationStore, Series, to_micros
+from slo_engine.indicator import Indicator
+from slo_engine.observation import Subject
+from slo_engine.organisation import Organisation, levels
+from slo_engine.units import NEVER, SHARED_FOR, Columns, Ints, Pool, Units, units_of
+from slo_engine.windows import Window
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time after `after` and up to `until`, in microseconds, with the label it has everywhere."""
+
+    after: int
+    until: int
+    label: str
+
+    @property
+    def days(self) -> float:
+        """Length in days of 24 hours."""
+        return (self.until - self.after) / 86_400e6
+
+
+def rolling(windows: Iterable[Window], at: datetime) -> list[Span]:
+    """The spans of rolling windows that end at a time."""
+    end = to_micros(at)
+    return [Span(to_micros(at - w.length), end, w.label) for w in windows]
+
+
+def subject_of(series: Series, organisation: Organisation | None = None) -> Subject:
+    """Whom a series is about: with the team that the organisation gives its service, where it has none of its own."""
+    team = series.team or (organisation.team(series.service) if organisation else "")
+    return Subject(series.service, series.environment, team)
+
+
+def _whereabouts(series: Series) -> tuple[str, str]:
+    """Where units of several services can be the same: in one indicator and environment."""
+    return series.indicator, series.environment
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The series behind the numbers of a subject, by dimension. A level pools those of all its services."""
+
+    subject: Subject
+    by_dimension: Mapping[str, Sequence[int]]
+    series: tuple[int, ...]
+    sources: frozenset[str]
+    pooled: bool = False
+    pools: dict[str | None, Pool] = field(default_factory=dict)
+    """The rows of a level once they were asked for, of all its series or of one dimension: several indicators read
+    the same ones, and the level goes on with them when a series comes or goes."""
+
+
+_SUBJECT = attrgetter("subject")
+
+
+def _toggle(ordered: list[int], number: int) -> None:
+    """Put a number into an ordered list, or take it out where it is in."""
+    place = bisect_left(ordered, number)
+    if place < len(ordered) and ordered[place] == number:
+        del ordered[place]
+    else:
+        ordered.insert(place, number)
+
+
+class Reader:
+    """The units of the store's series at a time. What was read is kept, so that a later time costs what changed.
+
+    With an organisation a service's numbers carry its team, and each level of teams has numbers of its own.
+    """
+
+    def __init__(self, store: ObservationStore, at: datetime, organisation: Organisation | None = None) -> None:
+        self._store = store
+        self.now = to_micros(at)
+        self._organisation = organisation or Organisation()
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self.columns = Columns(self._store)
+        self._series = self._store.series()
+        self.kept: dict[Any, dict[int, Any]] = {}
+        """By what was asked, what others remember of a series: it is forgotten when the series changes."""
+        self._totals: dict[int, tuple[int, int]] = {}
+        self._histograms: dict[tuple[Any, ...], dict[int, tuple[Ints, int]]] = {}
+        self._sharing: dict[tuple[str, str], set[int]] = {}
+        self._pools: dict[tuple[str, str, str], Group] = {}
+        self._of_service: dict[tuple[str, str], list[int]] = {}
+        self._groups: dict[str, list[Group]] = {}
+        self._regroup()
+
+    def _regroup(self) -> None:
+        """Sort all series anew; groups that stay as they are stay the same objects."""
+        self.has_levels = any(s.team for s in self._organisation.services)
+        self._pools, self._of_service = {}, {}
+        for number, series in sorted(self._series.items()):
+            for service in {"", series.service}:
+                self._of_service.setdefault((series.indicator, service), []).append(number)
+        for name in {s.indicator for s in self._series.values()} | set(self._groups):
+            before = {g.subject: g for g in self._groups.get(name, ())}
+            self._groups[name] = self._grouped(self._of_service.get((name, ""), ()), before)
+
+    def _exchange(self, gone: Mapping[int, Series], fresh: Mapping[int, Series]) -> None:
+        """Take some series out and put others in: only the groups that they belong to are made anew."""
+        news: dict[tuple[str, Subject], dict[str, list[int]]] = {}
+        places: set[tuple[str, str]] = set()
+        for number, series in (*gone.items(), *fresh.items()):
+            for service in {"", series.service}:
+                places.add((series.indicator, service))
+                _toggle(self._of_service.setdefault((series.indicator, service), []), number)
+            for one in self._whose(series):
+                news.setdefault((series.indicator, one), {}).setdefault(series.dimension, []).append(number)
+        self._pools = {key: pool for key, pool in self._pools.items() if key[:2] not in places}
+        for (name, subject), numbers in news.items():
+            groups = self._groups.setdefault(name, [])
+            place = bisect_left(groups, subject, key=_SUBJECT)
+            known = groups[place] if place < len(groups) and groups[place].subject == subject else None
+            groups[place : place + (known is not None)] = self._exchanged(subject, known, numbers)
+
+    def _exchanged(self, subject: Subject, known: Group | None, news: Mapping[str, Sequence[int]]) -> list[Group]:
+        """A group with some series more or less; none where none is left."""
+        held = {} if known is None else dict(known.by_dimension)
+        for dimension, numbers in news.items():
+            ids = list(held.get(dimension, ()))
+            for number in numbers:
+                _toggle(ids, number)
+            held[dimension] = ids
+        # Dimensions stand in the order of their first series, as when all are sorted anew.
+        by_dimension = dict(sorted(((d, ids) for d, ids in held.items() if ids), key=lambda item: item[1][0]))
+        pooled = any(subject in self._above(self._series[n]) for ids in by_dimension.values() for n in ids)
+        return [self._group(subject, by_dimension, known, pooled=pooled)] if by_dimension else []
+
+    def _group(
+        self, subject: Subject, by_dimension: Mapping[str, Sequence[int]], known: Group | None, *, pooled: bool
+    ) -> Group:
+        """The group of some series: the known one where that has the same."""
+        series = tuple(chain.from_iterable(by_dimension.values()))
+        if known is not None and known.series == series and known.pooled == pooled:
+            return known
+        pools = known.pools if known is not None and pooled else {}
+        return Group(subject, by_dimension, series, frozenset(self.sources(series)), pooled, pools)
+
+    def _above(self, series: Series) -> set[Subject]:
+        """The levels that pool a series."""
+        subject = subject_of(series, self._organisation)
+        return {Subject("", subject.environment, one) for one in levels(subject.team)} if self.has_levels else set()
+
+    def _whose(self, series: Series) -> set[Subject]:
+        """All that a series is counted for."""
+        return {subject_of(series, self._organisation), *self._above(series)}
+
+    def _groups_of(self, series: Series) -> Iterator[Group]:
+        """The groups that a series is in."""
+        groups = self._groups.get(series.indicator, [])
+        return (groups[bisect_left(groups, one, key=_SUBJECT)] for one in self._whose(series))
+
+    def turn(self, at: datetime, changes: Mapping[int, int], organisation: Organisation) -> set[Group]:
+        """Go on to a later time; the groups that changed by then. Going back forgets everything.
+
+        `changes`: for each series that changed, the earliest time (microseconds) where it did.
+        """
+        now, before = to_micros(at), self.now
+        moved = organisation.services != self._organisation.services
+        self.now, self._organisation = now, organisation
+        if now < before:
+            self._start_anew()
+            return {g for groups in self._groups.values() for g in groups}
+        for number, first in changes.items():
+            self.columns.forget(number, first)
+            self._totals.pop(number, None)
+            for known in self.kept.values():
+                known.pop(number, None)
+            for histograms in self._histograms.values():
+                histograms.pop(number, None)
+            if number in self._series:
+                self._sharing.pop(_whereabouts(self._series[number]), None)
+        gone, fresh = self._changed_series(changes)
+        for number in changes:
+            if number in self._series:
+                self._sharing.pop(_whereabouts(self._series[number]), None)
+        if moved:
+            self._regroup()
+        else:
+            self._exchange(gone, fresh)
+        return {g for n in changes if n in self._series for g in self._groups_of(self._series[n])}
+
+    def _changed_series(self, changes: Mapping[int, int]) -> tuple[dict[int, Series], dict[int, Series]]:
+        """The series that are gone, and those that are new."""
+        if not changes:
+            return {}, {}
+        there = self._store.series(among=changes)
+        gone = {n: self._series.pop(n) for n in changes if n not in there and n in self._series}
+        fresh = {n: s for n, s in there.items() if n not in self._series}
+        self._series |= fresh
+        return gone, fresh
+
+    def series(self, indicator: Indicator) -> Sequence[int]:
+        """The series of an indicator."""
+        return self._of_service.get((indicator.observed_as, ""), ())
+
+    def groups(self, indicator: Indicator) -> Sequence[Group]:
+        """The series of an indicator by subject, in the order of subjects: levels of teams come first."""
+        return self._groups.get(indicator.observed_as, ())
+
+    def pool(self, indicator: Indicator, service: str, environment: str) -> Group:
+        """The series of an indicator that a service and an environment take in, where they are told."""
+        key = (indicator.observed_as, service, environment)
+        if key not in self._pools:
+            ids = self._of_service.get((indicator.observed_as, service), ())
+            series = tuple(n for n in ids if environment in ("", self._series[n].environment))
+            subject = Subject(service, environment)
+            self._pools[key] = Group(subject, {"": series}, series, frozenset(self.sources(series)))
+        return self._pools[key]
+
+    def _grouped(self, numbers: Sequence[int], before: Mapping[Subject, Group]) -> list[Group]:
+        found: dict[Subject, dict[str, list[int]]] = {}
+        pooled: set[Subject] = set()
+        whose: dict[tuple[str, str, str], set[Subject]] = {}
+        for number in numbers:
+            series = self._series[number]
+            place = series.service, series.environment, series.team
+            if place not in whose:
+                pooled |= self._above(series)
+                whose[place] = self._whose(series)
+            for one in whose[place]:
+                found.setdefault(one, {}).setdefault(series.dimension, []).append(number)
+        return [
+            self._group(subject, by_dimension, before.get(subject), pooled=subject in pooled)
+            for subject, by_dimension in sorted(found.items())
+        ]
+
+    def sources(self, numbers: Iterable[int]) -> set[str]:
+        """The sources that some series rest on."""
+        return {one for source in {self._series[n].source for n in numbers} for one in source.split("+")}
+
+    def prepare(self, numbers: Iterable[int], after: int) -> None:
+        """Have what some series hold after a time."""
+        # A unit that two services share is looked for a little before the window.
+        self.columns.prepare(numbers, after - SHARED_FOR if self.has_levels else after, self.now)
+
+    def units(self, number: int, column: int | None = None) -> Units:
+        """The units of a prepared series, with the column that judges them; see `units_of`."""
+        return units_of(self.columns.rows(number), self.now, column, self.columns.missing_time)
+
+    def pooled(
+        self, group: Group, column: int | None = None, dimension: str | None = None, *, once: bool = False
+    ) -> Units:
+        """The units of a group whose series are prepared, or of one dimension; see `Pool.units`."""
+        numbers = group.series if dimension is None else group.by_dimension.get(dimension, ())
+        if len(numbers) == 1:
+            return self.units(numbers[0], column)
+        # What few series have is sooner put together than kept.
+        pool = group.pools.setdefault(dimension, Pool()) if group.pooled else Pool()
+        stamp = (self.columns.version, numbers)
+        if pool.stamp[0] != stamp[0] or pool.stamp[1] is not numbers:
+            pool.fill({n: self.columns.rows(n) for n in numbers})
+            pool.stamp = stamp
+        return pool.units(self.now, column, self.columns.missing_time, once=once)
+
+    def histograms(self, numbers: Sequence[int], spans: Sequence[Span]) -> tuple[Ints, int]:
+        """For each span the histogram of some prepared series, and until when (exclusive) these hold."""
+        width = self.columns.width
+        known = self._histograms.setdefault((width, *((s.after - self.now, s.until - self.now) for s in spans)), {})
+        for number in numbers:
+            if number not in known or known[number][1] <= self.now:
+                units = self.units(number)
+                cuts, until = cuts_of(units, spans, self.now)
+                known[number] = np.array([units.between(*cut).histogram(width) for cut in cuts]), until
+        if not numbers:
+            return np.zeros((len(spans), width), dtype=np.int64), NEVER
+        found = [known[n] for n in numbers]
+        pooled: Ints = found[0][0] if len(found) == 1 else np.sum([counts for counts, _ in found], axis=0)
+        return pooled, min(until for _, until in found)
+
+    def shares(self, indicator: Indicator, group: Group) -> bool:
+        """True where services of one level and environment, whose series are prepared, have a unit in common."""
+        if not group.pooled:
+            return False
+        place = indicator.observed_as, group.subject.environment
+        sharing = self._sharing.get(place)
+        if sharing is None:
+            inside = [n for n in self.series(indicator) if _whereabouts(self._series[n]) == place]
+            sharing = self._sharing[place] = self.columns.sharing(inside)
+        return not sharing.isdisjoint(group.series)
+
+    def count(self, numbers: Iterable[int]) -> None:
+        """Have the totals of some prepared series: one question to the store for all that are not known."""
+        missing = [n for n in numbers if n not in self._totals or self._totals[n][1] <= self.now]
+        if missing:
+            before = self.columns.tallies(missing, Judge())
+            for number in missing:
+                times = self.columns.rows(number).at
+                end = int(times.searchsorted(self.now, side="right"))
+                until = int(times[end]) if end < times.size else NEVER
+                self._totals[number] = (before[number].units + end, until)
+
+    def total(self, group: Group) -> Iterator[tuple[str, int]]:
+        """For each dimension of a counted group how many units there ever were, whatever became of them."""
+        for dimension, ids in group.by_dimension.items():
+            yield dimension, sum(self._totals[n][0] for n in ids)
+
+
+def cuts_of(units: Units, spans: Sequence[Span], now: int) -> tuple[list[tuple[int, int]], int]:
+    """Where the spans begin and end among some units, and until when (exclusive) rolling ones hold the same."""
+    cuts = [units.cut(s.after, min(s.until, now)) for s in spans]
+    nexts = (_next(units.at, cut, s.until - s.after) for cut, s in zip(cuts, spans, strict=True))
+    return cuts, min([units.ripens_at, *nexts])
+
+
+def _next(times: Ints, cut: tuple[int, int], length: int) -> int:
+    """When the first unit leaves a rolling window, or the next one enters."""
+    start, end = cut
+    leaves = int(times[start]) + length if start < end else NEVER
+    enters = int(times[end]) if end < times.size else NEVER
+    return min(leaves, enters)
