@@ -17,6 +17,7 @@ from paceline.commands.generated import dashboards, rules
 from paceline.commands.numbers import evaluate, explain, report, restatements
 from paceline.commands.options import FAILED, MISTAKE
 from paceline.commands.serving import serve
+from paceline.commands.slos import slo
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -25,7 +26,7 @@ def cli() -> None:
     """Paceline tells a platform team whether its internal developer platform keeps its promises."""
 
 
-for _command in (check, collect, evaluate, serve, explain, restatements, rules, dashboards, report):
+for _command in (check, collect, evaluate, serve, explain, restatements, rules, slo, dashboards, report):
     cli.add_command(_command)
 
 

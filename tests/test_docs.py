@@ -161,13 +161,24 @@ def _commands_page() -> str:
         "# Commands",
         "",
         _NOTE,
-        "Exit codes: 0 done, 1 something failed, 2 a person must edit something.",
+        "Exit codes: 0 done, 1 something failed, 2 a person must edit something. A command with others says so.",
     ]
-    for name, command in sorted(cli.commands.items()):
-        parent = click.Context(cli, info_name="paceline", **cli.context_settings)
-        context = click.Context(command, parent, info_name=name, terminal_width=100)
+    for name, (command, parent) in _commands().items():
+        context = click.Context(command, parent, info_name=name.rpartition(" ")[2], terminal_width=100)
         lines += ["", f"## `paceline {name}`", "", "```text", command.get_help(context), "```"]
     return "\n".join(lines) + "\n"
+
+
+def _commands() -> dict[str, tuple[click.Command, click.Context]]:
+    """Every command by its name, those of a group as `group command`, with the context it is called in."""
+    top = click.Context(cli, info_name="paceline", **cli.context_settings)
+    found: dict[str, tuple[click.Command, click.Context]] = {}
+    for name, command in sorted(cli.commands.items()):
+        found[name] = command, top
+        if isinstance(command, click.Group):
+            inner = click.Context(command, top, info_name=name)
+            found |= {f"{name} {one}": (sub, inner) for one, sub in sorted(command.commands.items())}
+    return found
 
 
 @pytest.mark.parametrize(
@@ -232,8 +243,10 @@ def test_every_shell_example_names_real_commands(text: str) -> None:
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
     assert set(re.findall(r"\bmake ([\w-]+)", text)) <= set(targets)
-    for name, rest in re.findall(r"\bpaceline ([a-z]+)([^#\n]*)", text):
-        known = {option for p in cli.commands[name].params for option in p.opts}
+    commands = {name: command for name, (command, _) in _commands().items()}
+    for name, sub, rest in re.findall(r"\bpaceline ([a-z]+)(?: ([a-z]+))?([^#\n]*)", text):
+        command = commands[f"{name} {sub}"] if isinstance(commands[name], click.Group) else commands[name]
+        known = {option for p in command.params for option in p.opts}
         assert set(re.findall(r"--[\w-]+", rest)) <= known
 
 
@@ -249,7 +262,8 @@ def test_every_command_is_in_the_readme() -> None:
     """The README's table of commands is complete."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
 
-    assert {name for name in cli.commands if f"`paceline {name}" not in text} == set()
+    named = {name for name, (command, _) in _commands().items() if not isinstance(command, click.Group)}
+    assert {name for name in named if f"`paceline {name}" not in text} == set()
 
 
 # --- the code in the architecture page -------------------------------------------------------------------

@@ -4,28 +4,79 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
 from paceline.commands.options import FAILED, config_option, configured
 from paceline.commands.output import write
+from paceline.resources import alert_windows
+from slo_engine.alert_windows import load_tiers
+from slo_engine.annotations import Links
+from slo_engine.rule_files import render_alertmanager, render_mimir, render_prometheus_rule, render_rules
+
+_FORMATS = ("prometheus", "prometheusrule", "mimir", "alertmanager")
 
 
 @click.command()
 @config_option
 @click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    default="prometheus",
+    show_default=True,
+    help="A rule file, an object for the Prometheus operator, a namespace for the Mimir ruler, or the inhibit rules "
+    "and routes that Alertmanager needs.",
+)
+@click.option("--base-url", default="", metavar="URL", help="Where this service is reached, for links in alerts.")
+@click.option("--dashboard-url", default="", metavar="URL", help="Where the dashboard of SLOs is, for links in alerts.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A label of the PrometheusRule, as its rule selector asks for; may be given several times.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to write; standard output unless given.",
 )
-def rules(config: Path | None, out: Path | None) -> None:
+def rules(
+    config: Path | None, form: str, base_url: str, dashboard_url: str, labels: tuple[str, ...], out: Path | None
+) -> None:
     """Write Prometheus recording and alerting rules for the SLOs."""
-    from paceline.resources import alert_windows  # noqa: PLC0415
-    from slo_engine.alert_windows import load_tiers  # noqa: PLC0415
-    from slo_engine.rule_files import render_rules  # noqa: PLC0415
-
-    text = render_rules(configured(config).slos, load_tiers(alert_windows()))
+    links = Links(paceline=_address("--base-url", base_url), dashboard=_address("--dashboard-url", dashboard_url))
+    if form == "alertmanager" and (base_url or dashboard_url):
+        raise click.UsageError("what Alertmanager needs holds no links; give them with the rules")
+    if labels and form != "prometheusrule":
+        raise click.UsageError("--label is for --format prometheusrule")
+    slos, tiers = configured(config).slos, load_tiers(alert_windows())
+    if form == "prometheusrule":
+        text = render_prometheus_rule(slos, tiers, links, labels=dict(map(_label, labels)))
+    elif form == "mimir":
+        text = render_mimir(slos, tiers, links)
+    elif form == "alertmanager":
+        text = render_alertmanager(slos)
+    else:
+        text = render_rules(slos, tiers, links)
     write(text, out)
+
+
+def _address(option: str, url: str) -> str:
+    """An address without a slash at its end."""
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment):
+        raise click.UsageError(f"{option}: {url!r} is no address; expected one such as https://paceline.example.com")
+    return url.rstrip("/")
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not (key and sign):
+        raise click.UsageError(f"--label: {text!r} is no label; expected KEY=VALUE")
+    return key, value
 
 
 @click.command()

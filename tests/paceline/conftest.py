@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from paceline.cli import main
 from paceline.service import Service
 from paceline.settings import ENVIRONMENT
 from paceline.wiring import Running, build, configuration
@@ -88,3 +89,18 @@ def collected(service: Service) -> Service:
     assert outcome.error is None
     service.refresh()
     return service
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], settings_file: Path) -> Callable[..., tuple[object, str, str]]:
+    """Runs a command on the settings of a small history: its exit code, output and errors."""
+
+    def command(*arguments: str, config: bool = True) -> tuple[object, str, str]:
+        code: object = 0
+        try:
+            main([*arguments, *(("--config", str(settings_file)) if config else ())])
+        except SystemExit as stopped:
+            code = stopped.code
+        return code, *capsys.readouterr()
+
+    return command

@@ -6,36 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from paceline.cli import main
-
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def run(capsys: Capture, settings_file: Path) -> Run:
-    """Runs commands on the settings of a small history."""
-    return Run(capsys, settings_file)
-
-
-class Run:
-    """A command's exit code, output and errors."""
-
-    def __init__(self, capsys: Capture, settings_file: Path) -> None:
-        self.capsys, self.settings_file = capsys, settings_file
-
-    def __call__(self, *arguments: str) -> tuple[object, str, str]:
-        """Run a command with the settings."""
-        code: object = 0
-        try:
-            main([*arguments, "--config", str(self.settings_file)])
-        except SystemExit as stopped:
-            code = stopped.code
-        return code, *self.capsys.readouterr()
+Run = Callable[..., tuple[object, str, str]]
 
 
 def test_collect_says_what_it_did(run: Run) -> None:
