@@ -710,10 +710,8 @@ def first_derivation(place: Path, size: Size) -> float:
     share = f"limit {limit:.1f}, {seconds / limit:.2f} of it"
     say("first derivation", f"{seconds:.2f} s ({share}), processor {middle['processor']:.2f} s")
     say("  observations", f"{middle['observations']:,.0f}")
-    say(
-        "  peak memory",
-        f"{middle['memory_mb']:.0f} MB in {1 + PROCESSES} processes (limit 2 000, {middle['memory_mb'] / 2_000:.2f} of it)",
-    )
+    memory, whole = middle["memory_mb"], 1 + PROCESSES
+    say("  peak memory", f"{memory:.0f} MB in {whole} processes (limit 2 000, {memory / 2_000:.2f} of it)")
     return seconds
 
 
