@@ -125,7 +125,7 @@ class ApiClient:
 
     def post(self, path: str = "", body: Any = None, *, repeatable: bool = False) -> Answer:
         """The answer to a POST of a JSON body. Repeated only where `repeatable`: where twice does no harm."""
-        sent = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        sent = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
         return self._patiently("POST", path, {}, sent, self._limits.attempts if repeatable else 1)
 
     def _patiently(
