@@ -13,6 +13,7 @@ import click
 
 from collector.errors import ConfigError, PacelineError
 from paceline.commands.collecting import check, collect
+from paceline.commands.gate import gate
 from paceline.commands.generated import dashboards, rules
 from paceline.commands.numbers import evaluate, explain, report, restatements
 from paceline.commands.options import FAILED, MISTAKE
@@ -26,7 +27,7 @@ def cli() -> None:
     """Paceline tells a platform team whether its internal developer platform keeps its promises."""
 
 
-for _command in (check, collect, evaluate, serve, explain, restatements, rules, slo, dashboards, report):
+for _command in (check, collect, evaluate, serve, explain, restatements, rules, slo, gate, dashboards, report):
     cli.add_command(_command)
 
 

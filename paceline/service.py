@@ -25,6 +25,7 @@ from collector.store import (
     to_micros,
 )
 from paceline import resources
+from paceline.gate import Answer, ask, log_overrides
 from paceline.logs import Log
 from paceline.settings import Configuration
 from paceline.telemetry import Telemetry
@@ -40,6 +41,7 @@ from slo_engine.organisation import unmatched
 from slo_engine.report import MOST_RESTATED, Week, weekly
 from slo_engine.restated import RestatedLine, restated_lines
 from slo_engine.snapshot import Snapshot, SourceState
+from slo_engine.spending import Ledger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +132,13 @@ class Service:
             self._derive()
             slos, organisation = self.configuration.slos, self.configuration.organisation
             snapshot = self._evaluator.evaluate(
-                self.indicators, slos, states, at, self._tiers, organisation=organisation
+                self.indicators,
+                slos,
+                states,
+                at,
+                self._tiers,
+                organisation=organisation,
+                exclusions=self.configuration.exclusions,
             )
             names = self.unmatched()
             snapshot = dataclasses.replace(
@@ -196,6 +204,21 @@ class Service:
         if done.families:
             self._log.info("derived", families=", ".join(done.families), observations=done.observations)
 
+    def gate(self, name: str, published: Published) -> Answer:
+        """Whether a service should be changed now, by the policy. Raises UnknownService, and StoreError.
+
+        Overrides that made less of the verdict are logged.
+        """
+        ledger = Ledger(
+            indicators=self.indicators,
+            observations=self.observations,
+            events=self.events,
+            exclusions=self.configuration.exclusions,
+        )
+        answer = ask(name, self.configuration, published.snapshot, ledger, self._clock())
+        log_overrides(answer, self._log)
+        return answer
+
     def source_states(self, at: datetime) -> list[SourceState]:
         """How the configured sources fare, judged at a time."""
         runs = self.events.runs()
@@ -255,6 +278,7 @@ class Service:
             organisation=self.configuration.organisation,
             benchmarks=self.benchmarks,
             restated=self.restatements(wanted.start - timedelta(microseconds=1), MOST_RESTATED),
+            exclusions=self.configuration.exclusions,
             find=self.events.find,
         )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
@@ -16,13 +16,15 @@ from pydantic import BaseModel, Field
 
 from collector.errors import StoreError
 from paceline.explanations import EventView, explain_path, explain_routes
+from paceline.gate_routes import gate_routes
 from paceline.service import Published, Service
 from paceline.status import SCORES, status_view
 from slo_engine.explain import subject_text
 from slo_engine.indicator import Shape
 from slo_engine.notes import no_production, unmatched_names
 from slo_engine.restated import RestatedLine
-from slo_engine.slo import SloStatus
+from slo_engine.sli_words import measured_by
+from slo_engine.slo import EventCounts, SloStatus
 from slo_engine.snapshot import SloState
 from slo_engine.words import duration_text, share_text
 
@@ -46,18 +48,27 @@ class SloView(BaseModel):
     name: str
     title: str
     description: str
-    indicator: str
+    service: str = Field(description="The service that owns it.")
+    team: str
+    tier: str
+    runbook: str
+    review_at: date | None = Field(description="When somebody must look at it again.")
+    indicator: str = Field(description="The indicator whose units count; empty where Prometheus or other SLOs measure.")
+    measured: str = Field(description="What is measured, in words.")
     target: float = Field(description="Share of events that must be good, 0 to 1.")
+    sla_target: float | None = Field(description="What was promised to others, 0 to 1.")
     window: str
     status: SloStatus
     why: str = Field(description="Why the status is what it is; empty when healthy.")
     attainment: float | None = Field(description="Good events over all in the window, 0 to 1.")
     error_budget_remaining_ratio: float | None
     error_budget_remaining_events: float | None
+    sla_error_budget_remaining_ratio: float | None = Field(description="The share left of what `sla_target` allows.")
     time_to_exhaustion_seconds: float | None
     coverage: float = Field(description="Share of the window in which events were observed, 0 to 1.")
     burn_rates: dict[str, float]
-    events: dict[str, EventCountsView]
+    events: dict[str, EventCountsView] = Field(description="By window, without what was excluded.")
+    raw_events: dict[str, EventCountsView] = Field(description="By window, with what was excluded; else empty.")
 
 
 class SlosView(BaseModel):
@@ -192,6 +203,7 @@ def create_app(service: Service) -> FastAPI:  # noqa: C901 - one short function 
             )
         )
 
+    app.include_router(gate_routes(service))
     app.include_router(explain_routes(service, pages))
     return app
 
@@ -221,19 +233,32 @@ def _slo_view(state: SloState) -> SloView:
         name=slo.name,
         title=slo.title,
         description=slo.description,
+        service=slo.owner_service,
+        team=slo.team,
+        tier=slo.tier,
+        runbook=slo.runbook,
+        review_at=slo.review_at,
         indicator=slo.indicator,
+        measured=measured_by(slo.sli),
         target=float(slo.target),
+        sla_target=None if slo.sla_target is None else float(slo.sla_target),
         window=slo.window.label,
         status=state.status,
         why=state.why,
         attainment=state.attainment,
         error_budget_remaining_ratio=state.budget_remaining,
         error_budget_remaining_events=state.budget_remaining_events,
+        sla_error_budget_remaining_ratio=state.sla_budget_remaining,
         time_to_exhaustion_seconds=state.time_to_exhaustion_seconds,
         coverage=state.coverage,
         burn_rates=dict(state.burn_rates),
-        events={w: EventCountsView(good=_count(c.good), bad=_count(c.bad)) for w, c in state.counts.items()},
+        events=_counts(state.counts),
+        raw_events=_counts(state.raw),
     )
+
+
+def _counts(counts: Mapping[str, EventCounts]) -> dict[str, EventCountsView]:
+    return {window: EventCountsView(good=_count(c.good), bad=_count(c.bad)) for window, c in counts.items()}
 
 
 def _count(count: int | Decimal) -> int | float:

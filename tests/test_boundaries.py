@@ -19,6 +19,7 @@ NEUTRAL = sorted(
         "config/slos",
         "config/alert-windows",
         "config/benchmarks",
+        "config/policies",
         "tests/dashboards/golden",
         "tests/slo_engine/golden",
     )

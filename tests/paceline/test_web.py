@@ -109,6 +109,18 @@ def test_the_slos_are_json(client: TestClient) -> None:
     assert slo["why"] == "0 events in 28d, at least 10 are needed"
 
 
+def test_an_slo_says_whose_it_is_and_what_it_measures(client: TestClient) -> None:
+    """Programs find the owner and the definition beside the state."""
+    (slo,) = client.get("/api/v1/slos").json()["slos"]
+
+    assert (slo["service"], slo["indicator"], slo["measured"]) == (
+        "shop",
+        "change_delivery_time",
+        "change_delivery_time ≤ 1h",
+    )
+    assert (slo["sla_target"], slo["sla_error_budget_remaining_ratio"], slo["raw_events"]) == (None, None, {})
+
+
 def test_a_stale_source_is_a_problem_but_not_an_outage(collected: Service, clock: Any) -> None:
     """A stale source shows in /readyz by name; the service still answers."""
     clock.move(timedelta(hours=2))
@@ -152,7 +164,10 @@ def test_the_api_describes_itself(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
 
     assert described["openapi"].startswith("3.")
-    assert set(described["paths"]) == {"/metrics", "/healthz", "/readyz", "/api/v1/slos", RESTATEMENTS, EXPLAIN}
+    assert set(described["paths"]) == {
+        *("/metrics", "/healthz", "/readyz"),
+        *("/api/v1/slos", "/api/v1/gate", RESTATEMENTS, EXPLAIN),
+    }
     assert {tuple(p) for p in described["paths"].values()} == {("get",)}
     assert set(described["paths"]["/api/v1/slos"]["get"]["responses"]) == {"200", "503"}
     assert set(described["paths"][RESTATEMENTS]["get"]["responses"]) == {"200", "422", "503"}
