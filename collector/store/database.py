@@ -81,9 +81,10 @@ class Database:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """A transaction that writes. Raises StoreError, with nothing kept, where the database fails."""
+        steady: Connection | None = getattr(self._steady, "connection", None)
         with self._writing:
             try:
-                with self._engine.begin() as connection:
+                with self._engine.begin() if steady is None else _begun(steady) as connection:
                     yield Transaction(connection)
             except SQLAlchemyError as error:
                 raise StoreError(f"the store failed, nothing was kept: {_first_line(error)}") from error
@@ -99,24 +100,24 @@ class Database:
 
     @contextlib.contextmanager
     def steadily(self) -> Iterator[None]:
-        """Let `select` keep one connection of this thread meanwhile: for many small reads, opening is the cost.
+        """Let this thread keep one connection for `select` and `transaction` meanwhile.
 
-        Each select still sees what was committed last.
+        For many small reads opening is the cost; and what another connection writes makes SQLite forget every page that
+        this one has read. Each select still sees what was committed last.
         """
-        raw = self._engine.raw_connection()
-        self._steady.connection = raw
-        try:
-            yield
-        finally:
-            self._steady.connection = None
-            raw.close()
+        with self._engine.connect() as connection:
+            self._steady.connection = connection
+            try:
+                yield
+            finally:
+                self._steady.connection = None
 
     def select(self, text: Callable[[Any], str], values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of a select, made for the dialect, as the driver's tuples: wrapping each would double the time."""
-        raw = getattr(self._steady, "connection", None)
+        steady: Connection | None = getattr(self._steady, "connection", None)
         try:
-            if raw is not None:
-                return _fetched(raw, text(self._engine.dialect), values)
+            if steady is not None:
+                return _fetched(steady.connection, text(self._engine.dialect), values)
             with self._engine.connect().execution_options(paceline_read=True) as connection:
                 return _fetched(connection.connection, text(connection.dialect), values)
         except (SQLAlchemyError, self._engine.dialect.dbapi.Error) as error:  # type: ignore[union-attr] # it has one
@@ -148,6 +149,13 @@ class Database:
                 command.upgrade(config, "head")
             except CommandError as error:
                 raise StoreError(f"the store's schema {revision} cannot be brought to {SCHEMA_REVISION}") from error
+
+
+@contextlib.contextmanager
+def _begun(connection: Connection) -> Iterator[Connection]:
+    """A transaction on an open connection."""
+    with connection.begin():
+        yield connection
 
 
 def _fetched(raw: Any, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
