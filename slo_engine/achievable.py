@@ -18,11 +18,12 @@ from scipy import stats
 from slo_engine.replay import Floats, History
 from slo_engine.slo import Slo
 from slo_engine.statistics import CONFIDENCE, wilson
+from slo_engine.words import duration_text
 
 _DAY = timedelta(days=1)
 _MICROSECOND = timedelta(microseconds=1)
-_PARTS = 24
-"""A window shorter than 24 days is put together from at least so many parts."""
+_WEEK, _PARTS = timedelta(days=7), 24
+"""A window shorter than a week is put together from so many parts; others from days, which have their own rhythm."""
 _RESAMPLES, _AT_ONCE = 2_000, 100
 _SEED = 20
 """The same past gives the same suggestion."""
@@ -46,15 +47,16 @@ class Suggestion:
 def suggestion(slo: Slo, history: History) -> tuple[Suggestion | None, str]:
     """The target that the past of an SLO suggests; or None, and why there is none."""
     length = slo.window.length
-    block = min(_DAY, length / _PARTS)
+    block = _DAY if length >= _WEEK else length / _PARTS
     total, bad = _blocks(history, block // _MICROSECOND)
-    known = (history.until - max(history.known_from, 0)) * _MICROSECOND
+    known = (history.until - history.known_from) * _MICROSECOND
     if known < length * slo.minimum_coverage or not total.size:
         return None, f"events are known for {known / length:.0%} of {slo.window.label} only"
     share_of_time = total.size * block / known
     many = max(1, min(total.size, round(length / block * min(1.0, share_of_time))))
     low, high = _resampled(total, bad, many)
-    method = f"{many} of {total.size} past blocks of {block}, drawn {_RESAMPLES} times"
+    lasting = duration_text(block.total_seconds())
+    method = f"{many} of {total.size} past stretches of {lasting}, drawn {_RESAMPLES} times"
     events = round(float(total.mean()) * many)
     chance = wilson(events - round(float(bad.mean()) * many), events)
     if chance is not None and chance[0] < low:

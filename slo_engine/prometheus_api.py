@@ -114,6 +114,13 @@ def duration(text: str) -> timedelta | None:
 # ---- shapes
 
 
+def data_of(answer: Any) -> Any:
+    """What an answer is about: its `data`. Raises ContractError where it is no success of this API."""
+    if not isinstance(answer, Mapping) or answer.get("status") != "success" or "data" not in answer:
+        raise _unexpected("status success with data", answer)
+    return answer["data"]
+
+
 def _target(target: Any) -> tuple[Labels, timedelta | None]:
     if not isinstance(target, Mapping) or not isinstance(target.get("labels"), Mapping):
         raise _unexpected("a target with labels", target)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import promql_parser
 from promql_parser import MatchOp
@@ -32,6 +32,14 @@ _LONGEST, _DEEPEST = 4_000, 200
 """Far above what people write, and far below what ends the stack of the parser."""
 _SELECTOR = 'a selector such as http_requests_total{code=~"5.."}'
 _EXPRESSION = f"an expression such as sum(rate(errors_total[{WINDOW}]))"
+
+
+class Selected(NamedTuple):
+    """A selector in a query: its text, the name of its metric, and its matchers as (label, sign, value)."""
+
+    text: str
+    metric: str
+    matchers: tuple[tuple[str, str, str], ...]
 
 
 # ---- the kinds
@@ -282,6 +290,20 @@ def metric_names(*queries: str) -> tuple[str, ...]:
     """The metrics that queries read, sorted, each once."""
     found = (n for q in queries for n in _walk(parsed(q)) if isinstance(n, promql_parser.VectorSelector))
     return tuple(sorted({name for selector in found if (name := _named(selector))}))
+
+
+def selectors(*queries: str) -> tuple[Selected, ...]:
+    """The selectors of series in queries, each once, in the order of their text; without their ranges."""
+    found = (n for q in queries for n in _walk(parsed(q)) if isinstance(n, promql_parser.VectorSelector))
+    return tuple(sorted({_selected(node) for node in found if not node.matchers.or_matchers}))
+
+
+def _selected(node: promql_parser.VectorSelector) -> Selected:
+    # The name stands before the braces where there is one; a matcher on it that is no equality stays inside them.
+    name = _named(node)
+    inside = [m for m in node.matchers.matchers if not (m.name == "__name__" and m.op == MatchOp.Equal)]
+    matchers = tuple((m.name, next(s for op, s in _SIGNS if op == m.op), m.value) for m in inside)
+    return Selected(_select(name, *map(_matcher, inside)), name, matchers)
 
 
 def parsed(text: str) -> promql_parser.Expr:
