@@ -67,7 +67,7 @@ class Message:
     @property
     def subject(self) -> str:
         """The notification in one line: `[FIRING] …`."""
-        title = self.alerts[0].title
+        title = self.shown[0].title
         more = f" and {len(self.alerts) - 1} more" if len(self.alerts) > 1 else ""
         return _cut(f"[{self.status.upper()}] {title}", _LONGEST_SUBJECT - len(more)) + more
 
