@@ -51,6 +51,7 @@ _WEEK, _SIX_HOURS = timedelta(days=7), timedelta(hours=6)
 _ENOUGH_POINTS = 4
 """A day of history says what traffic is normal."""
 _SHOWN = 60
+_ALIKE = 0.8
 
 T = TypeVar("T")
 
@@ -164,7 +165,7 @@ def _series(slo: Slo, sli: PromqlSli, server: _Server) -> Iterator[Finding]:
     """Metrics and series that are not there."""
     absent = [metric for metric in sli.metrics() if not server.there(metric)]
     for metric in absent:
-        near = difflib.get_close_matches(metric, server.names, n=3)
+        near = difflib.get_close_matches(metric, server.names, cutoff=_ALIKE)
         write = f"one that is there, such as {', '.join(near)}" if near else "the name of a metric that is scraped"
         yield of(slo, "absent-metric", "error", f"there is no metric {metric} in the last {_LATELY}", write)
     inner = _inner(sli)
