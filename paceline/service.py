@@ -12,6 +12,8 @@ from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
 from collector.bulk import seldom_collecting
+from collector.document import nearest
+from collector.errors import PacelineError
 from collector.events import Deployment, Incident, PipelineRun
 from collector.run import Progress, Runner, RunOutcome
 from collector.source import Page, SourceConfig, SourceContext
@@ -38,8 +40,11 @@ from slo_engine.explain import Explanation, Selection, explain, find_indicator
 from slo_engine.exposition import Exposition, Publisher
 from slo_engine.indicator import Family, Indicator
 from slo_engine.organisation import unmatched
+from slo_engine.reading import Reader
 from slo_engine.report import MOST_RESTATED, Week, weekly
 from slo_engine.restated import RestatedLine, restated_lines
+from slo_engine.slo import Slo
+from slo_engine.slo_states import Conditions, Finished, finished, is_counted
 from slo_engine.snapshot import Snapshot, SourceState
 from slo_engine.spending import Ledger
 
@@ -204,6 +209,27 @@ class Service:
         if done.families:
             self._log.info("derived", families=", ".join(done.families), observations=done.observations)
 
+    def history(self, name: str, most: int) -> tuple[Slo, list[Finished]]:
+        """The last finished windows of an SLO on an indicator, newest first, from what is stored.
+
+        Raises UnknownSlo for one that there is not, and for one whose events Paceline does not count.
+        """
+        found = next((slo for slo in self.configuration.slos if slo.name == name), None)
+        if found is None:
+            known = [slo.name for slo in self.configuration.slos]
+            near = nearest(name, known)
+            expected = f"did you mean {near}?" if near else f"there are {', '.join(known) or 'none'}"
+            raise UnknownSlo(f"no SLO is named {name[:63]!r}; {expected}")
+        if not is_counted(found):
+            raise UnknownSlo(f"the events of {name} are not counted here, but by Prometheus or by its parts")
+        at = self._clock()
+        conditions = Conditions(
+            fresh=frozenset(s.name for s in self.source_states(at) if s.fresh), exclusions=self.configuration.exclusions
+        )
+        reader = Reader(self.observations, at, self.configuration.organisation)
+        indicator = self.indicators[found.indicator]
+        return found, finished(found, indicator, reader, conditions, self.zone.key, most)
+
     def gate(self, name: str, published: Published) -> Answer:
         """Whether a service should be changed now, by the policy. Raises UnknownService, and StoreError.
 
@@ -281,6 +307,10 @@ class Service:
             exclusions=self.configuration.exclusions,
             find=self.events.find,
         )
+
+
+class UnknownSlo(PacelineError):  # noqa: N818 - it says what is asked for, and what there is
+    """Nobody can say whether this SLO was met."""
 
 
 @dataclass(frozen=True)

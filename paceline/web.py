@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from collector.errors import StoreError
 from paceline.explanations import EventView, explain_path, explain_routes
 from paceline.gate_routes import gate_routes
+from paceline.history import history_routes
 from paceline.service import Published, Service
 from paceline.status import SCORES, status_view
 from slo_engine.explain import subject_text
@@ -204,6 +205,7 @@ def create_app(service: Service) -> FastAPI:  # noqa: C901 - one short function 
         )
 
     app.include_router(gate_routes(service))
+    app.include_router(history_routes(service))
     app.include_router(explain_routes(service, pages))
     return app
 

@@ -1,0 +1,62 @@
+"""The command that says whether an SLO was met: `slo history`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from paceline.commands.options import config_option, opened, output_option
+from paceline.commands.output import or_none, print_json, table
+from paceline.history import MOST_WINDOWS, USUAL_WINDOWS, view
+from slo_engine.budget import shown
+from slo_engine.slo_states import Finished
+from slo_engine.words import share_text
+
+
+@click.command()
+@click.argument("name", metavar="SLO")
+@click.option(
+    "--windows",
+    type=click.IntRange(1, MOST_WINDOWS),
+    default=USUAL_WINDOWS,
+    show_default=True,
+    help="How many, newest first.",
+)
+@config_option
+@output_option
+def history(name: str, windows: int, config: Path | None, output: str) -> None:
+    """Say whether an SLO was met in the windows that are over.
+
+    They are those of its own calendar window; of a rolling one the calendar months of the organisation's zone.
+    """
+    with opened(config) as running:
+        running.service.refresh()
+        slo, found = running.service.history(name, windows)
+        zone = running.service.zone
+    if output == "json":
+        print_json([view(one) for one in found])
+        return
+    table(
+        f"{slo.name}: {share_text(float(slo.target))}, days in {zone.key}",
+        ("From", "Until", "Attained", "n", "Bad", "Excluded", "Budget left", "Met"),
+        [
+            (
+                f"{one.start.astimezone(zone):%Y-%m-%d}",
+                f"{one.end.astimezone(zone):%Y-%m-%d}",
+                "no value" if one.attainment is None else share_text(one.attainment),
+                shown(one.counts.total),
+                shown(one.counts.bad),
+                "" if one.raw is None else shown(one.raw.total - one.counts.total),
+                or_none(one.budget_remaining, ".1%"),
+                _met(one),
+            )
+            for one in found
+        ],
+    )
+
+
+def _met(found: Finished) -> str:
+    if found.met is None:
+        return f"unknown: {found.why}"
+    return "yes" if found.met else "no"
