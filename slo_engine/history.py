@@ -67,7 +67,8 @@ def measured(
 ) -> dict[str, History]:
     """The events of an SLO that a Prometheus measures, by group (empty text where nothing is grouped).
 
-    They are 5-minute rates at each step, as recording rules see them. Raises ValueError for an SLO that Prometheus does
+    They are 5-minute rates at each step, as recording rules see them. The three days before `after` are read too, so
+    that the first minute knows what the slowest tier looks back on. Raises ValueError for an SLO that Prometheus does
     not measure, and for a step that is longer than those rates.
     """
     sli = slo.promql
@@ -75,8 +76,9 @@ def measured(
         raise ValueError(f"{slo.name} is not measured by Prometheus; expected an SLO with a query")
     if not 1 <= step_seconds <= _RATE_SECONDS:
         raise ValueError(f"{step_seconds} s is no step; expected 1 to {_RATE_SECONDS:.0f} s")
+    first = after - _LONGEST_TIER
     totals, bads = (
-        dict(by_group(query_range(ask, made(RATE, slo.group_by), after, until, step_seconds), slo.group_by))
+        dict(by_group(query_range(ask, made(RATE, slo.group_by), first, until, step_seconds), slo.group_by))
         for made in (sli.total, sli.bad)
     )
     return {

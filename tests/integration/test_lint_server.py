@@ -379,20 +379,19 @@ def test_a_backtest_fires_in_the_minutes_in_which_the_rules_fire(
     served: Served, requires_tool: Callable[[str], str], tmp_path: Path
 ) -> None:
     """Promtool evaluates the rules over the same counters: page and ticket fire in the same minutes."""
-    minutes = 240  # the last of them: with the outage, and what follows
-    some = slo(BUSY)
-    start = served.ends_at - minutes * MINUTE
-    [known] = measured(some, served.ask, start, served.ends_at).values()
-    found = backtest(some, known, TIERS)
+    some, asked = slo(BUSY), range(_MINUTES - 240, _MINUTES)  # the outage, and what follows
+    start = served.ends_at - _MINUTES * MINUTE
+    [known] = measured(some, served.ask, start + asked[0] * MINUTE, served.ends_at).values()
+    said = backtest(some, known, TIERS).notified
 
-    failing = [100 if minute in _OUTAGE else 0 for minute in range(_MINUTES - minutes, _MINUTES)]
-    truth = _firing(some, failing, requires_tool("promtool"), tmp_path)
+    failing = [100 if minute in _OUTAGE else 0 for minute in range(_MINUTES)]
+    truth = _firing(some, failing, asked, requires_tool("promtool"), tmp_path)
 
     ours = {
         name: [
             minute
-            for minute in range(10, minutes)
-            if any(f.start <= start + minute * MINUTE < f.end for f in found.notified if f.alert == name)
+            for minute in asked
+            if any(f.start <= start + minute * MINUTE < f.end for f in said if f.alert == name)
         ]
         for name in truth
     }
@@ -400,13 +399,12 @@ def test_a_backtest_fires_in_the_minutes_in_which_the_rules_fire(
     assert ours == truth
 
 
-def _firing(some: Slo, failing: Sequence[int], promtool: str, folder: Path) -> dict[str, list[int]]:
-    """The minutes from the tenth on in which alerts fire, as promtool evaluates the rules over counters."""
+def _firing(some: Slo, failing: Sequence[int], minutes: range, promtool: str, folder: Path) -> dict[str, list[int]]:
+    """In which of some minutes alerts fire, as promtool evaluates the rules over counters."""
     good, bad = (
         " ".join(f"{v}" for v in accumulate(events, initial=0)) for events in ([100 - b for b in failing], failing)
     )
     names, length = ("PlatformSloBurnPage", "PlatformSloBurnTicket"), len(failing)
-    minutes = range(10, length)
     series = {
         'busy_total{code="200"}': good,
         'busy_total{code="500"}': bad,
