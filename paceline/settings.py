@@ -165,7 +165,7 @@ class BenchmarkSettings(_Section):
 class MetricsSettings(_Section):
     """What `/metrics` may hold."""
 
-    series_limit: int = Field(default=100_000, ge=1, description="Series of one metric, above which it is cut.")
+    series_limit: int = Field(default=250_000, ge=1, description="Series of one metric, above which it is cut.")
 
 
 class Settings(_Section):

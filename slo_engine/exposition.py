@@ -37,7 +37,7 @@ from slo_engine.indicator import Indicator, Shape
 from slo_engine.slo import Composite, IndicatorSli, SloStatus
 from slo_engine.snapshot import Accounting, Part, SloState, Snapshot, SourceState
 
-MOST_SERIES = 100_000
+MOST_SERIES = 250_000
 """How many series of one metric are published unless told otherwise."""
 
 _LONGEST_LABEL = 128
