@@ -985,3 +985,19 @@ def test_secrets_are_not_shown() -> None:
     settings = NotifySettings.model_validate({"secret": PLANTED, "targets": [slack]})
 
     assert PLANTED not in f"{settings!r} {settings} {settings.model_dump_json()}"
+
+
+def test_the_documented_settings_are_accepted(tmp_path: Path) -> None:
+    """The example of the page is what the program takes."""
+    page = Path(__file__).parents[2] / "docs" / "enricher.md"
+    (text,) = re.findall(r"```yml\n(notify:.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "paceline.yaml").write_text(text, encoding="utf-8")
+    secrets = {"ALERTMANAGER_SECRET": PLANTED, "SLACK_WEBHOOK": "https://hooks.example.com/x", "INCIDENT_TOKEN": "x"}
+
+    (document,) = read_documents(tmp_path / "paceline.yaml", environ=secrets)
+
+    assert [t.name for t in validate(document, NotifySettings, at=("notify",)).targets] == [
+        "oncall-chat",
+        "platform-mail",
+        "incident-tool",
+    ]
