@@ -15,8 +15,10 @@ from collector.errors import ConfigError, PacelineError
 from paceline.commands.collecting import check, collect
 from paceline.commands.gate import gate
 from paceline.commands.generated import dashboards, rules
+from paceline.commands.history import history
 from paceline.commands.numbers import evaluate, explain, report, restatements
 from paceline.commands.options import FAILED, MISTAKE
+from paceline.commands.plan import plan
 from paceline.commands.serving import serve
 from paceline.commands.slos import slo
 
@@ -27,7 +29,8 @@ def cli() -> None:
     """Paceline tells a platform team whether its internal developer platform keeps its promises."""
 
 
-for _command in (check, collect, evaluate, serve, explain, restatements, rules, slo, gate, dashboards, report):
+slo.add_command(history)
+for _command in (check, collect, evaluate, serve, explain, restatements, rules, slo, plan, gate, dashboards, report):
     cli.add_command(_command)
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
+from paceline.commands.links import base_url_option, dashboard_url_option, links_of
 from paceline.commands.options import FAILED, config_option, configured
 from paceline.commands.output import write
 from paceline.resources import alert_windows
 from slo_engine.alert_windows import load_tiers
-from slo_engine.annotations import Links
 from slo_engine.rule_files import render_alertmanager, render_mimir, render_prometheus_rule, render_rules
 
 _FORMATS = ("prometheus", "prometheusrule", "mimir", "alertmanager")
@@ -29,8 +28,8 @@ _FORMATS = ("prometheus", "prometheusrule", "mimir", "alertmanager")
     help="A rule file, an object for the Prometheus operator, a namespace for the Mimir ruler, or the inhibit rules "
     "and routes that Alertmanager needs.",
 )
-@click.option("--base-url", default="", metavar="URL", help="Where this service is reached, for links in alerts.")
-@click.option("--dashboard-url", default="", metavar="URL", help="Where the dashboard of SLOs is, for links in alerts.")
+@base_url_option
+@dashboard_url_option
 @click.option(
     "--label",
     "labels",
@@ -47,7 +46,7 @@ def rules(
     config: Path | None, form: str, base_url: str, dashboard_url: str, labels: tuple[str, ...], out: Path | None
 ) -> None:
     """Write Prometheus recording and alerting rules for the SLOs."""
-    links = Links(paceline=_address("--base-url", base_url), dashboard=_address("--dashboard-url", dashboard_url))
+    links = links_of(base_url, dashboard_url)
     if form == "alertmanager" and (base_url or dashboard_url):
         raise click.UsageError("what Alertmanager needs holds no links; give them with the rules")
     if labels and form != "prometheusrule":
@@ -62,14 +61,6 @@ def rules(
     else:
         text = render_rules(slos, tiers, links)
     write(text, out)
-
-
-def _address(option: str, url: str) -> str:
-    """An address without a slash at its end."""
-    parts = urlsplit(url)
-    if url and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment):
-        raise click.UsageError(f"{option}: {url!r} is no address; expected one such as https://paceline.example.com")
-    return url.rstrip("/")
 
 
 def _label(text: str) -> tuple[str, str]:
