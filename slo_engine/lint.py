@@ -16,7 +16,7 @@ from typing import Any, Literal
 from slo_engine.alerts import policy_alert_name, policy_refusal
 from slo_engine.backtest import Backtest
 from slo_engine.burn import Tier, highest_burn, plain, tiers_for
-from slo_engine.promql import CounterRatio, PromqlSli, TimeSlices, bound, selectors
+from slo_engine.promql import CounterRatio, PromqlSli, Selected, TimeSlices, bound, selectors
 from slo_engine.recordings import Scope
 from slo_engine.replay import limit
 from slo_engine.rule import Rule
@@ -202,12 +202,12 @@ def queries_of(sli: PromqlSli) -> tuple[str, ...]:
     return ()
 
 
-def written_bounds(sli: PromqlSli) -> Iterator[tuple[str, str, str]]:
-    """The buckets that an author's queries ask for in one way of writing: selector, metric, `le` as it is written."""
+def written_bounds(sli: PromqlSli) -> Iterator[tuple[Selected, str]]:
+    """The selectors of an author's queries that ask for a bucket in one way of writing, and how `le` is written."""
     for selected in selectors(*queries_of(sli)):
         for label, sign, value in selected.matchers:
             if label == "le" and sign == "=" and value != "+Inf" and number(value) is not None:
-                yield selected.text, selected.metric, value
+                yield selected, value
 
 
 def number(text: str) -> float | None:
@@ -222,10 +222,10 @@ def _spelling(slo: Slo) -> Iterator[Finding]:
     """`le="1"` and `le="1.0"` are one bucket, written by different clients and versions."""
     if slo.promql is None:
         return
-    for text, _, value in written_bounds(slo.promql):
+    for selected, value in written_bounds(slo.promql):
         matcher = bound(float(value))
         if matcher != f'le="{value}"':
-            problem = f'{text} finds le="{value}" in this way of writing alone'
+            problem = f'{selected.text} finds le="{value}" in this way of writing alone'
             yield of(slo, "bucket-spelling", "warning", problem, f"{matcher}, or thresholdMetric with histogram")
 
 

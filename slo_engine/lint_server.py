@@ -34,6 +34,7 @@ from slo_engine.promql import (
     Histogram,
     NativeHistogram,
     PromqlSli,
+    Selected,
     TimeSlices,
     bound,
     selectors,
@@ -51,7 +52,7 @@ _WEEK, _SIX_HOURS = timedelta(days=7), timedelta(hours=6)
 _ENOUGH_POINTS = 4
 """A day of history says what traffic is normal."""
 _SHOWN = 60
-_ALIKE = 0.8
+_ALIKE = 0.85
 
 T = TypeVar("T")
 
@@ -81,6 +82,11 @@ class _Server:
     def names(self) -> list[str]:
         """The names of all metrics."""
         return label_values(self.ask, "__name__")
+
+    def like(self, metric: str) -> str:
+        """Names of metrics that are much like one that is not there, as advice; empty text for none."""
+        near = difflib.get_close_matches(metric, self.names, cutoff=_ALIKE)
+        return f"one that is there, such as {', '.join(near)}" if near else ""
 
 
 def lint_server(slos: Sequence[Slo], tiers: Sequence[Tier], ask: Ask, at: datetime) -> list[Finding]:
@@ -163,32 +169,39 @@ def _chosen(metric: str, matchers: str) -> str:
 
 def _series(slo: Slo, sli: PromqlSli, server: _Server) -> Iterator[Finding]:
     """Metrics and series that are not there."""
-    absent = [metric for metric in sli.metrics() if not server.there(metric)]
-    for metric in absent:
-        near = difflib.get_close_matches(metric, server.names, cutoff=_ALIKE)
-        write = f"one that is there, such as {', '.join(near)}" if near else "the name of a metric that is scraped"
-        yield of(slo, "absent-metric", "error", f"there is no metric {metric} in the last {_LATELY}", write)
     inner = _inner(sli)
-    bad = selectors(inner.bad_query) if isinstance(inner, CounterRatio) and inner.bad_query else ()
-    for text in _read(sli):
-        [selected] = selectors(text)
-        if selected.metric in absent or server.there(text):
-            continue
-        if selected in bad:
-            problem = f"there is no series {_short(text)}: the first failure will be missed, as it makes the series"
+    read = {selected for text in _read(sli) for selected in selectors(text)}
+    bad = set(selectors(inner.bad_query)) if isinstance(inner, CounterRatio) and inner.bad_query else set()
+    others = read if not isinstance(inner, CounterRatio) else set(selectors(inner.total_query, *_good(inner)))
+    absent = {metric for metric in sli.metrics() if not server.there(metric)}
+    told = absent & {selected.metric for selected in others}
+    for metric in sorted(told):
+        problem = f"there is no metric {metric} in the last {_LATELY}"
+        write = server.like(metric) or "the name of a metric that is scraped"
+        yield of(slo, "absent-metric", "error", problem, write)
+    for selected in sorted(others):
+        if selected.metric not in absent and not server.there(selected.text):
+            problem = f"there are series of {selected.metric or 'other names'}, but none is {_short(selected.text)}"
+            yield of(slo, "no-series", "error", problem, _matching(selected, server))
+    for selected in sorted(bad - others):
+        if selected.metric not in told and not server.there(selected.text):
+            problem = (
+                f"there is no series {_short(selected.text)}: the first failure will be missed, as it makes the series"
+            )
             write = "its counter at 0 before the first event, in what exports it"
-            yield of(slo, "no-zero-series", "warning", problem, write)
-        else:
-            problem = f"there are series of {selected.metric or 'other names'}, but none is {_short(text)}"
-            yield of(slo, "no-series", "error", problem, _matching(selected.metric, text, server))
+            near = server.like(selected.metric) if selected.metric in absent else ""
+            yield of(slo, "no-zero-series", "warning", problem, f"{write}; or {near}" if near else write)
 
 
-def _matching(metric: str, text: str, server: _Server) -> str:
+def _good(inner: CounterRatio) -> tuple[str, ...]:
+    return (inner.good_query,) if inner.good_query else ()
+
+
+def _matching(selected: Selected, server: _Server) -> str:
     """Values that the first matcher without a series could have."""
-    for label, sign, value in selectors(text)[0].matchers if metric else ():
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        if not server.there(f'{metric}{{{label}{sign}"{escaped}"}}'):
-            values = server.values(label, metric)
+    for label, _, _ in selected.matchers if selected.metric else ():
+        if not server.there(selected.only(label.__eq__)):
+            values = server.values(label, selected.metric)
             return f"a {label} that is there: {', '.join(values[:5]) or 'no series has this label'}"
     return "matchers that some series has together"
 
@@ -205,13 +218,13 @@ def _buckets(slo: Slo, sli: PromqlSli, server: _Server) -> Iterator[Finding]:
         if there and inner.threshold not in map(number, there):
             yield _between(slo, selector, inner.threshold, there)
         return
-    for text, metric, written in written_bounds(sli):
-        there = server.values("le", metric)
+    for selected, written in written_bounds(sli):
+        there = server.values("le", selected.only("le".__ne__))
         same = [le for le in there if number(le) == float(written)]
         if there and not same:
-            yield _between(slo, text, float(written), there)
+            yield _between(slo, selected.text, float(written), there)
         elif any(le != written for le in same):
-            problem = f'{_short(text)} misses the series with le="{next(le for le in same if le != written)}"'
+            problem = f'{_short(selected.text)} misses the series with le="{next(le for le in same if le != written)}"'
             yield of(slo, "bucket-spelling", "error", problem, bound(float(written)))
 
 

@@ -7,7 +7,7 @@ are zero where there are none, with the labels of the total. Windows are Prometh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias
@@ -40,6 +40,10 @@ class Selected(NamedTuple):
     text: str
     metric: str
     matchers: tuple[tuple[str, str, str], ...]
+
+    def only(self, keep: Callable[[str], bool]) -> str:
+        """The text with the matchers of some labels alone."""
+        return _select(self.metric, *(_matched(*m) for m in self.matchers if keep(m[0])))
 
 
 # ---- the kinds
@@ -328,9 +332,12 @@ def _named(selector: promql_parser.VectorSelector) -> str:
 
 
 def _matcher(matcher: promql_parser.Matcher) -> str:
-    value = matcher.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    sign = next(sign for op, sign in _SIGNS if op == matcher.op)
-    return f'{matcher.name}{sign}"{value}"'
+    return _matched(matcher.name, next(sign for op, sign in _SIGNS if op == matcher.op), matcher.value)
+
+
+def _matched(label: str, sign: str, value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'{label}{sign}"{escaped}"'
 
 
 def _plain_selector(node: promql_parser.Expr, expected: str) -> promql_parser.VectorSelector:

@@ -42,7 +42,7 @@ class History:
 
     `after` and `until` bound what is asked about; what lies before is there for windows that reach back. Where each
     entry stands for a step of `step_seconds` of a rate over `rate_seconds`, as a recording rule sees it, a window of
-    that length is read from one entry, and longer ones are sums.
+    that length is read from one entry; longer ones are sums, and what these still lack of the newest entry.
     """
 
     at: Ints
@@ -78,8 +78,18 @@ class History:
 
     def window(self, ticks: Ints, seconds: float) -> tuple[Floats, Floats]:
         """Total and bad events of the windows that end at some times."""
-        if not self.rate_seconds or seconds != self.rate_seconds:
-            return self.count(ticks - int(seconds * _SECOND), ticks)
+        total, bad = self.count(ticks - int(seconds * _SECOND), ticks)
+        if not self.rate_seconds:
+            return total, bad
+        newest = self._of_rates(ticks)
+        if seconds == self.rate_seconds:
+            return newest
+        # A sum of rates counts an event of just now only little by little: the rules add what it still lacks.
+        recent = self.count(ticks - int(self.rate_seconds * _SECOND), ticks)
+        return total + (newest[0] - recent[0]).clip(0), bad + (newest[1] - recent[1]).clip(0)
+
+    def _of_rates(self, ticks: Ints) -> tuple[Floats, Floats]:
+        """Total and bad events that the rates of some times stand for; none where there is no rate."""
         share = self.rate_seconds / self.step_seconds
         total, bad = self.count(ticks - int(self.step_seconds * _SECOND), ticks)
         return total * share, bad * share

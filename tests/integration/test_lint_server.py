@@ -256,6 +256,19 @@ def test_bad_events_without_a_series_at_zero_are_told(served: Served) -> None:
     ]
 
 
+def test_a_counter_of_bad_events_that_is_not_there_yet_is_told(served: Served) -> None:
+    """It may be misspelt, or wait for its first failure."""
+    found = told(served, slo(CounterRatio(total_query="quiet_total", bad_query="seldom_totals")))
+
+    assert [(f[0], f[1], f[3]) for f in found] == [
+        (
+            "no-zero-series",
+            "warning",
+            "its counter at 0 before the first event, in what exports it; or one that is there, such as seldom_total",
+        )
+    ]
+
+
 def test_a_threshold_between_buckets_is_told_with_its_neighbours(served: Served) -> None:
     """2 s is between 1 and 2.5."""
     assert told(served, slo(Histogram(metric="latency", threshold=2.0))) == [

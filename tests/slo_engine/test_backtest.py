@@ -651,14 +651,14 @@ def test_a_long_range_is_asked_for_in_parts() -> None:
 
 
 def test_the_short_window_of_a_server_is_one_recorded_rate() -> None:
-    """As in the rules: a window of 5 minutes is the recorded rate itself, and longer ones are sums of rates."""
+    """As in the rules: 5 minutes are the recorded rate itself; longer windows are sums, and what they lack of it."""
     outage = START + HOUR
     server = Server(total={"": lambda _: 1}, bad={"": lambda t: 1 if t == outage.timestamp() else 0})
     [found] = measured(slo(sli=ERRORS), server, START, START + 2 * HOUR).values()
     at = np.array([to_micros(outage), to_micros(outage + MINUTE)], dtype=np.int64)
 
     assert found.window(at, 300)[1].tolist() == [300, 0]
-    assert found.window(at, 600)[1].tolist() == [60, 60]
+    assert found.window(at, 600)[1].tolist() == [300, 60]
 
 
 def test_an_answer_without_numbers_is_no_value() -> None:
