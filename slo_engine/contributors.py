@@ -6,17 +6,15 @@ Reads the store. Units are judged as the SLO judges them; nobody is named.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import nlargest
 from math import ceil
-from operator import ge, gt, le, lt
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import numpy as np
-from numpy.typing import NDArray
 
 from collector.events import Deployment
 from collector.store import EventStore, ObservationStore, Series, from_micros, to_micros
@@ -30,15 +28,21 @@ from slo_engine.observation import Outcome
 from slo_engine.organisation import Organisation
 from slo_engine.slo import IndicatorSli, Operator, Slo
 from slo_engine.snapshot import SloState
+from slo_engine.units import CODES, Columns, Ints, Rows, units_of
 from slo_engine.windows import Window
 
 MOST_CONTRIBUTORS = 5
 MOST_EVENTS = 5
 MOST_DEPLOYMENTS = 3
 
-_VALUES = ("value", "part_1", "part_2", "part_3", "part_4")
-_COLUMNS = ("at", "unit", "outcome", "matures_at", "reason", "rule", *_VALUES)
-_COMPARE = {Operator.GTE: ge, Operator.GT: gt, Operator.LTE: le, Operator.LT: lt}
+_COMPARE: Mapping[Operator, Callable[[Any, Any], Any]] = {
+    Operator.GTE: np.greater_equal,
+    Operator.GT: np.greater,
+    Operator.LTE: np.less_equal,
+    Operator.LT: np.less,
+}
+_GOOD, _BAD, _MEASURED = (CODES[o] for o in (Outcome.GOOD, Outcome.BAD, Outcome.MEASURED))
+_NONE: Ints = np.array([], dtype=np.int64)
 _DAY = timedelta(days=1)
 
 
@@ -122,36 +126,37 @@ def _longest(alert: Alert, slo: Slo, known: Known) -> Window | None:
     return max((t.long for t in usable if t.severity == alert.labels.get("severity")), default=None)
 
 
-class _Bad(NamedTuple):
-    """A bad unit: its time in microseconds, itself, its series and why."""
+@dataclass(frozen=True)
+class _Bad:
+    """The bad units of a series in the order of time, and the final ones, as hashes. `why` are places in `reasons`."""
 
-    at: int
-    unit: str
-    series: int
-    reason: str
+    final: Ints
+    at: Ints
+    unit: Ints
+    why: Ints
+    reasons: Sequence[str]
 
 
 def _bad_events(slo: Slo, indicator: Indicator, span: _Span, known: Known) -> _Found:
     every = known.observations.series(indicator.observed_as)
     series = {n: s for n, s in every.items() if _takes_in(slo.sli, s)}
-    slots = excluded(known.exclusions, slo, span.after, span.until)
-    judge = _Judge(slo, indicator, span, slots)
-    totals: Counter[tuple[str, str]] = Counter()
-    bad: list[_Bad] = []
-    units: list[NDArray[np.int64]] = []
-    for number, about in series.items():
-        final, own = judge(number, known.observations)
-        totals[about.service, about.environment] += final.size
-        units.append(final)
-        bad.extend(own)
+    columns = Columns(known.observations)
+    columns.prepare(series, span.after, span.until)
+    judge = _Judge(slo, indicator, span, excluded(known.exclusions, slo, span.after, span.until))
+    bad = {number: judge(columns, number) for number in series}
     return _Found(
         window=span.label,
         # What reached several services is listed with each, and is one event of the SLO.
-        bad=len({b.unit for b in bad}),
-        total=int(np.unique(np.concatenate(units)).size) if units else 0,
-        contributors=tuple(_contributors(bad, series, totals, _Explained(slo, span.label, known.base_url))),
-        events=tuple(_newest(bad, series, known.events)),
+        bad=_different(b.unit for b in bad.values()),
+        total=_different(b.final for b in bad.values()),
+        contributors=tuple(_contributors(bad, series, _Explained(slo, span.label, known.base_url))),
+        events=tuple(_newest(bad, series, known)),
     )
+
+
+def _different(units: Iterable[Ints]) -> int:
+    """How many different units there are."""
+    return int(np.unique(np.concatenate([_NONE, *units])).size)
 
 
 def _takes_in(sli: object, series: Series) -> bool:
@@ -170,38 +175,31 @@ class _Judge:
     span: _Span
     slots: Sequence[Slot]
 
-    def __call__(self, number: int, store: ObservationStore) -> tuple[NDArray[np.int64], list[_Bad]]:
-        """The hashes of the final units, and the bad ones among them."""
-        rows = store.window([number], self.span.after, self.span.until, *_COLUMNS)
-        kept = counted(np.array([row[0] for row in rows], dtype=np.int64), self.slots)
-        final = [row for row, keep in zip(rows, kept, strict=True) if keep and self._final(row)]
-        bad = [_Bad(row[0], row[1], number, self._reason(row)) for row in final if not self._good(row)]
-        return np.array([hash(row[1]) for row in final], dtype=np.int64), bad
-
-    def _value(self, row: Sequence[Any]) -> float | None:
-        value: float | None = row[6 + self.indicator.column(self.slo.dimension)]
-        return value
-
-    def _final(self, row: Sequence[Any]) -> bool:
-        _, _, outcome, matures_at, *_ = row
-        if matures_at is not None and matures_at > self.span.until:
-            return False
+    def __call__(self, columns: Columns, number: int) -> _Bad:
+        """The bad units of a prepared series, and its final ones."""
+        column = None if self.slo.operator is None else self.indicator.column(self.slo.dimension)
+        rows = columns.rows(number)
+        units = units_of(rows, self.span.until, column, columns.missing_time)
+        final = (units.at > self.span.after) & (units.at <= self.span.until) & counted(units.at, self.slots)
         if self.slo.operator is None:
-            return outcome in {Outcome.GOOD, Outcome.BAD}
-        return outcome == Outcome.MEASURED and self._value(row) is not None
+            final &= (units.outcome == _GOOD) | (units.outcome == _BAD)
+            good = units.outcome == _GOOD
+        else:
+            final &= units.outcome == _MEASURED
+            good = _COMPARE[self.slo.operator](units.values[0], self.slo.threshold or 0.0)
+        bad = np.flatnonzero(final & ~good)
+        why, reasons = self._why(rows.taken(bad), columns.reasons)
+        return _Bad(rows.unit[final], rows.at[bad], rows.unit[bad], why, reasons)
 
-    def _good(self, row: Sequence[Any]) -> bool:
-        value = self._value(row)
-        if self.slo.operator is None or value is None:
-            return bool(row[2] == Outcome.GOOD)
-        return bool(_COMPARE[self.slo.operator](value, self.slo.threshold or 0.0))
-
-    def _reason(self, row: Sequence[Any]) -> str:
-        """Why a unit is bad, as far as it says: its longest part, its reason, or how its events belong together."""
-        parts = [(seconds, name) for name, seconds in zip(self.indicator.dimensions, row[7:], strict=False) if seconds]
-        if self.slo.operator is not None and not self.slo.dimension and parts:
-            return f"mostly {max(parts)[1]}"
-        return str(row[4] or row[5] or "")
+    def _why(self, bad: Rows, reasons: Sequence[str]) -> tuple[Ints, Sequence[str]]:
+        """Why units are bad, as far as they say: their longest part, or their reason."""
+        if self.slo.operator is None or self.slo.dimension or not self.indicator.dimensions:
+            return bad.reason.astype(np.int64), reasons
+        dimensions = self.indicator.dimensions
+        parts = np.array([bad.value(n + 1) for n in range(len(dimensions))])
+        longest = np.where(np.isnan(parts), -np.inf, parts).argmax(axis=0) + 1
+        known = np.where(np.isnan(parts).all(axis=0), 0, longest)
+        return known, ["", *(f"mostly {name}" for name in dimensions)]
 
 
 @dataclass(frozen=True)
@@ -231,10 +229,16 @@ def _explained(slo: Slo, window: str, base_url: str) -> str | None:
 
 
 def _contributors(
-    bad: Iterable[_Bad], series: Mapping[int, Series], totals: Mapping[tuple[str, str], int], explained: _Explained
+    bad: Mapping[int, _Bad], series: Mapping[int, Series], explained: _Explained
 ) -> Iterator[Contributor]:
     """By service, environment and reason, those with the most bad units first."""
-    found = Counter((series[b.series].service, series[b.series].environment, b.reason) for b in bad)
+    found: Counter[tuple[str, str, str]] = Counter()
+    totals: Counter[tuple[str, str]] = Counter()
+    for number, own in bad.items():
+        who = series[number].service, series[number].environment
+        totals[who] += own.final.size
+        for why, count in zip(*np.unique(own.why, return_counts=True), strict=True):
+            found[*who, own.reasons[why]] += int(count)
     for (service, environment, reason), count in sorted(found.items(), key=lambda i: (-i[1], i[0]))[:MOST_CONTRIBUTORS]:
         yield Contributor(
             service=service,
@@ -246,21 +250,32 @@ def _contributors(
         )
 
 
-def _newest(bad: Iterable[_Bad], series: Mapping[int, Series], events: EventStore) -> Iterator[BadEvent]:
-    newest = nlargest(MOST_EVENTS, bad)
-    stored = events.find([b.unit for b in newest])
-    for one in newest:
-        event = stored.get(one.unit)
-        line = unknown(one.unit) if event is None else line_of(event)
-        about = series[one.series]
+def _newest(bad: Mapping[int, _Bad], series: Mapping[int, Series], known: Known) -> Iterator[BadEvent]:
+    last = (
+        (int(own.at[place]), -number, place)
+        for number, own in bad.items()
+        for place in range(max(own.at.size - MOST_EVENTS, 0), own.at.size)
+    )
+    newest = [(at, -number, place) for at, number, place in nlargest(MOST_EVENTS, last)]
+    names = [_name(known.observations, number, at, int(bad[number].unit[place])) for at, number, place in newest]
+    stored = known.events.find(names)
+    for (at, number, place), name in zip(newest, names, strict=True):
+        event = stored.get(name)
+        line = unknown(name) if event is None else line_of(event)
         yield BadEvent(
-            at=from_micros(one.at),
-            service=about.service,
-            environment=about.environment,
+            at=from_micros(at),
+            service=series[number].service,
+            environment=series[number].environment,
             unit=f"{line.kind} {line.label}",
-            reason=one.reason,
+            reason=bad[number].reasons[bad[number].why[place]],
             url=line.url,
         )
+
+
+def _name(observations: ObservationStore, number: int, at: int, hashed: int) -> str:
+    """The id of a unit, of which arrays hold the hash; empty where it has gone meanwhile."""
+    units = (unit for (unit,) in observations.window([number], at - 1, at, "unit"))
+    return next((unit for unit in units if hash(unit) == hashed), "")
 
 
 def _services(alert: Alert, slo: Slo | None, found: _Found) -> list[str]:

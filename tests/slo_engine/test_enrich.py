@@ -18,12 +18,13 @@ from collector.store import Database, DerivationStore, EventStore, ObservationSt
 from slo_engine.burn import Tier
 from slo_engine.contributors import Known, find
 from slo_engine.enrich import Alert, BadEvent, Contributor, Deployed, Findings, Line, as_json, enrich
+from slo_engine.evaluate import evaluate
 from slo_engine.exclusions import Exclusion, ExclusionReason
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import MOST_PARTS, Observation, Outcome, Reason, Subject
 from slo_engine.organisation import Organisation, Service, patterns
-from slo_engine.slo import AlertPolicy, IndicatorSli, Operator, Slo, SloStatus
-from slo_engine.snapshot import SloState
+from slo_engine.slo import AlertPolicy, EventCounts, IndicatorSli, Operator, Slo, SloStatus
+from slo_engine.snapshot import SloState, SourceState
 from slo_engine.windows import CalendarWindow, Window, parse_window
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -90,6 +91,30 @@ def an_alert(**fields: Any) -> Alert:
         "starts_at": NOW - timedelta(minutes=1),
     }
     return Alert(**common | fields)
+
+
+PLANNED = Exclusion(
+    slo="works",
+    reason=ExclusionReason.MAINTENANCE,
+    author="platform",
+    ticket="OPS-1",
+    starts_at=NOW - 2 * HOUR,
+    ends_at=NOW - HOUR,
+)
+FRESH = SourceState(
+    name="ci",
+    type="files",
+    fresh=True,
+    staleness_seconds=1.0,
+    last_success_at=NOW,
+    last_run_at=NOW,
+    last_duration_seconds=1.0,
+    last_succeeded=True,
+    error=None,
+    events_total=1,
+    rejected_total=0,
+    newest_event_at=NOW,
+)
 
 
 class Store:
@@ -231,16 +256,7 @@ def test_what_does_not_count_contributes_nothing(store: Store) -> None:
 
 def test_excluded_times_contribute_nothing(store: Store) -> None:
     """A bad event during maintenance is not named."""
-    store.exclusions = (
-        Exclusion(
-            slo="works",
-            reason=ExclusionReason.MAINTENANCE,
-            author="platform",
-            ticket="OPS-1",
-            starts_at=NOW - 2 * HOUR,
-            ends_at=NOW - HOUR,
-        ),
-    )
+    store.exclusions = (PLANNED,)
     store.put(unit("during", at=NOW - 1.5 * HOUR), unit("after"))
 
     assert (store.find().bad, store.find().total) == (1, 1)
@@ -355,6 +371,52 @@ def test_an_alert_of_something_else_has_no_contributors(store: Store) -> None:
     store.put(unit("a"))
 
     assert store.find(an_alert(labels={"alertname": "DiskFull"})) == Findings()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """One store for many examples; each replaces what it holds."""
+    database = Database.open(tmp_path_factory.mktemp("shared"))
+    yield Store(database)
+    database.close()
+
+
+drawn = st.tuples(
+    st.sampled_from(["api", "web"]),
+    st.integers(-60 * 8, 5),
+    st.sampled_from([Outcome.GOOD, Outcome.BAD, Outcome.PENDING, Outcome.EXCLUDED]),
+    st.none() | st.integers(-60, 60),
+)
+
+
+@given(st.lists(drawn, max_size=20), st.sampled_from(["", "api"]))
+def test_findings_agree_with_the_slo(
+    shared: Store, units: list[tuple[str, int, Outcome, int | None]], service: str
+) -> None:
+    """Whatever the units, an alert counts the bad and all events that the SLO counts in the same window."""
+    shared.slos = (an_slo(sli=IndicatorSli(indicator="success", service=service)),)
+    shared.exclusions = (PLANNED,)
+    shared.put(
+        *(
+            unit(
+                f"u{n}",
+                subject=Subject(whose, "production"),
+                at=NOW + timedelta(minutes=minute),
+                outcome=outcome,
+                matures_at=None if ripe is None else NOW + timedelta(minutes=ripe),
+            )
+            for n, (whose, minute, outcome, ripe) in enumerate(units)
+        )
+    )
+
+    found = shared.find()
+    (state,) = evaluate(
+        shared.observations, {"success": SUCCESS}, shared.slos, (FRESH,), NOW, TIERS, exclusions=(PLANNED,)
+    ).slos
+
+    expected = state.counts.get("6h", EventCounts())
+    assert (found.bad, found.total) == (expected.bad, expected.total)
+    assert sum(c.bad for c in found.contributors) == found.bad
 
 
 # --- deployments -----------------------------------------------------------------------------------------
