@@ -17,7 +17,7 @@ import numpy as np
 from collector.durations import parse_duration
 from collector.errors import AuthError, RetryableError, SourceError
 from slo_engine.burn import Tier
-from slo_engine.lint import Finding, lint_traffic, number, of, ordered, queries_of, written_bounds
+from slo_engine.lint import Finding, Severity, lint_traffic, number, of, ordered, queries_of, written_bounds
 from slo_engine.prometheus_api import (
     Ask,
     by_group,
@@ -29,6 +29,7 @@ from slo_engine.prometheus_api import (
     scrape_intervals,
 )
 from slo_engine.promql import (
+    WINDOW,
     BooleanGauge,
     CounterRatio,
     Histogram,
@@ -170,31 +171,44 @@ def _chosen(metric: str, matchers: str) -> str:
 def _series(slo: Slo, sli: PromqlSli, server: _Server) -> Iterator[Finding]:
     """Metrics and series that are not there."""
     inner = _inner(sli)
-    read = {selected for text in _read(sli) for selected in selectors(text)}
-    bad = set(selectors(inner.bad_query)) if isinstance(inner, CounterRatio) and inner.bad_query else set()
-    others = read if not isinstance(inner, CounterRatio) else set(selectors(inner.total_query, *_good(inner)))
-    absent = {metric for metric in sli.metrics() if not server.there(metric)}
-    told = absent & {selected.metric for selected in others}
-    for metric in sorted(told):
+    if not isinstance(inner, CounterRatio):
+        yield from _lacking(slo, {one for text in _read(sli) for one in selectors(text)}, server, "error")
+        return
+    needed = [text for text in (inner.total_query, inner.good_query) if text]
+    alone = set(selectors(*(text for text in needed if WINDOW not in text)))
+    yield from _lacking(slo, alone, server, "error")
+    # An author may write `a or b`, where one of them is enough.
+    enough = bool(query(server.ask, sli.total(_LATELY, slo.group_by), server.at))
+    inside = set(selectors(*needed)) - alone
+    yield from _lacking(slo, inside, server, "warning" if enough else "error")
+    if inner.bad_query:
+        yield from _not_yet(slo, set(selectors(inner.bad_query)) - alone - inside, alone | inside, server)
+
+
+def _lacking(slo: Slo, read: set[Selected], server: _Server, severity: Severity) -> Iterator[Finding]:
+    """What a query reads and is not there: the metric, or series with its labels."""
+    absent = {selected.metric for selected in read if selected.metric and not server.there(selected.metric)}
+    for metric in absent:
         problem = f"there is no metric {metric} in the last {_LATELY}"
         write = server.like(metric) or "the name of a metric that is scraped"
-        yield of(slo, "absent-metric", "error", problem, write)
-    for selected in sorted(others):
+        yield of(slo, "absent-metric", severity, problem, write)
+    for selected in read:
         if selected.metric not in absent and not server.there(selected.text):
             problem = f"there are series of {selected.metric or 'other names'}, but none is {_short(selected.text)}"
-            yield of(slo, "no-series", "error", problem, _matching(selected, server))
-    for selected in sorted(bad - others):
-        if selected.metric not in told and not server.there(selected.text):
-            problem = (
-                f"there is no series {_short(selected.text)}: the first failure will be missed, as it makes the series"
-            )
-            write = "its counter at 0 before the first event, in what exports it"
-            near = server.like(selected.metric) if selected.metric in absent else ""
-            yield of(slo, "no-zero-series", "warning", problem, f"{write}; or {near}" if near else write)
+            yield of(slo, "no-series", severity, problem, _matching(selected, server))
 
 
-def _good(inner: CounterRatio) -> tuple[str, ...]:
-    return (inner.good_query,) if inner.good_query else ()
+def _not_yet(slo: Slo, bad: set[Selected], others: set[Selected], server: _Server) -> Iterator[Finding]:
+    """Bad events that have no series, where all events have some."""
+    absent = {one.metric for one in others if one.metric and not server.there(one.metric)}
+    for selected in bad:
+        if selected.metric in absent or server.there(selected.text):
+            continue
+        text = _short(selected.text)
+        problem = f"there is no series {text}: the first failure will be missed, as it makes the series"
+        write = "its counter at 0 before the first event, in what exports it"
+        near = "" if not selected.metric or server.there(selected.metric) else server.like(selected.metric)
+        yield of(slo, "no-zero-series", "warning", problem, f"{write}; or {near}" if near else write)
 
 
 def _matching(selected: Selected, server: _Server) -> str:

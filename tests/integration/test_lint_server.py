@@ -243,6 +243,24 @@ def test_a_value_that_no_series_has_is_told_with_those_that_are_there(served: Se
     ]
 
 
+def test_an_expression_of_which_one_part_is_enough_is_no_error(served: Served) -> None:
+    """`a or b` gives events where only one of them is there."""
+    either = "sum(rate(asked_total[$__window])) or sum(rate(gone_total[$__window]))"
+
+    found = told(served, slo(CounterRatio(total_query=either, bad_query='asked_total{code="500"}')))
+
+    assert [f[:3] for f in found] == [("absent-metric", "warning", "there is no metric gone_total in the last 1h")]
+
+
+def test_an_expression_that_gives_nothing_is_an_error(served: Served) -> None:
+    """No part of it is there."""
+    gone = "sum(rate(gone_total[$__window]))"
+
+    assert [f[:2] for f in told(served, slo(CounterRatio(total_query=gone, good_query=gone)))] == [
+        ("absent-metric", "error")
+    ]
+
+
 def test_bad_events_without_a_series_at_zero_are_told(served: Served) -> None:
     """The first failure of a new series is not seen."""
     found = told(served, slo(CounterRatio(total_query="quiet_total", bad_query='quiet_total{code="500"}')))
