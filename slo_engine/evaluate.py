@@ -46,7 +46,10 @@ class _Judged(NamedTuple):
     slo: Slo
     standings: list[Standing]
     missing: frozenset[str]
+    tiers: tuple[burn.Tier, ...]
     state: SloState
+    settled: bool
+    """Whether it stays as it is with what it was made from."""
 
 
 class Evaluator:
@@ -168,9 +171,8 @@ class Evaluator:
         self, slos: Sequence[Slo], indicators: Mapping[str, Indicator], reader: Reader, conditions: Conditions
     ) -> tuple[SloState, ...]:
         """The states of SLOs, in their order; composites after their parts are known."""
-        return with_others(
-            slos, {s.name: self._state(s, indicators[s.indicator], reader, conditions) for s in slos if is_counted(s)}
-        )
+        counted = {s.name: self._state(s, indicators[s.indicator], reader, conditions) for s in slos if is_counted(s)}
+        return with_others(slos, counted, reader.now, conditions)
 
     def _state(self, slo: Slo, indicator: Indicator, reader: Reader, conditions: Conditions) -> SloState:
         """The state of an SLO: that of before where all it was made from is the same."""
@@ -179,12 +181,15 @@ class Evaluator:
         before = self._states.get(slo.name)
         if (
             before is not None
-            and before.state.coverage in {0.0, 1.0}  # in between it grows with time
+            and before.settled
             and (before.slo, before.missing, before.standings) == (slo, missing, made_from)
+            and before.tiers == conditions.tiers
         ):
             return before.state
         found = state(slo, made_from, missing, reader.now, conditions)
-        self._states[slo.name] = _Judged(slo, made_from, missing, found)
+        # Between nothing and all, coverage grows with time.
+        settled = found.coverage >= 1 or all(s.first_at is None for s in made_from)
+        self._states[slo.name] = _Judged(slo, made_from, missing, conditions.tiers, found, settled)
         return found
 
     def _scored(

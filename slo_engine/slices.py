@@ -5,11 +5,13 @@ A slice without a unit is unknown, neither good nor bad.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slo_engine.exclusions import Slot
 from slo_engine.slo import Slo
 from slo_engine.units import Ints
 
@@ -37,3 +39,15 @@ def sliced(slo: Slo, times: Ints, good: NDArray[np.bool_], now: int) -> tuple[In
         reached = (passed[first + counts] - passed[first]) * bottom >= counts * top
         shares = reached.astype(np.float64)
     return ends[over], shares[over]
+
+
+def slices_over(length: int, after: int, until: int, slots: Sequence[Slot] = ()) -> int:
+    """How many slices of a length end after a time up to and with another, without those in excluded slots as a whole.
+
+    All in microseconds; `slots` are sorted and disjoint.
+    """
+    found = until // length - after // length
+    for start, end in slots:
+        first = -(-start // length)
+        found -= max(0, min(until, end) // length - max(after // length, first))
+    return found

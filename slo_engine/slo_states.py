@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from itertools import islice
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from slo_engine.exclusions import Exclusion, Slot, counted, excluded
 from slo_engine.indicator import Indicator
 from slo_engine.observation import Outcome
 from slo_engine.reading import Group, Reader
-from slo_engine.slices import sliced
+from slo_engine.slices import sliced, slices_over
 from slo_engine.slo import Composite, EventCounts, IndicatorSli, Operator, Slo, SloStatus
 from slo_engine.snapshot import SloState
 from slo_engine.units import CODES, NEVER, Floats, Ints, Units
@@ -48,24 +49,36 @@ class Conditions:
 class Standing:
     """What an SLO makes of one series: good and bad in each window and since the beginning. Compared by identity.
 
-    `raw` is the same with what was excluded; None where nothing can be.
+    `raw` is the same with what was excluded; None where nothing can be. `slices`: of an SLO that counts slices of time,
+    how many of its window are over and not wholly excluded.
     """
 
-    __slots__ = ("counts", "first_at", "raw", "totals", "until")
+    __slots__ = ("counts", "first_at", "raw", "slices", "totals", "until")
 
     def __init__(
         self,
         counts: NDArray[np.float64],
         raw: NDArray[np.float64] | None,
+        *,
         totals: EventCounts | None,
         first_at: int | None,
         until: int,
+        slices: int | None = None,
     ) -> None:
         self.counts = counts
         self.raw = raw
         self.totals = totals
         self.first_at = first_at
         self.until = until
+        self.slices = slices
+
+
+class _Bounds(NamedTuple):
+    """Where windows begin: each holds what is dated after its time up to now. `ends`: when the calendar turns."""
+
+    afters: Ints
+    rolling: NDArray[np.bool_]
+    ends: int
 
 
 def windows_of(slo: Slo) -> dict[str, AnyWindow]:
@@ -92,39 +105,58 @@ def earliest(slos: Sequence[Slo], now: int) -> int:
 
 
 def _earliest(slo: Slo, now: int) -> int:
-    return int(_afters(tuple(windows_of(slo).values()), now).min())
+    """The slice in which the longest window begins is looked at from its start."""
+    margin = 0 if slo.budgeting == "occurrences" else _length(slo)
+    return int(_bounds(slo, now).afters.min()) - margin
 
 
-def _afters(windows: Sequence[AnyWindow], now: int) -> Ints:
-    """For each window the time after which it begins."""
-    at = from_micros(now)
-    return np.array(
-        [
-            to_micros(w.bounds(at)[0]) - 1 if isinstance(w, CalendarWindow) else now - w.length // _MICROSECOND
-            for w in windows
-        ]
-    )
+def _length(slo: Slo) -> int:
+    assert slo.slice is not None  # noqa: S101 - SLO files that count slices must say it
+    return slo.slice // _MICROSECOND
+
+
+def _bounds(slo: Slo, now: int) -> _Bounds:
+    """The windows of an SLO at a time.
+
+    A calendar window holds its first moment, but not the slice that ends there.
+    """
+    at, first = from_micros(now), 0 if slo.budgeting == "occurrences" else 1
+    afters, ends = [], NEVER
+    windows = windows_of(slo).values()
+    for window in windows:
+        if isinstance(window, CalendarWindow):
+            start, end = map(to_micros, window.bounds(at))
+            afters.append(start - 1 + first)
+            ends = min(ends, end)
+        else:
+            afters.append(now - window.length // _MICROSECOND)
+    return _Bounds(np.array(afters), np.array([isinstance(w, Window) for w in windows]), ends)
 
 
 def standings(slo: Slo, indicator: Indicator, reader: Reader, pool: Group, conditions: Conditions) -> list[Standing]:
     """What an SLO makes of each of its series, which are prepared; of all of them together where it counts slices."""
-    column = None if slo.operator is None else indicator.column(slo.dimension)
-    windows = tuple(windows_of(slo).values())
     about = tuple(e for e in conditions.exclusions if e.concerns(slo))
-    slots = excluded(about, slo, _earliest(slo, reader.now), reader.now) if about else []
     if slo.budgeting != "occurrences":
-        return [_of_slices(slo, reader.pooled(pool, column), reader.now, windows, slots if about else None)]
-    judge = Judge()
-    if slo.operator is not None:
-        judge = Judge(f"part_{column}" if column else "value", slo.operator.value, slo.threshold or 0.0)
-    known: dict[int, Standing] = reader.kept.setdefault((judge, windows, about), {})
+        column = None if slo.operator is None else indicator.column(slo.dimension)
+        slots = excluded(about, slo, _earliest(slo, reader.now), reader.now) if about else None
+        return [_of_slices(slo, reader.pooled(pool, column), reader.now, slots)]
+    judge, column = _judge(slo, indicator)
+    known: dict[int, Standing] = reader.kept.setdefault((judge, slo.window, about), {})
     missing = [n for n in pool.series if n not in known or known[n].until <= reader.now]
     if missing:
-        before = reader.columns.tallies(missing, judge)
+        slots = excluded(about, slo, _earliest(slo, reader.now), reader.now) if about else None
+        bounds, before = _bounds(slo, reader.now), reader.columns.tallies(missing, judge)
         for number in missing:
-            units = reader.units(number, column)
-            known[number] = _standing(slo, units, reader.now, windows, before[number], slots if about else None)
+            known[number] = _standing(slo, reader.units(number, column), reader.now, bounds, before[number], slots)
     return [known[n] for n in pool.series]
+
+
+def _judge(slo: Slo, indicator: Indicator) -> tuple[Judge, int | None]:
+    """What makes a unit good, in the store's words, and the column that is compared; None where it says so itself."""
+    if slo.operator is None:
+        return Judge(), None
+    column = indicator.column(slo.dimension)
+    return Judge(f"part_{column}" if column else "value", slo.operator.value, slo.threshold or 0.0), column
 
 
 def judged(slo: Slo, units: Units) -> tuple[Ints, NDArray[np.bool_]]:
@@ -148,11 +180,11 @@ def _compare(values: Floats, operator: Operator, threshold: float) -> NDArray[np
 
 
 def _standing(
-    slo: Slo, units: Units, now: int, windows: Sequence[AnyWindow], before: Tally, slots: Sequence[Slot] | None
+    slo: Slo, units: Units, now: int, bounds: _Bounds, before: Tally, slots: Sequence[Slot] | None
 ) -> Standing:
     """What an SLO makes of the units of a series, and of what the series had before them."""
     times, good = judged(slo, units)
-    raw, until = _counted(times, good.astype(np.float64), now, windows)
+    raw, until = _counted(times, good.astype(np.float64), now, bounds)
     until = min(until, units.ripens_at)
     future = int(units.at.searchsorted(now, side="right"))
     if future < units.at.size:
@@ -162,44 +194,38 @@ def _standing(
     first = before.first_at if before.first_at is not None else int(times[0]) if end else None
     totals = EventCounts(before.good + passed, before.bad + end - passed)
     if slots is None:
-        return Standing(raw, None, totals, first, until)
+        return Standing(raw, None, totals=totals, first_at=first, until=until)
     kept = counted(times, slots)
-    counts, _ = _counted(times[kept], good[kept].astype(np.float64), now, windows)
-    return Standing(counts, raw, totals, first, until)
+    counts, _ = _counted(times[kept], good[kept].astype(np.float64), now, bounds)
+    return Standing(counts, raw, totals=totals, first_at=first, until=until)
 
 
-def _of_slices(
-    slo: Slo, units: Units, now: int, windows: Sequence[AnyWindow], slots: Sequence[Slot] | None
-) -> Standing:
+def _of_slices(slo: Slo, units: Units, now: int, slots: Sequence[Slot] | None) -> Standing:
     """What an SLO that counts slices of time makes of the units of all its series."""
     times, good = judged(slo, units)
+    bounds = _bounds(slo, now)
+    after = int(bounds.afters[list(windows_of(slo)).index(slo.window.label)])
+    over = slices_over(_length(slo), after, now, slots or ())
     ends, shares = sliced(slo, times, good, now)
-    raw, _ = _counted(ends, shares, now, windows)
-    first = int(times[0]) if times.size else None
+    raw, _ = _counted(ends, shares, now, bounds)
     if slots is None:
-        return Standing(raw, None, None, first, now)
+        return Standing(raw, None, totals=None, first_at=None, until=now, slices=over)
     kept = counted(times, slots)
     ends, shares = sliced(slo, times[kept], good[kept], now)
-    return Standing(_counted(ends, shares, now, windows)[0], raw, None, first, now)
+    counts, _ = _counted(ends, shares, now, bounds)
+    return Standing(counts, raw, totals=None, first_at=None, until=now, slices=over)
 
 
-def _counted(
-    times: Ints, good: NDArray[np.float64], now: int, windows: Sequence[AnyWindow]
-) -> tuple[NDArray[np.float64], int]:
+def _counted(times: Ints, good: NDArray[np.float64], now: int, bounds: _Bounds) -> tuple[NDArray[np.float64], int]:
     """Good and bad in each window, and until when (exclusive) they stay so unless something new comes."""
     passed = np.concatenate([[0.0], np.cumsum(good)])
-    afters = _afters(windows, now)
-    starts = times.searchsorted(afters, side="right")
+    starts = times.searchsorted(bounds.afters, side="right")
     end = int(times.searchsorted(now, side="right"))
     counts = np.stack([passed[end] - passed[starts], (end - starts).astype(np.float64)], axis=1)
     counts[:, 1] -= counts[:, 0]
-    until = NEVER
-    for window, after, start in zip(windows, afters.tolist(), starts.tolist(), strict=True):
-        if isinstance(window, CalendarWindow):
-            until = min(until, to_micros(window.bounds(from_micros(now))[1]))
-        elif start < end:
-            until = min(until, int(times[start]) + now - after)
-    return counts, until
+    leaving = bounds.rolling & (starts < end)
+    leaves = times[starts[leaving]] + (now - bounds.afters[leaving])
+    return counts, min(bounds.ends, int(leaves.min()) if leaves.size else NEVER)
 
 
 def state(
@@ -209,12 +235,12 @@ def state(
     at, labels = from_micros(now), list(windows_of(slo))
     counts = _pooled(labels, [s.counts for s in standings])
     whole = counts[slo.window.label]
-    coverage = _covered(standings, slo.window, at)
+    coverage = _covered(slo.window, standings, whole, at)
     burns = {label: budget.burn_rate(c, slo.target) for label, c in counts.items()}
     burn_rates = {label: rate for label, rate in burns.items() if rate is not None}
     remaining = budget.remaining_ratio(whole, slo.target)
     alerting = burn.active(slo, counts, burn_rates, conditions.tiers)
-    status, why = _status(slo, whole, coverage, sorted(missing), alerting=alerting)
+    status, why = _status(slo, slo.window.label, whole, coverage, sorted(missing), alerting=alerting)
     raw = [s.raw for s in standings if s.raw is not None]
     totals = [s.totals for s in standings if s.totals is not None]
     if missing:
@@ -285,21 +311,36 @@ def _whole(count: float) -> int | Decimal:
     return int(near) if near.is_integer() else Decimal(repr(near))
 
 
-def _covered(standings: Sequence[Standing], window: AnyWindow, at: datetime) -> float:
-    """The share of the window so far in which units were known, from the first one on; 0 where none was."""
+def _covered(window: AnyWindow, standings: Sequence[Standing], counts: EventCounts, at: datetime) -> float:
+    """The share of the window so far in which units were known, from the first one on; 0 where none was.
+
+    Of slices the share that has units: one without is unknown.
+    """
+    for standing in standings:
+        if standing.slices is not None:
+            return _share(counts, standing.slices)
     first = min((s.first_at for s in standings if s.first_at is not None), default=None)
-    if first is None:
-        return 0.0
     begins = window.bounds(at)[0] if isinstance(window, CalendarWindow) else at - window.length
-    known = at - max(from_micros(first), begins)
-    return min(1.0, max(0.0, known / (at - begins))) if at > begins else 0.0
+    return _known_share(None if first is None else from_micros(first), begins, at)
+
+
+def _share(counts: EventCounts, slices: int) -> float:
+    """The share of slices that has units."""
+    return min(1.0, float(counts.total / slices)) if slices else 0.0
+
+
+def _known_share(first: datetime | None, start: datetime, end: datetime) -> float:
+    """The share of a stretch of time that follows the first unit."""
+    if first is None or first > end:
+        return 0.0
+    return 1.0 if first <= start else (end - first) / (end - start)
 
 
 def _status(
-    slo: Slo, counts: EventCounts, coverage: float, stale: Sequence[str], *, alerting: bool
+    slo: Slo, label: str, counts: EventCounts, coverage: float, stale: Sequence[str], *, alerting: bool
 ) -> tuple[SloStatus, str]:
-    """The status, and in words why it is not healthy."""
-    unknown, label = SloStatus.INSUFFICIENT_DATA, slo.window.label
+    """The status in a window, and in words why it is not healthy."""
+    unknown = SloStatus.INSUFFICIENT_DATA
     if stale:
         return unknown, f"no recent success of {', '.join(stale)}"
     if counts.total < slo.minimum_events:
@@ -321,14 +362,21 @@ def states_of(
     slos: Sequence[Slo], indicators: Mapping[str, Indicator], reader: Reader, conditions: Conditions
 ) -> tuple[SloState, ...]:
     """The states of SLOs of all kinds, in their order."""
-    counted = {s.name: state_of(s, indicators[s.indicator], reader, conditions) for s in slos if is_counted(s)}
-    return with_others(slos, counted)
+    own = [s for s in slos if is_counted(s)]
+    pools = [reader.pool(indicators[s.indicator], s.service, s.environment) for s in own]
+    reader.prepare(dict.fromkeys(n for pool in pools for n in pool.series), earliest(own, reader.now))
+    counted = {s.name: state_of(s, indicators[s.indicator], reader, conditions) for s in own}
+    return with_others(slos, counted, reader.now, conditions)
 
 
-def with_others(slos: Sequence[Slo], counted: Mapping[str, SloState]) -> tuple[SloState, ...]:
+def with_others(
+    slos: Sequence[Slo], counted: Mapping[str, SloState], now: int, conditions: Conditions
+) -> tuple[SloState, ...]:
     """The states of SLOs in their order, given those that are counted here; composites follow from their parts."""
     found = {slo.name: counted.get(slo.name) or _measured_elsewhere(slo) for slo in slos}
-    return tuple(composite_state(s, found) if isinstance(s.sli, Composite) else found[s.name] for s in slos)
+    return tuple(
+        composite_state(s, found, now, conditions) if isinstance(s.sli, Composite) else found[s.name] for s in slos
+    )
 
 
 def _measured_elsewhere(slo: Slo) -> SloState:
@@ -336,41 +384,66 @@ def _measured_elsewhere(slo: Slo) -> SloState:
     return withheld(slo, SloStatus.INSUFFICIENT_DATA, "measured by Prometheus, whose rules know its state")
 
 
-def composite_state(slo: Slo, parts: Mapping[str, SloState]) -> SloState:
+def composite_state(slo: Slo, parts: Mapping[str, SloState], now: int, conditions: Conditions) -> SloState:
     """A composite from the states of its parts, by name: its burn rate is the mean of theirs by weight.
 
-    A part without events in a window has no burn rate there, and no weight.
+    A part without events in a window has no burn rate there, and no weight. Where the state of a part is unknown, the
+    composite's is too.
     """
     assert isinstance(slo.sli, Composite)  # noqa: S101 - the caller asks for composites
     own = [(parts[p.slo], p.weight) for p in slo.sli.parts]
     for part, _ in own:
         if part.status is SloStatus.INSUFFICIENT_DATA:
             return withheld(slo, part.status, f"{part.slo.name}: {part.why}")
-    rates: dict[str, float] = {}
-    for label in windows_of(slo):
-        known = [(s.burn_rates[label], float(w)) for s, w in own if label in s.burn_rates]
-        if known:
-            rates[label] = sum(rate * weight for rate, weight in known) / sum(weight for _, weight in known)
-    spent = rates.get(slo.window.label)
+    exact = {label: rate for label in windows_of(slo) if (rate := _mean_burn(own, label)) is not None}
+    spent = exact.get(slo.window.label)
     if spent is None:
         return withheld(slo, SloStatus.INSUFFICIENT_DATA, f"its parts have no events in {slo.window.label}")
-    remaining = 1 - spent
-    status, why = budget.status_of(Decimal(remaining), alerting=False)
+    remaining, rates = float(1 - spent), {label: float(rate) for label, rate in exact.items()}
+    alerting = burn.active(slo, _of_parts(own), rates, conditions.tiers, [part.slo for part, _ in own])
+    status, why = budget.status_of(_as_decimal(1 - spent), alerting=alerting)
+    errors = spent * Fraction(1 - slo.target)
     return SloState(
         slo=slo,
         status=status,
         why=why,
         counts={},
         raw={},
-        attainment=1 - spent * float(1 - slo.target),
+        attainment=float(1 - errors),
         budget_remaining=remaining,
         budget_remaining_events=None,
-        sla_budget_remaining=None,
+        sla_budget_remaining=None if slo.sla_target is None else float(1 - errors / Fraction(1 - slo.sla_target)),
         burn_rates=rates,
-        time_to_exhaustion_seconds=budget.time_to_exhaustion(remaining, slo.window, rates.get(_EXHAUSTION_WINDOW)),
+        time_to_exhaustion_seconds=budget.time_to_exhaustion(
+            remaining, _exact(slo.window, from_micros(now)), rates.get(_EXHAUSTION_WINDOW)
+        ),
         coverage=min(s.coverage for s, _ in own),
         totals=None,
     )
+
+
+def _mean_burn(parts: Sequence[tuple[SloState, Decimal]], label: str) -> Fraction | None:
+    """The mean of burn rates in a window by weight, exactly: whether the budget is used up hangs on it."""
+    own = [(s.slo.target, s.counts.get(label, EventCounts()), Fraction(w)) for s, w in parts]
+    burns = [(w * Fraction(c.bad) / Fraction(c.total) / Fraction(1 - target), w) for target, c, w in own if c.total]
+    if not burns:
+        return None
+    return sum((burnt for burnt, _ in burns), Fraction(0)) / sum((w for _, w in burns), Fraction(0))
+
+
+def _of_parts(parts: Sequence[tuple[SloState, Decimal]]) -> dict[str, EventCounts]:
+    """The events of all parts, in the windows that all of them have."""
+    counts = [s.counts for s, _ in parts]
+    return {
+        label: EventCounts(sum(c[label].good for c in counts), sum(c[label].bad for c in counts))
+        for label in counts[0]
+        if all(label in c for c in counts)
+    }
+
+
+def _as_decimal(exact: Fraction) -> Decimal:
+    """A fraction as decimal; of the sign that it has."""
+    return Decimal(exact.numerator) / exact.denominator
 
 
 # --- windows that are over --------------------------------------------------------------------------------
@@ -402,11 +475,26 @@ def finished(
     calendar = slo.window if isinstance(slo.window, CalendarWindow) else CalendarWindow("month", zone=zone)
     bounds = list(islice(_before(calendar, from_micros(reader.now)), most))
     pool = reader.pool(indicator, slo.service, slo.environment)
-    reader.prepare(pool.series, to_micros(bounds[-1][0]) - 1)
-    column = None if slo.operator is None else indicator.column(slo.dimension)
+    # The slice in which the first window begins is looked at from its start.
+    margin = 1 if slo.budgeting == "occurrences" else _length(slo)
+    reader.prepare(pool.series, to_micros(bounds[-1][0]) - margin)
+    judge, column = _judge(slo, indicator)
+    before = [t.first_at for t in reader.columns.tallies(pool.series, judge).values() if t.first_at is not None]
+    times, good = judged(slo, reader.pooled(pool, column))
+    first = min([*before, *times[:1].tolist()], default=None)
+    known = _Known(times, good, first, sorted(pool.sources - conditions.fresh), calendar.label)
     about = tuple(e for e in conditions.exclusions if e.concerns(slo))
-    units = reader.pooled(pool, column)
-    return [_finished(slo, units, start, end, about, sorted(pool.sources - conditions.fresh)) for start, end in bounds]
+    return [_finished(slo, known, start, end, about) for start, end in bounds]
+
+
+class _Known(NamedTuple):
+    """The final units of an SLO, when the first of all was, which sources have nothing new; what windows are called."""
+
+    times: Ints
+    good: NDArray[np.bool_]
+    first_at: int | None
+    stale: Sequence[str]
+    label: str
 
 
 def _before(window: CalendarWindow, at: datetime) -> Iterator[tuple[datetime, datetime]]:
@@ -416,20 +504,20 @@ def _before(window: CalendarWindow, at: datetime) -> Iterator[tuple[datetime, da
         yield start, end
 
 
-def _finished(
-    slo: Slo, units: Units, start: datetime, end: datetime, about: Sequence[Exclusion], stale: Sequence[str]
-) -> Finished:
-    after, until = to_micros(start) - 1, to_micros(end) - 1
-    times, good = judged(slo, units)
-    inside = (times > after) & (times <= until)
-    raw = _in_all(slo, times[inside], good[inside], until + 1)
-    counts = raw
+def _finished(slo: Slo, known: _Known, start: datetime, end: datetime, about: Sequence[Exclusion]) -> Finished:
+    first, last = to_micros(start), to_micros(end) - 1
+    times, good = known.times, known.good
+    raw = counts = _in_all(slo, times, good, first, last)
+    slots: list[Slot] = []
     if about:
-        kept = counted(times[inside], excluded(about, slo, after, until))
-        counts = _in_all(slo, times[inside][kept], good[inside][kept], until + 1)
-    known_from = from_micros(int(times[0])) if times.size else end
-    coverage = min(1.0, max(0.0, (end - max(known_from, start)) / (end - start)))
-    status, why = _status(slo, counts, coverage, stale, alerting=False)
+        slots = excluded(about, slo, first - 1 if slo.budgeting == "occurrences" else first - _length(slo), last)
+        kept = counted(times, slots)
+        counts = _in_all(slo, times[kept], good[kept], first, last)
+    if slo.budgeting == "occurrences":
+        coverage = _known_share(None if known.first_at is None else from_micros(known.first_at), start, end)
+    else:
+        coverage = _share(counts, slices_over(_length(slo), first, last + 1, slots))
+    status, why = _status(slo, known.label, counts, coverage, known.stale, alerting=False)
     unknown = status is SloStatus.INSUFFICIENT_DATA
     remaining = budget.remaining_ratio(counts, slo.target)
     return Finished(
@@ -444,10 +532,13 @@ def _finished(
     )
 
 
-def _in_all(slo: Slo, times: Ints, good: NDArray[np.bool_], until: int) -> EventCounts:
+def _in_all(slo: Slo, times: Ints, good: NDArray[np.bool_], first: int, last: int) -> EventCounts:
+    """Good and bad of a finished window: units by their time, slices by their end."""
     if slo.budgeting == "occurrences":
-        passed = int(np.count_nonzero(good))
-        return EventCounts(passed, times.size - passed)
-    ends, shares = sliced(slo, times, good, until)
-    total = float(shares.sum())
-    return EventCounts(_whole(total), _whole(ends.size - total))
+        inside = (times >= first) & (times <= last)
+        passed = int(np.count_nonzero(good[inside]))
+        return EventCounts(passed, int(np.count_nonzero(inside)) - passed)
+    ends, shares = sliced(slo, times, good, last + 1)
+    inside = ends > first
+    total = float(shares[inside].sum())
+    return EventCounts(_whole(total), _whole(int(np.count_nonzero(inside)) - total))
