@@ -33,7 +33,6 @@ from paceline.service import Service
 from slo_engine.burn import Tier
 from slo_engine.contributors import Known, find
 from slo_engine.enrich import Alert, AlertStatus, EnrichedAlert, Findings, enrich
-from slo_engine.exclusions import Exclusion
 
 PATH = "/webhooks/alertmanager"
 LARGEST_BODY_BYTES = 4 << 20
@@ -350,7 +349,6 @@ def build_enricher(
     settings: NotifySettings,
     *,
     tiers: Sequence[Tier],
-    exclusions: Sequence[Exclusion],
     log: Log,
     clock: Callable[[], datetime],
 ) -> Enricher:
@@ -363,7 +361,7 @@ def build_enricher(
             states={state.slo.name: state for state in published.snapshot.slos} if published else {},
             indicators=service.indicators,
             tiers=tiers,
-            exclusions=exclusions,
+            exclusions=configuration.exclusions,
             organisation=configuration.organisation,
             observations=service.observations,
             events=service.events,

@@ -200,7 +200,7 @@ def webhook(running: Running, inbox: Inbox) -> Iterator[tuple[str, Enricher]]:
         }
     )
     tiers = load_tiers(alert_windows())
-    enricher = build_enricher(running.service, settings, tiers=tiers, exclusions=(), log=running.log, clock=utc_now)
+    enricher = build_enricher(running.service, settings, tiers=tiers, log=running.log, clock=utc_now)
     app = FastAPI()
     app.include_router(router(enricher, settings))
     with socket.create_server(("127.0.0.1", 0)) as listening:

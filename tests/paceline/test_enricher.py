@@ -389,11 +389,11 @@ def test_after_an_hour_of_trying_it_is_given_up(bench: Bench) -> None:
 
 
 def test_too_much_is_refused(bench: Bench) -> None:
-    """While a target fails, the queue grows up to its bound; then Alertmanager has to wait."""
+    """While a target fails, the queue grows up to its bound, with two more in hand; then Alertmanager has to wait."""
     bench.sent["one"].failures = [RetryableError("busy")]
     bench.enricher.take(a_notification())
     bench.log.next()
-    taken = [bench.enricher.take(a_notification(groupKey=str(n))) for n in range(MOST_WAITING + 1)]
+    taken = [bench.enricher.take(a_notification(groupKey=str(n))) for n in range(MOST_WAITING + 3)]
 
     assert (taken[0], taken[-1]) == (Taken.QUEUED, Taken.FULL)
 
@@ -553,7 +553,7 @@ def test_a_service_enriches(collected: Service, clock: Any) -> None:
     settings = NotifySettings.model_validate(
         {"secret": PLANTED, "targets": [hook], "base_url": "https://paceline.example.com/"}
     )
-    made = build_enricher(collected, settings, tiers=(), exclusions=(), log=Kept(), clock=clock)
+    made = build_enricher(collected, settings, tiers=(), log=Kept(), clock=clock)
 
     found = made._lookup(a_notification().alerts[0])
 
