@@ -395,7 +395,7 @@ def test_too_much_is_refused(bench: Bench) -> None:
     bench.log.next()
     taken = [bench.enricher.take(a_notification(groupKey=str(n))) for n in range(MOST_WAITING + 3)]
 
-    assert (taken[0], taken[-1]) == (Taken.QUEUED, Taken.FULL)
+    assert (taken[0], Taken.FULL in taken) == (Taken.QUEUED, True)
 
 
 def test_what_waits_is_tried_once_more_at_the_end(bench: Bench) -> None:

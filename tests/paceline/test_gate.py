@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,15 @@ spec:
   service: {service}
   indicator:
     spec:
-      ratioMetric:
-        rawType: success
-        raw: {{metricSource: {{type: Paceline, spec: {{indicator: change_fail_rate}}}}}}
+      {sli}
   budgetingMethod: Occurrences
-  timeWindow: [{{duration: 28d, isRolling: true}}]
+  timeWindow: [{{{window}}}]
   objectives: [{{target: {target}}}]
 """
+FAILURES = "ratioMetric: {rawType: success, raw: {metricSource: {type: Paceline, spec: {indicator: change_fail_rate}}}}"
+RECOVERIES = "thresholdMetric: {metricSource: {type: Paceline, spec: {indicator: failed_deployment_recovery_time}}}"
+ROLLING = "duration: 28d, isRolling: true"
+QUARTER = "duration: 1Q, isRolling: false, calendar: {timeZone: Europe/Berlin}"
 OVERRIDE = """\
 overrides:
   - slo: safe
@@ -49,6 +52,17 @@ overrides:
     from: {start}
     until: {end}
     lifts: [block]
+"""
+
+
+EXCLUSION = """\
+exclusions:
+  - service: shop
+    reason: maintenance
+    author: operations
+    ticket: OPS-18
+    from: {start}
+    until: {end}
 """
 
 
@@ -64,9 +78,10 @@ class History:
         self.slo()
         self.settings()
 
-    def slo(self, target: str = "0.9", tier: str = "", service: str = "shop") -> None:
-        """Write the SLO: of 100 deployments so many may fail."""
-        (self.folder / "safe.yaml").write_text(SLO.format(target=target, tier=tier, service=service), encoding="utf-8")
+    def slo(self, **changed: str) -> None:
+        """Write the SLO: of 10 deployments one may fail in 28 days, unless it is told otherwise."""
+        usual = {"service": "shop", "tier": "", "sli": FAILURES, "window": ROLLING, "target": "0.9"}
+        (self.folder / "safe.yaml").write_text(SLO.format(**usual | changed), encoding="utf-8")
 
     def settings(self, more: str = "") -> None:
         """Write the settings."""
@@ -289,11 +304,18 @@ def clocked(tmp_path: Path, at: datetime) -> History:
 @pytest.fixture
 def started(clocked: History, clock: Any) -> Iterator[Running]:
     """A service over the history, collected."""
-    path = clocked.folder / "paceline.yaml"
-    found = build(configuration(path, {}, clocked.folder), clock, {})
+    found = build(configuration(clocked.folder / "paceline.yaml", {}, clocked.folder), clock, {})
     found.service.collect(found.service.configuration.sources[0])
     yield found
     found.close()
+
+
+@contextmanager
+def collected(history: History, clock: Any) -> Iterator[Service]:
+    """A service over a history that a test changed first."""
+    with closing(build(configuration(history.folder / "paceline.yaml", {}, history.folder), clock, {})) as found:
+        found.service.collect(found.service.configuration.sources[0])
+        yield found.service
 
 
 @pytest.fixture
@@ -402,6 +424,35 @@ def test_an_incident_and_its_deployment_are_charged(started: Running, published:
     assert [s.kind for s in charged] == ["incident", "deployment"]
     assert [s.share for s in charged] == pytest.approx([10 / total, 10 / total])
     assert charged[1] == Spend(slo="safe", kind="deployment", name="v10", share=charged[1].share)
+
+
+@pytest.mark.parametrize("window", [ROLLING, QUARTER])
+def test_durations_and_calendars_are_charged_as_they_are_counted(clocked: History, clock: Any, window: str) -> None:
+    """A recovery of an hour where 30 minutes are allowed: charged to its incident, in any window."""
+    clocked.slo(sli=RECOVERIES, window=window, target="0.9, op: lte, value: 1800")
+
+    with collected(clocked, clock) as service:
+        published = service.refresh()
+        found = state(published)
+        bad = list(bad_units(found.slo, ledger(service), published.snapshot.at))
+        charged = spends(service.configuration.policy, [found], ledger(service), published.snapshot.at)
+
+    assert len(bad) == found.counts[found.slo.window.label].bad == 1
+    assert [(s.kind, s.share) for s in charged] == [("incident", 10.0), ("deployment", 10.0)]
+
+
+def test_what_is_excluded_is_charged_to_nobody(clocked: History, clock: Any) -> None:
+    """A failure within an agreed maintenance spends nothing, and the gate allows."""
+    times = {"start": f"{clocked.now - timedelta(days=11):%Y-%m-%dT%H:%M}Z", "end": f"{clocked.now:%Y-%m-%dT%H:%M}Z"}
+    (clocked.folder / "exclusions.yaml").write_text(EXCLUSION.format(**times), encoding="utf-8")
+    clocked.settings("exclusions: [exclusions.yaml]\n")
+
+    with collected(clocked, clock) as service:
+        published = service.refresh()
+        decision = service.gate("shop", published).decision
+
+    assert (decision.verdict, len(decision.reasons)) == (Verdict.ALLOW, 1)
+    assert decision.reasons[0].text == "100.0% of the error budget of 28d is left"
 
 
 def test_a_misspelt_service_raises(started: Running, published: Published) -> None:
