@@ -12,10 +12,12 @@ from collections.abc import Sequence
 import click
 
 from collector.errors import ConfigError, PacelineError
+from paceline.commands.backtest import backtest_slo
 from paceline.commands.collecting import check, collect
 from paceline.commands.gate import gate
 from paceline.commands.generated import dashboards, rules
 from paceline.commands.history import history
+from paceline.commands.lint import lint_slos
 from paceline.commands.numbers import evaluate, explain, report, restatements
 from paceline.commands.options import FAILED, MISTAKE
 from paceline.commands.plan import plan
@@ -30,7 +32,22 @@ def cli() -> None:
 
 
 slo.add_command(history)
-for _command in (check, collect, evaluate, serve, explain, restatements, rules, slo, plan, gate, dashboards, report):
+slo.add_command(lint_slos)
+for _command in (
+    check,
+    collect,
+    evaluate,
+    serve,
+    explain,
+    restatements,
+    rules,
+    slo,
+    plan,
+    backtest_slo,
+    gate,
+    dashboards,
+    report,
+):
     cli.add_command(_command)
 
 
