@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from slo_engine import catalog
-from slo_engine.annotations import WHO, Links, age, annotated, budget, burn, burn_texts, events, since
+from slo_engine.annotations import RECORDED, WHO, Links, age, annotated, budget, burn, burn_texts, events, since
 from slo_engine.burn import Severity, Tier, highest_burn, plain, tiers_for
 from slo_engine.recordings import (
     BAD,
@@ -128,7 +128,7 @@ def budget_alerts(scope: Scope, links: Links) -> Iterator[Rule]:
         ("Exhausted", f"{used} >= 1", "the error budget is used up"),
     )
     for name, condition, said in steps:
-        texts = annotated(f"{WHO}: {said}", budget(), few, links)
+        texts = annotated(f"{WHO}: {said}", budget(RECORDED), few, links)
         yield _alert(f"{BUDGET_ALERTS}{name}", f"{condition}\n{sure}", "ticket", texts)
 
 
@@ -164,7 +164,7 @@ def policy_alerts(scope: Scope, links: Links) -> Iterator[Rule]:
         said = policy.description or policy.title or policy.name
         summary = f"{WHO}: {_literal(said)} ({burn(policy.lookback)} times as fast as allowed over {window})"
         description = (
-            f"{window}: {events(scope, policy.lookback)}. {since(BURN_WINDOWS[0], policy.lookback)} {budget()}"
+            f"{window}: {events(scope, policy.lookback)}. {since(BURN_WINDOWS[0], policy.lookback)} {budget(RECORDED)}"
         )
         texts = annotated(summary, description, slos, links)
         wait = f"{int(policy.after.total_seconds())}s" if policy.after else ""

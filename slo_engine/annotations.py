@@ -25,6 +25,7 @@ from slo_engine.recordings import (
     TOTAL_RATE,
     Scope,
     bad_events,
+    left_now,
 )
 from slo_engine.rule import INTERVAL_SECONDS, literals
 from slo_engine.slo import Slo
@@ -92,7 +93,9 @@ def burn_texts(scope: Scope, severity: Severity, tiers: Sequence[Tier]) -> tuple
     )
     shortest = min(tier.short for tier in tiers)
     longest = max(tier.long for tier in tiers)
-    return summary, f"{each}. {since(shortest, longest)} {budget()}"
+    # A ticket burns for days, and what is left changes slowly.
+    left = left_now(scope, _OWN) if severity == "page" else RECORDED
+    return summary, f"{each}. {since(shortest, longest)} {budget(left)}"
 
 
 def burn(window: Window) -> str:
@@ -117,17 +120,17 @@ def since(short: Window, long: Window) -> str:
         "humanizeTimestamp",
         before="Within the allowed rate until ",
         after=".",
-        otherwise=f"Above the allowed rate for {long.label} or longer.",
+        otherwise=f"Never seen within the allowed rate in the last {long.label}.",
     )
 
 
-def budget() -> str:
-    """What is left, how long it lasts, how old the numbers are."""
-    ratio = _queried(f"{LEFT_RATIO}{_OWN}", "humanizePercentage")
-    left = _queried(f"{LEFT_EVENTS}{_OWN}", _ONE_PLACE, before=" (", after=" bad events)", otherwise="")
+def budget(left: tuple[str, str]) -> str:
+    """What is left, how long it lasts, how old the numbers are. `left`: how a ratio and a count of it are queried."""
+    ratio = _queried(left[0], "humanizePercentage")
+    in_events = _queried(left[1], _ONE_PLACE, before=" (", after=" bad events)", otherwise="")
     spent = f"({ERROR}{_OUTLOOK.label}{_OWN} > 0) / on (slo) group_left () {BUDGET}{_SLO}"
     lasts = _queried(
-        f"({LEFT_RATIO}{_OWN} > 0) * on (slo) group_left () {PERIOD_DAYS}{_SLO} * 86400 / ({spent})",
+        f"(({left[0]}) > 0) * on (slo) group_left () {PERIOD_DAYS}{_SLO} * 86400 / ({spent})",
         "humanizeDuration",
         before=" At the rate of the last 3 days it is used up in ",
         after=".",
@@ -140,7 +143,7 @@ def budget() -> str:
         after=" of its window was observed.",
         otherwise="",
     )
-    return f"Error budget left: {ratio}{left}.{lasts}{covered} {age()} {_WHERE_TO_LOOK}"
+    return f"Error budget left: {ratio}{in_events}.{lasts}{covered} {age()} {_WHERE_TO_LOOK}"
 
 
 def age() -> str:
@@ -151,6 +154,8 @@ def age() -> str:
 
 _SLO = "{slo=%q}"
 _OWN = f"{{slo=%q,{GROUP}=%q}}"
+RECORDED = f"{LEFT_RATIO}{_OWN}", f"{LEFT_EVENTS}{_OWN}"
+"""What is left of a budget as it was recorded last."""
 
 
 def _queried(query: str, form: str, *, before: str = "", after: str = "", otherwise: str = "no value") -> str:

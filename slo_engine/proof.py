@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
 from itertools import accumulate
 from math import ceil
-from operator import ge, gt, le, lt
+from operator import attrgetter, ge, gt, le, lt
 
 from slo_engine.alerts import (
     BUDGET_ALERTS,
@@ -28,7 +29,7 @@ from slo_engine.burn import Tier, tiers_for
 from slo_engine.comparison import Operator
 from slo_engine.recordings import Scope, rolling
 from slo_engine.slo import AlertPolicy, EventCounts, Slo
-from slo_engine.synthetic import Minute, Timeline
+from slo_engine.synthetic import MINUTES_OF_A_RATE, Minute, Timeline
 from slo_engine.windows import Window, parse_window
 
 _QUIET, _FAILING, _RECOVERING, _SILENT, _BURST, _AFTER_BURST = 20, 90, 210, 45, 30, 20
@@ -80,13 +81,27 @@ class Oracle:
 
     def ratio(self, minute: int, window: Window, spread: int = 1) -> float | None:
         """The error ratio of a window; None without events. `spread`: as recorded rates see it, some minutes late."""
-        counts = [self.count(max(0, minute - k), window) for k in range(spread)]
-        total = sum(c.total for c in counts)
-        return float(sum(c.bad for c in counts) / total) if total else None
+        total, bad = self._seen(minute, window, spread)
+        return bad / total if total else None
 
     def bad(self, minute: int, window: Window, spread: int = 1) -> float:
         """The bad events of a window, with `spread` as in `ratio`."""
-        return float(sum(self.count(max(0, minute - k), window).bad for k in range(spread)) / spread)
+        return self._seen(minute, window, spread)[1]
+
+    def _seen(self, minute: int, window: Window, spread: int) -> tuple[float, float]:
+        """Total and bad events. A recorded rate holds an event for minutes; what it lacks of the newest is added."""
+        if spread == 1:
+            counts = self.count(minute, window)
+            return float(counts.total), float(counts.bad)
+        newest = Window(timedelta(minutes=spread), f"{spread}m")
+        late = [self.count(max(0, minute - k), window) for k in range(spread)]
+        of_newest = [self.count(max(0, minute - k), newest) for k in range(MINUTES_OF_A_RATE)]
+        total, bad = (
+            sum(map(of, late)) / MINUTES_OF_A_RATE
+            + max(0.0, of(of_newest[0]) - sum(map(of, of_newest)) / MINUTES_OF_A_RATE)
+            for of in (attrgetter("total"), attrgetter("bad"))
+        )
+        return total, bad
 
     def states(self, minute: int) -> tuple[object, ...]:
         """All that decides which alerts fire at a minute."""

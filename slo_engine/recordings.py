@@ -16,7 +16,7 @@ from slo_engine import catalog
 from slo_engine.burn import Tier, plain
 from slo_engine.rule import INTERVAL_SECONDS, Rule, bracketed, either, known
 from slo_engine.slo import Composite, IndicatorSli, Slo
-from slo_engine.windows import BURN_WINDOWS, CalendarWindow, Window
+from slo_engine.windows import BURN_WINDOWS, CalendarWindow, Window, parse_window
 
 RATE = "5m"
 TOTAL_RATE, BAD_RATE = f"slo:sli_total:rate{RATE}", f"slo:sli_bad:rate{RATE}"
@@ -139,11 +139,21 @@ def _exported_total(window: Window) -> str:
     return f'sum by (slo) (max by (slo, outcome) ({catalog.SLO_EVENTS.name}{{window="{window.label}"}}))'
 
 
-def _summed(scope: Scope, rate: str, window: Window) -> str:
-    """Events of a window from recorded rates per second: each rate stands for one interval."""
+def _summed(scope: Scope, rate: str, window: Window, matcher: str | None = None) -> str:
+    """Events of a window from recorded rates per second: each rate stands for one interval.
+
+    A rate holds 5 minutes, so the sum counts an event of just now only little by little. What it still lacks of the
+    last 5 minutes is added: never more than happened, and a fault is counted as soon as it is seen.
+    """
+    own = rate + (_of_this_period(scope, window) if matcher is None else matcher)
     if window.label == RATE:
-        return f"{rate} * {_RATE_SECONDS}"
-    return f"sum_over_time({rate}{_of_this_period(scope, window)}[{_range(scope, window)}]) * {scope.interval_seconds}"
+        return f"{own} * {_RATE_SECONDS}"
+    counted, of_newest = (
+        f"sum_over_time({own}[{_range(scope, w)}]) * {scope.interval_seconds}" for w in (window, parse_window(RATE))
+    )
+    lacking = f"clamp_min({own} * {_RATE_SECONDS} - {of_newest}, 0)"
+    # A label of its own makes it a second term of the sum; where there is no rate now, the first one is left.
+    return f'sum by (slo, {GROUP}) ({counted} or label_replace({lacking}, "part", "newest", "", ""))'
 
 
 def _range(scope: Scope, window: Window) -> str:
@@ -211,6 +221,25 @@ def _worked_out(scope: Scope) -> tuple[str, str, str]:
     allowed = f"{_of_period(scope, TOTAL)} * on (slo) group_left () {BUDGET}"
     left = _but_counted(scope, f"{allowed} - {_of_period(scope, BAD)}")
     return ratio, left, f"clamp_max({_seen(scope)}, 1)"
+
+
+def left_now(scope: Scope, matcher: str) -> tuple[str, str]:
+    """Budget left of the series that a matcher picks, as a ratio and in events, as PromQL.
+
+    The recordings of whole periods are minutes old: this is what an alert can say that has just begun.
+    """
+    exported = [f"max by (slo) ({m.name}{{slo=%q}})" for m in (catalog.SLO_BUDGET_RATIO, catalog.SLO_BUDGET_EVENTS)]
+    now = [[e] if scope.counted else [] for e in exported]
+    for window in {w.label: w for w in map(rolling, scope.measured)}.values():
+        total, bad = (_summed(scope, rate, window, matcher) for rate in (TOTAL_RATE, BAD_RATE))
+        budget = f"on (slo) group_left () ({BUDGET} and {_lasts(window)})"
+        now[0].append(f"1 - clamp({bad} / ({total} > 0), 0, 1) / {budget}")
+        now[1].append(f"{total} * {budget} - {bad}")
+    ratio, events_left = (
+        " or ".join([*branches, recorded + matcher])
+        for branches, recorded in zip(now, (LEFT_RATIO, LEFT_EVENTS), strict=True)
+    )
+    return ratio, events_left
 
 
 def _but_counted(scope: Scope, expr: str) -> str:

@@ -20,7 +20,12 @@ from slo_engine.windows import CalendarWindow
 
 _MADE_BY = "# Made by `paceline rules`; changes are lost."
 NAMESPACE = "paceline"
-_TICKETS_WAIT = "5m"
+_TICKETS_WAIT = "277s"
+"""No multiple of an interval: Alertmanager must not look between the end of a page and that of its ticket.
+
+Both are told in one evaluation, milliseconds apart. A group that waits for whole minutes is looked at just then, and
+a ticket that was silent all the time would be sent when all is over.
+"""
 
 
 def render_rules(
