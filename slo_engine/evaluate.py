@@ -188,7 +188,7 @@ class Evaluator:
             return before.state
         found = state(slo, made_from, missing, reader.now, conditions)
         # Between nothing and all, coverage grows with time.
-        settled = found.coverage >= 1 or all(s.first_at is None for s in made_from)
+        settled = found.coverage >= 1 or (bool(made_from) and all(s.first_at is None for s in made_from))
         self._states[slo.name] = _Judged(slo, made_from, missing, conditions.tiers, found, settled)
         return found
 

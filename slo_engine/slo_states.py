@@ -242,6 +242,7 @@ def state(
     alerting = burn.active(slo, counts, burn_rates, conditions.tiers)
     status, why = _status(slo, slo.window.label, whole, coverage, sorted(missing), alerting=alerting)
     raw = [s.raw for s in standings if s.raw is not None]
+    excludable = bool(raw) or (not standings and any(e.concerns(slo) for e in conditions.exclusions))
     totals = [s.totals for s in standings if s.totals is not None]
     if missing:
         return withheld(slo, status, why, coverage, _summed(totals))
@@ -250,7 +251,7 @@ def state(
         status=status,
         why=why,
         counts=counts,
-        raw=_pooled(labels, raw) if raw else {},
+        raw=_pooled(labels, raw) if excludable else {},
         attainment=budget.attainment(whole),
         budget_remaining=remaining,
         budget_remaining_events=budget.remaining_events(whole, slo.target) if whole.total else None,
