@@ -11,6 +11,7 @@ from datetime import datetime
 import uvicorn
 
 from collector.errors import PacelineError
+from paceline.enricher import build_enricher
 from paceline.scheduler import schedule, shut_down
 from paceline.web import create_app
 from paceline.wiring import Running
@@ -22,6 +23,8 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
     """Serve until interrupted. Raises PacelineError where the address cannot be used."""
     service, log = running.service, running.log
     listening = _listen(host, port)
+    settings = service.configuration.settings.notify
+    enricher = build_enricher(service, settings, tiers=service.tiers, log=log, clock=clock)
     try:
         # What the store knows already is published before the first scrape, not only after the first run.
         service.refresh()
@@ -32,7 +35,7 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
         say(f"Metrics      {shown}/metrics")
         say(f"SLOs         {shown}/api/v1/slos")
         config = uvicorn.Config(
-            create_app(service),
+            create_app(service, enricher),
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -50,6 +53,7 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
             running.close()
             os._exit(0)
     finally:
+        enricher.close()
         listening.close()
 
 

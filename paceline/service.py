@@ -104,6 +104,11 @@ class Service:
         return {i.name: i for f in self._families for i in f.indicators}
 
     @property
+    def tiers(self) -> Sequence[Tier]:
+        """The burn-rate tiers of alerts."""
+        return self._tiers
+
+    @property
     def zone(self) -> ZoneInfo:
         """The zone of calendar weeks."""
         return ZoneInfo(self.configuration.settings.timezone)

@@ -21,6 +21,7 @@ from collector.errors import ConfigError, Mistake
 from collector.registry import SourceTypes
 from collector.source import SourceConfig
 from paceline.catalogue import Rules, Texts, services
+from paceline.notify import NotifySettings
 from paceline.slo_files import SloFiles, packaged_policy, read_slo_files
 from slo_engine.exclusions import Exclusion
 from slo_engine.gate import Override, Policy
@@ -215,6 +216,7 @@ class Settings(_Section):
     benchmark: BenchmarkSettings = Field(
         default_factory=BenchmarkSettings, description="What numbers are compared with."
     )
+    notify: NotifySettings = Field(default_factory=NotifySettings, description="The enricher; see docs/enricher.md.")
     metrics: MetricsSettings = Field(default_factory=MetricsSettings, description="What `/metrics` may hold.")
     server: ServerSettings = Field(default_factory=ServerSettings, description="Where the service listens.")
     logs: LogSettings = Field(default_factory=LogSettings, description="How the service logs.")
@@ -236,7 +238,7 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
 }
 """Variables that override a setting of the file."""
 
-OTHER_VARIABLES = ("PACELINE_CONFIG", "PACELINE_REPO", "PACELINE_PEOPLE_KEY")
+OTHER_VARIABLES = ("PACELINE_CONFIG", "PACELINE_REPO", "PACELINE_PEOPLE_KEY", "PACELINE_PROMETHEUS_TOKEN")
 
 
 @dataclass(frozen=True, kw_only=True)

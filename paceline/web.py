@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from pydantic import BaseModel, Field
 
 from collector.errors import StoreError
+from paceline.enricher import Enricher, router
 from paceline.explanations import EventView, explain_path, explain_routes
 from paceline.gate_routes import gate_routes
 from paceline.history import history_routes
@@ -111,8 +112,8 @@ _Since = Annotated[
 _Limit = Annotated[int, Query(ge=1, le=1_000, description="At most so many.")]
 
 
-def create_app(service: Service) -> FastAPI:  # noqa: C901 - one short function for each route
-    """The app of a service."""
+def create_app(service: Service, enricher: Enricher | None = None) -> FastAPI:  # noqa: C901 - one short function for each route
+    """The app of a service; with an enricher it takes alerts."""
     app = FastAPI(title="Paceline", version=version("paceline"), docs_url=None, redoc_url=None)
     pages = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -206,6 +207,8 @@ def create_app(service: Service) -> FastAPI:  # noqa: C901 - one short function 
 
     app.include_router(gate_routes(service))
     app.include_router(history_routes(service))
+    if enricher is not None:
+        app.include_router(router(enricher, service.configuration.settings.notify))
     app.include_router(explain_routes(service, pages))
     return app
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import click
 import pytest
@@ -18,6 +18,7 @@ from collector.registry import source_types
 from collector.source import SourceContext
 from paceline.catalogue import ServiceSettings
 from paceline.cli import cli
+from paceline.notify import EmailTarget, SlackTarget, WebhookTarget
 from paceline.settings import ENVIRONMENT, OTHER_VARIABLES, Settings, load
 from slo_engine.catalog import FIXED, Metric, metrics_of
 from slo_engine.indicator import Family, indicators
@@ -40,13 +41,16 @@ Golden = Callable[[Path, str], None]
 def _type(annotation: Any) -> str:
     """A type in words that people write settings with."""
     if get_origin(annotation) is list:
-        return "list of mappings" if get_args(annotation) == (Any,) else "list of texts"
+        (item,) = get_args(annotation)
+        plain = item.__origin__ if get_origin(item) is Annotated else item
+        return "list of texts" if plain is str else "list of mappings"
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     words = {
         "datetime.timedelta": "duration",
         "timedelta": "duration",
         "Path": "path",
         "str": "text",
+        "SecretStr": "text",
         "int": "number",
         "bool": "`true` or `false`",
         "NoneType": "none",
@@ -94,6 +98,15 @@ def _source_rows(model: type[BaseModel]) -> Iterator[str]:
             yield f"| `{name}` | {_type(info.annotation)} | {default} | {info.description} |"
 
 
+def _sections(models: Mapping[str, type[BaseModel]]) -> list[str]:
+    """The settings of each type, under its name."""
+    lines: list[str] = []
+    for key, model in sorted(models.items()):
+        lines += ["", f"### `type: {key}`", "", "| Setting | Type | Default | Meaning |", "|---|---|---|---|"]
+        lines += _source_rows(model)
+    return lines
+
+
 def _settings_page() -> str:
     lines = [
         "# Settings",
@@ -122,13 +135,16 @@ def _settings_page() -> str:
         "|---|---|---|---|",
         *_source_rows(ServiceSettings),
         "",
+        "## Targets of alerts",
+        "",
+        "[The enricher](enricher.md) shows how to use them. Each of `notify.targets` has `type` and these settings:",
+        *_sections({"slack": SlackTarget, "email": EmailTarget, "webhook": WebhookTarget}),
+        "",
         "## Sources",
         "",
         "[Sources](sources.md) shows how to use them. Each source has `type` and these settings:",
     ]
-    for key, model in sorted(source_types().by_key.items()):
-        lines += ["", f"### `type: {key}`", "", "| Setting | Type | Default | Meaning |", "|---|---|---|---|"]
-        lines += _source_rows(model)
+    lines += _sections(source_types().by_key)
     return "\n".join(lines) + "\n"
 
 
