@@ -100,20 +100,11 @@ def plain(number: Decimal) -> str:
     return text or "0"
 
 
-def active(
-    slo: Slo,
-    counts: Mapping[str, EventCounts],
-    burn_rates: Mapping[str, float],
-    tiers: Sequence[Tier],
-    parts: Iterable[Slo] = (),
-) -> bool:
-    """True while a burn-rate alert of a busy SLO fires. A `count` SLO has none: its budget speaks for itself.
-
-    `parts` are those of a composite.
-    """
+def active(slo: Slo, counts: Mapping[str, EventCounts], burn_rates: Mapping[str, float], tiers: Sequence[Tier]) -> bool:
+    """True while a burn-rate alert of a busy SLO fires. A `count` SLO has none: its budget speaks for itself."""
     if slo.alert_class != "rate":
         return False
-    usable, _ = tiers_for(slo, tiers, parts)
+    usable, _ = tiers_for(slo, tiers)
     return any(
         counts.get(t.long.label, EventCounts()).bad >= t.minimum_bad_events
         # Both as floats: the float 14.4 is a little more than the decimal, and would exceed it.

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from slo_engine.exclusions import Exclusion, Slot, counted, excluded
 from slo_engine.indicator import Indicator
 from slo_engine.observation import Outcome
 from slo_engine.reading import Group, Reader
-from slo_engine.slices import sliced, slices_over
+from slo_engine.slices import Slices, length_of, sliced, slices_over
 from slo_engine.slo import Composite, EventCounts, IndicatorSli, Operator, Slo, SloStatus
 from slo_engine.snapshot import SloState
 from slo_engine.units import CODES, NEVER, Floats, Ints, Units
@@ -106,13 +106,8 @@ def earliest(slos: Sequence[Slo], now: int) -> int:
 
 def _earliest(slo: Slo, now: int) -> int:
     """The slice in which the longest window begins is looked at from its start."""
-    margin = 0 if slo.budgeting == "occurrences" else _length(slo)
+    margin = 0 if slo.budgeting == "occurrences" else length_of(slo)
     return int(_bounds(slo, now).afters.min()) - margin
-
-
-def _length(slo: Slo) -> int:
-    assert slo.slice is not None  # noqa: S101 - SLO files that count slices must say it
-    return slo.slice // _MICROSECOND
 
 
 def _bounds(slo: Slo, now: int) -> _Bounds:
@@ -136,15 +131,16 @@ def _bounds(slo: Slo, now: int) -> _Bounds:
 def standings(slo: Slo, indicator: Indicator, reader: Reader, pool: Group, conditions: Conditions) -> list[Standing]:
     """What an SLO makes of each of its series, which are prepared; of all of them together where it counts slices."""
     about = tuple(e for e in conditions.exclusions if e.concerns(slo))
-    if slo.budgeting != "occurrences":
-        column = None if slo.operator is None else indicator.column(slo.dimension)
-        slots = excluded(about, slo, _earliest(slo, reader.now), reader.now) if about else None
-        return [_of_slices(slo, reader.pooled(pool, column), reader.now, slots)]
     judge, column = _judge(slo, indicator)
-    known: dict[int, Standing] = reader.kept.setdefault((judge, slo.window, about), {})
+    slices = None if slo.budgeting == "occurrences" else slo.slice
+    known: dict[int, Any] = reader.kept.setdefault((judge, slo.window, slices, about), {})
     missing = [n for n in pool.series if n not in known or known[n].until <= reader.now]
+    slots = excluded(about, slo, _earliest(slo, reader.now), reader.now) if about and (missing or slices) else None
+    if slices:
+        for number in missing:
+            known[number] = _sliced(slo, reader.units(number, column), reader.now, slots)
+        return [_of_slices(slo, [known[n] for n in pool.series], reader.now, slots)]
     if missing:
-        slots = excluded(about, slo, _earliest(slo, reader.now), reader.now) if about else None
         bounds, before = _bounds(slo, reader.now), reader.columns.tallies(missing, judge)
         for number in missing:
             known[number] = _standing(slo, reader.units(number, column), reader.now, bounds, before[number], slots)
@@ -185,10 +181,7 @@ def _standing(
     """What an SLO makes of the units of a series, and of what the series had before them."""
     times, good = judged(slo, units)
     raw, until = _counted(times, good.astype(np.float64), now, bounds)
-    until = min(until, units.ripens_at)
-    future = int(units.at.searchsorted(now, side="right"))
-    if future < units.at.size:
-        until = min(until, int(units.at[future]))
+    until = min(until, units.ripens_at, _next_after(units, now))
     end = int(times.searchsorted(now, side="right"))
     passed = int(np.count_nonzero(good[:end]))
     first = before.first_at if before.first_at is not None else int(times[0]) if end else None
@@ -200,19 +193,38 @@ def _standing(
     return Standing(counts, raw, totals=totals, first_at=first, until=until)
 
 
-def _of_slices(slo: Slo, units: Units, now: int, slots: Sequence[Slot] | None) -> Standing:
-    """What an SLO that counts slices of time makes of the units of all its series."""
+class _Sliced(NamedTuple):
+    """The slices of one series, with and without what is excluded, and until when (exclusive) they stay so."""
+
+    raw: Slices
+    kept: Slices
+    until: int
+
+
+def _sliced(slo: Slo, units: Units, now: int, slots: Sequence[Slot] | None) -> _Sliced:
     times, good = judged(slo, units)
+    raw = adjusted = Slices.of(length_of(slo), times, good)
+    if slots is not None:
+        kept = counted(times, slots)
+        adjusted = Slices.of(length_of(slo), times[kept], good[kept])
+    return _Sliced(raw, adjusted, min(units.ripens_at, _next_after(units, now)))
+
+
+def _next_after(units: Units, now: int) -> int:
+    """When the next unit comes that lies in the future."""
+    future = int(units.at.searchsorted(now, side="right"))
+    return int(units.at[future]) if future < units.at.size else NEVER
+
+
+def _of_slices(slo: Slo, series: Sequence[_Sliced], now: int, slots: Sequence[Slot] | None) -> Standing:
+    """What an SLO that counts slices of time makes of all its series."""
     bounds = _bounds(slo, now)
     after = int(bounds.afters[list(windows_of(slo)).index(slo.window.label)])
-    over = slices_over(_length(slo), after, now, slots or ())
-    ends, shares = sliced(slo, times, good, now)
-    raw, _ = _counted(ends, shares, now, bounds)
-    if slots is None:
-        return Standing(raw, None, totals=None, first_at=None, until=now, slices=over)
-    kept = counted(times, slots)
-    ends, shares = sliced(slo, times[kept], good[kept], now)
-    counts, _ = _counted(ends, shares, now, bounds)
+    over = slices_over(length_of(slo), after, now, slots or ())
+    counts, _ = _counted(*Slices.pooled([s.kept for s in series]).judged(slo, now), now, bounds)
+    raw = None
+    if slots is not None:
+        raw, _ = _counted(*Slices.pooled([s.raw for s in series]).judged(slo, now), now, bounds)
     return Standing(counts, raw, totals=None, first_at=None, until=now, slices=over)
 
 
@@ -401,7 +413,7 @@ def composite_state(slo: Slo, parts: Mapping[str, SloState], now: int, condition
     if spent is None:
         return withheld(slo, SloStatus.INSUFFICIENT_DATA, f"its parts have no events in {slo.window.label}")
     remaining, rates = float(1 - spent), {label: float(rate) for label, rate in exact.items()}
-    alerting = burn.active(slo, _of_parts(own), rates, conditions.tiers, [part.slo for part, _ in own])
+    alerting = burn.active(slo, _of_parts(own), rates, conditions.tiers)
     status, why = budget.status_of(_as_decimal(1 - spent), alerting=alerting)
     errors = spent * Fraction(1 - slo.target)
     return SloState(
@@ -477,7 +489,7 @@ def finished(
     bounds = list(islice(_before(calendar, from_micros(reader.now)), most))
     pool = reader.pool(indicator, slo.service, slo.environment)
     # The slice in which the first window begins is looked at from its start.
-    margin = 1 if slo.budgeting == "occurrences" else _length(slo)
+    margin = 1 if slo.budgeting == "occurrences" else length_of(slo)
     reader.prepare(pool.series, to_micros(bounds[-1][0]) - margin)
     judge, column = _judge(slo, indicator)
     before = [t.first_at for t in reader.columns.tallies(pool.series, judge).values() if t.first_at is not None]
@@ -511,13 +523,13 @@ def _finished(slo: Slo, known: _Known, start: datetime, end: datetime, about: Se
     raw = counts = _in_all(slo, times, good, first, last)
     slots: list[Slot] = []
     if about:
-        slots = excluded(about, slo, first - 1 if slo.budgeting == "occurrences" else first - _length(slo), last)
+        slots = excluded(about, slo, first - 1 if slo.budgeting == "occurrences" else first - length_of(slo), last)
         kept = counted(times, slots)
         counts = _in_all(slo, times[kept], good[kept], first, last)
     if slo.budgeting == "occurrences":
         coverage = _known_share(None if known.first_at is None else from_micros(known.first_at), start, end)
     else:
-        coverage = _share(counts, slices_over(_length(slo), first, last + 1, slots))
+        coverage = _share(counts, slices_over(length_of(slo), first, last + 1, slots))
     status, why = _status(slo, known.label, counts, coverage, known.stale, alerting=False)
     unknown = status is SloStatus.INSUFFICIENT_DATA
     remaining = budget.remaining_ratio(counts, slo.target)

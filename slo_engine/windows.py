@@ -87,13 +87,8 @@ class CalendarWindow:
 
     @property
     def label(self) -> str:
-        """`month`, `quarter`…, and with several units `2w`, `3M`: the label it has everywhere.
-
-        Days are `3days`: `3d`, `7d`, `28d` and `90d` are rolling windows that every SLO has beside its own.
-        """
-        if self.count == 1:
-            return self.unit
-        return f"{self.count}{'days' if self.unit == 'day' else _SIGN[self.unit]}"
+        """`month`, `quarter`…, and with several units `2w`, `3M`: the label it has everywhere."""
+        return self.unit if self.count == 1 else f"{self.count}{_SIGN[self.unit]}"
 
     @property
     def length(self) -> timedelta:

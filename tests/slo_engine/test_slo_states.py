@@ -189,16 +189,6 @@ def test_rolling_windows_stand_beside_the_calendar_s(put: Any) -> None:
     assert found.budget_remaining == 1.0
 
 
-def test_three_days_of_the_calendar_do_not_hide_the_last_three_days(put: Any) -> None:
-    """The burn rate of the last 3 days says when the budget ends, also where the window is 3 days of the calendar."""
-    window = CalendarWindow("day", 3, start=date(2026, 3, 9))
-    store = put(event(utc("2026-03-08T20:00+00:00"), good=False), event(utc("2026-03-09T06:00+00:00")))
-
-    counts = state(store, slo(window=window), utc("2026-03-09T12:00+00:00")).counts
-
-    assert (counts[window.label], counts["3d"]) == (EventCounts(1, 0), EventCounts(1, 1))
-
-
 def test_a_month_lasts_as_long_as_its_clocks_say(put: Any) -> None:
     """March in Berlin has 743 hours: half of the budget, burnt at 2.5, lasts 148.6 of them."""
     at = berlin("2026-03-20T12:00")
