@@ -495,7 +495,7 @@ def test_the_time_from_a_fault_to_its_notification(incidents: Mapping[str, Incid
     seconds = incidents[name].page.arrived - incidents[name].fault_at
 
     print(f"\n{name}: {seconds:.2f} s from the fault to its notification")  # noqa: T201 - what -s is for
-    assert 0 < seconds < 10
+    assert 0 < seconds < 20
 
 
 # --- outages, in time-lapse ---------------------------------------------------------------------------

@@ -93,7 +93,9 @@ class Rules:
         """The series, with their values, that each expression gives at its minute; `only`: rules by name."""
         made = groups(slos, TIERS)
         kept = [replace(g, rules=tuple(r for r in g.rules if re.search(only, r.record or r.alert))) for g in made]
-        (self.folder / "rules.yml").write_text(render_groups(kept), encoding="utf-8")
+        # promtool cannot hold a month of minutes; counts depend on the interval, and this one is not offered.
+        text = render_groups(kept).replace("]) * 60", f"]) * {60 * step_minutes}")
+        (self.folder / "rules.yml").write_text(text, encoding="utf-8")
         test = {
             "interval": f"{step_minutes}m",
             "input_series": [{"series": n, "values": " ".join(v)} for n, v in given.items()],
