@@ -173,12 +173,14 @@ class Columns:
         """The rows of a chunk by series."""
         series, at, unit, *values, outcome, reason, matures = zip(*chunk, strict=True)
         numbers = np.array(series)
-        table = np.array(values, dtype=np.float64)  # None becomes NaN
+        table = np.array([_floats(column) for column in values])
         height = np.flatnonzero(~np.isnan(table).all(axis=1))
         times = np.array(at, dtype=np.int64)
-        outcomes = np.array([CODES[o] for o in outcome], dtype=np.int16)
-        reasons = np.array([self._reason(r) for r in reason], dtype=np.int16)
-        ripe = np.array([_ALL_TIME if m is None else m for m in matures], dtype=np.int64)
+        outcomes = _codes(outcome, {o: CODES[o] for o in set(outcome)})
+        reasons = _codes(reason, {r: self._reason(r) for r in sorted(set(reason))})
+        ripe = np.full(len(chunk), _ALL_TIME, dtype=np.int64)
+        if matures.count(None) < len(chunk):
+            ripe = np.array([_ALL_TIME if m is None else m for m in matures], dtype=np.int64)
         units = np.fromiter(map(hash, unit), dtype=np.int64, count=len(chunk))
         for start, end in pairwise([0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(chunk)]):
             part = slice(start, end)
@@ -250,6 +252,20 @@ class Columns:
                 self._drop(number)
             self.prepare(unripe, _ALL_TIME, max(ripe_at for _, ripe_at in asked))
         return {n: known.get(n, _NOTHING) for n in numbers}
+
+
+def _floats(column: Sequence[float | None]) -> Floats:
+    """A column; None becomes NaN. Most columns of parts have nothing else, which is soon said."""
+    if column.count(None) == len(column):
+        return np.full(len(column), np.nan)
+    return np.array(column, dtype=np.float64)
+
+
+def _codes(column: Sequence[str], codes: Mapping[str, int]) -> Codes:
+    """A column of few texts as their codes."""
+    if len(codes) == 1:
+        return np.full(len(column), next(iter(codes.values())), dtype=np.int16)
+    return np.fromiter(map(codes.__getitem__, column), dtype=np.int16, count=len(column))
 
 
 _NOTHING = Tally(0, 0, 0, None, ripens=False)

@@ -87,8 +87,13 @@ class CalendarWindow:
 
     @property
     def label(self) -> str:
-        """`month`, `quarter`…, and with several units `2w`, `3M`: the label it has everywhere."""
-        return self.unit if self.count == 1 else f"{self.count}{_SIGN[self.unit]}"
+        """`month`, `quarter`…, and with several units `2w`, `3M`: the label it has everywhere.
+
+        Days are `3days`: `3d` is a rolling window.
+        """
+        if self.count == 1:
+            return self.unit
+        return f"{self.count}days" if self.unit == "day" else f"{self.count}{_SIGN[self.unit]}"
 
     @property
     def length(self) -> timedelta:

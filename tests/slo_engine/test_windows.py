@@ -199,6 +199,7 @@ def test_another_start_shifts_the_windows() -> None:
 @pytest.mark.parametrize(
     ("window", "label", "seconds"),
     [
+        (CalendarWindow("day", 3), "3days", 3 * 86_400.0),
         (CalendarWindow("day"), "day", 86_400),
         (CalendarWindow("week", 2), "2w", 14 * 86_400),
         (CalendarWindow("month"), "month", 30 * 86_400),
