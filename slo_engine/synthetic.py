@@ -169,13 +169,18 @@ def _counters(named: _Named, events: Sequence[int | None], scrapes: int) -> Seri
 
 
 def _gauges(name: str, labels: _Labels, timeline: Timeline, scrapes: int) -> Series:
-    """As many gauges as there are events in a minute, of which as many are 0 as events are bad."""
+    """As many gauges as there are events in a minute, of which as many are 0 as events are bad.
+
+    Scraped several times a minute, they are not scraped at its very end: Prometheus 2 would count that sample in the
+    slice before and in the one after.
+    """
     found: Series = {}
     for number in range(_GAUGES):
         values = ["_"]
         for minute in timeline:
             bad = minute is not None and number < (minute.bad * _GAUGES // minute.total if minute.total else 0)
-            values += ["stale" if minute is None else "0" if bad else "1"] * scrapes
+            value = "stale" if minute is None else "0" if bad else "1"
+            values += [*[value] * (scrapes - 1), value if scrapes == 1 else "_"]
         found[_written(name, labels | {"paceline_example": str(number)})] = values
     return found
 
