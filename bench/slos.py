@@ -36,7 +36,7 @@ from paceline.resources import alert_windows
 from slo_engine.alert_windows import load_tiers
 from slo_engine.evaluate import Evaluator
 from slo_engine.exclusions import Exclusion, ExclusionReason
-from slo_engine.indicator import Indicator, Shape, indicators
+from slo_engine.indicator import Indicator, Shape, indicators, widths_of
 from slo_engine.observation import NO_PARTS
 from slo_engine.reading import Reader
 from slo_engine.slo import IndicatorSli, Operator, Slo
@@ -188,7 +188,7 @@ def alone(folder: Path) -> dict[str, float]:
     fresh, tiers, excluded = frozenset({SOURCE}), load_tiers(alert_windows()), tuple(exclusions())
     start, busy = time.perf_counter(), time.process_time()
     with seldom_collecting():
-        reader = Reader(ObservationStore(database), NOW)
+        reader = Reader(ObservationStore(database), NOW, widths=widths_of(INDICATORS))
         found = states_of(asked, INDICATORS, reader, Conditions(fresh=fresh, tiers=tiers, exclusions=excluded))
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
     database.close()

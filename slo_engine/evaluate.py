@@ -17,7 +17,7 @@ from collector.store import ObservationStore
 from slo_engine import burn
 from slo_engine.benchmarks import QUICK_CHECK, quick_check
 from slo_engine.exclusions import Exclusion
-from slo_engine.indicator import Indicator, Shape
+from slo_engine.indicator import Indicator, Shape, widths_of
 from slo_engine.numbers import Summary, summary_of
 from slo_engine.observation import Subject
 from slo_engine.organisation import Organisation
@@ -101,7 +101,7 @@ class Evaluator:
         organisation: Organisation,
         conditions: Conditions,
     ) -> Snapshot:
-        reader = self._turned(at, organisation)
+        reader = self._turned(at, organisation, widths_of(indicators))
         longest = max((w.length for w in windows), default=timedelta())
         reader.prepare(
             dict.fromkeys(n for i in indicators.values() for n in reader.series(i)),
@@ -118,14 +118,15 @@ class Evaluator:
             scores=self._scored(shown, organisation),
         )
 
-    def _turned(self, at: datetime, organisation: Organisation) -> Reader:
+    def _turned(self, at: datetime, organisation: Organisation, widths: Mapping[str, int]) -> Reader:
         """The reader at a time. What is remembered of groups that changed since is forgotten."""
         changes: dict[int, int] = {}
         while not self._told.empty():
             for number, first in self._told.get().items():
                 changes[number] = min(first, changes.get(number, first))
-        if self._reader is None:
-            self._reader = Reader(self._store, at, organisation)
+        if self._reader is None or self._reader.widths != widths:
+            self._reader = Reader(self._store, at, organisation, widths)
+            self._summaries, self._states = {}, {}
             return self._reader
         for group in self._reader.turn(at, changes, organisation):
             for known in self._summaries.values():

@@ -189,6 +189,12 @@ def _check(found: Iterable[Family]) -> None:
                 raise refused(place, indicator.name, problem, f"at most {MOST_PARTS}")
 
 
+def widths_of(indicators: Mapping[str, Indicator]) -> dict[str, int]:
+    """How many values the units of indicators can have, by the indicator that is observed: the whole and its parts."""
+    observed = [i.part_of or i for i in indicators.values()]
+    return {i.name: 1 + len(i.dimensions) if i.shape is Shape.DURATION else 0 for i in observed}
+
+
 def indicators() -> dict[str, Indicator]:
     """All indicators by name."""
     return {i.name: i for f in families() for i in f.indicators}

@@ -17,7 +17,7 @@ import numpy as np
 
 from collector.store import Judge, ObservationStore, Series, to_micros
 from slo_engine.indicator import Indicator
-from slo_engine.observation import Subject
+from slo_engine.observation import MOST_PARTS, Subject
 from slo_engine.organisation import Organisation, levels
 from slo_engine.units import NEVER, SHARED_FOR, Columns, Ints, Pool, Units, units_of
 from slo_engine.windows import Window
@@ -86,16 +86,26 @@ class Reader:
     """The units of the store's series at a time. What was read is kept, so that a later time costs what changed.
 
     With an organisation a service's numbers carry its team, and each level of teams has numbers of its own.
+    `widths`: by indicator how many values its units can have; what is not told may have all.
     """
 
-    def __init__(self, store: ObservationStore, at: datetime, organisation: Organisation | None = None) -> None:
+    def __init__(
+        self,
+        store: ObservationStore,
+        at: datetime,
+        organisation: Organisation | None = None,
+        widths: Mapping[str, int] | None = None,
+    ) -> None:
         self._store = store
         self.now = to_micros(at)
         self._organisation = organisation or Organisation()
+        self.widths = dict(widths or {})
         self._start_anew()
 
     def _start_anew(self) -> None:
-        self.columns = Columns(self._store)
+        self.has_levels = any(s.team for s in self._organisation.services)
+        # Only where services are pooled it matters which units they share.
+        self.columns = Columns(self._store, self._width, named=self.has_levels)
         self._series = self._store.series()
         self.kept: dict[Any, dict[int, Any]] = {}
         """By what was asked, what others remember of a series: it is forgotten when the series changes."""
@@ -106,6 +116,9 @@ class Reader:
         self._of_service: dict[tuple[str, str], list[int]] = {}
         self._groups: dict[str, list[Group]] = {}
         self._regroup()
+
+    def _width(self, number: int) -> int:
+        return self.widths.get(self._series[number].indicator, MOST_PARTS + 1)
 
     def _regroup(self) -> None:
         """Sort all series anew; groups that stay as they are stay the same objects."""
@@ -180,7 +193,7 @@ class Reader:
         now, before = to_micros(at), self.now
         moved = organisation.services != self._organisation.services
         self.now, self._organisation = now, organisation
-        if now < before:
+        if now < before or (moved and not self.has_levels and any(s.team for s in organisation.services)):
             self._start_anew()
             return {g for groups in self._groups.values() for g in groups}
         for number, first in changes.items():

@@ -6,7 +6,7 @@ the rest of history is counted by the database and never read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -29,7 +29,6 @@ _SPARE = 9 * DAY
 _REASONS_AT_ONCE = 32
 
 _VALUES = ("value", *(f"part_{n + 1}" for n in range(MOST_PARTS)))
-_COLUMNS = ("at", "unit", *_VALUES, "outcome", "reason", "matures_at")
 _OUTCOMES = tuple(Outcome)
 CODES = {outcome: code for code, outcome in enumerate(_OUTCOMES)}
 """How outcomes stand in arrays."""
@@ -111,10 +110,16 @@ class _Held:
 
 
 class Columns:
-    """The observations of a store in arrays: read when they are asked for, and again only where they changed."""
+    """The observations of a store in arrays: read when they are asked for, and again only where they changed.
 
-    def __init__(self, store: ObservationStore) -> None:
-        self._store = store
+    `width`: how many values the units of a series can have, the whole and its parts; more are not read. Units are told
+    apart only if they are `named`.
+    """
+
+    def __init__(
+        self, store: ObservationStore, width: Callable[[int], int] = lambda _: len(_VALUES), *, named: bool = True
+    ) -> None:
+        self._store, self._width, self._named = store, width, named
         self._held: dict[int, _Held] = {}
         self.version = 0
         """Grows whenever some rows change."""
@@ -157,9 +162,14 @@ class Columns:
     def _read(self, wanted: Mapping[int, int], now: int) -> None:
         self.version += 1
         found: dict[int, list[Rows]] = {}
-        for chunk in self._store.since(wanted, *_COLUMNS):
-            for number, rows in self._columns(chunk):
-                found.setdefault(number, []).append(rows)
+        alike: dict[int, dict[int, int]] = {}
+        for number, after in wanted.items():
+            alike.setdefault(self._width(number), {})[number] = after
+        for width, some in sorted(alike.items()):
+            names = ("at", *(("unit",) if self._named else ()), *_VALUES[:width], "outcome", "reason", "matures_at")
+            for chunk in self._store.since(some, *names):
+                for number, rows in self._columns(chunk):
+                    found.setdefault(number, []).append(rows)
         for number, after in wanted.items():
             new = found.get(number, [])
             held = self._held.get(number)
@@ -171,9 +181,12 @@ class Columns:
 
     def _columns(self, chunk: Sequence[tuple[Any, ...]]) -> Iterable[tuple[int, Rows]]:
         """The rows of a chunk by series."""
-        series, at, unit, *values, outcome, reason, matures = zip(*chunk, strict=True)
+        series, at, *values, outcome, reason, matures = zip(*chunk, strict=True)
+        units = np.zeros(len(chunk), dtype=np.int64)
+        if self._named:
+            units = np.fromiter(map(hash, values.pop(0)), dtype=np.int64, count=len(chunk))
         numbers = np.array(series)
-        table = np.array([_floats(column) for column in values])
+        table = np.array([_floats(column) for column in values]) if values else np.full((1, len(chunk)), np.nan)
         height = np.flatnonzero(~np.isnan(table).all(axis=1))
         times = np.array(at, dtype=np.int64)
         outcomes = _codes(outcome, {o: CODES[o] for o in set(outcome)})
@@ -181,7 +194,6 @@ class Columns:
         ripe = np.full(len(chunk), _ALL_TIME, dtype=np.int64)
         if matures.count(None) < len(chunk):
             ripe = np.array([_ALL_TIME if m is None else m for m in matures], dtype=np.int64)
-        units = np.fromiter(map(hash, unit), dtype=np.int64, count=len(chunk))
         for start, end in pairwise([0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(chunk)]):
             part = slice(start, end)
             own = table[: (height[-1] + 1 if height.size else 1), part]

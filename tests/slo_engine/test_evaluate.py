@@ -853,6 +853,27 @@ def test_without_teams_there_are_no_levels(put: Put) -> None:
     assert teams(store, Organisation(services=(Service(name="api"),))).numbers == of(store).numbers
 
 
+def test_a_catalogue_that_first_names_teams_pools_what_services_share(put: Put) -> None:
+    """Without teams nobody asks which units are the same; from the first team on it matters."""
+    evaluator = Evaluator(put(unit("shared"), unit("shared", timedelta(hours=2), subject=WEB)))
+    evaluator.evaluate(INDICATORS, [], [source()], NOW)
+
+    found = evaluator.evaluate(INDICATORS, [], [source()], NOW, windows=[WEEK], organisation=TEAMS)
+
+    assert number(found, "wait", SHOP).n == 1
+
+
+def test_other_indicators_are_read_anew(put: Put) -> None:
+    """A duration that gains parts shows them, though what was read before had none."""
+    whole = replace(WAIT, dimension="", dimensions=())
+    evaluator = Evaluator(put(unit("1", parts=(None, 5.0, None, None))))
+    evaluator.evaluate({"wait": whole}, [], [source()], NOW)
+
+    found = evaluator.evaluate({"wait": WAIT}, [], [source()], NOW, windows=[WEEK])
+
+    assert [(n.dimension, n.stats["p50"]) for n in found.numbers] == [("", 60.0), ("work", 5.0)]
+
+
 def test_a_moved_service_is_its_new_team_s(put: Put) -> None:
     """From the next evaluation on its units are pooled where it belongs now."""
     evaluator = Evaluator(put(unit("1")))
