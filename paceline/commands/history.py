@@ -10,7 +10,6 @@ from paceline.commands.options import config_option, opened, output_option
 from paceline.commands.output import or_none, print_json, table
 from paceline.history import MOST_WINDOWS, USUAL_WINDOWS, view
 from slo_engine.budget import shown
-from slo_engine.slo_states import Finished
 from slo_engine.words import share_text
 
 
@@ -49,14 +48,11 @@ def history(name: str, windows: int, config: Path | None, output: str) -> None:
                 shown(one.counts.bad),
                 "" if one.raw is None else shown(one.raw.total - one.counts.total),
                 or_none(one.budget_remaining, ".1%"),
-                _met(one),
+                "unknown" if one.met is None else "yes" if one.met else "no",
             )
             for one in found
         ],
     )
-
-
-def _met(found: Finished) -> str:
-    if found.met is None:
-        return f"unknown: {found.why}"
-    return "yes" if found.met else "no"
+    for one in reversed(found):
+        if one.met is None:
+            click.echo(f"{one.start.astimezone(zone):%Y-%m-%d}: {one.why}")
