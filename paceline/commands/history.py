@@ -10,6 +10,7 @@ from paceline.commands.options import config_option, opened, output_option
 from paceline.commands.output import or_none, print_json, table
 from paceline.history import MOST_WINDOWS, USUAL_WINDOWS, view
 from slo_engine.budget import shown
+from slo_engine.slo_states import Finished
 from slo_engine.words import share_text
 
 
@@ -36,9 +37,10 @@ def history(name: str, windows: int, config: Path | None, output: str) -> None:
     if output == "json":
         print_json([view(one) for one in found])
         return
+    excluded = any(one.raw is not None for one in found)
     table(
         f"{slo.name}: {share_text(float(slo.target))}, days in {zone.key}",
-        ("From", "Until", "Attained", "n", "Bad", "Excluded", "Budget left", "Met"),
+        ("From", "Until", "Attained", "n", "Bad", *(["Excluded"] if excluded else []), "Budget left", "Met"),
         [
             (
                 f"{one.start.astimezone(zone):%Y-%m-%d}",
@@ -46,7 +48,7 @@ def history(name: str, windows: int, config: Path | None, output: str) -> None:
                 "no value" if one.attainment is None else share_text(one.attainment),
                 shown(one.counts.total),
                 shown(one.counts.bad),
-                "" if one.raw is None else shown(one.raw.total - one.counts.total),
+                *([_left_out(one)] if excluded else []),
                 or_none(one.budget_remaining, ".1%"),
                 "unknown" if one.met is None else "yes" if one.met else "no",
             )
@@ -56,3 +58,8 @@ def history(name: str, windows: int, config: Path | None, output: str) -> None:
     for one in reversed(found):
         if one.met is None:
             click.echo(f"{one.start.astimezone(zone):%Y-%m-%d}: {one.why}")
+
+
+def _left_out(found: Finished) -> str:
+    """How many events exclusions leave out."""
+    return "" if found.raw is None else shown(found.raw.total - found.counts.total)
