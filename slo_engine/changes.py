@@ -6,6 +6,7 @@ Times are integer microseconds.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -79,6 +80,11 @@ class Commits:
     def shas(self) -> list[str]:
         """The commits' ids by number."""
         return list(self.graph.number)
+
+    @cached_property
+    def ordered(self) -> list[str]:
+        """The commits' ids in their order: those with one beginning stand together."""
+        return sorted(self.graph.number)
 
     def row(self, commit: int) -> CommitRow:
         """The row of a commit."""
@@ -398,8 +404,10 @@ def _named(commits: Commits, name: str) -> int | None:
     exact = commits.graph.number.get(name)
     if exact is not None:
         return exact
-    fitting = [n for sha, n in commits.graph.number.items() if sha.startswith(name)]
-    return fitting[0] if len(fitting) == 1 else None
+    ordered = commits.ordered
+    first = bisect_left(ordered, name)
+    fitting = [sha for sha in ordered[first : first + 2] if sha.startswith(name)]
+    return commits.graph.number[fitting[0]] if len(fitting) == 1 else None
 
 
 def _by_tree(commits: Commits) -> Iterator[Revert]:
