@@ -182,7 +182,6 @@ def _slo_table(states: Sequence[SloState]) -> list[str]:
     ]
     for state in ordered[:_WORST]:
         slo, counts = state.slo, state.counts.get(state.slo.window.label)
-        attained = "no value" if state.attainment is None else share_text(state.attainment)
         left = "no value"
         if state.budget_remaining is not None:
             events = state.budget_remaining_events
@@ -190,7 +189,7 @@ def _slo_table(states: Sequence[SloState]) -> list[str]:
         status = state.status.value.replace("_", " ") + (f": {state.why}" if state.why else "")
         target = f"{share_text(float(slo.target))} in {slo.window.label}"
         n = shown(counts.total) if counts else 0
-        lines.append(f"| {escaped(slo.title)} | {target} | {attained} | {n} | {left} | {escaped(status)} |")
+        lines.append(f"| {escaped(slo.title)} | {target} | {state.attained} | {n} | {left} | {escaped(status)} |")
     if len(ordered) > _WORST:
         lines.append(f"\nAnd {len(ordered) - _WORST} more.")
     return [*lines, ""]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from slo_engine.observation import Subject
 from slo_engine.organisation import Service
 from slo_engine.slo import EventCounts, Slo, SloStatus
+from slo_engine.words import share_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,13 @@ class SloState:
     time_to_exhaustion_seconds: float | None
     coverage: float
     totals: EventCounts | None
+
+    @property
+    def attained(self) -> str:
+        """The attainment in words, with the raw one beside it where exclusions concern the SLO."""
+        own = "no value" if self.attainment is None else share_text(self.attainment)
+        raw = self.raw.get(self.slo.window.label)
+        return own if raw is None or not raw.total else f"{own} (raw {share_text(float(raw.good / raw.total))})"
 
 
 @dataclass(frozen=True, kw_only=True)

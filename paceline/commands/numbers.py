@@ -73,7 +73,7 @@ def _print_numbers(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> N
                 s.slo.name,
                 s.status.value.replace("_", " ") + (f": {s.why}" if s.why else ""),
                 f"{share_text(float(s.slo.target))} in {s.slo.window.label}",
-                "no value" if s.attainment is None else share_text(s.attainment),
+                s.attained,
                 str(s.counts[s.slo.window.label].total) if s.counts else "no value",
                 or_none(s.budget_remaining, ".1%"),
             )

@@ -273,6 +273,7 @@ def test_an_exclusion_drops_both_sides_and_raw_stands_beside(put: Any) -> None:
     found = state(store, slo(), NOON, exclusions=[excluding(NOON - 6 * HOUR, NOON - 4 * HOUR)])
 
     assert (found.counts["7d"], found.raw["7d"]) == (EventCounts(19, 1), EventCounts(23, 7))
+    assert found.attained == "95.0% (raw 76.7%)"
     assert (found.attainment, found.budget_remaining, found.budget_remaining_events) == (0.95, 0.5, 1.0)
     assert (found.status, found.burn_rates["1d"]) == (SloStatus.HEALTHY, 0.5)
 
