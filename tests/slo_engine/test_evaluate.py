@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collector.store import Database, DerivationStore, ObservationStore, Replacement, Series, to_micros
+from collector.store import ObservationStore, to_micros
 from slo_engine.evaluate import Evaluator, evaluate
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.numbers import summarise
-from slo_engine.observation import MOST_PARTS, Observation, Outcome, Reason, Subject
+from slo_engine.observation import Observation, Outcome, Reason, Subject
 from slo_engine.organisation import Organisation, Service
 from slo_engine.reading import Reader, Span, rolling
 from slo_engine.slo import EventCounts, IndicatorSli, Operator, Slo, SloStatus
@@ -79,44 +77,6 @@ RELEASES = Indicator(
     dimensions=("success", "failure"),
 )
 INDICATORS = {i.name: i for i in (WAIT, WORK, SUCCESS, FAILURE, RELEASES)}
-
-
-class Put:
-    """Replaces what a store holds by some observations, and says which series that changed."""
-
-    def __init__(self, database: Database) -> None:
-        self.store = ObservationStore(database)
-        self.changes: Mapping[int, int] = {}
-        self._derivations = DerivationStore(database)
-
-    def __call__(self, *observations: Observation) -> ObservationStore:
-        """The store with these observations and no others."""
-        rows: dict[Series, list[tuple[Any, ...]]] = {}
-        for o in observations:
-            parts = (*o.parts, *(None,) * MOST_PARTS)[:MOST_PARTS]
-            matures_at = None if o.matures_at is None else to_micros(o.matures_at)
-            row = (to_micros(o.at), o.unit, o.value, *parts, o.outcome.value, o.reason, matures_at, o.rule, "[]")
-            rows.setdefault(Series("test", o.indicator, o.dimension, *o.subject, o.source), []).append(row)
-        new = Replacement(family="test", scope="", rows=rows, definitions="", reads=(), state=None)
-        _, self.changes = self._derivations.replace(new, 0, "")
-        return self.store
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database without an observation."""
-    folder = tmp_path_factory.mktemp("empty")
-    Database.open(folder).close()
-    return folder / "paceline.db"
-
-
-@pytest.fixture
-def put(empty: Path, tmp_path: Path) -> Iterator[Put]:
-    """A store of its own for each test."""
-    shutil.copy(empty, tmp_path / "paceline.db")
-    database = Database.open(tmp_path)
-    yield Put(database)
-    database.close()
 
 
 def unit(name: str, ago: timedelta = timedelta(hours=1), **fields: Any) -> Observation:
@@ -200,7 +160,7 @@ def beside(snapshot: Snapshot, name: str, subject: Subject = API) -> Accounting:
 # --- windows and values ----------------------------------------------------------------------------------
 
 
-def test_a_window_holds_its_end_but_not_its_start(put: Put) -> None:
+def test_a_window_holds_its_end_but_not_its_start(put: Any) -> None:
     """A window is (after, until]: a unit on its first moment is out, one on its last moment is in."""
     store = put(
         unit("start", timedelta(days=7)),
@@ -211,14 +171,14 @@ def test_a_window_holds_its_end_but_not_its_start(put: Put) -> None:
     assert number(of(store), "wait").n == 2
 
 
-def test_what_lies_in_the_future_is_not_counted(put: Put) -> None:
+def test_what_lies_in_the_future_is_not_counted(put: Any) -> None:
     """A unit dated after the evaluation is in no window and in no total."""
     store = put(unit("now"), unit("later", -timedelta(seconds=1)))
 
     assert number(of(store), "wait").n == 1
 
 
-def test_no_units_have_no_value(put: Put) -> None:
+def test_no_units_have_no_value(put: Any) -> None:
     """An empty window has n 0 and no statistic at all: absent, not 0."""
     snapshot = of(put(unit("old", timedelta(days=30)), judged("old", Outcome.GOOD, ago=timedelta(days=30))))
 
@@ -227,7 +187,7 @@ def test_no_units_have_no_value(put: Put) -> None:
     assert beside(snapshot, "wait").coverage is None
 
 
-def test_the_statistics_of_a_duration(put: Put) -> None:
+def test_the_statistics_of_a_duration(put: Any) -> None:
     """The median of 1, 2, 3, 4 is 2.5: linear interpolation everywhere, and no interval below six values."""
     store = put(*(unit(str(v), value=float(v)) for v in (4, 1, 3, 2)))
 
@@ -239,7 +199,7 @@ def test_the_statistics_of_a_duration(put: Put) -> None:
     )
 
 
-def test_the_interval_of_a_median_holds_order_statistics(put: Put) -> None:
+def test_the_interval_of_a_median_holds_order_statistics(put: Any) -> None:
     """With six values the 95 % interval of the median reaches from the least to the greatest."""
     store = put(*(unit(str(v), value=float(v)) for v in range(1, 7)))
 
@@ -248,7 +208,7 @@ def test_the_interval_of_a_median_holds_order_statistics(put: Put) -> None:
     assert (stats["low"], stats["p50"], stats["high"]) == (1.0, 3.5, 6.0)
 
 
-def test_parts_have_their_own_numbers_and_absent_parts_have_none(put: Put) -> None:
+def test_parts_have_their_own_numbers_and_absent_parts_have_none(put: Any) -> None:
     """A part that no unit has is absent, not 0; one that some units have is counted over those."""
     store = put(unit("a", value=70.0, parts=(None, 50.0, None, None)), unit("b", value=10.0))
 
@@ -258,7 +218,7 @@ def test_parts_have_their_own_numbers_and_absent_parts_have_none(put: Put) -> No
     assert snapshot.number("wait", API, "7d", "queue") is None
 
 
-def test_an_indicator_that_is_a_part_reads_that_part(put: Put) -> None:
+def test_an_indicator_that_is_a_part_reads_that_part(put: Any) -> None:
     """change_delivery_time reads the delivery part of change_lead_time's units; so does any part_of."""
     store = put(
         unit("a", value=70.0, parts=(20.0, 50.0, None, None)), unit("b", value=90.0, parts=(60.0, 30.0, None, None))
@@ -269,7 +229,7 @@ def test_an_indicator_that_is_a_part_reads_that_part(put: Put) -> None:
     assert (found.n, found.stats["p50"]) == (2, 40.0)
 
 
-def test_a_missing_part_is_left_out_with_its_reason(put: Put) -> None:
+def test_a_missing_part_is_left_out_with_its_reason(put: Any) -> None:
     """The request merged after its commit was deployed: its whole holds, its part is absent and counted."""
     late = unit("late", parts=(20.0, None, None, None), reason=Reason.MERGED_AFTER_DEPLOYMENT)
     silent = unit("silent", parts=(20.0, None, None, None))
@@ -281,7 +241,7 @@ def test_a_missing_part_is_left_out_with_its_reason(put: Put) -> None:
     assert beside(snapshot, "work").coverage == pytest.approx(1 / 3)
 
 
-def test_a_part_is_known_where_the_whole_is_not(put: Put) -> None:
+def test_a_part_is_known_where_the_whole_is_not(put: Any) -> None:
     """A unit without a value counts for the part it has, and is left out of the whole as missing_time."""
     snapshot = of(put(unit("a", value=None, parts=(None, 40.0, None, None), reason=Reason.MISSING_TIME)))
 
@@ -292,7 +252,7 @@ def test_a_part_is_known_where_the_whole_is_not(put: Put) -> None:
 # --- what is not final -----------------------------------------------------------------------------------
 
 
-def test_pending_and_excluded_units_are_counted_beside_the_number(put: Put) -> None:
+def test_pending_and_excluded_units_are_counted_beside_the_number(put: Any) -> None:
     """Only final units make the number; the others stand beside it, so nothing vanishes silently."""
     store = put(
         unit("1"),
@@ -310,7 +270,7 @@ def test_pending_and_excluded_units_are_counted_beside_the_number(put: Put) -> N
     assert beside(snapshot, "wait").coverage == 0.25
 
 
-def test_a_unit_that_has_not_matured_is_pending(put: Put) -> None:
+def test_a_unit_that_has_not_matured_is_pending(put: Any) -> None:
     """A deployment one hour old is pending, in neither term, until the attribution lag has passed."""
     store = put(
         judged("young", Outcome.GOOD, matures_at=NOW + timedelta(microseconds=1)),
@@ -324,7 +284,7 @@ def test_a_unit_that_has_not_matured_is_pending(put: Put) -> None:
     assert (beside(snapshot, "success").pending, beside(snapshot, "success").excluded) == (1, {"unknown_base": 1})
 
 
-def test_what_an_indicator_does_not_ask_about_leaves_its_coverage_alone(put: Put) -> None:
+def test_what_an_indicator_does_not_ask_about_leaves_its_coverage_alone(put: Any) -> None:
     """A failed release is counted as left out, but frequency covers every release it asks about."""
     store = put(
         unit("1", indicator="releases", dimension="success"),
@@ -342,7 +302,7 @@ def test_what_an_indicator_does_not_ask_about_leaves_its_coverage_alone(put: Put
 # --- shapes ----------------------------------------------------------------------------------------------
 
 
-def test_a_ratio_has_wilson_s_interval(put: Put) -> None:
+def test_a_ratio_has_wilson_s_interval(put: Any) -> None:
     """6 of 23 are 26.1 %, between 12.5 and 46.5 %."""
     store = put(*(judged(f"g{i}", Outcome.GOOD) for i in range(6)), *(judged(f"b{i}", Outcome.BAD) for i in range(17)))
 
@@ -356,7 +316,7 @@ def test_a_ratio_has_wilson_s_interval(put: Put) -> None:
     }
 
 
-def test_a_ratio_counts_the_outcome_it_declares(put: Put) -> None:
+def test_a_ratio_counts_the_outcome_it_declares(put: Any) -> None:
     """A fail rate is bad units over judged units: at most 1 by construction."""
     store = put(
         judged("1", Outcome.BAD, indicator="failure"),
@@ -369,7 +329,7 @@ def test_a_ratio_counts_the_outcome_it_declares(put: Put) -> None:
     assert number(of(store), "failure").stats["value"] == 0.4
 
 
-def test_a_frequency_counts_its_first_dimension_per_day(put: Put) -> None:
+def test_a_frequency_counts_its_first_dimension_per_day(put: Any) -> None:
     """14 successes in 7 days are 2 a day, whatever failed beside them; totals keep each kind apart."""
     store = put(
         *(unit(f"s{i}", indicator="releases", dimension="success") for i in range(14)),
@@ -391,14 +351,14 @@ def test_a_frequency_counts_its_first_dimension_per_day(put: Put) -> None:
     assert snapshot.totals == {("releases", API, "success"): 14.0, ("releases", API, "failure"): 3.0}
 
 
-def test_a_count_of_nothing_is_a_fact_while_the_source_is_fresh(put: Put) -> None:
+def test_a_count_of_nothing_is_a_fact_while_the_source_is_fresh(put: Any) -> None:
     """No release in a week of a service that once had one counts 0, and no frequency is made of it."""
     snapshot = of(put(unit("old", timedelta(days=20), indicator="releases", dimension="success")))
 
     assert (number(snapshot, "releases").n, number(snapshot, "releases").stats) == (0, {})
 
 
-def test_a_service_that_only_ever_failed_has_no_success_per_day(put: Put) -> None:
+def test_a_service_that_only_ever_failed_has_no_success_per_day(put: Any) -> None:
     """Failures make a service known; its count of successes is 0."""
     store = put(
         unit("1", indicator="releases", dimension="failure", outcome=Outcome.EXCLUDED, reason=Reason.NOT_SUCCESSFUL)
@@ -410,7 +370,7 @@ def test_a_service_that_only_ever_failed_has_no_success_per_day(put: Put) -> Non
 # --- stale sources ---------------------------------------------------------------------------------------
 
 
-def test_a_stale_source_withholds_its_numbers(put: Put) -> None:
+def test_a_stale_source_withholds_its_numbers(put: Any) -> None:
     """Of a source that is not fresh nothing is published, not even a count of 0."""
     store = put(unit("1"), unit("2", indicator="releases", dimension="success"))
 
@@ -419,7 +379,7 @@ def test_a_stale_source_withholds_its_numbers(put: Put) -> None:
     assert (snapshot.numbers, snapshot.accounting) == ((), ())
 
 
-def test_a_number_needs_every_source_it_rests_on(put: Put) -> None:
+def test_a_number_needs_every_source_it_rests_on(put: Any) -> None:
     """A change from one source shipped by another: one of them stale withholds it, for that service only."""
     store = put(unit("1", source="cd+ci"), unit("2", subject=WEB))
 
@@ -428,7 +388,7 @@ def test_a_number_needs_every_source_it_rests_on(put: Put) -> None:
     assert {n.subject for n in snapshot.numbers} == {WEB}
 
 
-def test_a_stale_source_makes_an_slo_unknown(put: Put) -> None:
+def test_a_stale_source_makes_an_slo_unknown(put: Any) -> None:
     """A stale source gives insufficient_data, never 0 and never green, and no budget is shown."""
     store = put(*(unit(str(i)) for i in range(20)))
 
@@ -447,7 +407,7 @@ def test_a_stale_source_makes_an_slo_unknown(put: Put) -> None:
     ("operator", "good"),
     [(Operator.LTE, 2), (Operator.LT, 1), (Operator.GTE, 2), (Operator.GT, 1)],
 )
-def test_the_threshold_itself_is_judged_by_the_operator(put: Put, operator: Operator, good: int) -> None:
+def test_the_threshold_itself_is_judged_by_the_operator(put: Any, operator: Operator, good: int) -> None:
     """At exactly the threshold lte and gte are good, lt and gt are bad."""
     store = put(unit("below", value=59.999), unit("at", value=60.0), unit("above", value=60.001))
 
@@ -456,14 +416,14 @@ def test_the_threshold_itself_is_judged_by_the_operator(put: Put, operator: Oper
     assert state.counts["7d"] == EventCounts(good, 3 - good)
 
 
-def test_a_threshold_of_zero_is_a_threshold(put: Put) -> None:
+def test_a_threshold_of_zero_is_a_threshold(put: Any) -> None:
     """A threshold of 0 seconds is not taken for none."""
     (state,) = of(put(unit("none", value=0.0), unit("some", value=0.1)), [slo(threshold=0.0)]).slos
 
     assert state.counts["7d"] == EventCounts(1, 1)
 
 
-def test_an_slo_on_a_part_judges_the_part(put: Put) -> None:
+def test_an_slo_on_a_part_judges_the_part(put: Any) -> None:
     """With a dimension the threshold holds for that part; units without it do not count."""
     store = put(unit("a", value=500.0, parts=(460.0, 40.0, None, None)), unit("b", value=10.0))
 
@@ -472,7 +432,7 @@ def test_an_slo_on_a_part_judges_the_part(put: Put) -> None:
     assert state.counts["7d"] == EventCounts(1, 0)
 
 
-def test_an_slo_on_a_ratio_takes_the_observations_own_outcome(put: Put) -> None:
+def test_an_slo_on_a_ratio_takes_the_observations_own_outcome(put: Any) -> None:
     """Good and bad come from the observation; pending and excluded ones are in no term."""
     store = put(
         judged("1", Outcome.GOOD),
@@ -487,7 +447,7 @@ def test_an_slo_on_a_ratio_takes_the_observations_own_outcome(put: Put) -> None:
     assert state.counts["7d"] == EventCounts(1, 1)
 
 
-def test_services_are_pooled_over_observations(put: Put) -> None:
+def test_services_are_pooled_over_observations(put: Any) -> None:
     """Two services with 1 and 99 units: the blended figure pools units, it is no average of averages."""
     store = put(unit("slow", value=600.0, subject=WEB), *(unit(str(i)) for i in range(99)))
 
@@ -497,7 +457,7 @@ def test_services_are_pooled_over_observations(put: Put) -> None:
     assert (own.counts["7d"], own.attainment) == (EventCounts(0, 1), 0.0)
 
 
-def test_an_slo_takes_in_only_its_environment(put: Put) -> None:
+def test_an_slo_takes_in_only_its_environment(put: Any) -> None:
     """Staging does not count towards a promise about production."""
     store = put(unit("1"), unit("2", subject=Subject("api", "staging"), value=900.0))
 
@@ -506,7 +466,7 @@ def test_an_slo_takes_in_only_its_environment(put: Put) -> None:
     assert state.counts["7d"] == EventCounts(1, 0)
 
 
-def test_burn_rates_are_exact_in_each_window(put: Put) -> None:
+def test_burn_rates_are_exact_in_each_window(put: Any) -> None:
     """Burn is (bad / total) / (1 - target) per window; a window without events has none."""
     store = put(
         unit("1", timedelta(minutes=50), value=900.0),
@@ -521,7 +481,7 @@ def test_burn_rates_are_exact_in_each_window(put: Put) -> None:
     assert state.counts["5m"] == EventCounts(0, 0)
 
 
-def test_an_overspent_budget_is_negative(put: Put) -> None:
+def test_an_overspent_budget_is_negative(put: Any) -> None:
     """Budget overspent gives a negative remainder, not 0, and no time to exhaustion."""
     store = put(*(unit(f"b{i}", value=900.0) for i in range(6)), *(unit(f"g{i}") for i in range(4)))
 
@@ -531,7 +491,7 @@ def test_an_overspent_budget_is_negative(put: Put) -> None:
     assert state.time_to_exhaustion_seconds is None
 
 
-def test_the_time_to_exhaustion_follows_the_last_three_days(put: Put) -> None:
+def test_the_time_to_exhaustion_follows_the_last_three_days(put: Any) -> None:
     """Remaining share times window over the burn rate of the last 3 days: 0.75 · 7 d / 1."""
     store = put(
         unit("b", timedelta(days=1), value=900.0),
@@ -545,14 +505,14 @@ def test_the_time_to_exhaustion_follows_the_last_three_days(put: Put) -> None:
     assert state.time_to_exhaustion_seconds == pytest.approx(0.75 * 7 * 86_400)
 
 
-def test_nothing_burns_has_no_time_to_exhaustion(put: Put) -> None:
+def test_nothing_burns_has_no_time_to_exhaustion(put: Any) -> None:
     """Burn of 0 never ends: the time is absent."""
     (state,) = of(put(unit("1"), unit("2")), [slo()]).slos
 
     assert (state.status, state.why, state.time_to_exhaustion_seconds) == (SloStatus.HEALTHY, "", None)
 
 
-def test_too_few_events_are_not_judged(put: Put) -> None:
+def test_too_few_events_are_not_judged(put: Any) -> None:
     """Below the least number of events an SLO says so; its exact counts stay visible."""
     (state,) = of(put(unit("1", value=900.0)), [slo()]).slos
 
@@ -560,7 +520,7 @@ def test_too_few_events_are_not_judged(put: Put) -> None:
     assert state.counts["7d"] == EventCounts(0, 1)
 
 
-def test_an_slo_without_any_unit_is_unknown(put: Put) -> None:
+def test_an_slo_without_any_unit_is_unknown(put: Any) -> None:
     """An SLO that matches nothing is not green, and has no attainment and no budget."""
     (state,) = of(put(unit("1")), [slo(service="nobody")]).slos
 
@@ -573,7 +533,7 @@ def test_an_slo_without_any_unit_is_unknown(put: Put) -> None:
     [(timedelta(days=3, hours=12), SloStatus.INSUFFICIENT_DATA, 0.5), (timedelta(days=30), SloStatus.HEALTHY, 1.0)],
 )
 def test_an_slo_younger_than_its_window_is_unknown(
-    put: Put, first: timedelta, status: SloStatus, coverage: float
+    put: Any, first: timedelta, status: SloStatus, coverage: float
 ) -> None:
     """SLO younger than its window: coverage shown, status insufficient_data, no extrapolation."""
     store = put(unit("first", first), *(unit(str(i)) for i in range(5)))
@@ -583,7 +543,7 @@ def test_an_slo_younger_than_its_window_is_unknown(
     assert (state.status, state.coverage) == (status, coverage)
 
 
-def test_totals_count_every_final_unit_since_the_beginning(put: Put) -> None:
+def test_totals_count_every_final_unit_since_the_beginning(put: Any) -> None:
     """The counter behind an SLO does not forget what its window has left behind."""
     store = put(unit("old", timedelta(days=400), value=900.0), unit("1"), unit("2"))
 
@@ -607,7 +567,7 @@ def _span(after: int, until: int, label: str) -> Span:
 
 @_law
 @given(units=_units, cuts=_cuts)
-def test_a_split_window_adds_up(put: Put, units: list[tuple[int, Outcome]], cuts: list[int]) -> None:
+def test_a_split_window_adds_up(put: Any, units: list[tuple[int, Outcome]], cuts: list[int]) -> None:
     """Cut a window in two: the units, the pending and the excluded of the parts are those of the whole."""
     store = put(*(judged(str(i), o, ago=timedelta(hours=h), reason="unknown_base") for i, (h, o) in enumerate(units)))
     late, middle, early = cuts
@@ -624,7 +584,7 @@ def test_a_split_window_adds_up(put: Put, units: list[tuple[int, Outcome]], cuts
 
 @_law
 @given(units=_units, order=st.randoms(use_true_random=False))
-def test_the_order_of_units_changes_nothing(put: Put, units: list[tuple[int, Outcome]], order: Any) -> None:
+def test_the_order_of_units_changes_nothing(put: Any, units: list[tuple[int, Outcome]], order: Any) -> None:
     """The same observations give the same snapshot whatever their order."""
     observations = [judged(str(i), o, ago=timedelta(hours=h)) for i, (h, o) in enumerate(units)]
     promise = slo(indicator="success", operator=None, threshold=None)
@@ -637,7 +597,7 @@ def test_the_order_of_units_changes_nothing(put: Put, units: list[tuple[int, Out
 
 @_law
 @given(good=st.integers(0, 20), bad=st.integers(0, 20))
-def test_budget_used_and_left_make_one(put: Put, good: int, bad: int) -> None:
+def test_budget_used_and_left_make_one(put: Any, good: int, bad: int) -> None:
     """What is left of the budget and what is used add up to all of it."""
     store = put(
         *(judged(f"g{i}", Outcome.GOOD) for i in range(good)), *(judged(f"b{i}", Outcome.BAD) for i in range(bad))
@@ -685,7 +645,7 @@ def _stored(units: list[tuple[int, Outcome, Subject, int | None]]) -> list[Obser
 @_law
 @given(several=_sets, hours=st.lists(st.integers(0, 60), min_size=4, max_size=4).map(sorted))
 def test_what_is_kept_never_changes_an_answer(
-    put: Put, several: list[list[tuple[int, Outcome, Subject, int | None]]], hours: list[int]
+    put: Any, several: list[list[tuple[int, Outcome, Subject, int | None]]], hours: list[int]
 ) -> None:
     """After any changes, at any later times, an evaluator that kept what it knew says what a new one says."""
     promises = [slo(), slo(name="judged", indicator="success", operator=None, threshold=None)]
@@ -700,7 +660,7 @@ def test_what_is_kept_never_changes_an_answer(
         )
 
 
-def test_what_did_not_change_is_the_same_object(put: Put) -> None:
+def test_what_did_not_change_is_the_same_object(put: Any) -> None:
     """A later evaluation without a new, leaving or maturing unit gives the same numbers and states again."""
     evaluator = Evaluator(put(unit("1", timedelta(days=100)), unit("2"), judged("3", Outcome.GOOD)))
     first = evaluator.evaluate(INDICATORS, [slo()], [source()], NOW)
@@ -711,7 +671,7 @@ def test_what_did_not_change_is_the_same_object(put: Put) -> None:
     assert second.slos[0] is first.slos[0]
 
 
-def test_what_did_not_change_is_the_same_part(put: Put) -> None:
+def test_what_did_not_change_is_the_same_part(put: Any) -> None:
     """What is known of a subject stays one object while another subject changes."""
     waits = {"wait": INDICATORS["wait"]}
     evaluator = Evaluator(put(unit("1"), unit("2", subject=WEB)))
@@ -724,7 +684,7 @@ def test_what_did_not_change_is_the_same_part(put: Put) -> None:
     assert [one is other for one, other in zip(first.parts, second.parts, strict=True)] == [True, False]
 
 
-def test_the_parts_are_those_of_the_numbers(put: Put) -> None:
+def test_the_parts_are_those_of_the_numbers(put: Any) -> None:
     """Parts that the evaluation hands over are those that numbers, accounting and totals make up."""
     store = put(unit("1"), judged("2", Outcome.GOOD), unit("3", indicator="releases", dimension="success"))
     snapshot = evaluate(store, INDICATORS, [], [source()], NOW, organisation=TEAMS)
@@ -733,7 +693,7 @@ def test_the_parts_are_those_of_the_numbers(put: Put) -> None:
     assert snapshot.parts == replace(snapshot).parts
 
 
-def test_only_the_windows_that_a_unit_left_are_counted_anew(put: Put) -> None:
+def test_only_the_windows_that_a_unit_left_are_counted_anew(put: Any) -> None:
     """A unit that is no longer of the last 7 days is still one of the last 28: their number stays the same object."""
     evaluator = Evaluator(put(unit("1", timedelta(days=7) - timedelta(minutes=1)), unit("2")))
     first = evaluator.evaluate(INDICATORS, [], [source()], NOW)
@@ -743,7 +703,7 @@ def test_only_the_windows_that_a_unit_left_are_counted_anew(put: Put) -> None:
     assert second.number("wait", API, "28d") is first.number("wait", API, "28d")
 
 
-def test_going_back_in_time_forgets(put: Put) -> None:
+def test_going_back_in_time_forgets(put: Any) -> None:
     """A clock that was set back gives what was true then."""
     evaluator = Evaluator(put(unit("1"), unit("2", -timedelta(hours=1))))
     evaluator.evaluate(INDICATORS, [], [source()], NOW + timedelta(hours=2))
@@ -751,7 +711,7 @@ def test_going_back_in_time_forgets(put: Put) -> None:
     assert number(evaluator.evaluate(INDICATORS, [], [source()], NOW, windows=[WEEK]), "wait").n == 1
 
 
-def test_a_change_of_long_ago_reaches_the_totals(put: Put) -> None:
+def test_a_change_of_long_ago_reaches_the_totals(put: Any) -> None:
     """What is dated before every window is counted too, and counted again when it changes."""
     old = [unit(str(i), timedelta(days=200 + i), value=900.0) for i in range(3)]
     evaluator = Evaluator(put(*old, unit("new")))
@@ -764,7 +724,7 @@ def test_a_change_of_long_ago_reaches_the_totals(put: Put) -> None:
     assert state.totals == EventCounts(1, 1)
 
 
-def test_an_old_unit_that_matures_late_is_counted_when_it_does(put: Put) -> None:
+def test_an_old_unit_that_matures_late_is_counted_when_it_does(put: Any) -> None:
     """A unit from before every window that waits for its verdict joins the totals once it is final."""
     late = judged("late", Outcome.BAD, ago=timedelta(days=300), matures_at=NOW + timedelta(hours=1))
     evaluator = Evaluator(put(late, judged("1", Outcome.GOOD)))
@@ -785,7 +745,7 @@ def teams(store: ObservationStore, organisation: Organisation = TEAMS) -> Snapsh
     return evaluate(store, INDICATORS, [], [source()], NOW, windows=[WEEK], organisation=organisation)
 
 
-def test_a_service_carries_its_team_and_each_level_has_its_numbers(put: Put) -> None:
+def test_a_service_carries_its_team_and_each_level_has_its_numbers(put: Any) -> None:
     """Beside the services stand the whole organisation, the group and the teams, levels first."""
     snapshot = teams(put(unit("1"), unit("2", subject=WEB)))
 
@@ -799,7 +759,7 @@ def test_a_service_carries_its_team_and_each_level_has_its_numbers(put: Put) -> 
     ]
 
 
-def test_a_level_pools_units(put: Put) -> None:
+def test_a_level_pools_units(put: Any) -> None:
     """Two services with 1 and 99 units: the level's median is that of the units, no average of medians."""
     store = put(unit("slow", value=900.0, subject=WEB), *(unit(str(i), value=10.0) for i in range(99)))
 
@@ -808,7 +768,7 @@ def test_a_level_pools_units(put: Put) -> None:
     assert (found.n, found.stats["p50"]) == (100, 10.0)
 
 
-def test_a_level_counts_a_shared_unit_once_at_its_earliest_time(put: Put) -> None:
+def test_a_level_counts_a_shared_unit_once_at_its_earliest_time(put: Any) -> None:
     """A change that reached two services is one change of their group, when it first reached one; each counts it."""
     store = put(
         unit("shared", timedelta(days=1), subject=WEB, value=500.0), unit("shared", timedelta(days=8)), unit("own")
@@ -819,7 +779,7 @@ def test_a_level_counts_a_shared_unit_once_at_its_earliest_time(put: Put) -> Non
     assert number(snapshot, "wait", SHOP).n == 1
 
 
-def test_a_shared_unit_that_one_service_could_use_is_used(put: Put) -> None:
+def test_a_shared_unit_that_one_service_could_use_is_used(put: Any) -> None:
     """Left out of one service and measured at another, a unit counts as measured, and lowers no coverage."""
     left_out = unit("shared", timedelta(days=2), outcome=Outcome.EXCLUDED, value=None, reason=Reason.BEFORE_HORIZON)
     snapshot = teams(put(left_out, unit("shared", timedelta(days=1), subject=WEB)))
@@ -828,7 +788,7 @@ def test_a_shared_unit_that_one_service_could_use_is_used(put: Put) -> None:
     assert beside(snapshot, "wait", SHOP).coverage == 1.0
 
 
-def test_a_level_accounts_for_what_its_services_left_out(put: Put) -> None:
+def test_a_level_accounts_for_what_its_services_left_out(put: Any) -> None:
     """Coverage and reasons of a level are those of all its units."""
     left_out = unit("2", subject=WEB, outcome=Outcome.EXCLUDED, value=None, reason=Reason.UNKNOWN_BASE)
     snapshot = teams(put(unit("1"), left_out))
@@ -839,21 +799,21 @@ def test_a_level_accounts_for_what_its_services_left_out(put: Put) -> None:
     )
 
 
-def test_levels_have_no_counters(put: Put) -> None:
+def test_levels_have_no_counters(put: Any) -> None:
     """Counters are summed where they are asked for: a service that moves would make a level's fall."""
     snapshot = teams(put(unit("1", indicator="releases", dimension="success")))
 
     assert list(snapshot.totals) == [("releases", Subject("api", "production", "/shop/basket"), "success")]
 
 
-def test_without_teams_there_are_no_levels(put: Put) -> None:
+def test_without_teams_there_are_no_levels(put: Any) -> None:
     """A catalogue that names no team leaves the numbers as they are."""
     store = put(unit("1"))
 
     assert teams(store, Organisation(services=(Service(name="api"),))).numbers == of(store).numbers
 
 
-def test_a_catalogue_that_first_names_teams_pools_what_services_share(put: Put) -> None:
+def test_a_catalogue_that_first_names_teams_pools_what_services_share(put: Any) -> None:
     """Without teams nobody asks which units are the same; from the first team on it matters."""
     evaluator = Evaluator(put(unit("shared"), unit("shared", timedelta(hours=2), subject=WEB)))
     evaluator.evaluate(INDICATORS, [], [source()], NOW)
@@ -863,7 +823,7 @@ def test_a_catalogue_that_first_names_teams_pools_what_services_share(put: Put) 
     assert number(found, "wait", SHOP).n == 1
 
 
-def test_other_indicators_are_read_anew(put: Put) -> None:
+def test_other_indicators_are_read_anew(put: Any) -> None:
     """A duration that gains parts shows them, though what was read before had none."""
     whole = replace(WAIT, dimension="", dimensions=())
     evaluator = Evaluator(put(unit("1", parts=(None, 5.0, None, None))))
@@ -874,7 +834,7 @@ def test_other_indicators_are_read_anew(put: Put) -> None:
     assert [(n.dimension, n.stats["p50"]) for n in found.numbers] == [("", 60.0), ("work", 5.0)]
 
 
-def test_a_moved_service_is_its_new_team_s(put: Put) -> None:
+def test_a_moved_service_is_its_new_team_s(put: Any) -> None:
     """From the next evaluation on its units are pooled where it belongs now."""
     evaluator = Evaluator(put(unit("1")))
     evaluator.evaluate(INDICATORS, [], [source()], NOW, organisation=TEAMS)
@@ -885,7 +845,7 @@ def test_a_moved_service_is_its_new_team_s(put: Put) -> None:
     assert found == {"/", "/pay"}
 
 
-def test_a_stale_source_withholds_the_level_too(put: Put) -> None:
+def test_a_stale_source_withholds_the_level_too(put: Any) -> None:
     """A level whose services rest on a stale source has no number; the fresh service keeps its own."""
     store = put(unit("1"), unit("2", subject=WEB, source="late"))
     snapshot = evaluate(store, INDICATORS, [], [source(), source("late", fresh=False)], NOW, organisation=TEAMS)
@@ -893,7 +853,7 @@ def test_a_stale_source_withholds_the_level_too(put: Put) -> None:
     assert {n.subject for n in snapshot.numbers} == {BASKET, Subject("api", "production", "/shop/basket")}
 
 
-def test_an_slo_of_a_service_counts_its_units_once(put: Put) -> None:
+def test_an_slo_of_a_service_counts_its_units_once(put: Any) -> None:
     """The levels above a service add nothing to its promises, nor to one for all services."""
     store = put(unit("1"), unit("2", subject=WEB))
     promises = [slo(minimum_events=1), slo(name="own", service="api", minimum_events=1)]
@@ -903,7 +863,7 @@ def test_an_slo_of_a_service_counts_its_units_once(put: Put) -> None:
     assert [s.counts["7d"].total for s in states] == [2, 1]
 
 
-def test_a_service_that_vanishes_leaves_its_levels(put: Put) -> None:
+def test_a_service_that_vanishes_leaves_its_levels(put: Any) -> None:
     """A level goes on with what is left of it; one that has nothing left is gone."""
     evaluator = Evaluator(put(unit("1"), unit("2", subject=WEB, value=900.0)))
     evaluator.evaluate(INDICATORS, [], [source()], NOW, organisation=TEAMS)
@@ -917,7 +877,7 @@ def test_a_service_that_vanishes_leaves_its_levels(put: Put) -> None:
     assert left == teams(store)
 
 
-def test_counters_go_on_while_their_source_is_stale(put: Put) -> None:
+def test_counters_go_on_while_their_source_is_stale(put: Any) -> None:
     """A stale source withholds numbers; what was counted so far stays, and numbers come back with the source."""
     released = unit("1", indicator="releases", dimension="success")
     evaluator = Evaluator(put(released))
@@ -932,7 +892,7 @@ def test_counters_go_on_while_their_source_is_stale(put: Put) -> None:
 # --- scores ------------------------------------------------------------------------------------------------
 
 
-def test_production_has_quick_check_scores(put: Put) -> None:
+def test_production_has_quick_check_scores(put: Any) -> None:
     """An hour and a half of lead time scores 8; staging and windows of a week have no score."""
     lead_time = replace(WAIT, name="change_lead_time", metric="platform_lead")
     hours: dict[str, Any] = {"indicator": "change_lead_time", "value": 5_400.0}
@@ -945,7 +905,7 @@ def test_production_has_quick_check_scores(put: Put) -> None:
     }
 
 
-def test_scores_follow_what_changed(put: Put) -> None:
+def test_scores_follow_what_changed(put: Any) -> None:
     """A service whose lead time changed is scored anew, the score of the other one stays; both as if asked at first."""
     found = {"change_lead_time": replace(WAIT, name="change_lead_time", metric="platform_lead")}
     quick: dict[str, Any] = {"indicator": "change_lead_time", "value": 1_800.0}
