@@ -81,7 +81,7 @@ def derive(
     changes: dict[int, int] = {}
     for family in families:
         inputs: dict[str, int | str] = {kind_of(t): revisions.get(kind_of(t), 0) for t in family.inputs}
-        inputs["definitions"] = f"{family.version};{organisation.version}"
+        inputs["definitions"] = f"{family.version};{organisation.version_for(family.options)}"
         stamp = store.stamp(family.name)
         if stamp == inputs:
             continue

@@ -18,7 +18,9 @@ import slo_engine.indicators
 from collector.conditions import Where
 from collector.events import Event
 from collector.plugins import plugins, refused
+from slo_engine.measure import Measure
 from slo_engine.observation import MOST_PARTS, Observation, Row
+from slo_engine.options import Options
 from slo_engine.organisation import Organisation
 
 E = TypeVar("E", bound=Event)
@@ -50,6 +52,26 @@ class Shape(StrEnum):
     """Good and bad units: the share of bad or good ones, its interval, n."""
     FREQUENCY = "frequency"
     """Units that happened: how many a day, n."""
+    MEASURE = "measure"
+    """What the indicator's own `measure` makes of its units: see `slo_engine.measure`."""
+
+
+class Unit(StrEnum):
+    """What a MEASURE is in: the suffix of its metric and how people read it."""
+
+    SECONDS = "seconds"
+    RATIO = "ratio"
+    COUNT = "count"
+
+
+class Reach(StrEnum):
+    """How far back a MEASURE looks from the end of a window."""
+
+    WINDOW = "window"
+    TWICE = "twice"
+    """The window and one of the same length before it."""
+    ALL = "all"
+    """Everything there ever was: its value is one of a moment, and the window only has a label, `now`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +83,13 @@ class Indicator:
     kinds of units (`outcome`), of which the first is the one whose frequency is published. For a RATIO, `share_of`
     says which outcome the published ratio counts. `part_of` and `part`: this indicator is one part of another
     duration, read from the same observations, so that one judgement is kept once.
+
+    `labels` split the number by what its units name: their `dimension` is `labelled(...)` of a value for each.
+    Published are every combination and, of each label not in `apart`, also all its values together, with an empty
+    label. A label named "" is only for the indicator's own use: its values are always taken together. An indicator has
+    either labels or a dimension. `people`: its units are people, so that numbers of few are suppressed.
+
+    A MEASURE has a `measure`, which gives the statistics named in `stats`, the leading one first, in `unit`s.
     """
 
     name: str
@@ -74,6 +103,13 @@ class Indicator:
     share_of: str = "good"
     part_of: Indicator | None = None
     part: str = ""
+    labels: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
+    people: bool = False
+    measure: Measure | None = None
+    stats: tuple[str, ...] = ()
+    unit: Unit = Unit.COUNT
+    reach: Reach = Reach.WINDOW
 
     @property
     def observed_as(self) -> str:
@@ -139,6 +175,7 @@ class Family:
     `inputs` are the kinds it reads: it is derived again when events of these kinds changed, and only then. Where it
     has `pieces`, only those that the changed events touch; all pieces together are what `observe` gives. `scopes` names
     all pieces: where it is there, several processes may share them, and everything of the family can be pickled.
+    `options` is what a person can set for it, under `indicators:` and its name; the organisation holds what was set.
     """
 
     name: str
@@ -147,6 +184,7 @@ class Family:
     observe: Callable[[Events, Organisation], Iterable[Observation]]
     pieces: Pieces | None = None
     scopes: Callable[[Events, Organisation], Iterable[str]] | None = None
+    options: type[Options] | None = None
 
     @property
     def version(self) -> str:

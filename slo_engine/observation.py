@@ -15,7 +15,8 @@ import msgspec
 class Outcome(StrEnum):
     """How a unit was judged. Only good and bad count; pending and excluded stand beside the number as counts.
 
-    `MEASURED`: the unit has a value, and only an objective's threshold can say good or bad.
+    `MEASURED`: the unit has a value, and only an objective's threshold can say good or bad. A `PENDING` one with a time
+    at which it matures is gone from then on: another observation of its unit, dated at its deadline, takes its place.
     """
 
     GOOD = "good"
@@ -40,6 +41,30 @@ class Reason(StrEnum):
     UNATTRIBUTED = "unattributed"
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
+    LATE_ROSTER = "late_roster"
+    BULK_IMPORT = "bulk_import"
+    LEFT = "left"
+    NOT_ELIGIBLE = "not_eligible"
+    REJECTED = "rejected"
+    ABANDONED = "abandoned"
+    DRY_RUN = "dry_run"
+    LOAD_TEST = "load_test"
+    PLATFORM_TEAM = "platform_team"
+    UNKNOWN = "unknown"
+    SUPERSEDED = "superseded"
+
+
+_BETWEEN = "\x1f"
+
+
+def labelled(*values: str) -> str:
+    """The `dimension` of a unit whose indicator has labels: their values in that order, "" for one it does not name."""
+    return _BETWEEN.join(values) if any(values) else ""
+
+
+def label_values(dimension: str, labels: int) -> tuple[str, ...]:
+    """The values of so many labels that `labelled` put together."""
+    return tuple(dimension.split(_BETWEEN)) if dimension else ("",) * labels
 
 
 class Subject(NamedTuple):

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from fnmatch import translate
 from functools import cached_property, lru_cache
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from slo_engine.calendars import WorkCalendar
+from slo_engine.identities import Identities
+from slo_engine.options import Options
+
 _DAY = timedelta(hours=24)
+Own = TypeVar("Own", bound=Options)
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,38 @@ class Organisation:
     production: tuple[Pattern, ...] = patterns(("production",))
     judged: tuple[Pattern, ...] = ()
     delivery: DeliveryRules = field(default_factory=DeliveryRules)
+    calendars: Mapping[str, WorkCalendar] = field(default_factory=dict)
+    platform_teams: tuple[Pattern, ...] = ()
+    identities: Identities = field(default_factory=Identities)
+    options: tuple[Options, ...] = ()
+
+    def calendar(self, name: str | None) -> WorkCalendar:
+        """The calendar of a site or queue; one that nobody describes works Monday to Friday, 9 to 17, in the zone."""
+        return self.calendars.get(name or "") or self._usual
+
+    @cached_property
+    def _usual(self) -> WorkCalendar:
+        return self.calendars.get("default") or WorkCalendar(zone=self.zone)
+
+    def options_of(self, kind: type[Own]) -> Own:
+        """What was set of a family's options; its defaults where nothing was."""
+        return next((o for o in self.options if isinstance(o, kind)), None) or kind()
+
+    def is_platform(self, team: str | None) -> bool:
+        """Whether a team builds the platform: by its whole path, or that of a level above."""
+        return team is not None and any(any_matches(self.platform_teams, one) for one in (team, *levels(team)))
+
+    def version_for(self, options: type[Options] | None) -> str:
+        """Changes with anything that judging by some options depends on."""
+        if options is None:
+            return self.version
+        beside = (
+            self.options_of(options),
+            {n: str(c) for n, c in sorted(self.calendars.items())},
+            _texts(self.platform_teams),
+        )
+        text = repr((self.version, beside, self.identities.version))
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     @cached_property
     def version(self) -> str:
