@@ -3,6 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 step "Test servers" scripts/servers.sh
 scripts/check.sh || failed_steps+=("Checks")
-step "Tests" .venv/bin/python -m pytest "$@"
+# Two files at a time: many of them wait for servers more than they compute.
+step "Tests" .venv/bin/python -m pytest --numprocesses 2 --dist loadfile "$@"
 step "Wheel" scripts/test-wheel.sh
 steps_done
