@@ -106,7 +106,7 @@ class Organisation:
     """Zone, catalogue, environments and rules: all that judging depends on beside the events.
 
     `production`: which environments are production. `judged`: which others are judged like it; of all others only
-    the deployments are counted.
+    the deployments are counted. `smallest_group`: numbers about fewer people are withheld; never below 3.
     """
 
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
@@ -118,6 +118,7 @@ class Organisation:
     platform_teams: tuple[Pattern, ...] = ()
     identities: Identities = field(default_factory=Identities)
     options: tuple[Options, ...] = ()
+    smallest_group: int = 5
 
     def calendar(self, name: str | None) -> WorkCalendar:
         """The calendar of a site or queue; one that nobody describes works Monday to Friday, 9 to 17, in the zone."""
