@@ -56,6 +56,10 @@ class UnitJudge:
     dimension: str
     now: int
 
+    def is_gone(self, outcome: str, matures_at: int | None) -> bool:
+        """Whether a unit was only ever pending, and has matured: another observation has taken its place."""
+        return outcome == Outcome.PENDING and matures_at is not None and matures_at <= self.now
+
     def __call__(self, series: Series, row: Sequence[Any]) -> Judgement:
         """How a unit of a series counts; `row` holds its NARROW columns."""
         _, _, outcome, reason, matures_at, *values = row
@@ -134,6 +138,8 @@ def count(
         seen: dict[str, list[_Sighting]] = {}
         for number in numbers:
             for row in store.window([number], start, judge.now, *NARROW):
+                if judge.is_gone(row[2], row[4]):
+                    continue
                 sighting = _Sighting(number, row, judge(series[number], row))
                 if shared and hash(row[0]) in shared:
                     seen.setdefault(row[0], []).append(sighting)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -30,6 +31,7 @@ MOST_UNITS = 10_000
 """How many units one answer lists at most; it always says how many there are."""
 
 _COLUMNS = ("series_id", *ObservationRow._fields)
+_state_of = itemgetter(_COLUMNS.index("outcome"), _COLUMNS.index("matures_at"))
 
 
 class UnknownIndicator(PacelineError):  # noqa: N818 - it says what is asked for, and what there is
@@ -172,7 +174,7 @@ def explain(  # noqa: PLR0913 - a number's whole address, and all that it is jud
     counted = count(groups, series, observations, judge, span.after)
     fresh = {s.name for s in sources if s.fresh}
     exported = _exported(indicator, span, fresh, reader, published)
-    rows = _page(groups, counted, observations, selection)
+    rows = _page(groups, counted, observations, judge, selection)
     line = _Lines(judge, series, organisation or Organisation(), _events_of(rows, events))
     return Explanation(
         indicator=indicator,
@@ -291,7 +293,11 @@ def _ages(names: Iterable[str], sources: Sequence[SourceState], at: datetime) ->
 
 
 def _page(
-    groups: Mapping[Group, Sequence[int]], counted: Counted, observations: ObservationStore, selection: Selection
+    groups: Mapping[Group, Sequence[int]],
+    counted: Counted,
+    observations: ObservationStore,
+    judge: UnitJudge,
+    selection: Selection,
 ) -> list[tuple[Any, ...]]:
     """The whole rows of the units that are listed, oldest first: only these are read whole."""
     times = np.sort(np.array(counted.times, dtype=np.int64))
@@ -301,7 +307,7 @@ def _page(
     first, last = int(times[selection.offset]), int(times[end - 1])
     numbers = {n for ids in groups.values() for n in ids}
     rows = observations.window(sorted(numbers), first - 1, last, *_COLUMNS)
-    rows = [row for row in rows if row[:3] not in counted.elsewhere]
+    rows = [row for row in rows if row[:3] not in counted.elsewhere and not judge.is_gone(*_state_of(row))]
     earlier = int(np.searchsorted(times, first))  # units of one time are read together, and ordered by their id
     return sorted(rows, key=lambda r: (r[1], r[2], r[0]))[selection.offset - earlier : end - earlier]
 

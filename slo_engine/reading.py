@@ -320,9 +320,9 @@ class Reader:
         if missing:
             before = self.columns.tallies(missing, Judge())
             for number in missing:
-                times = self.columns.rows(number).at
-                end = int(times.searchsorted(self.now, side="right"))
-                until = int(times[end]) if end < times.size else NEVER
+                units = self.units(number)
+                end = int(units.at.searchsorted(self.now, side="right"))
+                until = min(units.ripens_at, int(units.at[end]) if end < units.at.size else NEVER)
                 self._totals[number] = (before[number].units + end, until)
 
     def total(self, group: Group) -> Iterator[tuple[str, int]]:

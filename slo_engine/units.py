@@ -362,19 +362,18 @@ class Pool:
         `once`: a unit that several series have counts once, at its earliest time, as the used one where it was left
         out elsewhere; of equal sightings that of the series that was named first.
         """
-        units = units_of(self._rows, now, column, missing_time)
         if not once:
-            return units
+            return units_of(self._rows, now, column, missing_time)
+        units, gone = _all_of(self._rows, now, column, missing_time), _gone(self._rows, now)
         if self._repeated is None:
             self._repeated = _repeated(self._rows.unit)
-        again = self._later_sightings(self._repeated, units.outcome)
-        if not again.size:
+        seen = self._repeated if gone is None else self._repeated[~gone[self._repeated]]
+        again = self._later_sightings(seen, units.outcome)
+        if not again.size and gone is None:
             return units
-        kept = np.ones(units.at.size, dtype=bool)
+        kept = np.ones(units.at.size, dtype=bool) if gone is None else ~gone
         kept[again] = False
-        return units._replace(
-            at=units.at[kept], values=units.values[:, kept], outcome=units.outcome[kept], reason=units.reason[kept]
-        )
+        return _kept(units, kept)
 
     def _later_sightings(self, shared: Ints, outcome: Codes) -> Ints:
         """Of the places of units that are there several times, those that follow another sighting."""
@@ -403,8 +402,30 @@ def _repeated(unit: Ints) -> Ints:
 def units_of(rows: Rows, now: int, column: int | None, missing_time: int) -> Units:
     """The units of rows in the order of time; where their value matters, `column` says which.
 
-    What has not matured yet is pending; what was measured but lacks that value is excluded.
+    What has not matured yet is pending, and what was only ever pending is gone once it has; what was measured but lacks
+    that value is excluded.
     """
+    found, gone = _all_of(rows, now, column, missing_time), _gone(rows, now)
+    return found if gone is None else _kept(found, ~gone)
+
+
+def _gone(rows: Rows, now: int) -> NDArray[np.bool_] | None:
+    """Which rows are there no more: pending ones that have matured. None where there is none."""
+    gone = rows.outcome == _PENDING
+    if not gone.any():  # nearly always: no family but those with deadlines has pending units that mature
+        return None
+    gone &= (rows.matures_at > _ALL_TIME) & (rows.matures_at <= now)
+    return gone if gone.any() else None
+
+
+def _kept(units: Units, kept: NDArray[np.bool_]) -> Units:
+    return units._replace(
+        at=units.at[kept], values=units.values[:, kept], outcome=units.outcome[kept], reason=units.reason[kept]
+    )
+
+
+def _all_of(rows: Rows, now: int, column: int | None, missing_time: int) -> Units:
+    """The units of all rows, those that are gone among them."""
     outcome, reason, values = rows.outcome, rows.reason, rows.values
     waits = (rows.matures_at > now) & (outcome != _EXCLUDED)
     pending, ripens_at = int(np.count_nonzero(waits)), NEVER

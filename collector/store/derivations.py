@@ -331,12 +331,13 @@ def _restated(
     What waited and is judged now is no restatement, nor is what became known, within a day of when it is dated.
     """
     before: dict[tuple[str, str, str, str], tuple[Series, tuple[Any, ...]]] = {}
-    for key in gone:
+    # Of a unit that is pending until its deadline and judged there, the judgement is what was said and is said now.
+    for key in sorted((*gone, *(k for k in written if k in old)), key=lambda k: not _waits(old[k])):
         before[_unit(key)] = (key[0], old[key])
+    told = {_unit(key) for key in written if not _waits(wanted[key])}
     for key in written:
-        if key in old:
-            before[_unit(key)] = (key[0], old[key])
-    for key in written:
+        if _waits(wanted[key]) and _unit(key) in told:
+            continue
         was, now = before.pop(_unit(key), None), wanted[key]
         if was is not None and _final(was[1], until):
             if _said(was[1]) != _said(now):
@@ -356,6 +357,10 @@ def _unit(key: _Key) -> tuple[str, str, str, str]:
 def _final(row: tuple[Any, ...], until: int) -> bool:
     one = ObservationRow(*row)
     return one.at <= until and one.outcome in _FINAL and (one.matures_at is None or one.matures_at <= until)
+
+
+def _waits(row: tuple[Any, ...]) -> bool:
+    return ObservationRow(*row).outcome == "pending"
 
 
 def _said(row: tuple[Any, ...]) -> str:

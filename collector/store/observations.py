@@ -59,6 +59,7 @@ class ObservationRow(NamedTuple):
 class Tally(NamedTuple):
     """What a series has up to a time: how many units, how many good and bad, when the first of these was.
 
+    A pending observation that has matured is no unit any more: another one has taken its place.
     `ripens`: some of them mature only later, so the tally would not hold.
     """
 
@@ -147,7 +148,7 @@ class ObservationStore:
         query = (
             sa.select(
                 OBSERVATION.c.series_id,
-                sa.func.count(),
+                sa.func.count() - _sum((outcome == "pending") & (OBSERVATION.c.matures_at <= ripe_at)),
                 _sum(good),
                 _sum(final),
                 sa.func.min(sa.case((final, OBSERVATION.c.at))),

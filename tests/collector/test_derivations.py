@@ -331,6 +331,27 @@ def test_what_had_matured_is_restated(derivations: DerivationStore) -> None:
     ]
 
 
+LATE_ANSWER = (row("1", DAY, "pending", None, matures_at=3 * DAY), row("1", 3 * DAY, "bad", None))
+"""A unit that was pending from its first day until it was bad at its deadline, two days later."""
+
+
+def test_a_deadline_that_was_kept_after_all_is_restated_as_one_judgement(derivations: DerivationStore) -> None:
+    """An answer that becomes known late makes bad good: the log says this of the judgement, not of what waited."""
+    kept = (row("1", DAY, "pending", None, matures_at=2 * DAY), row("1", 2 * DAY, "good", None))
+
+    assert restated(derivations, list(LATE_ANSWER), list(kept)) == [
+        ("1", said(3 * DAY, "bad", None), said(2 * DAY, "good", None))
+    ]
+
+
+def test_a_deadline_that_moves_before_it_comes_restates_nothing(derivations: DerivationStore) -> None:
+    """A judgement of the future was never published, so another one in its place changes nothing that was."""
+    due = (row("1", DAY, "pending", None, matures_at=PUBLISHED + 2), row("1", PUBLISHED + 2, "bad", None))
+    good = (row("1", DAY, "pending", None, matures_at=PUBLISHED + 1), row("1", PUBLISHED + 1, "good", None))
+
+    assert restated(derivations, list(due), list(good)) == []
+
+
 def test_nothing_is_restated_before_the_first_publication(derivations: DerivationStore) -> None:
     """Nobody has seen a number yet."""
     derivations.replace(piece(STAYS, row("1", DAY), row("2", DAY)), 0, "")
