@@ -60,6 +60,14 @@ def _path_rule(text: str) -> str:
     return text
 
 
+def _team_rule(text: str) -> str:
+    _rule(text)
+    literal = Pattern(text).rank == _REGULAR_EXPRESSION and re.fullmatch(r"[\w -]+(/[\w -]+)*", text.strip("/"))
+    if literal or not text.startswith("/"):
+        raise ValueError(f"{text!r} fits no team; expected a path such as /{text.strip('/')}")
+    return text
+
+
 def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -73,6 +81,8 @@ Texts = Annotated[list[str], BeforeValidator(_one_or_more)]
 _Rule = Annotated[str, AfterValidator(_rule)]
 Rules = Annotated[list[_Rule], BeforeValidator(_one_or_more)]
 """Rules for names, or one rule: exact names, globs, `/regular expressions/`."""
+TeamRules = Annotated[list[Annotated[_Rule, AfterValidator(_team_rule)]], BeforeValidator(_one_or_more)]
+"""Rules for paths of teams, or one rule."""
 _PathRules = Annotated[list[Annotated[_Rule, AfterValidator(_path_rule)]], BeforeValidator(_one_or_more)]
 
 

@@ -5,13 +5,13 @@ Every mistake is reported at once with file, line, path and what was expected; n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation
 
@@ -20,27 +20,21 @@ from collector.durations import Duration
 from collector.errors import ConfigError, Mistake
 from collector.registry import SourceTypes
 from collector.source import SourceConfig
-from paceline.catalogue import Rules, Texts, services
+from paceline.calendar_settings import CalendarSettings, zone
+from paceline.catalogue import Rules, TeamRules, Texts, services
+from paceline.named_files import collected
 from paceline.notify import NotifySettings
-from paceline.slo_files import SloFiles, packaged_policy, read_slo_files
+from paceline.slo_files import packaged_policy, read_slo_files
 from slo_engine.exclusions import Exclusion
 from slo_engine.gate import Override, Policy
-from slo_engine.indicator import Indicator
+from slo_engine.indicator import Family
+from slo_engine.options import Options
 from slo_engine.organisation import DeliveryRules, Organisation, Pattern, Service, patterns
 from slo_engine.slo import Slo
 
 _LONGEST_EVALUATION = timedelta(minutes=5)
 _BENCHMARK_YEARS = range(2021, 2026)
 _DELIVERY = DeliveryRules()
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        near = nearest(value, available_timezones()) or "Europe/Berlin"
-        raise ValueError(f"{value!r} is no time zone; expected an IANA name, for example {near}") from error
-    return value
 
 
 def _soon(value: timedelta) -> timedelta:
@@ -163,6 +157,25 @@ class BenchmarkSettings(_Section):
     )
 
 
+class BotSettings(_Section):
+    """Who is no person, beside those that every forge knows."""
+
+    patterns: Rules = Field(
+        default_factory=list,
+        description="Accounts that are bots, by name: rules for the login, or for an address up to its `@`.",
+    )
+
+
+class PrivacySettings(_Section):
+    """What keeps people out of numbers."""
+
+    smallest_group: int = Field(
+        default=Organisation().smallest_group,
+        ge=3,
+        description="Of how many people numbers about people must be at least; those of fewer are withheld.",
+    )
+
+
 class MetricsSettings(_Section):
     """What `/metrics` may hold."""
 
@@ -173,7 +186,7 @@ class Settings(_Section):
     """Everything a person can set."""
 
     data_dir: Path = Field(default=Path(".paceline"), description="Folder of the database, the people key and clones.")
-    timezone: Annotated[str, AfterValidator(_zone)] = Field(
+    timezone: Annotated[str, AfterValidator(zone)] = Field(
         default="UTC", description="IANA zone of calendar weeks and of the weekly summary."
     )
     evaluate_every: Annotated[Duration, AfterValidator(_soon)] = Field(
@@ -206,6 +219,23 @@ class Settings(_Section):
     )
     catalogue: Texts = Field(
         default_factory=list, description="Files that hold more `services`: paths or globs beside this file."
+    )
+    platform_teams: TeamRules = Field(
+        default_factory=list,
+        description="The teams that build the platform: paths such as `/platform`, with all below.",
+    )
+    identities: list[str] = Field(
+        default_factory=list,
+        description="Files that say whose accounts are whose: paths or globs beside this file; see docs/privacy.md.",
+    )
+    bots: BotSettings = Field(default_factory=BotSettings, description="Who is no person.")
+    privacy: PrivacySettings = Field(default_factory=PrivacySettings, description="What keeps people out of numbers.")
+    calendars: dict[str, CalendarSettings] = Field(
+        default_factory=dict,
+        description="When sites and queues work, by name; `default` is what counts elsewhere; see docs/calendars.md.",
+    )
+    indicators: SkipValidation[dict[str, Any]] = Field(
+        default_factory=dict, description="The options of families of indicators, by name; listed below."
     )
     environments: EnvironmentSettings = Field(
         default_factory=EnvironmentSettings, description="Which environments are production."
@@ -253,6 +283,7 @@ class Configuration:
     policy: Policy = field(default_factory=packaged_policy)
     overrides: tuple[Override, ...] = ()
     services: tuple[Service, ...] = ()
+    options: tuple[Options, ...] = ()
     notes: tuple[str, ...] = ()
     document: Document | None = None
 
@@ -270,12 +301,17 @@ class Configuration:
     @cached_property
     def organisation(self) -> Organisation:
         """Zone, catalogue, environments and rules: what judging depends on."""
+        settings, zone = self.settings, ZoneInfo(self.settings.timezone)
         return Organisation(
-            zone=ZoneInfo(self.settings.timezone),
+            zone=zone,
             services=self.services,
-            production=patterns(self.settings.environments.production),
-            judged=patterns(self.settings.environments.judged),
-            delivery=self.settings.delivery.rules(),
+            production=patterns(settings.environments.production),
+            judged=patterns(settings.environments.judged),
+            delivery=settings.delivery.rules(),
+            calendars={name: told.calendar(zone) for name, told in settings.calendars.items()},
+            platform_teams=patterns(settings.platform_teams),
+            options=self.options,
+            smallest_group=settings.privacy.smallest_group,
         )
 
     @property
@@ -289,50 +325,35 @@ class Configuration:
         return self.settings.metrics.series_limit
 
 
-def load(
-    path: Path, environ: Mapping[str, str], types: SourceTypes, indicators: Mapping[str, Indicator]
-) -> Configuration:
-    """The configuration of a file. Raises ConfigError with every mistake in it and in the SLO files it names."""
+def load(path: Path, environ: Mapping[str, str], types: SourceTypes, families: Sequence[Family]) -> Configuration:
+    """The configuration of a file. Raises ConfigError with every mistake in it and in the files it names."""
     documents = read_documents(path, environ=environ)
     mistakes = environment_mistakes(environ)
     if len(documents) > 1:
         mistakes.append(documents[1].mistake((), "a second document", "one YAML document"))
-    document = documents[0]
-    settings = Settings()
-    sources: list[SourceConfig] = []
-    named = SloFiles()
-    catalogue: tuple[Service, ...] = ()
+    document, base_dir = documents[0], path.resolve().parent
     if not isinstance(document.value, dict):
         raise ConfigError(document.mistake((), "no mapping", "settings as `key: value`"), *mistakes)
-    try:
-        validate(document, Settings)
-        if not mistakes:
-            settings = overlaid(document.value, environ)
-    except ConfigError as error:
-        mistakes.extend(error.mistakes)
-    try:
-        sources = _sources(document, types)
-    except ConfigError as error:
-        mistakes.extend(error.mistakes)
-    try:
-        named = read_slo_files(document, path.resolve().parent, indicators)
-    except ConfigError as error:
-        mistakes.extend(error.mistakes)
-    try:
-        catalogue = services(document, path.resolve().parent)
-    except ConfigError as error:
-        mistakes.extend(error.mistakes)
-    if mistakes:
+    indicators = {i.name: i for f in families for i in f.indicators}
+    valid = not mistakes
+    collected(mistakes, validate, document, Settings)
+    settings = collected(mistakes, overlaid, document.value, environ) if valid and not mistakes else None
+    sources = collected(mistakes, _sources, document, types)
+    named = collected(mistakes, read_slo_files, document, base_dir, indicators)
+    catalogue = collected(mistakes, services, document, base_dir)
+    options = collected(mistakes, _options, document, families)
+    if mistakes or settings is None or named is None:
         raise ConfigError(*dict.fromkeys(mistakes))
     return Configuration(
         settings=settings,
-        base_dir=path.resolve().parent,
-        sources=tuple(sources),
+        base_dir=base_dir,
+        sources=tuple(sources or ()),
         slos=named.slos,
         exclusions=named.exclusions,
         policy=named.policy,
         overrides=named.overrides,
-        services=catalogue,
+        services=catalogue or (),
+        options=options or (),
         document=document,
     )
 
@@ -413,3 +434,24 @@ def _sources(document: Document, types: SourceTypes) -> list[SourceConfig]:
     if mistakes:
         raise ConfigError(*mistakes)
     return found
+
+
+def _options(document: Document, families: Sequence[Family]) -> tuple[Options, ...]:
+    """What is set of the families' options. Raises ConfigError with every mistake."""
+    models = {f.name: f.options for f in families if f.options is not None}
+    listed = document.value.get("indicators")
+    if not isinstance(listed, dict | None):
+        raise ConfigError(document.mistake(("indicators",), "no mapping", "options by the name of a family"))
+    found: list[Options] = []
+    mistakes: list[Mistake] = []
+    for name in listed or {}:
+        model, place = models.get(name), ("indicators", name)
+        if model is None:
+            near = nearest(name, models)
+            expected = (f"{near}, or " if near else "") + (f"one of {', '.join(sorted(models))}" if models else "none")
+            mistakes.append(document.mistake(place, "no family of indicators with options", expected))
+        elif (told := collected(mistakes, validate, document, model, at=place)) is not None:
+            found.append(told)
+    if mistakes:
+        raise ConfigError(*mistakes)
+    return tuple(found)

@@ -42,7 +42,7 @@ def configuration(config: Path | None, environ: Mapping[str, str], working_dir: 
         named = working_dir / DEFAULT_CONFIG
     if named is None:
         return quickstart(working_dir, environ, indicators())
-    found = load(named, environ, source_types(), indicators())
+    found = load(named, environ, source_types(), families())
     mistakes = _visible_mistakes(found)
     if mistakes:
         raise ConfigError(*mistakes)

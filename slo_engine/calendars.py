@@ -225,9 +225,7 @@ def _holidays(country: str, subdivision: str, year: int) -> frozenset[date]:
 
 def holiday_regions() -> dict[str, tuple[str, ...]]:
     """The countries whose public holidays are known, by ISO 3166 code, with their subdivisions."""
-    return {
-        country: tuple(parts) for country, parts in holidays.list_supported_countries(include_aliases=False).items()
-    }
+    return {country: tuple(parts) for country, parts in holidays.list_supported_countries().items()}
 
 
 def _moment(day: date, at: time, zone: ZoneInfo) -> int:

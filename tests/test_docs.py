@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from collector.document import read_documents, validate
 from collector.people import People
 from collector.registry import source_types
 from collector.source import SourceContext
+from paceline.calendar_settings import CalendarSettings
 from paceline.catalogue import ServiceSettings
 from paceline.cli import cli
 from paceline.notify import EmailTarget, SlackTarget, WebhookTarget
 from paceline.settings import ENVIRONMENT, OTHER_VARIABLES, Settings, load
 from slo_engine.catalog import FIXED, Metric, metrics_of
-from slo_engine.indicator import Family, indicators
+from slo_engine.indicator import Family, families, indicators
 from slo_engine.openslo import load_slos
 from slo_engine.organisation import Organisation
 
@@ -40,27 +41,28 @@ Golden = Callable[[Path, str], None]
 
 def _type(annotation: Any) -> str:
     """A type in words that people write settings with."""
-    if get_origin(annotation) is list:
-        (item,) = get_args(annotation)
-        plain = item.__origin__ if get_origin(item) is Annotated else item
-        return "list of texts" if plain is str else "list of mappings"
-    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    words = {
-        "datetime.timedelta": "duration",
-        "timedelta": "duration",
-        "Path": "path",
-        "str": "text",
-        "SecretStr": "text",
-        "int": "number",
-        "bool": "`true` or `false`",
-        "NoneType": "none",
-    }
-    if get_args(annotation) and "Literal" in text:
-        return " or ".join(f"`{a}`" for a in get_args(annotation))
-    parts = [a for a in get_args(annotation) if a is not type(None)]
-    if len(parts) == 1 and "None" in text:
-        return _type(parts[0])
-    return words.get(text, text.rpartition(".")[2] if "|" not in text else "mapping")
+    origin, inner = get_origin(annotation), [a for a in get_args(annotation) if a is not type(None)]
+    if origin is Annotated or (len(inner) == 1 and type(None) in get_args(annotation)):
+        return _type(inner[0])
+    if origin in {list, tuple}:
+        return f"list of {_type(inner[0])}s"
+    if origin is dict:
+        return f"{_type(inner[1])} by name"
+    if origin is Literal:
+        return " or ".join(f"`{a}`" for a in inner)
+    return _WORDS.get(annotation, "mapping")
+
+
+_WORDS: Mapping[Any, str] = {
+    timedelta: "duration",
+    Path: "path",
+    str: "text",
+    SecretStr: "text",
+    int: "number",
+    float: "number",
+    bool: "`true` or `false`",
+}
+"""Types that are no mapping of others, in words."""
 
 
 def _default(info: Any) -> str:
@@ -71,8 +73,9 @@ def _default(info: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return f"`{value}`".lower()
-    if isinstance(value, list):
-        return ", ".join(f"`{v}`" for v in value) or "empty"
+    if isinstance(value, list | tuple | dict):
+        items = [f"{k}: {v}" for k, v in value.items()] if isinstance(value, dict) else value
+        return ", ".join(f"`{v}`" for v in items) or "empty"
     if hasattr(value, "total_seconds"):
         minutes = int(value.total_seconds() // 60)
         return f"`{minutes // 60}h`" if minutes % 60 == 0 else f"`{minutes}m`"
@@ -107,6 +110,14 @@ def _sections(models: Mapping[str, type[BaseModel]]) -> list[str]:
     return lines
 
 
+def _option_sections() -> Iterator[str]:
+    """The options of each family of indicators, under its name."""
+    for family in families():
+        if family.options is not None:
+            yield from ("", f"### `{family.name}`", "", "| Option | Type | Default | Meaning |", "|---|---|---|---|")
+            yield from _source_rows(family.options)
+
+
 def _settings_page() -> str:
     lines = [
         "# Settings",
@@ -134,6 +145,19 @@ def _settings_page() -> str:
         "| Setting | Type | Default | Meaning |",
         "|---|---|---|---|",
         *_source_rows(ServiceSettings),
+        "",
+        "## Calendars",
+        "",
+        "[Calendars](calendars.md) shows how to use them. Each of `calendars` has a name and these settings:",
+        "",
+        "| Setting | Type | Default | Meaning |",
+        "|---|---|---|---|",
+        *_source_rows(CalendarSettings),
+        "",
+        "## Indicators",
+        "",
+        "[Definitions](definitions.md) says what they mean. Under `indicators` stand the options of families, by name:",
+        *_option_sections(),
         "",
         "## Targets of alerts",
         "",
@@ -205,6 +229,17 @@ def test_a_reference_is_what_the_code_says(page: str, text: Callable[[], str], g
     golden(DOCS / page, text())
 
 
+@pytest.mark.parametrize("family", [f for f in families() if f.options is not None], ids=lambda f: f.name)
+def test_every_option_is_in_the_settings_reference(family: Family) -> None:
+    """Each option of each family stands in the reference under the family's name, with default and meaning."""
+    assert family.options is not None
+    rows = [f"### `{family.name}`", *_source_rows(family.options)]
+    text = (DOCS / "settings.md").read_text(encoding="utf-8")
+
+    assert [row for row in rows if row not in text] == []
+    assert [n for n, i in family.options.model_fields.items() if i.is_required() or not i.description] == []
+
+
 def test_the_definitions_page_lists_what_runs(golden: Golden) -> None:
     """The top of the definitions names exactly the indicators of this version, with version and text from the code."""
     path = DOCS / "definitions.md"
@@ -242,7 +277,7 @@ def test_every_settings_example_is_accepted(text: str, tmp_path: Path) -> None:
     )
     (tmp_path / "paceline.yaml").write_text(text, encoding="utf-8")
 
-    load(tmp_path / "paceline.yaml", {}, source_types(), indicators())
+    load(tmp_path / "paceline.yaml", {}, source_types(), families())
 
 
 @pytest.mark.parametrize("text", [b for b in _blocks("yaml") if "apiVersion" in b.values[0]])

@@ -6,19 +6,23 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from pydantic import Field
 
+from collector.durations import Duration
 from collector.errors import ConfigError
 from collector.registry import source_types
 from collector.store import DerivationStore
 from paceline.cli import main
 from paceline.settings import ENVIRONMENT, Configuration, load
 from paceline.wiring import build, configuration
-from slo_engine.indicator import families, indicators
+from slo_engine.calendars import WorkCalendar
+from slo_engine.indicator import Family, families
+from slo_engine.options import Options
 from slo_engine.organisation import DeliveryRules, Organisation, Service, any_matches, levels, patterns
 
 HERE = Path(__file__).parent
@@ -51,7 +55,7 @@ def write(tmp_path: Path) -> Write:
 
 def loaded(path: Path, **environ: str) -> Configuration:
     """The configuration of a file in an environment."""
-    return load(path, environ, source_types(), indicators())
+    return load(path, environ, source_types(), families())
 
 
 def said(path: Path, **environ: str) -> list[str]:
@@ -247,6 +251,87 @@ def test_the_organisation_is_what_the_settings_say() -> None:
         components=patterns(("Shop", "Till")),
         cadence=2,
     )
+
+
+def test_calendars_are_what_the_settings_say() -> None:
+    """Zone, hours, public holidays and days of their own reach the engine; a weekday wins over its range."""
+    found = loaded(HERE / "good" / "everything.good.yaml").organisation.calendars
+    morning = (time(9), time(13))
+
+    assert found["default"] == WorkCalendar(zone=ZoneInfo("CET"))
+    assert found["berlin"] == WorkCalendar(
+        zone=ZoneInfo("Europe/Berlin"),
+        hours=(*((day, (time(9), time(18))) for day in range(4)), (4, morning)),
+        country="DE",
+        subdivision="BE",
+        special=((date(2026, 12, 24), morning), (date(2026, 12, 28), None), (date(2026, 12, 31), None)),
+    )
+    assert found["riyadh"].hours == tuple((day, (time(8), time(16, 30))) for day in (0, 1, 2, 3, 6))
+    assert found["always"].hours == tuple((day, (time(), time())) for day in range(7))
+
+
+def test_what_is_said_of_people_reaches_the_engine() -> None:
+    """The platform's teams, with all below them, and the smallest group are those of the settings."""
+    found = loaded(HERE / "good" / "everything.good.yaml").organisation
+
+    assert [found.is_platform(t) for t in ("/platform", "/platform/db", "/infra/net", "/infra", "/platforms")] == [
+        *(True, True, True),
+        *(False, False),
+    ]
+    assert found.smallest_group == 8
+
+
+# --- the options of families -------------------------------------------------------------------------------------
+
+
+class WeatherOptions(Options):
+    """The options of a family that is only here."""
+
+    after: Duration = Field(default=timedelta(days=1), description="How long it may rain.")
+    where: tuple[str, ...] = Field(default=(), description="Places.")
+
+
+WEATHER = Family(name="weather", inputs=(), indicators=(), observe=lambda *_: (), options=WeatherOptions)
+QUIET = Family(name="quiet", inputs=(), indicators=(), observe=lambda *_: ())
+
+
+def test_options_reach_the_family(write: Write) -> None:
+    """What is set under a family's name is what the family asks the organisation for."""
+    path = write("indicators:\n  weather: {after: 2h, where: [here]}\n")
+
+    organisation = load(path, {}, source_types(), [QUIET, WEATHER]).organisation
+
+    assert organisation.options_of(WeatherOptions) == WeatherOptions(after=timedelta(hours=2), where=("here",))
+
+
+def test_options_that_nobody_sets_have_their_defaults(write: Write) -> None:
+    """A family without a word in the settings is judged by the defaults."""
+    organisation = load(write("data_dir: d"), {}, source_types(), [WEATHER]).organisation
+
+    assert organisation.options_of(WeatherOptions) == WeatherOptions()
+
+
+def test_mistakes_in_options_have_lines(write: Write) -> None:
+    """Unknown families and options are answered with the nearest, wrong values with what was expected; all at once."""
+    path = write("indicators:\n  wether: {}\n  quiet: {}\n  weather:\n    after: 7\n    were: [here]\n")
+
+    with pytest.raises(ConfigError) as caught:
+        load(path, {}, source_types(), [QUIET, WEATHER])
+
+    assert [str(m).replace(f"{path.parent}/", "") for m in caught.value.mistakes] == [
+        "paceline.yaml:2: indicators.wether: no family of indicators with options; expected weather, or one of weather",
+        "paceline.yaml:3: indicators.quiet: no family of indicators with options; expected one of weather",
+        (
+            "paceline.yaml:5: indicators.weather.after: 7 is no duration; "
+            "expected a number and one of s m h d w, for example 5m, 6h or 28d"
+        ),
+        "paceline.yaml:6: indicators.weather.were: unknown key; expected where; the keys here are after, where",
+    ]
+
+
+def test_no_options_are_none(write: Write) -> None:
+    """An empty section sets nothing."""
+    assert load(write("indicators:\n"), {}, source_types(), [WEATHER]).options == ()
 
 
 def test_a_catalogue_may_stand_in_files_of_its_own() -> None:

@@ -10,7 +10,7 @@ import pytest
 from collector.registry import source_types
 from paceline.settings import Configuration, load
 from paceline.slo_files import packaged_policy
-from slo_engine.indicator import indicators
+from slo_engine.indicator import families
 
 GOOD = Path(__file__).parent / "good"
 
@@ -18,13 +18,13 @@ GOOD = Path(__file__).parent / "good"
 @pytest.fixture
 def everything() -> Configuration:
     """The settings that say everything."""
-    return load(GOOD / "everything.good.yaml", {}, source_types(), indicators())
+    return load(GOOD / "everything.good.yaml", {}, source_types(), families())
 
 
 @pytest.fixture
 def least() -> Configuration:
     """The settings that say nothing of it."""
-    return load(GOOD / "least.good.yaml", {}, source_types(), indicators())
+    return load(GOOD / "least.good.yaml", {}, source_types(), families())
 
 
 def test_a_configuration_has_the_exclusions_of_its_files(everything: Configuration) -> None:
