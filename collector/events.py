@@ -454,6 +454,22 @@ class UsageEvent(Event, frozen=True, kw_only=True, tag="usage_event"):
     count: Integer = 1
 
 
+class Collection(Event, frozen=True, kw_only=True, tag="collection"):
+    """A run of a source of Paceline's: `collector` is the source's name, and `events` is how many it reported.
+
+    Paceline writes one itself after each run. It tells from when on the source counts as stale again:
+    `stale_after_seconds` after the end of a run that succeeded.
+    """
+
+    collector: NonEmpty
+    started_at: Timestamp
+    finished_at: Timestamp
+    succeeded: bool
+    events: Integer = 0
+    rejected: Integer = 0
+    stale_after_seconds: Seconds = 3600.0
+
+
 AnyEvent = (
     Commit
     | Change
@@ -469,6 +485,7 @@ AnyEvent = (
     | DocPage
     | SurveyResponse
     | UsageEvent
+    | Collection
 )
 
 EVENT_TYPES: tuple[type[Event], ...] = (
@@ -486,6 +503,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     DocPage,
     SurveyResponse,
     UsageEvent,
+    Collection,
 )
 
 

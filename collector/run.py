@@ -10,11 +10,11 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from collector.bulk import seldom_collecting
 from collector.errors import AuthError, BadRecord, PacelineError, RetryableError
-from collector.events import happened_at
+from collector.events import Collection, happened_at
 from collector.source import Page, Source
 from collector.store import Database, EventStore, SourceRun, to_micros
 
@@ -24,6 +24,9 @@ _LONGEST_WAIT_SECONDS = 120.0
 # Up to here a run's pages wait in memory, so that a slow source does not hold the store's write lock meanwhile.
 _HELD_EVENTS = 5_000
 _SHOWN_RECORDS = 100
+
+STALE_AFTER = timedelta(hours=1)
+"""How long a success counts for a source that does not say."""
 
 Progress = Callable[[str, int], None]
 
@@ -74,8 +77,13 @@ class Runner:
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
 
-    def run(self, name: str, source: Source, progress: Progress | None = None) -> RunOutcome:
-        """Run a source once. Never raises for what the source does: the outcome says it, and the store keeps it."""
+    def run(
+        self, name: str, source: Source, progress: Progress | None = None, stale_after: timedelta = STALE_AFTER
+    ) -> RunOutcome:
+        """Run a source once. Never raises for what the source does: the outcome says it, and the store keeps it.
+
+        `stale_after` is kept with the outcome: so long after a success the source counts as fresh.
+        """
         started_at, started = self.clock(), time.perf_counter()
         tally, error, person = _Tally(), None, False
         try:
@@ -99,7 +107,7 @@ class Runner:
             needs_a_person=person,
         )
         with contextlib.suppress(PacelineError):  # the outcome itself still reaches the caller
-            self.store.record_run(_as_record(outcome))
+            self.store.record_run(_as_record(outcome), _as_event(outcome, stale_after))
         return outcome
 
     def _with_retries(self, name: str, source: Source, progress: Progress | None) -> _Tally:
@@ -168,4 +176,19 @@ def _as_record(outcome: RunOutcome) -> SourceRun:
         changed_total=outcome.changed,
         rejected_total=outcome.rejected_total,
         warnings=outcome.warnings,
+    )
+
+
+def _as_event(outcome: RunOutcome, stale_after: timedelta) -> Collection:
+    """What the run says of the source itself. It rests on no source but Paceline: its own is empty."""
+    return Collection(
+        source="",
+        native_id=f"{outcome.source}/{outcome.started_at.isoformat()}",
+        collector=outcome.source,
+        started_at=outcome.started_at,
+        finished_at=outcome.finished_at,
+        succeeded=outcome.succeeded,
+        events=outcome.events,
+        rejected=outcome.rejected_total,
+        stale_after_seconds=stale_after.total_seconds(),
     )

@@ -116,7 +116,7 @@ class Service:
     def collect(self, source: SourceConfig, progress: Progress | None = None) -> RunOutcome:
         """Run one source. What goes wrong is in the outcome and the log; it is never raised."""
         with self._telemetry.span("paceline.collect") as span:
-            outcome = self._runner.run(source.name, _Built(source, self._context), progress)
+            outcome = self._runner.run(source.name, _Built(source, self._context), progress, source.stale_after)
             span.tell(source=source.name, events=outcome.events, changed=outcome.changed)
             if outcome.error is not None:
                 span.failed(outcome.error)

@@ -15,12 +15,13 @@ from sqlalchemy.dialects.sqlite import insert
 
 from collector.conditions import Above, Where
 from collector.errors import BadRecord
-from collector.events import EVENT_TYPES, Commit, Event, kind_of
+from collector.events import EVENT_TYPES, Collection, Commit, Event, kind_of
 from collector.store.columns import columns_of, decoder, encoder
 from collector.store.database import Database, Transaction
 from collector.store.tables import (
     BELONGS_TO,
     CURSOR,
+    DATED_BY,
     EVENT_MOVED,
     EVENT_TABLES,
     KIND_REVISION,
@@ -158,7 +159,7 @@ class EventStore:
             return list(connection.scalars(query))
 
     def moved(self, event_type: type[Event], since: int) -> list[str]:
-        """The services or repositories that an event of a kind left after a revision."""
+        """The services, repositories and so on that an event of a kind left, or was dated anew in, after a revision."""
         query = sa.select(EVENT_MOVED.c.left).where(
             EVENT_MOVED.c.kind == kind_of(event_type), EVENT_MOVED.c.revision > since
         )
@@ -192,8 +193,8 @@ class EventStore:
         with self._database.reading() as connection:
             return {r.kind: r.revision for r in connection.execute(sa.select(KIND_REVISION))}
 
-    def record_run(self, run: SourceRun) -> None:
-        """Keep the last run of a source, adding to its totals."""
+    def record_run(self, run: SourceRun, collection: Collection | None = None) -> None:
+        """Keep the last run of a source, adding to its totals; with it the event that tells of it."""
         row = _run_to_row(run)
         statement = insert(SOURCE_RUN).values(row)
         sums = ("events_total", "changed_total", "rejected_total")
@@ -203,6 +204,7 @@ class EventStore:
             merged[name] = sa.func.coalesce(statement.excluded[name], SOURCE_RUN.c[name])
         with self._database.transaction() as transaction:
             transaction.execute(statement.on_conflict_do_update(index_elements=["source"], set_=merged))
+            self.write(transaction, [] if collection is None else [collection])
 
     def runs(self) -> dict[str, SourceRun]:
         """The last run of each source that ever ran."""
@@ -257,31 +259,40 @@ def _set_revision(transaction: Transaction, kind: str, revision: int) -> None:
     transaction.execute(statement.on_conflict_do_update(index_elements=["kind"], set_={"revision": revision}))
 
 
-def _places(transaction: Transaction, event_type: type[Event], events: Sequence[Event]) -> dict[str, str | None]:
-    """For the events that are stored already: which service or repository they belong to. Commits never move."""
-    field = BELONGS_TO.get(event_type)
-    if field is None or event_type is Commit:
+def _place(event_type: type[Event]) -> tuple[str, ...]:
+    """The columns that say where an event belongs: its pieces, then its time where they are derived from a time on."""
+    dated = DATED_BY.get(event_type)
+    return (*BELONGS_TO.get(event_type, ()), *((dated,) if dated else ()))
+
+
+def _places(transaction: Transaction, event_type: type[Event], events: Sequence[Event]) -> dict[str, tuple[Any, ...]]:
+    """For the events that are stored already: where they belong. Commits never move."""
+    columns = _place(event_type)
+    if not columns or event_type is Commit:
         return {}
     table, ids = EVENT_TABLES[event_type], [e.id for e in events]
-    found: dict[str, str | None] = {}
+    found: dict[str, tuple[Any, ...]] = {}
     for start in range(0, len(ids), _FETCH):
-        query = sa.select(table.c.id, table.c[field]).where(table.c.id.in_(ids[start : start + _FETCH]))
-        found.update((row[0], row[1]) for row in transaction.execute(query))
+        query = sa.select(table.c.id, *(table.c[c] for c in columns)).where(table.c.id.in_(ids[start : start + _FETCH]))
+        found.update((row[0], tuple(row[1:])) for row in transaction.execute(query))
     return found
 
 
 def _note_moves(
-    transaction: Transaction, event_type: type[Event], revision: int, before: Mapping[str, str | None]
+    transaction: Transaction, event_type: type[Event], revision: int, before: Mapping[str, tuple[Any, ...]]
 ) -> None:
-    """Remember which places lost an event with this revision."""
+    """Remember which places lost an event with this revision. One that is dated anew leaves all of its places."""
     if not before:
         return
-    field = EVENT_TABLES[event_type].c[BELONGS_TO[event_type]]
-    own, ids = EVENT_TABLES[event_type].c, list(before)
+    own, ids, pieces = EVENT_TABLES[event_type].c, list(before), len(BELONGS_TO[event_type])
+    columns = [own[c] for c in _place(event_type)]
     left: set[str] = set()
     for start in range(0, len(ids), _FETCH):
-        query = sa.select(own.id, field).where(own.id.in_(ids[start : start + _FETCH]), own.revision == revision)
-        left |= {before[i] or "" for i, now in map(tuple, transaction.execute(query)) if before[i] != now}
+        query = sa.select(own.id, *columns).where(own.id.in_(ids[start : start + _FETCH]), own.revision == revision)
+        for identity, *now in transaction.execute(query):
+            was = before[identity]
+            moved = was[pieces:] != tuple(now[pieces:])
+            left |= {old or "" for old, new in zip(was[:pieces], now, strict=False) if moved or old != new}
     if left:
         rows = [{"kind": kind_of(event_type), "revision": revision, "left": name} for name in sorted(left)]
         transaction.execute(insert(EVENT_MOVED), rows)

@@ -10,36 +10,64 @@ from sqlmodel import Field, SQLModel
 from collector.events import (
     EVENT_TYPES,
     Change,
+    Collection,
     Commit,
     Deployment,
+    DocPage,
     Event,
     Incident,
+    Member,
+    Milestone,
     PipelineRun,
+    Probe,
     Review,
+    SelfServiceAttempt,
+    Ticket,
+    UsageEvent,
     kind_of,
 )
 from collector.store.columns import columns_of
 
-BELONGS_TO: dict[type[Event], str] = {
-    Change: "repository",
-    Commit: "repository",
-    Deployment: "service",
-    Incident: "service",
-    PipelineRun: "repository",
-    Review: "repository",
+BELONGS_TO: dict[type[Event], tuple[str, ...]] = {
+    Change: ("repository",),
+    Collection: ("collector",),
+    Commit: ("repository",),
+    Deployment: ("service",),
+    DocPage: ("repository",),
+    Incident: ("service",),
+    Member: ("person",),
+    Milestone: ("person",),
+    PipelineRun: ("repository",),
+    Probe: ("service",),
+    Review: ("repository",),
+    SelfServiceAttempt: ("journey",),
+    Ticket: ("queue", "journey"),
+    UsageEvent: ("capability",),
 }
-"""For kinds that are derived piece by piece: the field that says which piece an event belongs to."""
+"""For kinds that are derived piece by piece: the fields that say which pieces an event belongs to."""
+
+DATED_BY: dict[type[Event], str] = {Collection: "finished_at", Probe: "at", UsageEvent: "at"}
+"""For kinds whose pieces are derived from a time on: the field that dates an event. One that is dated anew leaves its
+piece too, because what it said at its old time must be derived again."""
 
 _INDEXES: dict[type[Event], tuple[tuple[str, ...], ...]] = {
     Change: (("repository", "revision"), ("url",)),
+    Collection: (("collector", "finished_at"), ("collector", "revision")),
     Commit: (("repository", "revision"),),
     Deployment: (
         *(("service", "finished_at"), ("service", "revision")),
         *(("native_id",), ("artifact",), ("sha",), ("url",)),
     ),
+    DocPage: (("repository", "revision"),),
     Incident: (("service", "revision"),),
+    Member: (("person", "revision"),),
+    Milestone: (("person", "revision"),),
     PipelineRun: (("repository", "revision"),),
+    Probe: (("service", "at"), ("service", "revision")),
     Review: (("repository", "change_native_id"), ("repository", "revision")),
+    SelfServiceAttempt: (("journey", "revision"),),
+    Ticket: (("queue", "revision"), ("journey", "revision")),
+    UsageEvent: (("capability", "at"), ("capability", "revision")),
 }
 
 

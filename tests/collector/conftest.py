@@ -63,10 +63,13 @@ class Bench:
         return _dump(self.folder)
 
 
+_OF_RUNS = {"source_run", "kind_revision", "event_collection"}
+
+
 def _dump(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
     with contextlib.closing(sqlite3.connect(folder / "paceline.db")) as connection:
         found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        tables = sorted(name for (name,) in found if name not in {"source_run", "kind_revision"})
+        tables = sorted(name for (name,) in found if name not in _OF_RUNS)
         rows = {t: sorted(connection.execute(f"SELECT * FROM {t}"), key=repr) for t in tables}  # noqa: S608
         # When an event was written is no part of what it says; it is the last column of its table.
         return {t: [r[:-1] for r in found] if t.startswith("event_") else found for t, found in rows.items()}

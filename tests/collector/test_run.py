@@ -6,15 +6,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from collector.errors import AuthError, BadRecord, ContractError, RetryableError, SourceError
+from collector.events import Collection
+from collector.run import Runner
 from collector.source import Page
 
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 BAD = BadRecord("a.csv:2", "`service` is missing")
 
 
@@ -196,6 +199,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from collector.events import Probe
 from collector.run import Runner
+from collector.run import Runner
 from collector.source import Page
 from collector.store import Database, EventStore
 
@@ -269,3 +273,37 @@ def test_totals_add_up_over_runs(bench: Any, scripted: Any, probe: Any) -> None:
     run = bench.store.runs()["s"]
 
     assert (run.events_total, run.changed_total, run.rejected_total) == (4, 3, 2)
+
+
+# --- the run as an event ------------------------------------------------------------------------------
+
+
+def test_a_run_is_kept_as_an_event(bench: Any, scripted: Any, probe: Any) -> None:
+    """What a run read and refused, when, and how long its success counts stays known after the next one."""
+    source = scripted([page("1", probe("1"), probe("2"), rejected=[BAD])])
+
+    outcome = bench.runner.run("s", source, stale_after=timedelta(hours=6))
+
+    (kept,) = bench.store.events(Collection)
+    assert (kept.source, kept.collector, kept.succeeded, kept.events, kept.rejected) == ("", "s", True, 2, 1)
+    assert (kept.started_at, kept.finished_at) == (outcome.started_at, outcome.finished_at)
+    assert kept.stale_after_seconds == 21_600.0
+
+
+def test_a_failed_run_is_an_event_too(bench: Any, scripted: Any, probe: Any) -> None:
+    """Nothing of it was kept, and that it failed is."""
+    bench.runner.run("s", scripted([page("1", probe()), ContractError("html")]))
+
+    (kept,) = bench.store.events(Collection)
+    assert (kept.succeeded, kept.events) == (False, 0)
+
+
+def test_each_run_is_an_event_of_its_own(bench: Any, scripted: Any) -> None:
+    """The next run does not take the place of the one before, nor does another source's at the same time."""
+    later = Runner(bench.database, bench.store, lambda: NOW + timedelta(minutes=5))
+
+    bench.runner.run("s", scripted([]))
+    bench.runner.run("t", scripted([]))
+    later.run("s", scripted([]))
+
+    assert sorted(e.collector for e in bench.store.events(Collection)) == ["s", "s", "t"]

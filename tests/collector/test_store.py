@@ -17,11 +17,15 @@ from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import collector.store
 from collector.conditions import Above
 from collector.errors import BadRecord, StoreError
 from collector.events import (
@@ -278,6 +282,42 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         Database.open(tmp_path)
 
 
+@pytest.fixture
+def old_store(tmp_path: Path) -> Path:
+    """A store of the schema before runs of sources were events, with an event and a run in it."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(collector.store.__file__).parent / "migrations"))
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'paceline.db'}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        probe = {"id": "0" * 32, "source": "s", "native_id": "1", "service": "api", "at": 5}
+        probe |= {"passed": 1, "checks": 1, "duration_seconds": 60.0}
+        connection.execute(sa.text(_INSERTED.format("event_probe", ", ".join(probe), ", :".join(probe))), probe)
+        run = {"source": "s", "started_at": 1, "finished_at": 2, "succeeded": True, "warnings": "[]"}
+        run |= dict.fromkeys(("events_total", "changed_total", "rejected_total"), 1)
+        connection.execute(sa.text(_INSERTED.format("source_run", ", ".join(run), ", :".join(run))), run)
+    engine.dispose()
+    return tmp_path
+
+
+_INSERTED = "INSERT INTO {} ({}) VALUES (:{})"
+
+
+def test_an_older_store_is_brought_forward(old_store: Path) -> None:
+    """A store of the version before opens with what it held; of runs that were, no event is made up."""
+    database = Database.open(old_store)
+    store = EventStore(database)
+    with database.reading() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), METADATA)
+    counts, runs, services = store.counts(), store.runs(), store.distinct(Probe, "service")
+    database.close()
+
+    assert differences == []
+    assert (counts["probe"], counts["collection"]) == (1, 0)
+    assert (runs["s"].finished_at, services) == (2, ["api"])
+
+
 def test_opening_again_keeps_what_is_there(tmp_path: Path, probe: Any) -> None:
     """A store survives a restart."""
     database = Database.open(tmp_path)
@@ -461,3 +501,25 @@ def test_a_move_names_the_service_that_was_left(bench: Any) -> None:
 
     assert bench.store.moved(Deployment, before) == ["api"]
     assert bench.store.moved(Deployment, bench.store.revisions()["deployment"]) == []
+
+
+@pytest.mark.parametrize(("hours", "left"), [(0, []), (1, ["api"]), (-1, ["api"])])
+def test_an_event_that_is_dated_anew_leaves_its_service(bench: Any, probe: Any, hours: int, left: list[str]) -> None:
+    """Where a service is derived from a time on, what an event said at its old time must be found."""
+    bench.write(probe("1"))
+    revision = bench.store.revisions()["probe"]
+
+    bench.write(probe("1", at=probe().at + timedelta(hours=hours), updated_at=AT, checks=2))
+
+    assert bench.store.moved(Probe, revision) == left
+
+
+def test_a_ticket_leaves_its_queue_and_its_journey(bench: Any) -> None:
+    """What belongs to two pieces may leave either."""
+    ticket = Ticket(source="s", native_id="1", queue="a", state=TicketState.OPEN, created_at=AT, journey="new")
+    bench.write(ticket)
+
+    bench.write(msgspec.structs.replace(ticket, queue="b", updated_at=AT))
+    bench.write(msgspec.structs.replace(ticket, queue="b", journey=None, updated_at=AT + timedelta(hours=1)))
+
+    assert (bench.store.moved(Ticket, 1), bench.store.moved(Ticket, 2)) == (["a", "new"], ["new"])
