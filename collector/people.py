@@ -1,6 +1,7 @@
 """People become keyed hashes at the edge, and bots are told apart there. Nothing downstream sees a name.
 
-The hash is keyed so that nobody who reads the store can test whether an address is in it.
+The hash is keyed so that nobody who reads the store can test whether an address is in it. One account or address is one
+hash however it is written; a display name is never the same as an account.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import hmac
 import os
 import re
 import secrets
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 from collector.errors import ConfigError, Mistake
@@ -39,37 +42,65 @@ _BOT_ACCOUNTS = frozenset(
 _BOT_SHAPE = re.compile(r".*\[bot\]$|.*-(ci-)?(bot|robot)$|^project_\d+_bot", re.IGNORECASE)
 
 
+# What forges write into commits for those who hide their address: `17+ada@users.noreply.…`, with the number of the
+# account or without; `17-ada@…` where the forge joins them so, which an account of the first kind may be called.
+_NOREPLY = re.compile(r"(?:\d+\+)?([^@+]+)@(?:users\.)?noreply\.[^@]+")
+_JOINED_NOREPLY = re.compile(r"\d+-([^@+]+)@users\.noreply\.(?!github\.com$)[^@]+")
+
+
+def normal_form(identifier: str) -> str:
+    """An account or address as it is compared: Unicode form, case and outer blanks do not matter.
+
+    The address by which a forge hides somebody's own is the account itself.
+    """
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", identifier).casefold()).strip()
+    hidden = _JOINED_NOREPLY.fullmatch(plain) or _NOREPLY.fullmatch(plain)
+    return hidden[1] if hidden else plain
+
+
+def _account(name: str) -> str:
+    """The account that a login or an address speaks of."""
+    return normal_form(name).partition("@")[0].strip()
+
+
 def is_bot(*names: str) -> bool:
     """True where an account name or the local part of an address belongs to automation, not to a person."""
-    for name in names:
-        account = name.partition("@")[0].rpartition("+")[2].strip().lower()
-        if account in _BOT_ACCOUNTS or _BOT_SHAPE.match(account):
-            return True
-    return False
+    return any(account in _BOT_ACCOUNTS or _BOT_SHAPE.match(account) for account in map(_account, names))
 
 
 class People:
-    """Turns logins and addresses into keyed hashes; remembers them, since histories repeat few people."""
+    """Turns logins and addresses into keyed hashes; remembers them, since histories repeat few people.
 
-    def __init__(self, key: bytes) -> None:
+    `bots` tells of an account, in its normal form, whether it is a bot beside those that everybody knows.
+    """
+
+    def __init__(self, key: bytes, bots: Callable[[str], bool] = lambda _: False) -> None:
         self._key = key
+        self._bots = bots
         self._known: dict[str, str] = {}
 
     def hashed(self, identifier: str) -> str:
-        """`person:` and 32 hex digits for a login or address; case and outer blanks do not matter.
+        """`person:` and 32 hex digits for a login or address; how it is written does not matter.
 
         What is already hashed comes back unchanged, so exported events can be imported again.
         """
         known = self._known.get(identifier)
         if known is None:
-            known = self._known[identifier] = self._hash(identifier)
+            same = identifier if _HASHED.fullmatch(identifier) else self._hash(normal_form(identifier))
+            known = self._known[identifier] = same
         return known
 
-    def _hash(self, identifier: str) -> str:
-        if _HASHED.fullmatch(identifier):
-            return identifier
-        plain = identifier.strip().casefold().encode("utf-8", "surrogateescape")
-        return PERSON_PREFIX + hmac.new(self._key, plain, hashlib.sha256).hexdigest()[:32]
+    def named(self, name: str) -> str:
+        """The hash of somebody of whom only a display name is known: nobody's account, and nobody's address."""
+        return self._hash(f"\0{normal_form(name)}")
+
+    def is_bot(self, *names: str) -> bool:
+        """True where a login or address belongs to automation, by what everybody knows or by what was told here."""
+        return is_bot(*names) or any(self._bots(_account(name)) for name in names)
+
+    def _hash(self, plain: str) -> str:
+        digest = hmac.new(self._key, plain.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return PERSON_PREFIX + digest.hexdigest()[:32]
 
 
 def load_key(data_dir: Path, environment: str | None) -> bytes:

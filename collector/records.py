@@ -19,7 +19,7 @@ from msgspec import inspect
 
 from collector.errors import BadRecord
 from collector.events import TYPE_OF_KIND, Event, kind_of, person_fields, time_fields
-from collector.people import People, is_bot
+from collector.people import People
 
 _LARGEST = 2**63 - 1
 
@@ -138,7 +138,7 @@ class Records:
         for name in nature.people:
             value = values.get(name)
             if isinstance(value, str):
-                if nature.has_bot and is_bot(value):
+                if nature.has_bot and self.people.is_bot(value):
                     values.setdefault("bot", True)
                 values[name] = self.people.hashed(value) if value.strip() else None
             elif isinstance(value, list):

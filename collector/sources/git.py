@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from collector.errors import BadRecord, ContractError, Mistake, SourceError
 from collector.events import Commit, Deployment, Event, Result
 from collector.gitcommand import LOG_FIELDS, Git
-from collector.people import People, is_bot
+from collector.people import People
 from collector.source import Page, SourceConfig, SourceContext
 
 _Paths: TypeAlias = tuple[str, ...] | None
@@ -426,8 +426,9 @@ class GitSource:
         """The author's hash, and whether it is a bot; remembered, since a history repeats few authors."""
         found = self.authors.get((name, mail))
         if found is None:
-            hashed = self.people.hashed(mail or name) if mail or name else None
-            found = self.authors[name, mail] = (hashed, is_bot(name, mail))
+            by_name = self.people.named(name) if name else None
+            hashed = self.people.hashed(mail) if mail else by_name
+            found = self.authors[name, mail] = (hashed, self.people.is_bot(name, mail))
         return found
 
     def _deployments(self, seen: _Cursor | None, now: _Cursor) -> Iterator[Deployment]:

@@ -353,7 +353,7 @@ def test_a_declared_encoding_is_decoded(repository: Any, source_of: Any, context
     repository.git("update-ref", "refs/heads/main", sha)
     repository.git("config", "i18n.logOutputEncoding", "ISO-8859-1")
 
-    assert pull(source_of(repository)).commits[sha].author == context.people.hashed("J\u00f6rg")
+    assert pull(source_of(repository)).commits[sha].author == context.people.named("J\u00f6rg")
 
 
 @pytest.mark.parametrize("authored", ["-86400 +0000", "99999999999999 +0000", "18446744073709551615 +0000", "soon"])
@@ -393,14 +393,14 @@ def test_a_commit_without_any_time_is_set_aside(repository: Any, source_of: Any)
 
 
 def test_an_author_without_mail_is_hashed_by_name(repository: Any, source_of: Any, context: SourceContext) -> None:
-    """No address: the name is hashed; neither: nobody."""
+    """No address: the name is hashed, and is nobody's account; neither: nobody."""
     named = repository.raw_commit(author=b"Ada <>")
     nobody = repository.raw_commit(parents=(named,), author=b" <>")
     repository.git("update-ref", "refs/heads/main", nobody)
 
     commits = pull(source_of(repository)).commits
 
-    assert (commits[named].author, commits[nobody].author) == (context.people.hashed("Ada"), None)
+    assert (commits[named].author, commits[nobody].author) == (context.people.named("Ada"), None)
 
 
 @pytest.mark.parametrize("key", ["Co-authored-by", "co-authored-by", "Co-Authored-By", "CO-AUTHORED-BY"])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.errors import ConfigError
-from collector.people import People, is_bot, load_key
+from collector.people import People, is_bot, load_key, normal_form
 
 KEY = b"k" * 32
 
@@ -54,6 +54,21 @@ def test_one_bot_among_names_is_enough() -> None:
     assert is_bot("Release Manager", "renovate@x.example")
 
 
+def test_an_address_with_a_bots_name_in_it_is_a_persons() -> None:
+    """Somebody who marks what a bot sends them is no bot."""
+    assert not is_bot("tom+renovate@x.example")
+
+
+def test_more_bots_can_be_told() -> None:
+    """An organisation's own rule is asked for the account, whatever the case and the form of its address."""
+    people = People(KEY, lambda account: account.startswith("ci-"))
+
+    assert [people.is_bot(n) for n in ("CI-deploy", "7+ci-deploy@users.noreply.x", "ci-a@x.example", "renovate")] == [
+        True
+    ] * 4
+    assert not people.is_bot("ada", "ada@ci-x.example")
+
+
 @given(st.text(), st.text())
 def test_a_hash_hides_whom_it_stands_for(name: str, other: str) -> None:
     """Generate hostile names: a hash has one shape, is stable, and tells different people apart."""
@@ -63,14 +78,52 @@ def test_a_hash_hides_whom_it_stands_for(name: str, other: str) -> None:
 
     assert re.fullmatch(r"person:[0-9a-f]{32}", hashed)
     assert hashed == People(KEY).hashed(name)
-    assert (hashed == people.hashed(other)) == (name.strip().casefold() == other.strip().casefold())
+    assert (hashed == people.hashed(other)) == (normal_form(name) == normal_form(other))
 
 
-def test_case_and_outer_blanks_do_not_matter() -> None:
-    """One address written differently is one person."""
+@pytest.mark.parametrize(
+    ("written", "same"),
+    [
+        (" Ada@X.Example\n", "ada@x.example"),
+        ("\uff21da", "ada"),  # a full-width letter
+        ("Jo\u0308rg", "j\u00f6rg"),  # an accent as a character of its own
+        ("STRASSE", "stra\u00dfe"),
+        ("123+Ada@users.noreply.forge.example", "ada"),
+        ("Ada@users.noreply.forge.example", "ada"),
+        ("17-ada@users.noreply.forge.example", "ada"),
+        ("ada@noreply.forge.example", "ada"),
+        ("17-ada@users.noreply.github.com", "17-ada"),
+        ("9+17-ada@users.noreply.github.com", "17-ada"),
+    ],
+)
+def test_trap_123_one_account_is_one_hash_however_it_is_written(written: str, same: str) -> None:
+    """A `123+name@users.noreply` is the account `name`; case and Unicode form do not matter."""
     people = People(KEY)
 
-    assert people.hashed(" Ada@X.Example\n") == people.hashed("ada@x.example")
+    assert people.hashed(written) == people.hashed(same)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ada@x.example", "ada@y.example"),
+        ("ada", "ada@x.example"),
+        ("ada+tests@x.example", "ada@x.example"),
+        ("123+ada@x.example", "ada"),
+        ("noreply@x.example", "x.example"),
+    ],
+)
+def test_trap_123_other_addresses_are_other_people(one: str, other: str) -> None:
+    """Only the exact address or account is the same person: nothing is guessed from parts of it."""
+    assert People(KEY).hashed(one) != People(KEY).hashed(other)
+
+
+def test_trap_123_a_display_name_is_nobodys_account() -> None:
+    """Never merged by display name: somebody called Ada is not the account `ada`."""
+    people = People(KEY)
+
+    assert people.named("Ada") != people.hashed("ada")
+    assert people.named("Ada") == people.named(" ada")
 
 
 def test_a_hash_is_not_hashed_again() -> None:
