@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from collector.events import Event, Member, Milestone, MilestoneKind
 from paceline.demo.organisation import Example, Person
-from paceline.demo.period import DAY, HOUR, happens, moment
+from paceline.demo.period import DAY, HOUR, happens, moment, opaque
 from paceline.demo.stories import SLOW_ONBOARDING
 
 SOURCE = "roster"
@@ -41,7 +41,8 @@ def events(example: Example) -> Iterator[Event]:
     """The roster, and the access that newcomers were granted."""
     loaded = example.period.start
     for person in example.people:
-        name = f"{SLOW_ONBOARDING.name}/{person.number}" if person.cohort else f"stay/{person.number}"
+        stay = opaque("stay", person.key)
+        name = f"{SLOW_ONBOARDING.name}/{stay}" if person.cohort else f"stay/{stay}"
         yield Member(
             source=SOURCE,
             native_id=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -61,6 +62,11 @@ def period_ending(ending: str, weeks: int, now: datetime, seed: int = 1) -> Peri
         return Period(last=Week.parse(f"{year}-W{week:02}", ZONE), weeks=weeks, until=until, seed=seed)
     last = Week.parse(ending, ZONE)
     return Period(last=last, weeks=weeks, until=last.end, seed=seed)
+
+
+def opaque(*scope: object) -> str:
+    """A name that says nothing of what it is for."""
+    return hashlib.blake2b("/".join(map(str, scope)).encode(), digest_size=6).hexdigest()
 
 
 def happens(dice: random.Random, share: float) -> bool:
