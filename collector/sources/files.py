@@ -16,7 +16,7 @@ import csv
 import glob
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import BinaryIO, Literal
 import msgspec
 from pydantic import Field, field_validator
 
+from collector.durations import Duration
 from collector.errors import BadRecord, Mistake, SourceError
 from collector.events import TYPE_OF_KIND, Event
 from collector.records import Cells, Records
@@ -53,6 +54,11 @@ class FilesConfig(SourceConfig):
     kind: str | None = Field(
         default=None, description="The kind of records that do not state one; CSV files rarely do."
     )
+    silent_after: Duration | None = Field(
+        default=None,
+        description="When no file was written to for this long, runs without anything new fail: whatever writes the "
+        "files has stopped. Without it, silence is a success.",
+    )
 
     @field_validator("kind")
     @classmethod
@@ -67,6 +73,8 @@ class FilesConfig(SourceConfig):
             path=self.path,
             base_dir=context.base_dir,
             records=Records(source=self.name, people=context.people, kind=self.kind),
+            silent_after=self.silent_after,
+            clock=context.clock,
         )
 
     def check(self, context: SourceContext) -> Sequence[Mistake]:
@@ -125,19 +133,35 @@ class FilesSource:
     path: str
     base_dir: Path
     records: Records
+    silent_after: timedelta | None
+    clock: Callable[[], datetime]
 
     def pull(self, cursor: str | None) -> Iterator[Page]:
         """Pages of new records, file by file in the order of their names; none where nothing changed.
 
-        Raises SourceError where no file matches or one cannot be read: that is not the same as no events.
+        Raises SourceError where no file matches, one cannot be read, or all have been silent for too long: that is
+        not the same as no events.
         """
-        names = matching(self.base_dir, self.path)
+        names, anything = matching(self.base_dir, self.path), False
         if not names:
             raise SourceError(f"no file matches the path {self.path}; restore it or correct `path`")
         try:
-            yield from self._pages(names, _files_of(cursor, self.records.kind))
+            for page in self._pages(names, _files_of(cursor, self.records.kind)):
+                anything = True
+                yield page
+            if not anything:
+                self._check_silence(names)
         except OSError as error:
             raise SourceError(f"a file of {self.path} cannot be read: {error.strerror}") from error
+
+    def _check_silence(self, names: Sequence[str]) -> None:
+        """Raise SourceError where nobody has written for too long."""
+        if self.silent_after is None:
+            return
+        written_at = max(datetime.fromtimestamp((self.base_dir / n).stat().st_mtime, UTC) for n in names)
+        if self.clock() - written_at > self.silent_after:
+            said = f"no file of {self.path} was written to since {written_at:%Y-%m-%d %H:%M} UTC"
+            raise SourceError(f"{said}; look at what writes them, or correct `silent_after`")
 
     def _pages(self, names: Sequence[str], told: Mapping[str, _FileState]) -> Iterator[Page]:
         states = {n: told[n] for n in names if n in told}

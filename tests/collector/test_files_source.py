@@ -630,6 +630,38 @@ def test_a_run_comes_in_pages_and_can_go_on_from_each(folder: Folder) -> None:
     assert ids(list(pages[0].events) + rest) == [str(n) for n in range(2500)]
 
 
+# --- silence --------------------------------------------------------------------------------------------
+
+
+def test_files_that_nobody_writes_any_more_fail(folder: Folder) -> None:
+    """Nothing was written for 21 hours where 20 are the limit: the run fails and says since when."""
+    folder.write("a.jsonl", probe("1"))
+    folder.pages("*.jsonl", silent_after="20h")
+    with pytest.raises(SourceError, match=r"no file of \*\.jsonl was written to since 2026-03-01 12:00 UTC"):
+        folder.pages("*.jsonl", silent_after="20h")
+
+
+def test_what_was_written_before_the_silence_is_read(folder: Folder) -> None:
+    """A file that is old but new to the store is read: only the run after it fails."""
+    folder.write("a.jsonl", probe("1"))
+    assert ids(folder.events("*.jsonl", silent_after="20h")) == ["1"]
+
+
+def test_one_file_that_is_written_to_is_enough(folder: Folder) -> None:
+    """The newest of several files counts: 21 hours and 2 hours old, with a limit of 20."""
+    folder.write("a.jsonl", probe("1"))
+    folder.write("b.jsonl", probe("2"), hours=19)
+    folder.pages("*.jsonl", silent_after="20h")
+    assert folder.pages("*.jsonl", silent_after="20h") == []
+
+
+def test_silence_within_the_limit_is_no_failure(folder: Folder) -> None:
+    """21 hours without a word are fine where 22 are the limit."""
+    folder.write("a.jsonl", probe("1"))
+    folder.pages("*.jsonl", silent_after="22h")
+    assert folder.pages("*.jsonl", silent_after="22h") == []
+
+
 # --- which files ----------------------------------------------------------------------------------------
 
 
