@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SkipValidation
 
 from collector.document import Document, nearest, read_documents, validate
 from collector.durations import Duration
@@ -186,6 +186,11 @@ class Settings(_Section):
     """Everything a person can set."""
 
     data_dir: Path = Field(default=Path(".paceline"), description="Folder of the database, the people key and clones.")
+    notice: str = Field(default="", description="A sentence that stands on every page, table, report and board.")
+    as_of: AwareDatetime | None = Field(
+        default=None,
+        description="The time at which everything is told, for an example or an archive; the present unless given.",
+    )
     timezone: Annotated[str, AfterValidator(zone)] = Field(
         default="UTC", description="IANA zone of calendar weeks and of the weekly summary."
     )
