@@ -65,6 +65,11 @@ def _context(found: Configuration, people: People, clock: Callable[[], datetime]
     return SourceContext(data_dir=found.data_dir, base_dir=found.base_dir, people=people, clock=clock)
 
 
+def _standing(at: datetime | None) -> Callable[[], datetime] | None:
+    """A clock that stands at a time."""
+    return None if at is None else lambda: at
+
+
 @dataclass(frozen=True)
 class Running:
     """A service with what must be closed after it."""
@@ -82,11 +87,12 @@ class Running:
 
 def build(
     found: Configuration,
-    clock: Callable[[], datetime] = utc_now,
+    clock: Callable[[], datetime] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Running:
-    """The service of a configuration, with its store opened and migrated."""
+    """The service of a configuration, with its store opened and migrated. It tells the time that the settings say."""
     settings = found.settings
+    clock = clock or _standing(settings.as_of) or utc_now
     log = configure(settings.logs.level, settings.logs.format)
     telemetry = Telemetry(settings.telemetry.otlp_endpoint)
     database = Database.open(found.data_dir)
