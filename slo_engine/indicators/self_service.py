@@ -19,6 +19,7 @@ from pydantic import AfterValidator, Field
 from collector.conditions import Above
 from collector.durations import Duration
 from collector.events import Result, SelfServiceAttempt, Ticket
+from slo_engine.headcount import team_path
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape, Unit
 from slo_engine.measure import Measured, Sample
 from slo_engine.name_rules import NameRules
@@ -367,12 +368,6 @@ class _Journey:
                 reason=reason,
                 rule="ticket",
             )
-
-
-def team_path(team: str | None) -> str:
-    """A team as a path with one slash in front; empty where unknown."""
-    parts = [p for p in (team or "").split("/") if p]
-    return "/" + "/".join(parts) if parts else ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,233 @@
+"""Team autonomy: which deployments went to production without the platform's team. Pure. definitions.md §4.
+
+A service is judged by itself, from its deployments, the tickets they are linked with, and who is in which team.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import msgspec
+from pydantic import Field
+
+from collector.conditions import Above
+from collector.events import Deployment, Member, Result, Ticket
+from slo_engine.headcount import Roster, changed_people, read_roster
+from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape
+from slo_engine.name_rules import NameRules
+from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros
+from slo_engine.options import Options
+from slo_engine.organisation import Organisation
+from slo_engine.requests_tickets import Call, Calls, read_calls
+
+AUTONOMY = Indicator(
+    name="team_autonomy",
+    version="1",
+    title="Team autonomy",
+    definition=(
+        "Share of the successful production deployments that nobody of the platform's team made or was asked for in a "
+        "ticket that is linked with them."
+    ),
+    shape=Shape.RATIO,
+    metric="platform_team_autonomy",
+)
+
+
+class AutonomyOptions(Options):
+    """Which tickets ask the platform's team for a deployment."""
+
+    queues: NameRules = Field(
+        default=(), description="The queues in which the platform's team is asked; all where none is named."
+    )
+
+
+class _Deployment(NamedTuple):
+    """A deployment as the arithmetic needs it. `actor` is the person."""
+
+    id: str
+    source: str
+    native_id: str
+    url: str | None
+    environment: str
+    finished_at: int
+    result: str
+    actor: str | None
+    actor_team: str | None
+    bot: bool
+    links: tuple[str, ...]
+
+    @property
+    def names(self) -> Iterator[str]:
+        """What the links of tickets may call it. A bare number means something else in every system."""
+        return (n for n in (self.url, self.native_id) if n and not n.isdigit())
+
+
+_COLUMNS = _Deployment._fields
+_LINKS = msgspec.json.Decoder(tuple[str, ...])
+
+
+def observe(events: Events, organisation: Organisation) -> Iterator[Observation]:
+    """The observations of all services, one after the other."""
+    known = _Known(events, organisation)
+    for service in sorted(known.named):
+        yield from known.judged(service).observations()
+
+
+def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
+    """The services that new deployments, tickets or stays on the roster touch, each as a whole.
+
+    A service reads the ids of its tickets, what its deployments are linked with, and whose team the roster tells.
+    """
+    known = _Known(events, organisation)
+    touched = known.touched(asked) if asked.only is None else asked.only
+    for service in sorted(touched - set(asked.derived)):
+        judged = known.judged(service)
+        yield Piece(service, judged.observations(), reads=judged.reads)
+
+
+def scopes(events: Events, organisation: Organisation) -> list[str]:
+    """The services that have deployments."""
+    return sorted(_Known(events, organisation).named)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The events of all services; tickets and the roster are read once."""
+
+    events: Events
+    organisation: Organisation
+
+    @cached_property
+    def named(self) -> Mapping[str, list[str]]:
+        """What deployments call each service."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for name in self.events.distinct(Deployment, "service"):
+            found[self._service(name)].append(name)
+        return found
+
+    @cached_property
+    def calls(self) -> Calls:
+        """All tickets in the platform's queues."""
+        queues = self.organisation.options_of(AutonomyOptions).queues
+        return Calls(tuple(read_calls(self.events, self.organisation, queues, ())))
+
+    @cached_property
+    def roster(self) -> Roster:
+        """Who is in which team."""
+        return read_roster(self.events, self.organisation)
+
+    def _service(self, name: str) -> str:
+        return self.organisation.deployed(name) or name
+
+    def judged(self, service: str) -> _Judged:
+        """A service with its deployments."""
+        names = self.named.get(service, [])
+        rows = self.events.columns(Deployment, *_COLUMNS, service=names) if names else []
+        return _Judged(service, sorted(map(self._deployment, rows)), self.calls, self.roster, self.organisation)
+
+    def _deployment(self, row: tuple[Any, ...]) -> _Deployment:
+        *values, actor, team, bot, links = row
+        people = self.organisation.identities
+        flagged = people.is_bot(actor, flagged=bool(bot))
+        return _Deployment._make((*values, people.person(actor), team, flagged, _LINKS.decode(links) if links else ()))
+
+    def touched(self, asked: Asked) -> set[str]:
+        """The services that events after some revisions may change."""
+        every = {*self.named, *asked.known}
+        if asked.since is None:
+            return every
+        revision = asked.since["deployment"]
+        names = {*self.events.distinct(Deployment, "service", revision), *self.events.moved(Deployment, revision)}
+        # Whatever the queue is now: a ticket may have left the platform's.
+        calls = read_calls(self.events, self.organisation, (), (), revision=Above(asked.since["ticket"]))
+        names |= self._linked(calls)
+        tokens = {t for c in calls for t in (c.id, *c.names)}
+        tokens |= changed_people(self.events, self.organisation, asked.since["member"])
+        reading = {scope for scope, reads in asked.known.items() if not tokens.isdisjoint(reads)}
+        return ({self._service(name) for name in names} | reading) & every
+
+    def _linked(self, calls: list[Call]) -> set[str]:
+        """What the deployments that tickets name call their services."""
+        links = sorted({link for c in calls for link in c.links})
+        wheres: list[dict[str, list[str]]] = [{"native_id": links}, {"url": links}] if links else []
+        return {name for where in wheres for (name,) in self.events.columns(Deployment, "service", **where)}
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A service with its deployments, and all that judging them takes."""
+
+    service: str
+    deployments: list[_Deployment]
+    calls: Calls
+    roster: Roster
+    organisation: Organisation
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Ids of tickets, links that a ticket may be called by, and people whose team nobody but the roster tells."""
+        found = set(self._asked_for)
+        for one in self.deployments:
+            found.update(one.links)
+            found.update(c.id for c in self.calls.linked(one))
+        return tuple(sorted(found))
+
+    @cached_property
+    def _asked_for(self) -> set[str]:
+        """The people whose team only the roster can tell."""
+        return {d.actor for d in self.deployments if d.actor and not d.actor_team}
+
+    def observations(self) -> Iterator[Observation]:
+        """Each deployment to an environment that is judged."""
+        calls = {d.id: self.calls.linked(d) for d in self.deployments}
+        # That nobody was asked, and who is in which team, is known only while these report.
+        sources = {c.source for linked in calls.values() for c in linked}
+        sources.update(s.source for p in self._asked_for for s in self.roster.stays.get(p, ()))
+        for one in self.deployments:
+            if not self.organisation.is_judged(self.service, one.environment):
+                continue
+            outcome, why, evidence = self._verdict(one, calls[one.id])
+            excluded = outcome is Outcome.EXCLUDED
+            yield Observation(
+                indicator=AUTONOMY.name,
+                unit=one.id,
+                at=from_micros(one.finished_at),
+                subject=Subject(self.service, one.environment),
+                source="+".join(sorted({one.source, *sources})),
+                outcome=outcome,
+                reason=why if excluded else "",
+                rule="" if excluded else why,
+                evidence=evidence,
+            )
+
+    def _verdict(self, one: _Deployment, calls: list[Call]) -> tuple[Outcome, str, tuple[str, ...]]:
+        """Whether a deployment went without the platform's team: the outcome, why, and the tickets that say so."""
+        if one.result != Result.SUCCESS:
+            return Outcome.EXCLUDED, Reason.NOT_SUCCESSFUL, ()
+        if self.organisation.is_platform(self.organisation.team(self.service) or None):
+            return Outcome.EXCLUDED, Reason.PLATFORM_TEAM, ()
+        stay = self.roster.stay(one.actor, one.finished_at)
+        team = one.actor_team or (stay.team if stay else "")
+        if self.organisation.is_platform(team or None):
+            return Outcome.BAD, "actor", ()
+        # A ticket that was written afterwards did not ask for it.
+        asked = tuple(c.id for c in calls if c.created_at <= one.finished_at)
+        if asked:
+            return Outcome.BAD, "linked", asked
+        known = bool(team) or one.bot
+        return (Outcome.GOOD, "bot" if one.bot else "", ()) if known else (Outcome.EXCLUDED, Reason.UNKNOWN, ())
+
+
+FAMILY = Family(
+    name="autonomy",
+    inputs=(Deployment, Ticket, Member),
+    indicators=(AUTONOMY,),
+    observe=observe,
+    pieces=pieces,
+    scopes=scopes,
+    options=AutonomyOptions,
+)
