@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from slo_engine.indicator import Indicator, Shape
+from slo_engine.indicator import Indicator, Shape, Unit
 
 ALLOWED_LABELS = frozenset(
     (
-        *("service", "team", "environment", "journey", "slo", "window", "source"),
+        *("service", "team", "environment", "journey", "queue", "slo", "window", "source"),
         *("outcome", "kind", "method", "stat", "status", "stage", "reason", "metric", "part"),
     )
 )
@@ -235,28 +235,38 @@ class IndicatorMetrics:
 
 
 _SUFFIX = {Shape.DURATION: "_seconds", Shape.RATIO: "_ratio", Shape.FREQUENCY: "_per_day"}
+_UNIT_SUFFIX = {Unit.SECONDS: "_seconds", Unit.RATIO: "_ratio", Unit.COUNT: ""}
+
+
+def split_by(indicator: Indicator) -> tuple[str, ...]:
+    """The labels that split an indicator's value, beside those of every number."""
+    if indicator.labels:
+        return tuple(filter(None, indicator.labels))
+    return (indicator.dimension,) if indicator.dimension and indicator.shape is not Shape.FREQUENCY else ()
 
 
 def metrics_of(indicator: Indicator) -> IndicatorMetrics:
     """The metrics an indicator gets by being declared."""
     base, shape = indicator.metric, indicator.shape
-    window = " ".join([*SUBJECT_LABELS, "window"])
-    split = f" {indicator.dimension}" if indicator.dimension and shape is not Shape.FREQUENCY else ""
+    beside = " ".join([*SUBJECT_LABELS, "window", *filter(None, indicator.labels)])
+    number = " ".join([*SUBJECT_LABELS, "window", *split_by(indicator)])
     stat = "" if shape is Shape.FREQUENCY else " stat"
+    suffix = _UNIT_SUFFIX[indicator.unit] if shape is Shape.MEASURE else _SUFFIX[shape]
+    counted = "people" if indicator.people else "units"
     total = None
     if shape is Shape.FREQUENCY:
-        labels = " ".join([*SUBJECT_LABELS, indicator.dimension]).strip()
+        labels = " ".join([*SUBJECT_LABELS, *filter(None, (*indicator.labels, indicator.dimension))])
         total = _counter(f"{base}_total", labels, f"{indicator.title}, all since the beginning.")
     return IndicatorMetrics(
-        value=_gauge(f"{base}{_SUFFIX[shape]}", window + split + stat, indicator.definition),
-        samples=_gauge(f"{base}_samples", window + split, f"{indicator.title}: units behind the number (n)."),
+        value=_gauge(f"{base}{suffix}", number + stat, indicator.definition),
+        samples=_gauge(f"{base}_samples", number, f"{indicator.title}: {counted} behind the number (n)."),
         coverage=_gauge(
             f"{base}_coverage_ratio",
-            window,
+            beside,
             f"{indicator.title}: share of the final units that could be used.",
         ),
-        pending=_gauge(f"{base}_pending", window, f"{indicator.title}: units that cannot be judged yet."),
-        excluded=_gauge(f"{base}_excluded", window + " reason", f"{indicator.title}: units left out, and why."),
+        pending=_gauge(f"{base}_pending", beside, f"{indicator.title}: units that cannot be judged yet."),
+        excluded=_gauge(f"{base}_excluded", beside + " reason", f"{indicator.title}: units left out, and why."),
         total=total,
     )
 

@@ -7,7 +7,7 @@ not change since the evaluation before is the same object as then: no unit enter
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -17,11 +17,12 @@ from collector.store import ObservationStore
 from slo_engine import burn
 from slo_engine.benchmarks import QUICK_CHECK, quick_check
 from slo_engine.exclusions import Exclusion
-from slo_engine.indicator import Indicator, Shape, widths_of
+from slo_engine.indicator import Indicator, Shape, named_of, widths_of
 from slo_engine.numbers import Summary, summary_of
 from slo_engine.observation import Subject
 from slo_engine.organisation import Organisation
 from slo_engine.reading import Group, Reader, Span, rolling
+from slo_engine.sampling import reach_of
 from slo_engine.slo import Slo
 from slo_engine.slo_states import (
     Conditions,
@@ -35,7 +36,6 @@ from slo_engine.slo_states import (
 from slo_engine.snapshot import Number, Part, SloState, Snapshot, SourceState
 from slo_engine.windows import INDICATOR_WINDOWS, Window
 
-_MICROSECOND = timedelta(microseconds=1)
 _SCORED_WINDOWS = frozenset({"28d", "90d"})
 _SCORED_STATS = ("p50", "per_day", "value")
 
@@ -64,7 +64,7 @@ class Evaluator:
         self._told: SimpleQueue[Mapping[int, int]] = SimpleQueue()
         self._summaries: dict[str, dict[Group, Summary]] = {}
         self._states: dict[str, _Judged] = {}
-        self._parts: dict[tuple[str, Subject], tuple[Summary | None, Part]] = {}
+        self._parts: dict[tuple[str, Subject], tuple[tuple[Summary, ...], Part]] = {}
         self._scores: dict[Subject, tuple[dict[str, Summary], dict[str, Mapping[str, float]]]] = {}
         self._scored_for: Organisation | None = None
 
@@ -101,13 +101,9 @@ class Evaluator:
         organisation: Organisation,
         conditions: Conditions,
     ) -> Snapshot:
-        reader = self._turned(at, organisation, widths_of(indicators))
-        longest = max((w.length for w in windows), default=timedelta())
-        reader.prepare(
-            dict.fromkeys(n for i in indicators.values() for n in reader.series(i)),
-            min(reader.now - longest // _MICROSECOND, earliest(slos, reader.now)),
-        )
+        reader = self._turned(at, organisation, indicators)
         spans, fresh = rolling(windows, at), conditions.fresh
+        _prepare(reader, indicators, spans, earliest(slos, reader.now))
         shown = {name: self._shown(indicator, reader, spans, fresh) for name, indicator in indicators.items()}
         return Snapshot.of(
             self._in_parts(shown, _totals(indicators, reader)),
@@ -118,19 +114,26 @@ class Evaluator:
             scores=self._scored(shown, organisation),
         )
 
-    def _turned(self, at: datetime, organisation: Organisation, widths: Mapping[str, int]) -> Reader:
+    def _turned(self, at: datetime, organisation: Organisation, indicators: Mapping[str, Indicator]) -> Reader:
         """The reader at a time. What is remembered of groups that changed since is forgotten."""
         changes: dict[int, int] = {}
         while not self._told.empty():
             for number, first in self._told.get().items():
                 changes[number] = min(first, changes.get(number, first))
-        if self._reader is None or self._reader.widths != widths:
-            self._reader = Reader(self._store, at, organisation, widths)
+        widths, named = widths_of(indicators), named_of(indicators)
+        if self._reader is None or (self._reader.widths, self._reader.named) != (widths, named):
+            self._reader = Reader(self._store, at, organisation, widths, named)
             self._summaries, self._states = {}, {}
             return self._reader
+        measured_for = self._reader.organisation
         for group in self._reader.turn(at, changes, organisation):
-            for known in self._summaries.values():
-                known.pop(group, None)
+            cells = chain.from_iterable(group.cells.values())
+            for changed in (group, *cells):
+                for known in self._summaries.values():
+                    known.pop(changed, None)
+        if organisation != measured_for:  # an indicator's own arithmetic may ask the organisation
+            for name in named & self._summaries.keys():
+                del self._summaries[name]
         return self._reader
 
     def _shown(
@@ -140,7 +143,8 @@ class Evaluator:
         known = self._summaries.get(indicator.name, {})
         lengths = tuple(s.until - s.after for s in spans)
         found = {}
-        for group in reader.groups(indicator):
+        groups = list(reader.cells(indicator))
+        for group in groups:
             before = known.get(group)
             if before is None or before.until <= reader.now or before.lengths != lengths:
                 if not group.sources <= fresh:
@@ -148,7 +152,7 @@ class Evaluator:
                 before = known[group] = summary_of(indicator, group, reader, spans, before)
             if group.sources <= fresh:
                 found[group] = before
-        self._summaries[indicator.name] = {g: known[g] for g in reader.groups(indicator) if g in known}
+        self._summaries[indicator.name] = {g: known[g] for g in groups if g in known}
         return found
 
     def _in_parts(
@@ -157,15 +161,20 @@ class Evaluator:
         totals: Mapping[tuple[str, Subject], tuple[tuple[str, float], ...]],
     ) -> list[Part]:
         """The parts of a snapshot: that of before where neither numbers nor totals changed."""
-        wanted = {(name, group.subject): own for name, known in shown.items() for group, own in known.items()}
+        wanted: dict[tuple[str, Subject], tuple[Summary, ...]] = {}
+        for name, known in shown.items():
+            for group, summary in known.items():
+                key = name, group.subject
+                wanted[key] = (*wanted[key], summary) if key in wanted else (summary,)
         before, self._parts = self._parts, {}
         for key in (*wanted, *(k for k in totals if k not in wanted)):
-            summary, own = wanted.get(key), totals.get(key, ())
-            known = before.get(key)
-            if known is None or known[0] is not summary or known[1].totals != own:
-                numbers = tuple(chain.from_iterable(summary.numbers)) if summary else ()
-                known = summary, Part(*key, numbers, summary.accounting if summary else (), own)
-            self._parts[key] = known
+            summaries, own = wanted.get(key, ()), totals.get(key, ())
+            part = before.get(key)
+            if part is None or not _all_same(part[0], summaries) or part[1].totals != own:
+                numbers = tuple(chain.from_iterable(n for s in summaries for n in s.numbers))
+                accounting = tuple(chain.from_iterable(s.accounting for s in summaries))
+                part = summaries, Part(*key, numbers, accounting, own)
+            self._parts[key] = part
         return [part for _, part in self._parts.values()]
 
     def _slo_states(
@@ -213,6 +222,21 @@ class Evaluator:
         return {(subject, window): own for subject, (_, known) in self._scores.items() for window, own in known.items()}
 
 
+def _prepare(reader: Reader, indicators: Mapping[str, Indicator], spans: Sequence[Span], earliest_at: int) -> None:
+    """Have what all indicators look at: of each series since the earliest time that is asked for it."""
+    wanted: dict[int, list[int]] = {}
+    for indicator in indicators.values():
+        after = min([earliest_at, *(reach_of(indicator, s) for s in spans)])
+        wanted.setdefault(after, []).extend(reader.series(indicator))
+    for after, numbers in sorted(wanted.items()):  # what is held from a time on is not read again for a later one
+        reader.prepare(dict.fromkeys(numbers), after)
+
+
+def _all_same(some: Sequence[Summary], others: Sequence[Summary]) -> bool:
+    """True where the summaries are the same objects, one by one."""
+    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
+
+
 def _same(some: Mapping[str, Summary], others: Mapping[str, Summary]) -> bool:
     """True where the summaries are the same objects."""
     return len(some) == len(others) and all(others.get(name) is summary for name, summary in some.items())
@@ -245,18 +269,18 @@ def _totals(
 ) -> dict[tuple[str, Subject], tuple[tuple[str, float], ...]]:
     """How many units of each dimension there ever were, whatever became of them.
 
-    Levels have none: a counter is summed where it is asked for, and a service that moves would make it fall.
+    Levels have only their own: a counter is summed where it is asked for, and a service that moves would make it fall.
     """
     groups = [
         (indicator, group)
         for indicator in indicators.values()
         if indicator.shape is Shape.FREQUENCY
         for group in reader.groups(indicator)
-        if not group.pooled
+        if group.own
     ]
-    reader.count(n for _, group in groups for n in group.series)
+    reader.count(n for _, group in groups for n in group.own)
     return {
-        (indicator.name, group.subject): tuple((dimension, float(total)) for dimension, total in reader.total(group))
+        (indicator.name, group.subject): tuple((d, float(total)) for d, total in reader.total(indicator, group))
         for indicator, group in groups
     }
 

@@ -34,6 +34,7 @@ from slo_engine import catalog
 from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
 from slo_engine.gzipped import Deflated, deflated, member
 from slo_engine.indicator import Indicator, Shape
+from slo_engine.observation import label_values
 from slo_engine.slo import Composite, IndicatorSli, SloStatus
 from slo_engine.snapshot import Accounting, Part, SloState, Snapshot, SourceState
 
@@ -499,15 +500,20 @@ def _indicator_lines(
     Raises ValueError for a series that is there twice.
     """
     windows = {(n.window, n.dimension) for n in part.numbers}
-    if len(windows) < len(part.numbers) or len({a.window for a in part.accounting}) < len(part.accounting):
+    beside = {(a.window, a.dimension) for a in part.accounting}
+    if len(windows) < len(part.numbers) or len(beside) < len(part.accounting):
         raise ValueError("a series would be published twice")
     escaped = forms.labels
     subject = tuple(escaped[value] for value in part.subject)
     frequency = indicator.shape is Shape.FREQUENCY
+    named = sum(1 for label in indicator.labels if label)
     value, samples = forms.of(metrics.value), forms.of(metrics.samples)
     found: dict[str, list[str]] = {}
     for number in part.numbers:
-        split = (escaped[number.dimension],) if indicator.dimension and not frequency else ()
+        if named:
+            split = tuple(escaped[value] for value in label_values(number.dimension, named))
+        else:
+            split = (escaped[number.dimension],) if indicator.dimension and not frequency else ()
         labels = (*subject, escaped[number.window], *split)
         found.setdefault(metrics.samples.name, []).append(samples.line(labels, float(number.n)))
         if number.stats:
@@ -518,7 +524,8 @@ def _indicator_lines(
                 start, end = value.around_last(labels)
                 own += [f"{start}{stat}{end} {_shown(shown)}\n" for stat, shown in number.stats.items()]
     for row in part.accounting:
-        _account(metrics, row, (*subject, escaped[row.window]), forms, found)
+        split = tuple(escaped[value] for value in label_values(row.dimension, named))
+        _account(metrics, row, (*subject, escaped[row.window], *split), forms, found)
     return found
 
 
@@ -544,8 +551,10 @@ def _account(
 def _totals(indicator: Indicator, metrics: IndicatorMetrics, part: Part) -> Iterator[Sample]:
     """The counters of a subject."""
     if metrics.total is not None:
+        named = sum(1 for label in indicator.labels if label)
         for dimension, value in part.totals:
-            yield metrics.total, (*part.subject, *((dimension,) if indicator.dimension else ())), value
+            split = (dimension,) if indicator.dimension else label_values(dimension, named)
+            yield metrics.total, (*part.subject, *split), value
 
 
 def _catalogue_blocks(snapshot: Snapshot) -> Iterator[_Block]:

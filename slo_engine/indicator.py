@@ -222,15 +222,33 @@ def _check(found: Iterable[Family]) -> None:
                     problem = f"the {name} is already defined in {taken[name]}"
                     raise refused(place, indicator.name, problem, "another name")
                 taken[name] = place
-            if indicator.shape is Shape.DURATION and len(indicator.dimensions) > MOST_PARTS:
-                problem = f"it has {len(indicator.dimensions)} parts"
-                raise refused(place, indicator.name, problem, f"at most {MOST_PARTS}")
+            for problem, expected in _unfit(indicator):
+                raise refused(place, indicator.name, problem, expected)
+
+
+def _unfit(indicator: Indicator) -> Iterator[tuple[str, str]]:
+    """What is wrong with an indicator's declaration, and what is expected."""
+    if indicator.shape is Shape.DURATION and len(indicator.dimensions) > MOST_PARTS:
+        yield f"it has {len(indicator.dimensions)} parts", f"at most {MOST_PARTS}"
+    if indicator.labels and (indicator.dimension or indicator.part_of):
+        yield "it has labels, and a dimension or a whole", "one of them"
+    if "" in indicator.labels[:-1]:
+        yield "a label that is not published stands before others", "it last"
+    if {"", *indicator.apart} - {"", *indicator.labels}:
+        yield f"labels kept apart that it has not: {', '.join(indicator.apart)}", "some of its labels"
+    if (indicator.shape is Shape.MEASURE) != (indicator.measure is not None and bool(indicator.stats)):
+        yield "its shape, its measure and its statistics do not belong together", "a MEASURE with both, or neither"
 
 
 def widths_of(indicators: Mapping[str, Indicator]) -> dict[str, int]:
     """How many values the units of indicators can have, by the indicator that is observed: the whole and its parts."""
     observed = [i.part_of or i for i in indicators.values()]
     return {i.name: 1 + len(i.dimensions) if i.shape is Shape.DURATION else 0 for i in observed}
+
+
+def named_of(indicators: Mapping[str, Indicator]) -> frozenset[str]:
+    """The indicators whose units must be told apart: those with an arithmetic of their own, which may count people."""
+    return frozenset(i.observed_as for i in indicators.values() if i.shape is Shape.MEASURE)
 
 
 def indicators() -> dict[str, Indicator]:

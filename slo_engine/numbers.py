@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slo_engine.catalog import QUANTILES
-from slo_engine.indicator import Indicator, Shape
+from slo_engine.indicator import Indicator, Reach, Shape
 from slo_engine.observation import Outcome, Reason, Subject
 from slo_engine.reading import Group, Reader, Span, cuts_of
+from slo_engine.sampling import SampledUnits, measured, reach_of, spans_of
 from slo_engine.snapshot import Accounting, Number
 from slo_engine.statistics import ordered_interval, ordered_quantiles, wilson
 from slo_engine.units import CODES, Floats, Ints, Units
@@ -38,8 +39,9 @@ def summarise(
     indicator: Indicator, reader: Reader, spans: Sequence[Span], fresh: set[str]
 ) -> Iterator[Number | Accounting]:
     """The numbers of an indicator for each subject and span, and what stands beside them."""
-    groups = [g for g in reader.groups(indicator) if g.sources <= fresh]
-    reader.prepare((n for g in groups for n in g.series), min((s.after for s in spans), default=reader.now))
+    groups = [g for g in reader.cells(indicator) if g.sources <= fresh]
+    earliest = min((reach_of(indicator, s) for s in spans), default=reader.now)
+    reader.prepare((n for g in groups for n in g.series), earliest)
     for group in groups:
         summary = summary_of(indicator, group, reader, spans)
         for numbers, accounting in zip(summary.numbers, summary.accounting, strict=True):
@@ -51,9 +53,11 @@ def summary_of(
     indicator: Indicator, group: Group, reader: Reader, spans: Sequence[Span], before: Summary | None = None
 ) -> Summary:
     """The numbers of a group whose series are prepared. A span that holds the same units as before keeps its rows."""
-    lengths = tuple(s.until - s.after for s in spans)
+    lengths = _lengths(spans)
     if before is not None and before.lengths != lengths:
         before = None
+    if indicator.measure is not None:
+        return _measured(indicator, group, reader, spans, before)
     if indicator.shape is Shape.DURATION or reader.shares(indicator, group):
         return _of_units(indicator, group, reader, spans, before)
     everything, until = reader.histograms(group.series, spans)
@@ -67,8 +71,8 @@ def summary_of(
             numbers.append(before.numbers[index])
             accounting.append(before.accounting[index])
         else:
-            numbers.append((_count(indicator, group.subject, counted[index], span),))
-            accounting.append(_accounting(indicator, group.subject, everything[index], span, reader))
+            numbers.append((_count(indicator, group, counted[index], span),))
+            accounting.append(_accounting(indicator, group, everything[index], span, reader))
     return Summary(until, lengths, held, tuple(numbers), tuple(accounting))
 
 
@@ -91,24 +95,54 @@ def _of_units(
             continue
         inside, width = units.between(*cut), reader.columns.width
         if duration:
-            numbers.append(tuple(_durations(indicator, group.subject, inside, span)))
+            numbers.append(tuple(_durations(indicator, group, inside, span)))
         else:
             own = counted.between(*counted.cut(span.after, min(span.until, reader.now)))
-            numbers.append((_count(indicator, group.subject, own.histogram(width), span),))
-        accounting.append(_accounting(indicator, group.subject, inside.histogram(width), span, reader))
-    return Summary(until, tuple(s.until - s.after for s in spans), held, tuple(numbers), tuple(accounting))
+            numbers.append((_count(indicator, group, own.histogram(width), span),))
+        accounting.append(_accounting(indicator, group, inside.histogram(width), span, reader))
+    return Summary(until, _lengths(spans), held, tuple(numbers), tuple(accounting))
 
 
-def _durations(indicator: Indicator, subject: Subject, units: Units, span: Span) -> Iterator[Number]:
+def _measured(
+    indicator: Indicator, group: Group, reader: Reader, spans: Sequence[Span], before: Summary | None
+) -> Summary:
+    """The numbers of a group that the indicator's own arithmetic gives.
+
+    One may change with time alone while units of it are pending, or where it looks at everything there ever was: it is
+    measured again each time.
+    """
+    lengths, spans = _lengths(spans), spans_of(indicator, spans, reader.now)
+    units = SampledUnits.of((label, reader.columns.rows(n)) for label, ids in group.by_dimension.items() for n in ids)
+    waits, until = units.waits(reader.now), units.until(indicator, spans, reader.now)
+    numbers, accounting, held = [], [], []
+    for index, span in enumerate(spans):
+        known = (units.places(indicator, span, reader.now), waits)
+        held.append(known)
+        if before is not None and before.held[index] == known and not waits and indicator.reach is not Reach.ALL:
+            numbers.append(before.numbers[index])
+            accounting.append(before.accounting[index])
+            continue
+        sample = units.sample(indicator, group.subject, span, reader.now, reader.organisation)
+        number, beside = measured(indicator, sample, span.label, group.cell)
+        numbers.append((number,))
+        accounting.append(beside)
+    return Summary(until, lengths, tuple(held), tuple(numbers), tuple(accounting))
+
+
+def _lengths(spans: Sequence[Span]) -> tuple[int, ...]:
+    return tuple(s.until - s.after for s in spans)
+
+
+def _durations(indicator: Indicator, group: Group, units: Units, span: Span) -> Iterator[Number]:
     """The duration of a subject and span and its parts: a part that no unit has is absent, not 0."""
-    yield _duration(indicator, subject, "", units.measured(), span)
+    yield _duration(indicator, group.subject, group.cell, units.measured(), span)
     for column, part in enumerate(indicator.dimensions, start=1):
         values = units.measured(column)
         if values.size:
-            yield _duration(indicator, subject, part, values, span)
+            yield _duration(indicator, group.subject, part, values, span)
 
 
-def _count(indicator: Indicator, subject: Subject, histogram: Ints, span: Span) -> Number:
+def _count(indicator: Indicator, group: Group, histogram: Ints, span: Span) -> Number:
     """The share or frequency of a subject and span: no units, no value, except that a count of nothing is a fact."""
     stats: dict[str, float] = {}
     if indicator.shape is Shape.RATIO:
@@ -121,7 +155,9 @@ def _count(indicator: Indicator, subject: Subject, histogram: Ints, span: Span) 
         n = int(histogram[_MEASURED] + histogram[_GOOD])
         if n:
             stats = {"per_day": n / span.days}  # that nothing happened is the count's to say
-    return Number(indicator=indicator.name, subject=subject, window=span.label, n=n, stats=stats)
+    return Number(
+        indicator=indicator.name, subject=group.subject, window=span.label, dimension=group.cell, n=n, stats=stats
+    )
 
 
 def _duration(indicator: Indicator, subject: Subject, part: str, values: Floats, span: Span) -> Number:
@@ -140,14 +176,15 @@ def _duration(indicator: Indicator, subject: Subject, part: str, values: Floats,
     )
 
 
-def _accounting(indicator: Indicator, subject: Subject, histogram: Ints, span: Span, reader: Reader) -> Accounting:
+def _accounting(indicator: Indicator, group: Group, histogram: Ints, span: Span, reader: Reader) -> Accounting:
     excluded = reader.columns.excluded(histogram) if histogram[_EXCLUDED + 1 :].any() else {}
     used = int(histogram[_GOOD] + histogram[_BAD] + histogram[_MEASURED])
     asked = used + sum(n for reason, n in excluded.items() if reason not in OUT_OF_SCOPE)
     return Accounting(
         indicator=indicator.name,
-        subject=subject,
+        subject=group.subject,
         window=span.label,
+        dimension=group.cell,
         pending=int(histogram[_PENDING]),
         excluded=excluded,
         coverage=used / asked if asked else None,

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import chain
+from itertools import chain, product
 from operator import attrgetter
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from collector.store import Judge, ObservationStore, Series, to_micros
 from slo_engine.indicator import Indicator
-from slo_engine.observation import MOST_PARTS, Subject
+from slo_engine.observation import MOST_PARTS, Subject, label_values, labelled
 from slo_engine.organisation import Organisation, levels
 from slo_engine.units import NEVER, SHARED_FOR, Columns, Ints, Pool, Units, units_of
 from slo_engine.windows import Window
@@ -51,6 +51,30 @@ def subject_of(series: Series, organisation: Organisation | None = None) -> Subj
     return Subject(series.service, series.environment, team)
 
 
+def published(indicator: Indicator, dimension: str) -> str:
+    """The values of the labels that are published, of those that a dimension holds."""
+    values = label_values(dimension, len(indicator.labels))
+    return labelled(*(value for label, value in zip(indicator.labels, values, strict=True) if label))
+
+
+def cells_of(indicator: Indicator, dimensions: Iterable[str]) -> dict[str, list[str]]:
+    """What is published of an indicator with labels: cells of label values, each with the dimensions it takes in.
+
+    Every combination that is there; of each label that is not `apart` also all its values together, with an empty one.
+    """
+    found: dict[str, list[str]] = {}
+    for dimension in dimensions:
+        values = label_values(dimension, len(indicator.labels))
+        choices = [
+            dict.fromkeys((value,) if label in indicator.apart else ("", value))
+            for label, value in zip(indicator.labels, values, strict=True)
+            if label
+        ]
+        for cell in product(*choices):
+            found.setdefault(labelled(*cell), []).append(dimension)
+    return dict(sorted(found.items()))
+
+
 def _whereabouts(series: Series) -> tuple[str, str]:
     """Where units of several services can be the same: in one indicator and environment."""
     return series.indicator, series.environment
@@ -58,13 +82,21 @@ def _whereabouts(series: Series) -> tuple[str, str]:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The series behind the numbers of a subject, by dimension. A level pools those of all its services."""
+    """The series behind the numbers of a subject, by dimension. A level pools those of all its services.
+
+    `own`: those that are about the subject itself. `cell`: the values of its indicator's labels, see `labelled`, where
+    it holds the series of these alone.
+    """
 
     subject: Subject
     by_dimension: Mapping[str, Sequence[int]]
     series: tuple[int, ...]
     sources: frozenset[str]
     pooled: bool = False
+    own: tuple[int, ...] = ()
+    cell: str = ""
+    cells: dict[str, Sequence[Group]] = field(default_factory=dict)
+    """By indicator the groups of its labels' values, once they were asked for."""
     pools: dict[str | None, Pool] = field(default_factory=dict)
     """The rows of a level once they were asked for, of all its series or of one dimension: several indicators read
     the same ones, and the level goes on with them when a series comes or goes."""
@@ -85,8 +117,10 @@ def _toggle(ordered: list[int], number: int) -> None:
 class Reader:
     """The units of the store's series at a time. What was read is kept, so that a later time costs what changed.
 
-    With an organisation a service's numbers carry its team, and each level of teams has numbers of its own.
-    `widths`: by indicator how many values its units can have; what is not told may have all.
+    With an organisation a service's numbers carry its team, and each level of teams has numbers of its own; so has each
+    level of the teams that observations name. What names neither a service nor a team is about the whole organisation.
+    `widths`: by indicator how many values its units can have; what is not told may have all. `named`: the indicators
+    whose units are told apart in any case.
     """
 
     def __init__(
@@ -95,17 +129,17 @@ class Reader:
         at: datetime,
         organisation: Organisation | None = None,
         widths: Mapping[str, int] | None = None,
+        named: Iterable[str] = (),
     ) -> None:
         self._store = store
         self.now = to_micros(at)
-        self._organisation = organisation or Organisation()
-        self.widths = dict(widths or {})
+        self.organisation = organisation or Organisation()
+        self.widths, self.named = dict(widths or {}), frozenset(named)
         self._start_anew()
 
     def _start_anew(self) -> None:
-        self.has_levels = any(s.team for s in self._organisation.services)
         # Only where services are pooled it matters which units they share.
-        self.columns = Columns(self._store, self._width, named=self.has_levels)
+        self.columns = Columns(self._store, self._width, self._is_named)
         self._series = self._store.series()
         self.kept: dict[Any, dict[int, Any]] = {}
         """By what was asked, what others remember of a series: it is forgotten when the series changes."""
@@ -120,9 +154,16 @@ class Reader:
     def _width(self, number: int) -> int:
         return self.widths.get(self._series[number].indicator, MOST_PARTS + 1)
 
+    def _is_named(self, number: int) -> bool:
+        return self.has_levels or self._series[number].indicator in self.named
+
+    def _levels_there(self) -> bool:
+        """Whether anything has a team, by the catalogue or by itself."""
+        return any(s.team for s in self.organisation.services) or any(s.team for s in self._series.values())
+
     def _regroup(self) -> None:
         """Sort all series anew; groups that stay as they are stay the same objects."""
-        self.has_levels = any(s.team for s in self._organisation.services)
+        self.has_levels = self._levels_there()
         self._pools, self._of_service = {}, {}
         for number, series in sorted(self._series.items()):
             for service in {"", series.service}:
@@ -169,16 +210,24 @@ class Reader:
         if known is not None and known.series == series and known.pooled == pooled:
             return known
         pools = known.pools if known is not None and pooled else {}
-        return Group(subject, by_dimension, series, frozenset(self.sources(series)), pooled, pools)
+        own = tuple(n for n in series if self._own_subject(self._series[n]) == subject) if pooled else series
+        return Group(subject, by_dimension, series, frozenset(self.sources(series)), pooled, own, pools=pools)
+
+    def _own_subject(self, series: Series) -> Subject:
+        """Whom a series is about; what names nobody is about the whole organisation, where that is a level."""
+        subject = subject_of(series, self.organisation)
+        return subject._replace(team="/") if self.has_levels and not (subject.service or subject.team) else subject
 
     def _above(self, series: Series) -> set[Subject]:
         """The levels that pool a series."""
-        subject = subject_of(series, self._organisation)
-        return {Subject("", subject.environment, one) for one in levels(subject.team)} if self.has_levels else set()
+        if not self.has_levels:
+            return set()
+        subject = self._own_subject(series)
+        return {Subject("", subject.environment, one) for one in levels(subject.team) or (subject.team,) if one}
 
     def _whose(self, series: Series) -> set[Subject]:
         """All that a series is counted for."""
-        return {subject_of(series, self._organisation), *self._above(series)}
+        return {self._own_subject(series), *self._above(series)}
 
     def _groups_of(self, series: Series) -> Iterator[Group]:
         """The groups that a series is in."""
@@ -191,11 +240,10 @@ class Reader:
         `changes`: for each series that changed, the earliest time (microseconds) where it did.
         """
         now, before = to_micros(at), self.now
-        moved = organisation.services != self._organisation.services
-        self.now, self._organisation = now, organisation
+        moved = organisation.services != self.organisation.services
+        self.now, self.organisation = now, organisation
         if now < before or (moved and not self.has_levels and any(s.team for s in organisation.services)):
-            self._start_anew()
-            return {g for groups in self._groups.values() for g in groups}
+            return self._all_anew()
         for number, first in changes.items():
             self.columns.forget(number, first)
             self._totals.pop(number, None)
@@ -206,6 +254,8 @@ class Reader:
             if number in self._series:
                 self._sharing.pop(_whereabouts(self._series[number]), None)
         gone, fresh = self._changed_series(changes)
+        if any(s.team for s in (*gone.values(), *fresh.values())) and self._levels_there() != self.has_levels:
+            return self._all_anew()
         for number in changes:
             if number in self._series:
                 self._sharing.pop(_whereabouts(self._series[number]), None)
@@ -214,6 +264,10 @@ class Reader:
         else:
             self._exchange(gone, fresh)
         return {g for n in changes if n in self._series for g in self._groups_of(self._series[n])}
+
+    def _all_anew(self) -> set[Group]:
+        self._start_anew()
+        return {g for groups in self._groups.values() for g in groups}
 
     def _changed_series(self, changes: Mapping[int, int]) -> tuple[dict[int, Series], dict[int, Series]]:
         """The series that are gone, and those that are new."""
@@ -232,6 +286,25 @@ class Reader:
     def groups(self, indicator: Indicator) -> Sequence[Group]:
         """The series of an indicator by subject, in the order of subjects: levels of teams come first."""
         return self._groups.get(indicator.observed_as, ())
+
+    def cells(self, indicator: Indicator) -> Iterable[Group]:
+        """The groups of an indicator's published numbers in the order of subjects, by the values of its labels."""
+        groups = self.groups(indicator)
+        return chain.from_iterable(self._split(indicator, g) for g in groups) if indicator.labels else groups
+
+    def _split(self, indicator: Indicator, group: Group) -> Sequence[Group]:
+        """A group by the values of its indicator's labels; remembered as long as the group is."""
+        found = group.cells.get(indicator.name)
+        if found is None:
+            cells = cells_of(indicator, group.by_dimension)
+            found = group.cells[indicator.name] = [self._cell(group, *one) for one in cells.items()]
+        return found
+
+    def _cell(self, group: Group, cell: str, dimensions: Sequence[str]) -> Group:
+        by_dimension = {d: group.by_dimension[d] for d in dimensions}
+        series = tuple(chain.from_iterable(by_dimension.values()))
+        sources = frozenset(self.sources(series))
+        return Group(group.subject, by_dimension, series, sources, group.pooled, group.own, cell)
 
     def pool(self, indicator: Indicator, service: str, environment: str) -> Group:
         """The series of an indicator that a service and an environment take in, where they are told."""
@@ -261,8 +334,8 @@ class Reader:
         ]
 
     def sources(self, numbers: Iterable[int]) -> set[str]:
-        """The sources that some series rest on."""
-        return {one for source in {self._series[n].source for n in numbers} for one in source.split("+")}
+        """The sources that some series rest on; what has none is Paceline's own knowledge, and never stale."""
+        return {one for source in {self._series[n].source for n in numbers} for one in source.split("+") if one}
 
     def prepare(self, numbers: Iterable[int], after: int) -> None:
         """Have what some series hold after a time."""
@@ -325,10 +398,19 @@ class Reader:
                 until = min(units.ripens_at, int(units.at[end]) if end < units.at.size else NEVER)
                 self._totals[number] = (before[number].units + end, until)
 
-    def total(self, group: Group) -> Iterator[tuple[str, int]]:
-        """For each dimension of a counted group how many units there ever were, whatever became of them."""
+    def total(self, indicator: Indicator, group: Group) -> Iterator[tuple[str, int]]:
+        """For each dimension of a counted group how many units there ever were, whatever became of them.
+
+        Of a level only what is about itself; of labels each combination of values, but for the indicator's own labels.
+        """
+        own = set(group.own) if group.pooled else None
+        found: dict[str, int] = {}
         for dimension, ids in group.by_dimension.items():
-            yield dimension, sum(self._totals[n][0] for n in ids)
+            shown = published(indicator, dimension) if indicator.labels else dimension
+            counted = ids if own is None else [n for n in ids if n in own]
+            if counted:
+                found[shown] = found.get(shown, 0) + sum(self._totals[n][0] for n in counted)
+        yield from found.items()
 
 
 def cuts_of(units: Units, spans: Sequence[Span], now: int) -> tuple[list[tuple[int, int]], int]:

@@ -16,7 +16,7 @@ from collector.store import ObservationStore, Restatement, to_micros
 from slo_engine.benchmarks import QUICK_CHECK, Benchmarks, QuickCheck, quick_check
 from slo_engine.budget import shown
 from slo_engine.exclusions import Exclusion
-from slo_engine.indicator import Indicator, Shape, widths_of
+from slo_engine.indicator import Indicator, Shape, named_of, widths_of
 from slo_engine.numbers import summarise
 from slo_engine.observation import Subject
 from slo_engine.organisation import Organisation
@@ -118,7 +118,8 @@ def weekly(  # noqa: PLR0913 - everything a summary depends on, and nothing else
     With `benchmarks` production has its Quick Check scores beside them. `restated`: records of the log, of which
     those of the week count; `find` gives the events with some ids.
     """
-    reader = Reader(observations, week.end - timedelta(microseconds=1), widths=widths_of(indicators))
+    end = week.end - timedelta(microseconds=1)
+    reader = Reader(observations, end, widths=widths_of(indicators), named=named_of(indicators))
     names = {s.name for s in sources}
     fresh = {s.name for s in sources if s.last_success_at is not None and s.last_success_at >= week.end}
     conditions = Conditions(fresh=frozenset(fresh), exclusions=tuple(exclusions))
@@ -333,10 +334,11 @@ def _scored(
     """The numbers that have a score, by subject and indicator."""
     reader = Reader(observations, week.end - timedelta(microseconds=1), organisation)
     found: dict[Subject, dict[str, Number]] = {}
+    has_levels = any(s.team for s in organisation.services)
     for indicator in indicators:
         for number in summarise(indicator, reader, [week.span], fresh):
             subject = number.subject
-            if not isinstance(number, Number) or number.dimension or (reader.has_levels and subject.service):
+            if not isinstance(number, Number) or number.dimension or (has_levels and subject.service):
                 continue
             if organisation.is_production(subject.service, subject.environment) and _value(number) is not None:
                 found.setdefault(subject, {})[indicator.name] = number

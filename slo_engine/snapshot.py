@@ -20,7 +20,8 @@ from slo_engine.words import share_text
 class Number:
     """An indicator's statistics for a subject, window and dimension. `stats` lacks what has no value.
 
-    DURATION: p50 p75 p90 p95 low high in seconds. RATIO: value low high, 0 to 1. FREQUENCY: per_day.
+    DURATION: p50 p75 p90 p95 low high in seconds. RATIO: value low high, 0 to 1. FREQUENCY: per_day. MEASURE: its own.
+    `dimension` is the part of a duration, or the values of the published labels, see `labelled`: empty for all of them.
     """
 
     indicator: str
@@ -33,11 +34,15 @@ class Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Accounting:
-    """What stands beside the numbers of an indicator, subject and window: nothing vanishes silently."""
+    """What stands beside the numbers of an indicator, subject and window: nothing vanishes silently.
+
+    `dimension`: the values of the published labels; the parts of a duration have one accounting together.
+    """
 
     indicator: str
     subject: Subject
     window: str
+    dimension: str = ""
     pending: int
     excluded: Mapping[str, int]
     coverage: float | None
@@ -156,4 +161,5 @@ class Snapshot:
     def beside(self, number: Number) -> Accounting | None:
         """What stands beside a number."""
         wanted = (number.indicator, number.subject, number.window)
-        return next((a for a in self.accounting if (a.indicator, a.subject, a.window) == wanted), None)
+        found = {a.dimension: a for a in self.accounting if (a.indicator, a.subject, a.window) == wanted}
+        return found.get(number.dimension) or found.get("")

@@ -13,9 +13,15 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+from scipy.stats import CensoredData, ecdf
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 _TAIL = (1 - CONFIDENCE) / 2
+_NOISE = 1e-12
+"""What multiplying some hundred floats may add."""
 _Z = float(special.ndtri(1 - _TAIL))
 
 
@@ -66,7 +72,7 @@ def _lower_rank(n: int) -> int:
     return max(int(np.ceil(special.bdtrik(_TAIL, n, 0.5) - 1e-9)), 0)
 
 
-def wilson(successes: int, n: int) -> tuple[float, float] | None:
+def wilson(successes: float, n: int) -> tuple[float, float] | None:
     """Wilson's score interval of a share (Wilson 1927), within 0 to 1; None without a trial."""
     if n == 0:
         return None
@@ -74,3 +80,43 @@ def wilson(successes: int, n: int) -> tuple[float, float] | None:
     middle = (share + spread / 2) / (1 + spread)
     half = _Z / (1 + spread) * sqrt(share * (1 - share) / n + spread / (4 * n))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def kaplan_meier(durations: Floats, observed: NDArray[np.bool_]) -> dict[str, float]:
+    """p50, p75 and the 95 % interval of the median of durations of which some are still under way.
+
+    Kaplan and Meier 1958: the durations of what is not over yet (not `observed`) are what has passed so far. A quantile
+    is the first time at which that share is over; one that the curve does not reach is absent. `low` and `high` are
+    where the log-log band of the survival function crosses a half (Brookmeyer and Crowley 1982), each absent where it
+    does not. Empty without a duration that is over.
+    """
+    if not observed.any():
+        return {}
+    curve = ecdf(CensoredData(durations[observed], right=durations[~observed])).sf
+    times, left = curve.quantiles, curve.probabilities
+    band = _log_log_band(durations, observed, times, left)
+    found = {
+        "p50": _first_at_most(times, left, 0.5),
+        "p75": _first_at_most(times, left, 0.25),
+        "low": _first_at_most(times, band[0], 0.5),
+        "high": _first_at_most(times, band[1], 0.5),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _log_log_band(durations: Floats, observed: NDArray[np.bool_], times: Floats, left: Floats) -> tuple[Floats, Floats]:
+    """The band of a survival curve, from Greenwood's variance of log(-log); it says nothing where nobody is left."""
+    ended = np.searchsorted(np.sort(durations[observed]), times, side="right")
+    ends = np.diff(ended, prepend=0).astype(np.float64)
+    risk = durations.size - np.searchsorted(np.sort(durations), times, side="left").astype(np.float64)
+    inside = (left > 0) & (left < 1)
+    spread = np.cumsum(np.divide(ends, risk * (risk - ends), out=np.zeros_like(ends), where=risk > ends))
+    logs = np.log(left, where=inside, out=np.full_like(left, -1.0))
+    half = _Z * np.sqrt(spread) / np.abs(logs)
+    return np.where(inside, left ** np.exp(half), 1.0), np.where(inside, left ** np.exp(-half), 1.0)
+
+
+def _first_at_most(times: Floats, left: Floats, share: float) -> float | None:
+    """The first time at which at most a share is left; floating-point noise of a product does not hide one."""
+    reached = np.flatnonzero(left <= share + _NOISE)
+    return float(times[reached[0]]) if reached.size else None

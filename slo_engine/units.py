@@ -24,7 +24,7 @@ SHARED_FOR = 28 * DAY
 """Of a unit that reached several services, what follows an earlier sighting within this time is not counted again."""
 
 NEVER = 2**62
-_ALL_TIME = -NEVER
+ALL_TIME = -NEVER
 _SPARE = 9 * DAY
 _REASONS_AT_ONCE = 32
 
@@ -75,6 +75,14 @@ class Rows(NamedTuple):
             self.unit[which],
         )
 
+    def there(self, now: int) -> Rows:
+        """The rows up to a time, without pending ones that have matured: others have taken their place."""
+        end, gone = int(self.at.searchsorted(now, side="right")), _gone(self, now)
+        if end == self.at.size and gone is None:
+            return self
+        kept = np.arange(self.at.size) < end
+        return self.taken(kept if gone is None else kept & ~gone)
+
     def value(self, column: int) -> Floats:
         """A row of values: the whole or its n-th part."""
         found: Floats = self.values[column] if column < len(self.values) else np.full(self.at.size, np.nan)
@@ -112,12 +120,15 @@ class _Held:
 class Columns:
     """The observations of a store in arrays: read when they are asked for, and again only where they changed.
 
-    `width`: how many values the units of a series can have, the whole and its parts; more are not read. Units are told
-    apart only if they are `named`.
+    `width`: how many values the units of a series can have, the whole and its parts; more are not read. The units of a
+    series are told apart only if they are `named`.
     """
 
     def __init__(
-        self, store: ObservationStore, width: Callable[[int], int] = lambda _: len(_VALUES), *, named: bool = True
+        self,
+        store: ObservationStore,
+        width: Callable[[int], int] = lambda _: len(_VALUES),
+        named: Callable[[int], bool] = lambda _: True,
     ) -> None:
         self._store, self._width, self._named = store, width, named
         self._held: dict[int, _Held] = {}
@@ -162,13 +173,13 @@ class Columns:
     def _read(self, wanted: Mapping[int, int], now: int) -> None:
         self.version += 1
         found: dict[int, list[Rows]] = {}
-        alike: dict[int, dict[int, int]] = {}
+        alike: dict[tuple[int, bool], dict[int, int]] = {}
         for number, after in wanted.items():
-            alike.setdefault(self._width(number), {})[number] = after
-        for width, some in sorted(alike.items()):
-            names = ("at", *(("unit",) if self._named else ()), *_VALUES[:width], "outcome", "reason", "matures_at")
+            alike.setdefault((self._width(number), self._named(number)), {})[number] = after
+        for (width, named), some in sorted(alike.items()):
+            names = ("at", *(("unit",) if named else ()), *_VALUES[:width], "outcome", "reason", "matures_at")
             for chunk in self._store.since(some, *names):
-                for number, rows in self._columns(chunk):
+                for number, rows in self._columns(chunk, named=named):
                     found.setdefault(number, []).append(rows)
         for number, after in wanted.items():
             new = found.get(number, [])
@@ -179,11 +190,11 @@ class Columns:
             else:
                 held.rows = joined([held.rows.before(start), *new])
 
-    def _columns(self, chunk: Sequence[tuple[Any, ...]]) -> Iterable[tuple[int, Rows]]:
+    def _columns(self, chunk: Sequence[tuple[Any, ...]], *, named: bool) -> Iterable[tuple[int, Rows]]:
         """The rows of a chunk by series."""
         series, at, *values, outcome, reason, matures = zip(*chunk, strict=True)
         units = np.zeros(len(chunk), dtype=np.int64)
-        if self._named:
+        if named:
             units = np.fromiter(map(hash, values.pop(0)), dtype=np.int64, count=len(chunk))
         numbers = np.array(series)
         table = np.array([_floats(column) for column in values]) if values else np.full((1, len(chunk)), np.nan)
@@ -191,9 +202,9 @@ class Columns:
         times = np.array(at, dtype=np.int64)
         outcomes = _codes(outcome, {o: CODES[o] for o in set(outcome)})
         reasons = _codes(reason, {r: self._reason(r) for r in sorted(set(reason))})
-        ripe = np.full(len(chunk), _ALL_TIME, dtype=np.int64)
+        ripe = np.full(len(chunk), ALL_TIME, dtype=np.int64)
         if matures.count(None) < len(chunk):
-            ripe = np.array([_ALL_TIME if m is None else m for m in matures], dtype=np.int64)
+            ripe = np.array([ALL_TIME if m is None else m for m in matures], dtype=np.int64)
         for start, end in pairwise([0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(chunk)]):
             part = slice(start, end)
             own = table[: (height[-1] + 1 if height.size else 1), part]
@@ -248,7 +259,7 @@ class Columns:
     def tallies(self, numbers: Iterable[int], judge: Judge) -> dict[int, Tally]:
         """For some prepared series, what there is at and before the time their rows begin."""
         known = self._tallies.setdefault(judge, {})
-        ids = [n for n in numbers if self._held[n].after > _ALL_TIME]
+        ids = [n for n in numbers if self._held[n].after > ALL_TIME]
         asked: dict[tuple[int, int], list[int]] = {}
         for number in ids:
             if number not in known:
@@ -262,7 +273,7 @@ class Columns:
             # Old units that are still to mature cannot be tallied for good: these few series are held whole.
             for number in unripe:
                 self._drop(number)
-            self.prepare(unripe, _ALL_TIME, max(ripe_at for _, ripe_at in asked))
+            self.prepare(unripe, ALL_TIME, max(ripe_at for _, ripe_at in asked))
         return {n: known.get(n, _NOTHING) for n in numbers}
 
 
@@ -414,7 +425,7 @@ def _gone(rows: Rows, now: int) -> NDArray[np.bool_] | None:
     gone = rows.outcome == _PENDING
     if not gone.any():  # nearly always: no family but those with deadlines has pending units that mature
         return None
-    gone &= (rows.matures_at > _ALL_TIME) & (rows.matures_at <= now)
+    gone &= (rows.matures_at > ALL_TIME) & (rows.matures_at <= now)
     return gone if gone.any() else None
 
 

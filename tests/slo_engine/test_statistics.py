@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from slo_engine.statistics import median_interval, quantiles, wilson
+from slo_engine.statistics import kaplan_meier, median_interval, quantiles, wilson
 
 
 def test_the_median_of_four_lies_between() -> None:
@@ -96,3 +96,74 @@ def test_wilson_stays_within_zero_and_one(n: int) -> None:
     assert every[1] == pytest.approx(1, abs=1e-12)
     assert 0 <= none[0] < none[1] <= 1
     assert 0 <= every[0] < every[1] <= 1
+
+
+# --- durations of which some are still under way ----------------------------------------------------------
+
+# Freireich et al. 1963, weeks in remission, the textbook example of Kaplan and Meier's curve. Published for it (SAS
+# PROC LIFETEST and R's survfit with log-log intervals): treated: median 23, interval 13 to none; control: median 8,
+# interval 4 to 11. Of the treated, 9 of 21 are over; their curve stays at 0.4482, so that it has no third quartile.
+TREATED: tuple[list[float], list[float]] = (
+    [6, 6, 6, 7, 10, 13, 16, 22, 23],
+    [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35],
+)
+CONTROL: tuple[list[float], list[float]] = (
+    [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23],
+    [],
+)
+
+
+def survival(over: list[float], under_way: list[float]) -> dict[str, float]:
+    """What Kaplan and Meier's estimate says of durations that are over, and of those under way so far."""
+    durations = np.array([*over, *under_way], dtype=np.float64)
+    return kaplan_meier(durations, np.arange(durations.size) < len(over))
+
+
+@pytest.mark.parametrize(
+    ("weeks", "published"),
+    [(TREATED, {"p50": 23.0, "low": 13.0}), (CONTROL, {"p50": 8.0, "p75": 12.0, "low": 4.0, "high": 11.0})],
+    ids=["treated", "control"],
+)
+def test_the_published_example_of_a_survival_curve(
+    weeks: tuple[list[float], list[float]], published: dict[str, float]
+) -> None:
+    """Medians and intervals are those in print, and what the curve or its band does not reach is absent."""
+    assert survival(*weeks) == published
+
+
+def test_who_is_still_on_the_way_counts() -> None:
+    """Ten are there after 20, 21 … 24 days and four wait for 30: half are there at 23, not at the completers' 22.
+
+    Of 14, each of the ten takes 1/14 away: after two on each of five days 12, 10, 8, 6, 4 of 14 are left; half, 7 of
+    14, is first undershot on day 23, with 6 of 14. Completers only would have said 22.
+    """
+    there = [20.0, 20.0, 21.0, 21.0, 22.0, 22.0, 23.0, 23.0, 24.0, 24.0]
+
+    assert survival(there, [30.0] * 4)["p50"] == 23.0
+
+
+def test_a_median_that_few_have_reached_is_absent() -> None:
+    """Where one of four is there nothing says when half will be, only that it may have been no sooner than that.
+
+    3/4 are left with the variance 1/(4 * 3): the band's lower end 0.75 ** exp(1.96 * 0.289 / 0.288) is 0.13.
+    """
+    assert survival([3.0], [5.0, 5.0, 5.0]) == {"low": 3.0}
+
+
+def test_nobody_there_yet_has_no_time() -> None:
+    """Durations that are all under way have no quantile; no durations have none either."""
+    assert survival([], [5.0, 6.0]) == {}
+    assert survival([], []) == {}
+
+
+def test_one_duration_has_no_interval() -> None:
+    """A curve that falls from all to none at once has a median, and no band to cross."""
+    assert survival([7.0], []) == {"p50": 7.0, "p75": 7.0}
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=40))
+def test_without_anyone_on_the_way_it_is_the_plain_median(durations: list[int]) -> None:
+    """Where all are there, the median is the first time at which at least half are."""
+    ordered = sorted(durations)
+
+    assert survival([float(d) for d in durations], [])["p50"] == ordered[(len(ordered) - 1) // 2]
