@@ -52,6 +52,8 @@ class Reason(StrEnum):
     PLATFORM_TEAM = "platform_team"
     UNKNOWN = "unknown"
     SUPERSEDED = "superseded"
+    IMPOSSIBLE = "impossible"
+    """What the event says cannot be: more passed than was checked, or a score outside the scale."""
 
 
 _BETWEEN = "\x1f"

@@ -260,9 +260,8 @@ def _set_revision(transaction: Transaction, kind: str, revision: int) -> None:
 
 
 def _place(event_type: type[Event]) -> tuple[str, ...]:
-    """The columns that say where an event belongs: its pieces, then its time where they are derived from a time on."""
-    dated = DATED_BY.get(event_type)
-    return (*BELONGS_TO.get(event_type, ()), *((dated,) if dated else ()))
+    """The columns that say where an event belongs: its pieces, then its time in those derived from a time on."""
+    return (*BELONGS_TO.get(event_type, ()), *DATED_BY.get(event_type, ()))
 
 
 def _places(transaction: Transaction, event_type: type[Event], events: Sequence[Event]) -> dict[str, tuple[Any, ...]]:

@@ -46,9 +46,13 @@ BELONGS_TO: dict[type[Event], tuple[str, ...]] = {
 }
 """For kinds that are derived piece by piece: the fields that say which pieces an event belongs to."""
 
-DATED_BY: dict[type[Event], str] = {Collection: "finished_at", Probe: "at", UsageEvent: "at"}
-"""For kinds whose pieces are derived from a time on: the field that dates an event. One that is dated anew leaves its
-piece too, because what it said at its old time must be derived again."""
+DATED_BY: dict[type[Event], tuple[str, ...]] = {
+    Collection: ("finished_at",),
+    Probe: ("at", "environment"),
+    UsageEvent: ("at",),
+}
+"""For kinds whose pieces are derived from a time on: the fields that say where in its pieces an event lies. One whose
+fields change leaves its pieces too, because what it said where it was must be derived again."""
 
 _INDEXES: dict[type[Event], tuple[tuple[str, ...], ...]] = {
     Change: (("repository", "revision"), ("url",)),
