@@ -14,6 +14,7 @@ import click
 from collector.errors import ConfigError, PacelineError
 from paceline.commands.backtest import backtest_slo
 from paceline.commands.collecting import check, collect
+from paceline.commands.demo import demo
 from paceline.commands.gate import gate
 from paceline.commands.generated import dashboards, rules
 from paceline.commands.history import history
@@ -47,6 +48,7 @@ for _command in (
     gate,
     dashboards,
     report,
+    demo,
 ):
     cli.add_command(_command)
 

@@ -54,6 +54,8 @@ TEAM_SIZES: Mapping[str, int] = {
 _KINDS, _KIND_SHARES = (MemberKind.HIRE, MemberKind.TRANSFER, MemberKind.CONTRACTOR), (0.75, 0.15, 0.1)
 _CODING, _NEW, _LEAVING = 0.88, 0.15, 0.02
 _TENURE_DAYS = (60, 2_000)
+_SECOND_ACCOUNTS = 20
+"""Of how many people one commits under another account than the one they review with."""
 
 
 class Person(NamedTuple):
@@ -61,6 +63,8 @@ class Person(NamedTuple):
 
     number: int
     key: str
+    second: str
+    """The account they commit with: for most it is the same."""
     team: str
     site: str
     kind: MemberKind
@@ -69,7 +73,7 @@ class Person(NamedTuple):
     codes: bool
     newcomer: bool
     """Started within the period."""
-    cohort: bool = False
+    cohort: bool
     """One of those who wait for their access."""
 
 
@@ -120,19 +124,35 @@ class Example:
     def _hashes(self) -> People:
         return People(f"the example organisation, {self.period.seed}".encode())
 
+    def hashed(self, account: str) -> str:
+        """An account as it appears in events."""
+        return self._hashes.hashed(account)
+
     def _person(self, number: int, team: str, place: int) -> Person:
-        dice, key = self.period.dice("person", number), self._hashes.hashed(f"dev-{number:03}")
+        dice, name = self.period.dice("person", number), f"dev-{number:03}"
         site, kind = dice.choices(tuple(SITES), _SHARES)[0], dice.choices(_KINDS, _KIND_SHARES)[0]
         codes, newcomer, leaves = (happens(dice, share) for share in (_CODING, _NEW, _LEAVING))
-        if team == COHORT_TEAM and place < COHORT_SIZE:
-            started = self._starts(COHORT_SITE, COHORT_AGO)
-            return Person(number, key, team, COHORT_SITE, MemberKind.HIRE, started, None, True, True, True)
-        if newcomer and team != SMALL_TEAM:
-            started = self._starts(site, dice.randrange(self.period.weeks))
-            return Person(number, key, team, site, kind, started, None, codes, newcomer=True)
         started = self.period.start - int(dice.uniform(*_TENURE_DAYS)) * DAY
         left = self.period.start + int(dice.uniform(0.1, 0.9) * self.period.weeks * WEEK)
-        return Person(number, key, team, site, kind, started, left if leaves else None, codes, newcomer=False)
+        cohort = team == COHORT_TEAM and place < COHORT_SIZE
+        if cohort:
+            site, kind, codes = COHORT_SITE, MemberKind.HIRE, True
+        newcomer = cohort or (newcomer and team != SMALL_TEAM)
+        if newcomer:
+            started = self._starts(site, COHORT_AGO if cohort else dice.randrange(self.period.weeks))
+        return Person(
+            number=number,
+            key=self.hashed(name),
+            second=self.hashed(f"{name}-laptop" if number % _SECOND_ACCOUNTS == 0 else name),
+            team=team,
+            site=site,
+            kind=kind,
+            started=started,
+            left=left if leaves and not newcomer else None,
+            codes=codes,
+            newcomer=newcomer,
+            cohort=cohort,
+        )
 
     def _starts(self, site: str, ago: int) -> int:
         """The morning of the first working day of a week."""

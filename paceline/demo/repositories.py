@@ -15,6 +15,7 @@ from paceline.demo.requests import Request
 from paceline.demo.trouble import outage
 
 GIT = "git"
+MERGE_BOT = "merge-queue"
 _MERGING = 0.3
 """How many repositories merge instead of squashing."""
 _BY_BOT = 0.05
@@ -58,13 +59,13 @@ class Repository:
 
     def events(self) -> Iterator[Event]:
         """Commits, requests, reviews and checks; afterwards the line is complete."""
-        bot = self._example.period.dice("merge bot").getrandbits(128)
+        bot = self._example.hashed(MERGE_BOT)
         numbered = list(enumerate(self._requests, 1))
         for number, request in sorted(numbered, key=lambda n: (n[1].merged or n[1].opened, n[0])):
             head = self._sha("head", number)
             merge = None
             if request.merged is not None:
-                commits = list(self._commits(number, request, head, f"person:{bot:032x}"))
+                commits = list(self._commits(number, request, head, bot))
                 merge = commits[-1].sha
                 yield from commits
             yield self._change(number, request, head, merge)
@@ -95,8 +96,8 @@ class Repository:
             parents=parents if tip is None else (*parents, tip),
             authored_at=moment(at),
             committed_at=moment(at),
-            author=bot if by_bot else request.author.key,
-            co_authors=(request.author.key,) if by_bot else (),
+            author=bot if by_bot else request.author.second,
+            co_authors=(request.author.second,) if by_bot else (),
             bot=by_bot,
             on_default_branch=True,
             paths=(request.path,),
@@ -118,7 +119,7 @@ class Repository:
                 parents=(base,),
                 authored_at=moment(at),
                 committed_at=moment(at),
-                author=request.author.key,
+                author=request.author.second,
                 paths=(request.path,),
             )
             base = sha

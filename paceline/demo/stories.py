@@ -81,7 +81,7 @@ SILENT_SOURCE = Story(
 MONOREPO = Story(
     name="monorepo",
     what="Four services share a repository: a change belongs to those whose paths it touches.",
-    since=25,
+    since=12,
     until=0,
     where="team /data/ingest",
     indicators=("change_lead_time", "deployment_frequency"),
@@ -91,7 +91,7 @@ MONOREPO = Story(
 SMALL_GROUP = Story(
     name="small-group",
     what="A team of three people with a service that is seldom released.",
-    since=25,
+    since=12,
     until=0,
     where=f"team {SMALL_TEAM}",
     indicators=("active_users", "change_fail_rate"),
@@ -109,3 +109,5 @@ STORIES = (
     MONOREPO,
     SMALL_GROUP,
 )
+LEAST_WEEKS = 13
+"""How many weeks hold all stories that have a beginning."""

@@ -1,0 +1,94 @@
+"""The command that makes an example organisation to look at: `demo`."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from paceline.commands.output import table
+from paceline.demo.folder import SETTINGS, make
+from paceline.demo.period import Period, moment, period_ending
+from paceline.demo.probes import SILENT, silent_at
+from paceline.demo.stories import LEAST_WEEKS, STORIES
+from paceline.settings import Configuration
+from paceline.wiring import build, configuration, utc_now
+
+_NOW = "now"
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("paceline-demo"),
+    show_default=True,
+    help="The folder to make.",
+)
+@click.option(
+    "--weeks", type=click.IntRange(LEAST_WEEKS, 104), default=26, show_default=True, help="How many weeks it tells of."
+)
+@click.option(
+    "--ending",
+    default="2026-W14",
+    show_default=True,
+    metavar="WEEK",
+    help="The last week, at whose end time stands still; or `now`, for a past that ends now.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Another number makes another organisation.")
+def demo(folder: Path, weeks: int, ending: str, seed: int) -> None:
+    """Make an example organisation, import it, and say what there is to see in it."""
+    try:
+        period = period_ending(ending, weeks, utc_now(), seed)
+    except ValueError as error:
+        raise click.UsageError(f"--ending: {error}, or now") from error
+    if folder.exists() and any(folder.iterdir()):
+        raise click.UsageError(f"{folder} is not empty; name a new folder with --dir")
+    _step(f"{sum(make(folder, period, standing=ending != _NOW).values()):,} events of {weeks} weeks written", folder)
+    found = configuration(folder / SETTINGS, {}, folder)
+    _import(found, period)
+    _say(folder, period)
+
+
+def _step(what: str, folder: Path) -> None:
+    click.echo(f"{what}: {folder}")
+
+
+def _import(found: Configuration, period: Period) -> None:
+    """Collect and evaluate as ever; the source that falls silent was last collected when it did."""
+    _collect(found, moment(silent_at(period)), SILENT)
+    _collect(found, None)
+
+
+def _collect(found: Configuration, at: datetime | None, only: str = "") -> None:
+    running = build(found, clock=None if at is None else lambda: at)
+    try:
+        for source in found.sources:
+            if not only or source.name == only:
+                outcome = running.service.collect(source)
+                click.echo(f"{source.name}: {outcome.error or f'{outcome.events:,} events'}")
+        if not only:
+            started = time.perf_counter()
+            published = running.service.refresh()
+            took = time.perf_counter() - started
+            click.echo(f"{len(published.snapshot.numbers):,} numbers evaluated in {took:.0f} s")
+    finally:
+        running.close()
+
+
+def _say(folder: Path, period: Period) -> None:
+    """What is planted where, and the commands that show it."""
+    table(
+        "What happened here",
+        ("Story", "Weeks", "Where", "What", "How it shows"),
+        [(s.name, " to ".join(dict.fromkeys(s.weeks(period))), s.where, s.what, s.shows) for s in STORIES],
+    )
+    click.echo(f"Look at it:\n  cd {shlex.quote(str(folder))}\n  paceline serve")
+    for story in STORIES:
+        click.echo(f"# {story.name}")
+        for command in story.commands(period):
+            click.echo(f"  {command}")
