@@ -1,0 +1,484 @@
+"""How far those who joined have come: reads what people did after they joined, and nothing else. Pure.
+
+A person is looked at again only where new events can say something else of them: events of repositories in which they
+work, dated while they are still on their way. What a person was judged by is kept in words, with their piece.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from collector.conditions import Above
+from collector.events import (
+    Change,
+    Commit,
+    Deployment,
+    Event,
+    Member,
+    Milestone,
+    MilestoneKind,
+    PipelineRun,
+    Result,
+    RunKind,
+    kind_of,
+)
+from slo_engine.acts import ACTIVE, Act, Group, acts_by, new_acts
+from slo_engine.changes import Merged, names
+from slo_engine.credits import Credit, delivered, joined, only_repository, read_releases, read_work
+from slo_engine.episodes import Episode, episodes, read_roster, with_imports
+from slo_engine.indicator import Asked, Events
+from slo_engine.organisation import Organisation, Pattern, any_matches
+
+DAY = 86_400_000_000
+UNKNOWN_KIND = "unknown"
+"""The kind of an episode that no roster tells of."""
+FIRST_ACTIVITY = "first_activity"
+_TENTH = 10
+_FOREVER = 2**62
+_SHOWN_BY: Mapping[MilestoneKind, tuple[type[Event], ...]] = {
+    MilestoneKind.ACCESS_GRANTED: (),
+    MilestoneKind.FIRST_GREEN_RUN: (PipelineRun,),
+    MilestoneKind.FIRST_MERGED_CHANGE: (Commit, Change),
+    MilestoneKind.FIRST_DEPLOYED_CHANGE: (Deployment,),
+    MilestoneKind.TENTH_MERGED_CHANGE: (Commit, Change),
+}
+STAGES = tuple(_SHOWN_BY)
+"""The milestones after the start, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What of the options says whom to look at, and at what. Durations in microseconds."""
+
+    tutorials: tuple[Pattern, ...]
+    rehire_gap: int
+    bulk_share: float
+    bulk_span: int
+    known_for: int
+    first_activity: bool
+    end: Callable[[Episode], int]
+    """When an episode is no longer followed."""
+
+
+class Reached(NamedTuple):
+    """A milestone that was reached: when, by which events, how that is known, from which source."""
+
+    at: int
+    evidence: tuple[str, ...]
+    rule: str
+    source: str
+
+
+class Progress(NamedTuple):
+    """An episode and the milestones that were reached in it. `sources`: whose word the others rest on, too."""
+
+    episode: Episode
+    reached: Mapping[MilestoneKind, Reached]
+    sources: frozenset[str] = frozenset()
+
+
+@dataclass
+class _Known:
+    """What a person was judged by: read from, and kept as, the words of their piece."""
+
+    repositories: set[str] = field(default_factory=set)
+    services: set[str] = field(default_factory=set)
+    events: set[str] = field(default_factory=set)
+    until: int = _FOREVER
+    end: int = _FOREVER
+    by: str = ""
+
+    @classmethod
+    def of(cls, words: Iterable[str]) -> _Known:
+        """From the words of a piece."""
+        texts: dict[str, set[str]] = defaultdict(set)
+        for word in words:
+            kind, _, text = word.partition(":")
+            texts[kind].add(text)
+        until, end = (int(min(texts[name], default=_FOREVER)) for name in ("until", "end"))
+        return cls(texts["repository"], texts["service"], texts["event"], until, end, min(texts["by"], default=""))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words to keep."""
+        kinds = (("repository", self.repositories), ("service", self.services), ("event", self.events))
+        found = [f"{kind}:{text}" for kind, texts in kinds for text in texts]
+        return tuple(sorted([*found, f"until:{self.until}", f"end:{self.end}", f"by:{self.by}"]))
+
+
+@dataclass
+class _Person:
+    """Somebody while they are looked at."""
+
+    episodes: list[Episode]
+    known: _Known
+    fresh: set[str] = field(default_factory=set)
+    """Repositories of which nobody looked up yet which services are deployed from them."""
+    scan: bool = True
+    """Whether it is still to be found out where they work."""
+    first: dict[str, int] = field(default_factory=dict)
+    """For each repository when they first did something there."""
+    runs: dict[int, Reached] = field(default_factory=dict)
+    """For each episode's start the first green run."""
+    merged: dict[int, list[tuple[int, str, str]]] = field(default_factory=lambda: defaultdict(list))
+    """For each episode's start the merged changes: time, id, source."""
+    deployed: dict[int, Reached] = field(default_factory=dict)
+    sources: set[str] = field(default_factory=set)
+    """The sources of the deployments where they work."""
+
+
+class Joiners:
+    """One look at those who joined."""
+
+    def __init__(self, events: Events, organisation: Organisation, terms: Terms, asked: Asked) -> None:
+        self._events, self._organisation, self._terms, self._asked = events, organisation, terms, asked
+        stays = read_roster(events, organisation)
+        self.has_roster = bool(stays) or bool(events.columns(Member, "id"))
+        found = {person: episodes(person, own, terms.rehire_gap) for person, own in stays.items()}
+        self.roster = with_imports(found, terms.bulk_share, terms.bulk_span)
+        self._reported = self._read_milestones()
+        self.stages = tuple(s for s in STAGES if self._is_shown(s))
+        self._people: dict[tuple[str | None, bool], str | None] = {}
+        self._begun: dict[str, int] = {}
+        self._known = {person: _Known.of(words) for person, words in asked.known.items()}
+        self._readers: dict[str, set[str]] = defaultdict(set)
+        for person, known in self._known.items():
+            for repository in known.repositories:
+                self._readers[repository].add(person)
+
+    def found(self) -> Iterator[tuple[str, list[Progress], tuple[str, ...]]]:
+        """Each person that there is something new to say of: their progress, and what that was found by."""
+        clocked = self.has_roster or self._terms.first_activity
+        people = self._wanted() if clocked else {}
+        if clocked:
+            self._follow(people)
+        for person in sorted(self._gone(people)):
+            yield person, [], ()
+        for person, one in sorted(people.items()):
+            progress = [self._progress(person, one, e) for e in one.episodes]
+            if progress or person in self._known:
+                yield person, progress, self._words(one, progress)
+
+    def _gone(self, people: Iterable[str]) -> set[str]:
+        """Those of whom something was said and nothing is any more."""
+        if self._asked.only is not None:
+            return set()
+        if self.has_roster:
+            return self._known.keys() - self.roster.keys()
+        everybody = self._asked.since is None or not self._terms.first_activity
+        return self._known.keys() - set(people) if everybody else set()
+
+    # --- what is known beforehand ------------------------------------------------------------------------------
+
+    def _read_milestones(self) -> dict[str, list[tuple[MilestoneKind, Reached]]]:
+        """The milestones that sources report directly, by person."""
+        found: dict[str, list[tuple[MilestoneKind, Reached]]] = defaultdict(list)
+        columns = ("person", "milestone", "at", "id", "source")
+        for account, kind, at, id_, source in self._events.columns(Milestone, *columns):
+            person = self._organisation.identities.person(account)
+            if person is not None:
+                found[person].append((MilestoneKind(kind), Reached(at, (id_,), "reported", source)))
+        return found
+
+    def _is_shown(self, stage: MilestoneKind) -> bool:
+        """Whether anything known could show that a milestone was reached: else its absence means nothing."""
+        revisions = self._asked.revisions
+        return any(kind is stage for own in self._reported.values() for kind, _ in own) or any(
+            bool(revisions.get(kind_of(t)))
+            if revisions
+            else bool(self._events.distinct(t, "service" if t is Deployment else "repository"))
+            for t in _SHOWN_BY[stage]
+        )
+
+    def _by(self, person: str) -> str:
+        """Changes with all that is known of somebody beside what they did."""
+        told = repr((self.has_roster, self.stages, self.roster.get(person)))
+        return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+
+    def _person(self, account: str | None, bot: bool) -> str | None:  # noqa: FBT001 - an event's field
+        """The person behind an account, where anybody asks for them; no bots."""
+        key = (account, bot)
+        if key not in self._people:
+            identities = self._organisation.identities
+            person = identities.person(account) if account and not identities.is_bot(account, bot) else None
+            self._people[key] = person if not self.has_roster or person in self.roster else None
+        return self._people[key]
+
+    def _actors(self, actor: str | None, bot: bool, others: str) -> set[str]:  # noqa: FBT001 - an event's field
+        """The people who did something, those of whom nobody asks left out."""
+        told = [self._person(actor, bot), *(self._person(name, False) for name in (names(others) if others else ()))]
+        return {person for person in told if person is not None}
+
+    def _counts(self, repository: str) -> bool:
+        return not any_matches(self._terms.tutorials, repository)
+
+    def _end(self, episode: Episode) -> int:
+        """When nothing that somebody does belongs to an onboarding of theirs any more."""
+        end = self._terms.end(episode)
+        return end if episode.left_at is None else min(end, episode.left_at)
+
+    # --- whom new events concern -------------------------------------------------------------------------------
+
+    def _wanted(self) -> dict[str, _Person]:
+        """Those to look at: everybody, or those of whom new events can say something else."""
+        asked, known = self._asked, self._known
+        if asked.only is not None:
+            return {person: self._new(person) for person in asked.only}
+        found: dict[str, _Person] = {}
+        everybody = self.roster.keys() if self.has_roster else known.keys()
+        for person in everybody - asked.derived.keys():
+            if asked.since is None or person not in known or known[person].by != self._by(person):
+                found[person] = self._new(person)
+        if asked.since is not None:
+            self._touch(found, asked.since)
+        return found
+
+    def _new(self, person: str) -> _Person:
+        return _Person(list(self.roster.get(person, ())), _Known(by=self._by(person)))
+
+    def _look(self, found: dict[str, _Person], person: str) -> _Person:
+        """Somebody to be looked at where they are known to work."""
+        if person not in found:
+            own = self._known.get(person) or _Known()
+            known = _Known(set(own.repositories), set(own.services), by=self._by(person))
+            found[person] = _Person(list(self.roster.get(person, ())), known, scan=False)
+        return found[person]
+
+    def _touch(self, found: dict[str, _Person], since: Mapping[str, int]) -> None:
+        """Add those whom events after some revisions concern."""
+        for person in self._with_new_milestones(since.get(kind_of(Milestone), 0)):
+            self._look(found, person)
+        for kind in ACTIVE:
+            revision = since.get(kind_of(kind), 0)
+            for repository in self._events.moved(kind, revision):
+                for person in self._still(self._readers.get(repository, ())):
+                    self._look(found, person)
+            for repository in filter(self._counts, self._events.distinct(kind, "repository", revision)):
+                self._touch_workers(found, repository, new_acts(self._events, kind, repository, revision))
+        self._touch_deployed(found, since.get(kind_of(Deployment), 0))
+
+    def _still(self, people: Iterable[str]) -> list[str]:
+        return [p for p in people if not self.has_roster or p in self.roster]
+
+    def _with_new_milestones(self, revision: int) -> list[str]:
+        new = [account for (account,) in self._events.columns(Milestone, "person", revision=Above(revision))]
+        told = {self._organisation.identities.person(a) for a in (*new, *self._events.moved(Milestone, revision))}
+        everybody = self.roster.keys() if self.has_roster else self._known.keys()
+        return sorted(p for p in told if p is not None and p in everybody)
+
+    def _touch_workers(self, found: dict[str, _Person], repository: str, new: Sequence[Act]) -> None:
+        """Those who read a repository of which something is new, and those who work there for the first time."""
+        ids, earliest = {act.id for act in new}, min((act.earliest for act in new), default=_FOREVER)
+        for person in self._still(self._readers.get(repository, ())):
+            if self._concerned(person, earliest, ids):
+                self._look(found, person)
+        for act in new:
+            for person in self._actors(act.actor, act.bot, act.others):
+                known = self._known.get(person)
+                if (known is None or repository not in known.repositories) and self._within(person, act.at):
+                    one = self._look(found, person)
+                    one.known.repositories.add(repository)
+                    one.fresh.add(repository)
+
+    def _concerned(self, person: str, earliest: int, ids: set[str]) -> bool:
+        """Whether new events can say something else of somebody: while they were on their way, or what decided."""
+        known = self._known[person]
+        return known.until + DAY >= earliest or not ids.isdisjoint(known.events)
+
+    def _within(self, person: str, at: int) -> bool:
+        """Whether what somebody did at a time may belong to an onboarding of theirs."""
+        if self.has_roster:
+            return any(e.start <= at <= self._end(e) for e in self.roster.get(person, ()))
+        known = self._known.get(person)
+        return known is None or at <= known.end
+
+    def _touch_deployed(self, found: dict[str, _Person], revision: int) -> None:
+        """Those whose repositories were deployed anew."""
+        left = set(self._events.moved(Deployment, revision))
+        for person in self._still(p for p, known in self._known.items() if not left.isdisjoint(known.services)):
+            self._look(found, person)
+        columns = ("id", "repository", "finished_at", "started_at")
+        for name in self._events.distinct(Deployment, "service", revision):
+            only = only_repository(self._organisation, self._organisation.deployed(name) or name)
+            for id_, told, finished_at, started_at in self._events.columns(
+                Deployment, *columns, service=name, revision=Above(revision)
+            ):
+                earliest = min(finished_at, finished_at if started_at is None else started_at)
+                for person in self._still(self._readers.get(told or only or "", ())):
+                    if self._concerned(person, earliest, {id_}):
+                        self._look(found, person).known.services.add(name)
+
+    # --- how far they have come --------------------------------------------------------------------------------
+
+    def _follow(self, people: dict[str, _Person]) -> None:
+        """Find what these people did, and without a roster when each of them began."""
+        self._scan(people)
+        if not self.has_roster:
+            self._begin(people)
+        workers: dict[str, dict[str, _Person]] = defaultdict(dict)
+        for person, one in people.items():
+            for repository in one.known.repositories if one.episodes and not one.episodes[0].unsure else ():
+                workers[repository][person] = one
+        self._find_services(workers)
+        for repository, own in sorted(workers.items()):
+            after = min(e.start for one in own.values() for e in one.episodes)
+            self._runs(repository, own, after)
+            self._work(repository, own, after)
+
+    def _scan(self, people: dict[str, _Person]) -> None:
+        """Where people work: all repositories, for those of whom it is not known; else what they are known for."""
+        scanned = {person: one for person, one in people.items() if one.scan}
+        everybody = not self.has_roster and self._asked.since is None and self._asked.only is None
+        own = set().union(*(one.known.repositories for one in people.values())) if not self.has_roster else set()
+        after = min((e.start for one in scanned.values() for e in one.episodes), default=0) if self.has_roster else None
+        for kind in ACTIVE:
+            names_ = self._events.distinct(kind, "repository") if scanned or everybody else sorted(own)
+            for repository in filter(self._counts, names_):
+                for group, times in acts_by(
+                    self._events, kind, repository, None if after is None else after - 1
+                ).items():
+                    self._note(people, repository, group, times, everybody=everybody)
+
+    def _note(
+        self, people: dict[str, _Person], repository: str, group: Group, times: Sequence[int], *, everybody: bool
+    ) -> None:
+        """Note that some actors worked in a repository."""
+        first = min(times)
+        self._begun[repository] = min(first, self._begun.get(repository, first))
+        for person in self._actors(*group):
+            if everybody and person not in people:
+                people[person] = self._new(person)
+            one = people.get(person)
+            if one is None or (self.has_roster and not (one.scan and any(self._within(person, t) for t in times))):
+                continue
+            one.first[repository] = min(first, one.first.get(repository, first))
+            if one.scan:
+                one.known.repositories.add(repository)
+                one.fresh.add(repository)
+
+    def _begin(self, people: dict[str, _Person]) -> None:
+        """Without a roster an onboarding begins with the first thing that somebody did.
+
+        Where little of a repository's past is known before that, nobody can say that they were new.
+        """
+        calendar = self._organisation.calendar(None)
+        for person, one in people.items():
+            if not one.first:
+                continue
+            at, repository = min((at, repository) for repository, at in one.first.items())
+            unsure = at - self._begun[repository] < self._terms.known_for
+            one.episodes = [Episode(person, calendar.day_start(at), UNKNOWN_KIND, FIRST_ACTIVITY, unsure=unsure)]
+            end = at if unsure else self._end(one.episodes[0])
+            one.known.repositories = {r for r, first in one.first.items() if first <= end}
+
+    def _find_services(self, workers: Mapping[str, Mapping[str, _Person]]) -> None:
+        """Look up which services are deployed from repositories in which somebody worked for the first time."""
+        fresh = {r for r, own in workers.items() if any(r in one.fresh for one in own.values())}
+        if not fresh:
+            return
+        pairs = set(self._events.columns(Deployment, "repository", "service", repository=sorted(fresh)))
+        for name in self._events.distinct(Deployment, "service"):
+            only = only_repository(self._organisation, self._organisation.deployed(name) or name)
+            pairs |= {(only, name)} if only in fresh else set()
+        for repository, name in pairs:
+            for one in workers[repository].values():
+                one.known.services.add(name)
+
+    def _runs(self, repository: str, own: Mapping[str, _Person], after: int) -> None:
+        """The first green runs of some people in a repository."""
+        green = {"result": Result.SUCCESS.value, "run_kind": RunKind.PIPELINE.value}
+        columns = ("finished_at", "id", "source", "actor", "bot")
+        for at, id_, source, actor, bot in self._events.columns(
+            PipelineRun, *columns, repository=repository, finished_at=Above(after - 1), **green
+        ):
+            person = self._person(actor, bool(bot))
+            if person is not None and person in own:
+                self._keep_first(own[person], own[person].runs, Reached(at, (id_,), "run", source), at)
+
+    def _keep_first(self, one: _Person, firsts: dict[int, Reached], found: Reached, worked_at: int) -> None:
+        """Keep something for each onboarding that it belongs to, where nothing earlier is known."""
+        for episode in one.episodes:
+            if worked_at >= episode.start and found.at <= self._end(episode):
+                firsts[episode.start] = min(found, firsts.get(episode.start, found))
+
+    def _work(self, repository: str, own: Mapping[str, _Person], after: int) -> None:
+        """What some people merged in a repository, and when that reached production."""
+        work = read_work(self._events, repository, after, self._person)
+        credited: dict[str, list[Credit]] = defaultdict(list)
+        changes: dict[str, Merged] = {}
+        for person, credit in work.credits():
+            if person in own and credit.worked_at >= after:
+                credited[person].append(credit)
+                changes[credit.change.id] = credit.change
+        services = set().union(*(own[person].known.services for person in own))
+        releases = (
+            read_releases(self._events, self._organisation, services, after).get(repository, {}) if changes else {}
+        )
+        shipped = delivered(self._organisation, work, list(changes.values()), releases)
+        for person, credits_ in credited.items():
+            own[person].sources.update(r.source for chain in releases.values() for r in chain)
+            for merged_at, worked_at, change in credits_:
+                self._credit(own[person], merged_at, worked_at, change)
+                if (by := shipped.get(change.id)) is not None:
+                    found = Reached(by.at, (change.id, by.id), by.rule, joined(change.source, by.source))
+                    self._keep_first(own[person], own[person].deployed, found, worked_at)
+
+    def _credit(self, one: _Person, merged_at: int, worked_at: int, change: Merged) -> None:
+        for episode in one.episodes:
+            if worked_at >= episode.start <= merged_at <= self._end(episode):
+                one.merged[episode.start].append((merged_at, change.id, change.source))
+
+    def _progress(self, person: str, one: _Person, episode: Episode) -> Progress:
+        """The milestones of an episode, each as early as anybody knows of it: a source's own word before ours."""
+        merged = sorted(set(one.merged.get(episode.start, ())))
+        found = [*self._told(person, episode)]
+        for kind, place in ((MilestoneKind.FIRST_MERGED_CHANGE, 1), (MilestoneKind.TENTH_MERGED_CHANGE, _TENTH)):
+            if len(merged) >= place:
+                at, id_, source = merged[place - 1]
+                found.append((kind, Reached(at, (id_,), "merge", source)))
+        found += [(MilestoneKind.FIRST_GREEN_RUN, r) for r in (one.runs.get(episode.start),) if r is not None]
+        found += [(MilestoneKind.FIRST_DEPLOYED_CHANGE, r) for r in (one.deployed.get(episode.start),) if r is not None]
+        reached: dict[MilestoneKind, Reached] = {}
+        for kind, one_found in found:
+            before = reached.get(kind)
+            if before is None or _order(one_found) < _order(before):
+                reached[kind] = one_found
+        sources = frozenset(one.sources | {source for _, _, source in merged})
+        return Progress(episode, reached, sources)
+
+    def _told(self, person: str, episode: Episode) -> Iterator[tuple[MilestoneKind, Reached]]:
+        """What was reported of an episode. Access may be granted before the start: it is there on the first day."""
+        for kind, reached in self._reported.get(person, ()):
+            early = kind is MilestoneKind.ACCESS_GRANTED and (episode.since is None or reached.at > episode.since)
+            at = max(reached.at, episode.start) if early else reached.at
+            if episode.start <= at <= self._end(episode):
+                yield kind, reached._replace(at=at)
+
+    def _words(self, one: _Person, progress: Sequence[Progress]) -> tuple[str, ...]:
+        """What somebody was judged by, and until when anything can change that."""
+        known = one.known
+        known.events = {id_ for p in progress for r in p.reached.values() for id_ in r.evidence}
+        known.until = max((self._open_until(p) for p in progress), default=-_FOREVER)
+        if not self.has_roster and progress:
+            episode = progress[0].episode
+            known.end = min(one.first.values()) if episode.unsure else self._end(episode)
+        return known.words
+
+    def _open_until(self, progress: Progress) -> int:
+        """Until when events can say something else of an onboarding."""
+        episode, reached = progress.episode, progress.reached
+        derived = [s for s in STAGES if s is not MilestoneKind.ACCESS_GRANTED]
+        if episode.unsure:
+            return episode.start + DAY
+        if all(s in reached for s in derived):
+            return max(reached[s].at for s in derived)
+        return self._end(episode)
+
+
+def _order(reached: Reached) -> tuple[int, bool, Reached]:
+    """The earliest first; of equally early ones a source's own word."""
+    return reached.at, reached.rule != "reported", reached
