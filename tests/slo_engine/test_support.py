@@ -29,9 +29,10 @@ from collector.events import (
     Transition,
     UsageEvent,
 )
-from collector.store import Database, DerivationStore, EventStore
+from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.calendars import WorkCalendar
 from slo_engine.derive import derive
+from slo_engine.evaluate import evaluate
 from slo_engine.identities import Identities
 from slo_engine.indicator import Indicator
 from slo_engine.indicators import support
@@ -40,6 +41,8 @@ from slo_engine.measure import OUTCOME_CODES, Measured, Sample
 from slo_engine.observation import Observation, Outcome, Subject, to_micros
 from slo_engine.organisation import Organisation, patterns
 from slo_engine.plain_events import PlainEvents
+from slo_engine.snapshot import SourceState
+from slo_engine.windows import parse_window
 
 USUAL = Organisation()
 ALL_TIME = -(2**62)
@@ -865,3 +868,76 @@ def test_a_special_day_can_close_a_queue() -> None:
     found = verdict("support_first_response", ticket(created_at=on(1, "16:00")), organisation=organisation)
 
     assert found == ("bad", on(3, "12:00"), None)
+
+
+# --- as numbers ------------------------------------------------------------------------------------------
+
+_TEAM = "/commerce/checkout"
+
+
+def _numbers(tmp_path: Path, now: datetime, *batch: Event) -> dict[tuple[str, str], tuple[int, dict[str, float]]]:
+    """By indicator and queue what is published of some events for their team: n and the statistics."""
+    database = Database.open(tmp_path)
+    events = EventStore(database)
+    with database.transaction() as transaction:
+        events.write(transaction, batch)
+    derive([support.FAMILY], events, DerivationStore(database))
+    indicators = {i.name: i for i in support.FAMILY.indicators}
+    sources = [
+        SourceState(
+            name=name,
+            type="files",
+            fresh=True,
+            staleness_seconds=0.0,
+            last_success_at=now,
+            last_run_at=now,
+            last_duration_seconds=1.0,
+            last_succeeded=True,
+            error=None,
+            events_total=1,
+            rejected_total=0,
+            newest_event_at=now,
+        )
+        for name in ("desk", "portal")
+    ]
+    found = evaluate(ObservationStore(database), indicators, [], sources, now, windows=[parse_window("28d")])
+    database.close()
+    own = (n for n in found.numbers if n.subject.team == _TEAM)
+    return {(n.indicator, n.dimension): (n.n, dict(n.stats)) for n in own if n.n or n.stats}
+
+
+_SERVED = (
+    ticket("late", on(1)),
+    ticket("again", on(1), transitions=became((on(2), "resolved"), (on(4), "open"))),
+    resolved("done", on(3), on(3, "10:00"), replies=(replied(on(3, "09:30")),), queue="network"),
+    *(used(who, on(2), who) for who in _PEOPLE),
+)
+
+
+def test_tickets_become_numbers_by_queue(tmp_path: Path) -> None:
+    """On the 11th: no reply in time in `help`, one in `network`, and two tickets open of three.
+
+    Both of `help` are bad on the 1st at 13:00: nobody had replied, and "again" was resolved only on the 2nd.
+    """
+    found = _numbers(tmp_path, on(11), *_SERVED)
+
+    assert {queue: found["support_first_response", queue][1]["value"] for queue in ("help", "network", "")} == {
+        "help": 0.0,
+        "network": 1.0,
+        "": pytest.approx(1 / 3),
+    }
+    assert found["support_first_response_time", "network"][1]["p50"] == 1800.0
+    assert found["support_resolution_time", "network"][1]["p50"] == 3600.0
+    assert found["support_open_tickets", ""] == (3, {"value": 2.0})
+    assert found["support_open_tickets", "network"] == (1, {"value": 0.0})
+    assert found["support_tickets_per_100_users", ""] == (20, {"value": 15.0})
+
+
+def test_a_past_time_has_the_numbers_of_then(tmp_path: Path) -> None:
+    """On the 3rd at 09:45 "again" was resolved; "done" was answered and not resolved. All three have their answer."""
+    found = _numbers(tmp_path, on(3, "09:45"), *_SERVED)
+
+    assert found["support_open_tickets", ""] == (3, {"value": 2.0})
+    assert found["support_open_tickets", "network"] == (1, {"value": 1.0})
+    assert found["support_first_response", ""][0] == 3
+    assert ("support_resolution_time", "network") not in found
