@@ -58,6 +58,7 @@ def _number(at: int, zone: ZoneInfo) -> int:
     return min(max(bisect_right(_starts(zone), at) - 1, 0), len(_starts(zone)) - 2)
 
 
+@lru_cache(maxsize=4096)
 def _week(number: int, zone: ZoneInfo) -> Week:
     year, week, _ = (_FIRST + timedelta(days=7 * number)).isocalendar()
     return Week(f"{year}-W{week:02}", *_starts(zone)[number : number + 2])

@@ -377,7 +377,7 @@ def _new(judged: Judged) -> list[Incident]:
     return [i for i in judged.incidents if judged.since is None or i.started_at > judged.since]
 
 
-def _cadence(judged: Judged) -> Iterator[Observation]:
+def _cadence(judged: Judged) -> Iterator[Row]:
     organisation = judged.organisation
     entry = organisation.service(judged.service)
     promised = entry.cadence if entry else 1
@@ -396,14 +396,10 @@ def _cadence(judged: Judged) -> Iterator[Observation]:
         for week, kept in service_weeks(waiting, deployed, promised, horizon, organisation.zone):
             if judged.since is not None and week.end - 1 <= judged.since:
                 continue
-            yield Observation(
-                indicator="deploy_cadence",
-                unit=week.label,
-                at=from_micros(week.end - 1),
-                subject=Subject(judged.service, environment),
-                source=latest.source,
-                outcome=Outcome.GOOD if kept else Outcome.BAD,
-                rule=f"{promised} a week",
+            outcome = Outcome.GOOD.value if kept else Outcome.BAD.value
+            yield Row(
+                ("deploy_cadence", "", judged.service, environment, "", latest.source),
+                (week.end - 1, week.label, None, *NO_PARTS, outcome, "", None, f"{promised} a week", "[]"),
             )
 
 
