@@ -36,6 +36,20 @@ class Transaction:
         """Run one Core statement."""
         return self.connection.execute(statement, parameters)
 
+    @property
+    def dialect(self) -> Any:
+        """The dialect that texts are made for."""
+        return self.connection.dialect
+
+    def rows(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of a select, as the driver's tuples: see `Database.select`."""
+        return _fetched(self.connection.connection, text, values)
+
+    def run_many(self, text: str, values: Sequence[tuple[Any, ...]]) -> None:
+        """Run a statement for each of some values."""
+        if values:
+            self.connection.exec_driver_sql(text, list(values))
+
     def write_rows(self, statement: Any, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
         """Run an insert for many rows of plain values, in the order of `names`; how many rows it changed.
 
@@ -86,7 +100,7 @@ class Database:
             try:
                 with self._engine.begin() if steady is None else _begun(steady) as connection:
                     yield Transaction(connection)
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, self._engine.dialect.dbapi.Error) as error:  # type: ignore[union-attr] # it has one
                 raise StoreError(f"the store failed, nothing was kept: {_first_line(error)}") from error
 
     @contextlib.contextmanager

@@ -101,25 +101,12 @@ class DerivationStore:
 
         Returns how many rows differed and, for each series that changed, its earliest changed time.
         """
+        return self.replace_all([new], at, why)[0]
+
+    def replace_all(self, new: Iterable[Replacement], at: int, why: str) -> list[tuple[int, dict[int, int]]]:
+        """Replace some pieces in one transaction: for each what `replace` returns."""
         with self._database.transaction() as transaction:
-            known = _series_of(transaction, new.family, new.scope)
-            old = _stored(transaction, known, new) if known else {}
-            if not old and not _is_known(transaction, new):
-                return _write_new(transaction, known, new)
-            wanted = {(series, row[0], row[1]): row for series, rows in new.rows.items() for row in rows}
-            gone = [key for key in old if key not in wanted]
-            written = [key for key, row in wanted.items() if old.get(key) != row]
-            ids = _number(transaction, known, {key[0] for key in written})
-            _delete(transaction, ((ids[s], moment, unit) for s, moment, unit in gone))
-            _write(transaction, ids, sorted(written, key=lambda k: (ids[k[0]], k[1], k[2])), wanted)
-            until = _published_until(transaction)
-            _log(transaction, _restated(old, wanted, gone, written, until), at, why)
-            _keep_piece(transaction, new)
-        changed: dict[int, int] = {}
-        for series, moment, _ in (*gone, *written):
-            number = ids[series]
-            changed[number] = min(moment, changed.get(number, moment))
-        return len(gone) + len(written), changed
+            return [_replaced(transaction, one, at, why) for one in new]
 
     def drop(self, family: str, scopes: Iterable[str], at: int, why: str) -> dict[int, int]:
         """Forget pieces that no event belongs to any more, with their observations."""
@@ -180,12 +167,34 @@ def _text(query: Callable[[], Any], dialect: Any) -> str:
 
 
 def _asked(transaction: Transaction, query: Callable[[], Any], *values: str) -> list[tuple[Any, ...]]:
-    connection = transaction.connection
-    cursor: Any = connection.exec_driver_sql(_text(query, connection.dialect), values).cursor
-    return list(cursor.fetchall())
+    return transaction.rows(_text(query, transaction.dialect), values)
 
 
-_Key = tuple[Series, int, str]
+_Key = tuple[int, int, str]
+"""What tells stored rows apart: series, time, unit."""
+_KEY = slice(3)
+
+
+def _replaced(transaction: Transaction, new: Replacement, at: int, why: str) -> tuple[int, dict[int, int]]:
+    known = _series_of(transaction, new.family, new.scope)
+    old = _stored(transaction, known, new) if known else {}
+    if not old and not _is_known(transaction, new):
+        return _write_new(transaction, known, new)
+    ids = _number(transaction, known, {series for series, rows in new.rows.items() if rows})
+    wanted = {(n, row[0], row[1]): (n, *row) for s, rows in new.rows.items() if rows for n in (ids[s],) for row in rows}
+    gone = [key for key in old if key not in wanted]
+    written = [key for key, row in wanted.items() if old.get(key) != row]
+    if gone or written:
+        transaction.run_many(_deletion(transaction.dialect), gone)
+        # In the order of the primary key an insert appends instead of searching.
+        transaction.write_rows(_UPSERT, _COLUMNS, (wanted[key] for key in sorted(written)))
+        until, series = _published_until(transaction), {n: one for one, n in ids.items()}
+        _log(transaction, _restated(series, old, wanted, gone, written, until), at, why)
+    _keep_piece(transaction, new)
+    changed: dict[int, int] = {}
+    for number, moment, _ in (*gone, *written):
+        changed[number] = min(moment, changed.get(number, moment))
+    return len(gone) + len(written), changed
 
 
 def _is_known(transaction: Transaction, new: Replacement) -> bool:
@@ -210,29 +219,24 @@ def _series_of(transaction: Transaction, family: str, scope: str) -> dict[Series
 
 def _stored(transaction: Transaction, known: Mapping[Series, int], new: Replacement) -> dict[_Key, tuple[Any, ...]]:
     """The stored rows that a replacement stands for."""
-    series = {number: one for one, number in known.items()}
+    series, kept = sorted(known.values()), new.kept
     least = -(2**62) if new.after is None else new.after
-    found: dict[_Key, tuple[Any, ...]] = {}
-    for number, *row in _rows_of(transaction, sorted(series), [least], later=True):
-        if (row[0], row[1]) not in new.kept:
-            found[series[number], row[0], row[1]] = tuple(row)
+    rows = _rows_of(transaction, series, [least], later=True)
+    if kept:
+        rows = [row for row in rows if row[1:3] not in kept]
     moments = sorted({moment for moment, _ in new.reopened if moment <= least})
     if moments:
-        for number, *row in _rows_of(transaction, sorted(series), moments, later=False):
-            if (row[0], row[1]) in new.reopened:
-                found[series[number], row[0], row[1]] = tuple(row)
-    return found
+        rows += [r for r in _rows_of(transaction, series, moments, later=False) if r[1:3] in new.reopened]
+    return {row[_KEY]: row for row in rows}
 
 
 def _rows_of(
     transaction: Transaction, series: Sequence[int], moments: Sequence[int], *, later: bool
 ) -> list[tuple[Any, ...]]:
-    """Rows of _COLUMNS of some series: after a time, or at some times. One statement, read as the driver's tuples."""
+    """Rows of _COLUMNS of some series: after a time, or at some times. One statement."""
     filled = [_filled(series), _filled(moments)]
-    connection = transaction.connection
-    text = _select_rows(connection.dialect, *map(len, filled), later=later)
-    cursor: Any = connection.exec_driver_sql(text, (*filled[0], *filled[1])).cursor
-    return list(cursor.fetchall())
+    text = _select_rows(transaction.dialect, *map(len, filled), later=later)
+    return transaction.rows(text, (*filled[0], *filled[1]))
 
 
 def _filled(numbers: Sequence[int]) -> list[int]:
@@ -262,17 +266,11 @@ def _number(transaction: Transaction, known: Mapping[Series, int], wanted: set[S
     return {**known, **{series: start + i for i, series in enumerate(fresh)}}
 
 
-_DELETE = sa.delete(OBSERVATION).where(
-    OBSERVATION.c.series_id == sa.bindparam("b_series"),
-    OBSERVATION.c.at == sa.bindparam("b_at"),
-    OBSERVATION.c.unit == sa.bindparam("b_unit"),
-)
-
-
-def _delete(transaction: Transaction, keys: Iterable[tuple[int, int, str]]) -> None:
-    rows = [{"b_series": number, "b_at": moment, "b_unit": unit} for number, moment, unit in keys]
-    if rows:
-        transaction.execute(_DELETE, rows)
+@lru_cache(maxsize=4)
+def _deletion(dialect: Any) -> str:
+    own = OBSERVATION.c
+    keys = (own.series_id == sa.bindparam("s"), own.at == sa.bindparam("a"), own.unit == sa.bindparam("u"))
+    return str(sa.delete(OBSERVATION).where(*keys).compile(dialect=dialect))
 
 
 _COLUMNS = ("series_id", *ObservationRow._fields)
@@ -281,16 +279,6 @@ _UPSERT = _INSERT.on_conflict_do_update(
     index_elements=["series_id", "at", "unit"],
     set_={n: _INSERT.excluded[n] for n in ObservationRow._fields[2:]},
 )
-
-
-def _write(
-    transaction: Transaction,
-    ids: Mapping[Series, int],
-    keys: Sequence[_Key],
-    rows: Mapping[_Key, tuple[Any, ...]],
-) -> None:
-    """Write rows in the order of the primary key: so an insert appends instead of searching."""
-    transaction.write_rows(_UPSERT, _COLUMNS, ((ids[key[0]], *rows[key]) for key in keys))
 
 
 def _keep_piece(transaction: Transaction, new: Replacement) -> None:
@@ -320,6 +308,7 @@ class _Change(NamedTuple):
 
 
 def _restated(
+    series: Mapping[int, Series],
     old: Mapping[_Key, tuple[Any, ...]],
     wanted: Mapping[_Key, tuple[Any, ...]],
     gone: Sequence[_Key],
@@ -330,42 +319,45 @@ def _restated(
 
     What waited and is judged now is no restatement, nor is what became known, within a day of when it is dated.
     """
-    before: dict[tuple[str, str, str, str], tuple[Series, tuple[Any, ...]]] = {}
+
+    def unit(key: _Key) -> tuple[str, str, str, str]:
+        own = series[key[0]]
+        return own.indicator, own.service, own.environment, key[2]
+
+    before: dict[tuple[str, str, str, str], tuple[Any, ...]] = {}
     # Of a unit that is pending until its deadline and judged there, the judgement is what was said and is said now.
     for key in sorted((*gone, *(k for k in written if k in old)), key=lambda k: not _waits(old[k])):
-        before[_unit(key)] = (key[0], old[key])
-    told = {_unit(key) for key in written if not _waits(wanted[key])}
+        before[unit(key)] = old[key]
+    told = {unit(key) for key in written if not _waits(wanted[key])}
     for key in written:
-        if _waits(wanted[key]) and _unit(key) in told:
+        if _waits(wanted[key]) and unit(key) in told:
             continue
-        was, now = before.pop(_unit(key), None), wanted[key]
-        if was is not None and _final(was[1], until):
-            if _said(was[1]) != _said(now):
-                yield _Change(key[0], key[2], _said(was[1]), _said(now))
+        was, now = before.pop(unit(key), None), wanted[key]
+        if was is not None and _final(was, until):
+            if _said(was) != _said(now):
+                yield _Change(series[key[0]], key[2], _said(was), _said(now))
         elif key[1] < until - _LATE and _final(now, until):
-            yield _Change(key[0], key[2], "" if was is None else _said(was[1]), _said(now))
-    for (_, _, _, unit), (series, row) in before.items():
+            yield _Change(series[key[0]], key[2], "" if was is None else _said(was), _said(now))
+    for (_, _, _, name), row in before.items():
         if _final(row, until):
-            yield _Change(series, unit, _said(row), "")
+            yield _Change(series[row[0]], name, _said(row), "")
 
 
-def _unit(key: _Key) -> tuple[str, str, str, str]:
-    series, _, unit = key
-    return series.indicator, series.service, series.environment, unit
+_OUTCOME = _COLUMNS.index("outcome")
 
 
 def _final(row: tuple[Any, ...], until: int) -> bool:
-    one = ObservationRow(*row)
+    one = ObservationRow(*row[1:])
     return one.at <= until and one.outcome in _FINAL and (one.matures_at is None or one.matures_at <= until)
 
 
 def _waits(row: tuple[Any, ...]) -> bool:
-    return ObservationRow(*row).outcome == "pending"
+    return bool(row[_OUTCOME] == "pending")
 
 
 def _said(row: tuple[Any, ...]) -> str:
     """A judgement in one line: its time, outcome, value and parts; not the evidence, which may only have grown."""
-    one = ObservationRow(*row)
+    one = ObservationRow(*row[1:])
     parts = (one.part_1, one.part_2, one.part_3, one.part_4)
     return msgspec.json.encode([one.at, one.outcome, one.reason, one.value, *parts]).decode()
 
