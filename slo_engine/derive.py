@@ -59,6 +59,8 @@ class Why(NamedTuple):
 
 _MANY = 50
 """From so many pieces on a first derivation is worth other processes, each of which takes a second to start."""
+_TOGETHER = 2_000
+"""After so many rows pieces are written: most have few, for which a transaction of their own would be the cost."""
 
 
 def derive(
@@ -71,9 +73,9 @@ def derive(
 ) -> Derived:
     """Bring the stored observations up to date with the stored events. `at` dates restatements.
 
-    A family whose inputs and definitions are unchanged costs one look. Each piece is replaced in one transaction,
-    and the mark of what the family was derived from follows the last one: after a crash what was done is done again,
-    which changes nothing. With `helpers` a first derivation of many events is shared among processes.
+    A family whose inputs and definitions are unchanged costs one look. Each piece is replaced in one transaction, small
+    ones together, and the mark of what the family was derived from follows the last one: after a crash what was done is
+    done again, which changes nothing. With `helpers` a first derivation of many events is shared among processes.
     """
     organisation = organisation or Organisation()
     revisions = events.revisions()
@@ -111,9 +113,23 @@ def written(
         if family.pieces is None
         else family.pieces(events, organisation, asked)
     )
-    for piece in found:
-        differing, changed = store.replace(_replacement(family, piece, why.definitions), why.at, why.words)
-        yield Done(piece.scope, piece.reads, differing, changed)
+    for some in _together(_replacement(family, piece, why.definitions) for piece in found):
+        for new, (differing, changed) in zip(some, store.replace_all(some, why.at, why.words), strict=True):
+            yield Done(new.scope, new.reads, differing, changed)
+
+
+def _together(found: Iterable[Replacement]) -> Iterator[list[Replacement]]:
+    """Pieces in groups that are worth a transaction."""
+    some: list[Replacement] = []
+    rows = 0
+    for new in found:
+        some.append(new)
+        rows += sum(map(len, new.rows.values()))
+        if rows >= _TOGETHER:
+            yield some
+            some, rows = [], 0
+    if some:
+        yield some
 
 
 def _asked(
