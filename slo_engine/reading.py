@@ -98,8 +98,8 @@ class Group:
     cells: dict[str, Sequence[Group]] = field(default_factory=dict)
     """By indicator the groups of its labels' values, once they were asked for."""
     pools: dict[str | None, Pool] = field(default_factory=dict)
-    """The rows of a level once they were asked for, of all its series or of one dimension: several indicators read
-    the same ones, and the level goes on with them when a series comes or goes."""
+    """The rows of a group once they were asked for, of all its series or of one dimension: several indicators read
+    the same ones, and the group goes on with them when a series comes or goes."""
 
 
 _SUBJECT = attrgetter("subject")
@@ -209,7 +209,7 @@ class Reader:
         series = tuple(chain.from_iterable(by_dimension.values()))
         if known is not None and known.series == series and known.pooled == pooled:
             return known
-        pools = known.pools if known is not None and pooled else {}
+        pools = {} if known is None else known.pools
         own = tuple(n for n in series if self._own_subject(self._series[n]) == subject) if pooled else series
         return Group(subject, by_dimension, series, frozenset(self.sources(series)), pooled, own, pools=pools)
 
@@ -353,8 +353,9 @@ class Reader:
         numbers = group.series if dimension is None else group.by_dimension.get(dimension, ())
         if len(numbers) == 1:
             return self.units(numbers[0], column)
-        # What few series have is sooner put together than kept.
-        pool = group.pools.setdefault(dimension, Pool()) if group.pooled else Pool()
+        pool = group.pools.get(dimension)
+        if pool is None:
+            pool = group.pools[dimension] = Pool()
         stamp = (self.columns.version, numbers)
         if pool.stamp[0] != stamp[0] or pool.stamp[1] is not numbers:
             pool.fill({n: self.columns.rows(n) for n in numbers})

@@ -27,6 +27,8 @@ NEVER = 2**62
 ALL_TIME = -NEVER
 _SPARE = 9 * DAY
 _REASONS_AT_ONCE = 32
+# So few series are sooner put in order again than the rows of one exchanged.
+_FEW = 8
 
 _VALUES = ("value", *(f"part_{n + 1}" for n in range(MOST_PARTS)))
 _OUTCOMES = tuple(Outcome)
@@ -355,17 +357,30 @@ class Pool:
         stale = [n for n in before if n in new or n not in series]
         if not new and not stale:
             return
+        if len(series) <= _FEW or 2 * len(new) > len(series):
+            self._order(series)
+        else:
+            self._exchange(new, stale)
+        self._repeated = None
+
+    def _order(self, series: Mapping[int, Rows]) -> None:
+        """Put all rows in order."""
+        rows = joined(list(series.values()))
+        order = np.argsort(rows.at, kind="stable")
+        self._rows, self._owner = rows.taken(order), _owners(series)[order]
+
+    def _exchange(self, new: Mapping[int, Rows], stale: Sequence[int]) -> None:
+        """Put the rows of some series in, where those of stale ones were."""
         stays = np.arange(self._owner.size)
         if stale:
             stays = stays[~np.isin(self._owner, np.array(stale, dtype=np.int64))]
         fresh = joined(list(new.values()))
-        numbers = np.repeat(np.array(list(new), dtype=np.int64), [r.at.size for r in new.values()])
         # Put in where they belong, after what is there of the same time: cheaper than to sort all anew.
         later = np.argsort(fresh.at, kind="stable")
         places = self._rows.at[stays].searchsorted(fresh.at[later], side="right")
         order = np.insert(stays, places, self._owner.size + later)
-        rows, owner = joined([self._rows, fresh]), np.concatenate([self._owner, numbers])
-        self._rows, self._owner, self._repeated = rows.taken(order), owner[order], None
+        rows, owner = joined([self._rows, fresh]), np.concatenate([self._owner, _owners(new)])
+        self._rows, self._owner = rows.taken(order), owner[order]
 
     def units(self, now: int, column: int | None, missing_time: int, *, once: bool = False) -> Units:
         """The units at a time; see `units_of`.
@@ -397,6 +412,12 @@ class Pool:
         again = (unit[1:] == unit[:-1]) & (np.abs(at[1:] - at[:-1]) <= SHARED_FOR)
         found: Ints = shared[order[1:][again]]
         return found
+
+
+def _owners(series: Mapping[int, Rows]) -> Ints:
+    """For each row of some series the series' number."""
+    found: Ints = np.repeat(np.array(list(series), dtype=np.int64), [r.at.size for r in series.values()])
+    return found
 
 
 def _repeated(unit: Ints) -> Ints:
