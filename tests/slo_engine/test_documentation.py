@@ -21,8 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.events import Change, ChangeState, Commit, Deployment, DocPage, Event, Result
-from collector.store import Database, DerivationStore, EventStore
+from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.derive import derive
+from slo_engine.evaluate import evaluate
 from slo_engine.indicators import documentation
 from slo_engine.indicators.documentation import DocumentationOptions
 from slo_engine.measure import OUTCOME_CODES, Measured, Sample
@@ -30,7 +31,9 @@ from slo_engine.observation import Observation, Outcome, Subject, to_micros
 from slo_engine.organisation import Organisation, Service, patterns
 from slo_engine.pages import Cover
 from slo_engine.plain_events import PlainEvents
+from slo_engine.snapshot import SourceState
 from slo_engine.statistics import wilson
+from slo_engine.windows import parse_window
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 USUAL = Organisation()
@@ -539,3 +542,53 @@ def test_pieces_make_what_all_events_make_together(tmp_path: Path, count: int) -
 
     assert apart == whole
     assert len(apart) == len(list(documentation.observe(PlainEvents(together), USUAL)))
+
+
+# --- as numbers ------------------------------------------------------------------------------------------
+
+
+def test_pages_become_numbers_by_method(tmp_path: Path) -> None:
+    """On day 36: the page followed two of three days in time, and was reviewed; each method has its own number.
+
+    Changed on day 12: in time for day 11, and six days or less before the merges of day 13.9, not before that of 22,
+    which is bad on day 36.
+    """
+    events = (*DEPLOYED, page(12), commit("c", 13.9, "b"), release("c", 14), commit("d", 22, "c"), release("d", 22))
+    now = at(36)
+    database = Database.open(tmp_path)
+    with database.transaction() as transaction:
+        EventStore(database).write(transaction, events)
+    derive([documentation.FAMILY], EventStore(database), DerivationStore(database))
+    indicators = {i.name: i for i in documentation.FAMILY.indicators}
+    found = evaluate(
+        ObservationStore(database),
+        indicators,
+        [],
+        list(map(_source, ("git", "cd", "wiki"))),
+        now,
+        windows=[parse_window("28d")],
+    )
+    database.close()
+
+    assert {(n.indicator, n.window, n.dimension): (n.n, n.stats["value"]) for n in found.numbers if n.n} == {
+        ("documentation_freshness", "28d", "map"): (3, pytest.approx(2 / 3)),
+        ("documentation_reviewed", "now", "age"): (1, 1.0),
+    }
+
+
+def _source(name: str) -> SourceState:
+    """A source that is up to date."""
+    return SourceState(
+        name=name,
+        type="files",
+        fresh=True,
+        staleness_seconds=0.0,
+        last_success_at=START,
+        last_run_at=START,
+        last_duration_seconds=1.0,
+        last_succeeded=True,
+        error=None,
+        events_total=1,
+        rejected_total=0,
+        newest_event_at=START,
+    )
