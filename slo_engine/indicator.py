@@ -242,8 +242,12 @@ def _unfit(indicator: Indicator) -> Iterator[tuple[str, str]]:
 
 def widths_of(indicators: Mapping[str, Indicator]) -> dict[str, int]:
     """How many values the units of indicators can have, by the indicator that is observed: the whole and its parts."""
-    observed = [i.part_of or i for i in indicators.values()]
-    return {i.name: 1 + len(i.dimensions) if i.shape is Shape.DURATION else 0 for i in observed}
+    found: dict[str, int] = {}
+    for indicator in indicators.values():
+        whole = indicator.part_of or indicator
+        own = 1 + len(whole.dimensions) if whole.shape is Shape.DURATION else int(indicator.shape is Shape.MEASURE)
+        found[whole.name] = max(own, found.get(whole.name, 0))
+    return found
 
 
 def named_of(indicators: Mapping[str, Indicator]) -> frozenset[str]:
