@@ -20,7 +20,13 @@ _GOOD, _BAD, _MEASURED, _PENDING, _EXCLUDED = (
     CODES[o] for o in (Outcome.GOOD, Outcome.BAD, Outcome.MEASURED, Outcome.PENDING, Outcome.EXCLUDED)
 )
 
-OUT_OF_SCOPE = frozenset({Reason.NOT_SUCCESSFUL.value, Reason.CANCELLED.value, Reason.SKIPPED.value})
+OUT_OF_SCOPE = frozenset(
+    reason.value
+    for reason in (
+        *(Reason.NOT_SUCCESSFUL, Reason.CANCELLED, Reason.SKIPPED, Reason.REJECTED, Reason.ABANDONED),
+        *(Reason.DRY_RUN, Reason.LOAD_TEST, Reason.PLATFORM_TEAM),
+    )
+)
 """Units that the indicator does not ask about: they are counted, but do not lower its coverage."""
 
 

@@ -378,8 +378,17 @@ class _Unit:
     request: Request
     judged: Judgement
 
+    @cached_property
+    def _subject(self) -> Subject:
+        return Subject(team=team_path(self.request.team))
+
+    @cached_property
+    def _source(self) -> str:
+        """The sources that the judgement rests on."""
+        return "+".join(sorted({*(a.source for a in self.request.attempts), *self.journey.ticket_sources}))
+
     @property
-    def excluded(self) -> bool:
+    def _excluded(self) -> bool:
         return self.judged.outcome is Outcome.EXCLUDED
 
     def ratios(self) -> Iterator[Observation]:
@@ -387,8 +396,8 @@ class _Unit:
         judged = self.judged
         yield from self._seen(SUCCESS, judged.outcome, matures_at=judged.matures_at)
         worked = Outcome.GOOD if judged.first_worked else Outcome.BAD
-        yield from self._seen(FIRST_ATTEMPT, judged.outcome if self.excluded else worked)
-        if judged.ending is Ending.SUCCESS and not self.excluded:
+        yield from self._seen(FIRST_ATTEMPT, judged.outcome if self._excluded else worked)
+        if judged.ending is Ending.SUCCESS and not self._excluded:
             yield from self._seen(ADOPTION, Outcome.GOOD, matures_at=judged.matures_at)
 
     def durations(self) -> Iterator[Observation]:
@@ -442,13 +451,12 @@ class _Unit:
     ) -> Iterator[Observation]:
         """The request as an indicator sees it, and where it was in progress until its deadline, that it was."""
         judged, first = self.judged, self.request.first
-        sources = {*(a.source for a in self.request.attempts), *self.journey.ticket_sources}
         final = Observation(
             indicator=indicator.name,
             unit=first.id,
             at=from_micros(judged.at),
-            subject=Subject(team=team_path(self.request.team)),
-            source="+".join(sorted(sources)),
+            subject=self._subject,
+            source=self._source,
             dimension=dimension or labelled(self.journey.name),
             outcome=outcome,
             value=value,
