@@ -300,7 +300,8 @@ class Service:
         """The summary of a calendar week as Markdown: the last whole one unless told."""
         self._derive()
         wanted = week or Week.last_before(self._clock(), self.zone)
-        return weekly(
+        notice = self.configuration.settings.notice
+        return (f"> {notice}\n\n" if notice else "") + weekly(
             wanted,
             self.observations,
             self.indicators,

@@ -359,7 +359,6 @@ def load(path: Path, environ: Mapping[str, str], types: SourceTypes, families: S
         overrides=named.overrides,
         services=catalogue or (),
         options=options or (),
-        notes=(settings.notice,) if settings.notice else (),
         document=document,
     )
 

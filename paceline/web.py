@@ -123,6 +123,7 @@ def create_app(service: Service, enricher: Enricher | None = None) -> FastAPI:  
     )
     pages.filters |= {"duration": duration_text, "percent": share_text, "whom": subject_text}
     pages.globals["explain_path"] = explain_path
+    pages.globals["notice"] = service.configuration.settings.notice
     status_page = pages.get_template("status.html")
 
     @app.middleware("http")
