@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from paceline.commands.output import tell
 from paceline.settings import Configuration
 from paceline.wiring import Running, build, configuration
 
@@ -30,8 +31,10 @@ output_option = click.option(
 
 
 def configured(config: Path | None) -> Configuration:
-    """The configuration that a command works with. Raises ConfigError with every mistake."""
-    return configuration(config, os.environ, Path.cwd())
+    """The configuration that a command works with, its notice told. Raises ConfigError with every mistake."""
+    found = configuration(config, os.environ, Path.cwd())
+    tell(found.settings.notice)
+    return found
 
 
 @contextlib.contextmanager

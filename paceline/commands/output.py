@@ -30,8 +30,30 @@ def or_none(value: float | None, form: str) -> str:
     return "no value" if value is None else format(value, form)
 
 
+_NOTICE = "paceline.notice"
+
+
+def tell(notice: str) -> None:
+    """Say what the settings want to be said everywhere: above tables now, in JSON as a field, in files elsewhere."""
+    context = click.get_current_context(silent=True)
+    if not notice or context is None:
+        return
+    context.meta[_NOTICE] = notice
+    if context.params.get("output", "table") == "table" and "out" not in context.params:
+        click.echo(notice)
+
+
+def _with_notice(value: Any) -> Any:
+    """An object with the notice as its first field; lists have no room for one."""
+    context = click.get_current_context(silent=True)
+    notice = context.meta.get(_NOTICE) if context else None
+    plain = msgspec.to_builtins(value, enc_hook=_encodable) if notice else value
+    return {"notice": notice, **plain} if notice and isinstance(plain, dict) else value
+
+
 def print_json(value: Any) -> None:
     """Print anything of ours as JSON."""
+    value = _with_notice(value)
     click.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=_encodable)).decode())
 
 
