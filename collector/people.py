@@ -78,6 +78,7 @@ class People:
         self._key = key
         self._bots = bots
         self._known: dict[str, str] = {}
+        self._automated: dict[tuple[str, ...], bool] = {}
 
     def hashed(self, identifier: str) -> str:
         """`person:` and 32 hex digits for a login or address; how it is written does not matter.
@@ -96,7 +97,11 @@ class People:
 
     def is_bot(self, *names: str) -> bool:
         """True where a login or address belongs to automation, by what everybody knows or by what was told here."""
-        return is_bot(*names) or any(self._bots(_account(name)) for name in names)
+        known = self._automated.get(names)
+        if known is None:
+            told = is_bot(*names) or any(self._bots(_account(name)) for name in names)
+            known = self._automated[names] = told
+        return known
 
     def _hash(self, plain: str) -> str:
         digest = hmac.new(self._key, plain.encode("utf-8", "surrogatepass"), hashlib.sha256)

@@ -22,14 +22,16 @@ from collector.registry import SourceTypes
 from collector.source import SourceConfig
 from paceline.calendar_settings import CalendarSettings, zone
 from paceline.catalogue import Rules, TeamRules, Texts, services
+from paceline.identity_files import Reviewed, read_identities
 from paceline.named_files import collected
 from paceline.notify import NotifySettings
 from paceline.slo_files import packaged_policy, read_slo_files
 from slo_engine.exclusions import Exclusion
 from slo_engine.gate import Override, Policy
+from slo_engine.identities import Identities
 from slo_engine.indicator import Family
 from slo_engine.options import Options
-from slo_engine.organisation import DeliveryRules, Organisation, Pattern, Service, patterns
+from slo_engine.organisation import DeliveryRules, Organisation, Pattern, Service, any_matches, patterns
 from slo_engine.slo import Slo
 
 _LONGEST_EVALUATION = timedelta(minutes=5)
@@ -162,8 +164,16 @@ class BotSettings(_Section):
 
     patterns: Rules = Field(
         default_factory=list,
-        description="Accounts that are bots, by name: rules for the login, or for an address up to its `@`.",
+        description=(
+            "Accounts that are bots: rules for the login, or for an address up to its `@`, whatever the case. They "
+            "count for what is collected from then on."
+        ),
     )
+
+    def named(self, account: str) -> bool:
+        """Whether a rule fits an account, given in its normal form: an expression sees it in lower case."""
+        rules = patterns(self.patterns)
+        return any_matches((r if r.rank > 1 else Pattern(r.text.casefold()) for r in rules), account)
 
 
 class PrivacySettings(_Section):
@@ -289,6 +299,9 @@ class Configuration:
     overrides: tuple[Override, ...] = ()
     services: tuple[Service, ...] = ()
     options: tuple[Options, ...] = ()
+    reviewed: Reviewed = field(default_factory=Reviewed)
+    """What the files of identities say, in clear; nothing but `identities` is made of it."""
+    identities: Identities = field(default_factory=Identities)
     notes: tuple[str, ...] = ()
     document: Document | None = None
 
@@ -315,6 +328,7 @@ class Configuration:
             delivery=settings.delivery.rules(),
             calendars={name: told.calendar(zone) for name, told in settings.calendars.items()},
             platform_teams=patterns(settings.platform_teams),
+            identities=self.identities,
             options=self.options,
             smallest_group=settings.privacy.smallest_group,
         )
@@ -347,6 +361,7 @@ def load(path: Path, environ: Mapping[str, str], types: SourceTypes, families: S
     named = collected(mistakes, read_slo_files, document, base_dir, indicators)
     catalogue = collected(mistakes, services, document, base_dir)
     options = collected(mistakes, _options, document, families)
+    reviewed = collected(mistakes, read_identities, document, base_dir)
     if mistakes or settings is None or named is None:
         raise ConfigError(*dict.fromkeys(mistakes))
     return Configuration(
@@ -359,6 +374,7 @@ def load(path: Path, environ: Mapping[str, str], types: SourceTypes, families: S
         overrides=named.overrides,
         services=catalogue or (),
         options=options or (),
+        reviewed=reviewed or Reviewed(),
         document=document,
     )
 

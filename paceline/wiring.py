@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -96,7 +96,8 @@ def build(
     log = configure(settings.logs.level, settings.logs.format)
     telemetry = Telemetry(settings.telemetry.otlp_endpoint)
     database = Database.open(found.data_dir)
-    people = People(load_key(found.data_dir, environ.get("PACELINE_PEOPLE_KEY")))
+    people = People(load_key(found.data_dir, environ.get("PACELINE_PEOPLE_KEY")), settings.bots.named)
+    found = replace(found, identities=found.reviewed.hashed(people))
     events = EventStore(database)
     service = Service(
         configuration=found,

@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from collector.conditions import Above, Where
-from collector.events import Change, ChangeState, Review
+from collector.events import Change, ChangeState, Commit, Review
 from slo_engine.graph import CommitGraph
+from slo_engine.identities import Identities
 from slo_engine.indicator import Events
 from slo_engine.organisation import DeliveryRules, any_matches
 
@@ -25,6 +26,8 @@ COMMIT_COLUMNS = (
     *("sha", "source", "id", "parents", "authored_at", "committed_at", "on_default_branch"),
     *("bot", "reverts", "tree_sha", "paths"),
 )
+_BOT = COMMIT_COLUMNS.index("bot")
+_NOTHING_SAID = Identities()
 
 
 class CommitRow(NamedTuple):
@@ -113,6 +116,16 @@ class Commits:
             if tip >= 0:
                 found[tip].append(commit)
         return found
+
+
+def read_commits(
+    events: Events, repository: str, identities: Identities = _NOTHING_SAID, **where: Where
+) -> list[tuple[Any, ...]]:
+    """The commits of a repository that fit, as rows of COMMIT_COLUMNS; a bot's is one by what is said of its author."""
+    if not identities:
+        return events.columns(Commit, *COMMIT_COLUMNS, repository=repository, **where)
+    rows = events.columns(Commit, *COMMIT_COLUMNS, "author", repository=repository, **where)
+    return [(*row[:_BOT], identities.is_bot(author, bool(row[_BOT])), *row[_BOT + 1 :]) for *row, author in rows]
 
 
 def adds(known: tuple[object, ...], new: tuple[object, ...]) -> bool:
@@ -224,10 +237,17 @@ class History:
         return self.remembered[rules]
 
 
-def read_requests(events: Events, repository: str, since: int | None = None, ids: Sequence[str] = ()) -> list[Request]:
+def read_requests(
+    events: Events,
+    repository: str,
+    since: int | None = None,
+    ids: Sequence[str] = (),
+    identities: Identities = _NOTHING_SAID,
+) -> list[Request]:
     """The merged requests of a repository, in the order of their ids, with their first human review.
 
-    With `since` only those written after a revision, and those with these ids.
+    With `since` only those written after a revision, and those with these ids. Who is whom, and who is a bot, is as
+    the identities say.
     """
     merged: dict[str, Where] = {"state": ChangeState.MERGED.value}
     if since is None:
@@ -238,14 +258,33 @@ def read_requests(events: Events, repository: str, since: int | None = None, ids
     requests = list({row[0]: Request(*row) for row in rows}.values())
     if not requests:
         return []
+    if identities:
+        requests = [
+            r._replace(author=identities.person(r.author), bot=identities.is_bot(r.author, r.bot)) for r in requests
+        ]
     names_of: dict[str, Where] = {} if since is None else {"change_native_id": [r.native_id for r in requests]}
     reviews: dict[tuple[str, str], list[tuple[int, str | None]]] = defaultdict(list)
-    columns = ("source", "change_native_id", "at", "author")
-    for source, native_id, at, author in events.columns(Review, *columns, repository=repository, bot=0, **names_of):
+    for source, native_id, at, author in _human_reviews(events, repository, identities, names_of):
         reviews[source, native_id].append((at, author))
     return sorted(
         r._replace(first_review_at=_first_review(r, reviews.get((r.source, r.native_id), ()))) for r in requests
     )
+
+
+def _human_reviews(
+    events: Events, repository: str, identities: Identities, where: Mapping[str, Where]
+) -> Iterable[tuple[Any, ...]]:
+    """The reviews of a repository that no bot made: source, request, time, and the person where one is known."""
+    columns = ("source", "change_native_id", "at", "author")
+    if not identities:
+        return events.columns(Review, *columns, repository=repository, bot=0, **where)
+    return [
+        (source, native_id, at, identities.person(author))
+        for source, native_id, at, author, bot in events.columns(
+            Review, *columns, "bot", repository=repository, **where
+        )
+        if not identities.is_bot(author, bool(bot))
+    ]
 
 
 def _first_review(request: Request, reviews: Iterable[tuple[int, str | None]]) -> int | None:

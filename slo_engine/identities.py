@@ -22,6 +22,10 @@ class Identities:
     bots: frozenset[str] = frozenset()
     humans: frozenset[str] = frozenset()
 
+    def __bool__(self) -> bool:
+        """Whether anything is said at all: where nothing is, nobody needs to look at accounts."""
+        return bool(self.people or self.bots or self.humans)
+
     def person(self, account: str | None) -> str | None:
         """The person behind an account; None for none."""
         return None if account is None else self.people.get(account, account)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from collector.conditions import Above
-from collector.events import Change, ChangeState, Commit, Deployment, Result, Review, event_id
-from slo_engine.changes import COMMIT_COLUMNS, Commits, History, Request, adds, history, names, read_requests
+from collector.events import Change, ChangeState, Deployment, Result, Review, event_id
+from slo_engine.changes import Commits, History, Request, adds, history, names, read_commits, read_requests
+from slo_engine.identities import Identities
 from slo_engine.incidents import Incidents, Settled
 from slo_engine.indicator import Events
 from slo_engine.services import Place
@@ -37,8 +38,11 @@ def _waits(events: Events, identity: str) -> bool:
 class Later:
     """What is new for one service."""
 
-    def __init__(self, events: Events, state: State, judged: Callable[[str], bool]) -> None:
+    def __init__(
+        self, events: Events, state: State, judged: Callable[[str], bool], identities: Identities | None = None
+    ) -> None:
         self._events, self._state, self._judged = events, state, judged
+        self._identities = identities or Identities()
         self._shipped: dict[str, set[str]] = {}
         for chain in state.chains:
             self._shipped.setdefault(chain.repository, set()).update(chain.shipped)
@@ -69,7 +73,7 @@ class Later:
         return found
 
     def _commits(self, repository: str, state: RepositoryState, since: int) -> Commits:
-        new = self._events.columns(Commit, *COMMIT_COLUMNS, repository=repository, revision=Above(since))
+        new = read_commits(self._events, repository, self._identities, revision=Above(since))
         if new and not state.graph:
             raise Settled  # until now nothing was known of the commits, and changes were placed by time
         settled, dormant, missing = Marks(state.commits), Marks(state.dormant), Marks(state.missing)
@@ -101,7 +105,7 @@ class Later:
         ids = [i for (i,) in touched] + [event_id("change", source, native) for source, native in set(reviewed)]
         if settled.among(map(mark, ids)):
             raise Settled
-        requests = read_requests(self._events, repository, revision, state.open_requests)
+        requests = read_requests(self._events, repository, revision, state.open_requests, self._identities)
         past, shipped = Marks(state.commits), self._shipped.get(repository, set())
         new = {i for (i,) in touched}
         for request in requests:

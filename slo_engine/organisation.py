@@ -145,7 +145,7 @@ class Organisation:
             {n: str(c) for n, c in sorted(self.calendars.items())},
             _texts(self.platform_teams),
         )
-        text = repr((self.version, beside, self.identities.version))
+        text = repr((self.version, beside))
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     @cached_property
@@ -156,7 +156,8 @@ class Organisation:
         )
         options = sorted((f.name, getattr(self.delivery, f.name)) for f in fields(self.delivery))
         written = [(name, _texts(value) if isinstance(value, tuple) else str(value)) for name, value in options]
-        text = repr((self.zone.key, judged, _texts(self.production), _texts(self.judged), written))
+        rules = (_texts(self.production), _texts(self.judged), written, self.identities.version)
+        text = repr((self.zone.key, judged, *rules))
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     @cached_property

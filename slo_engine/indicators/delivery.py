@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from collector.conditions import Above, Where
 from collector.events import Change, Commit, Deployment, Incident, Result, Review, kind_of
-from slo_engine.changes import COMMIT_COLUMNS, Commits, History, history, read_requests
+from slo_engine.changes import Commits, History, history, read_commits, read_requests
 from slo_engine.incidents import Settled, read_incidents
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Pieces, Shape
 from slo_engine.later import Later, waiting_only
@@ -306,7 +306,8 @@ class _Batch:
 
     def _continued(self, scope: str, state: State) -> Piece:
         """A service from its settled state and what came later. Raises Settled where that is not enough."""
-        later = Later(self._events, state, lambda e: self._organisation.is_judged(scope, e))
+        organisation = self._organisation
+        later = Later(self._events, state, lambda e: organisation.is_judged(scope, e), organisation.identities)
         releases = later.releases(self._releases(scope, after=state.at), self._named.get(scope, []))
         histories = {name: later.history(name) for name in sorted(state.repositories)}
         later.check_incidents(scope, self._incidents)
@@ -362,8 +363,9 @@ class _Batch:
         """A repository's changes; the last few are kept, for services that share one."""
         found = self._histories.pop(repository, None)
         if found is None:
-            commits = Commits.of(self._events.columns(Commit, *COMMIT_COLUMNS, repository=repository))
-            found = history(commits, read_requests(self._events, repository))
+            identities = self._organisation.identities
+            commits = Commits.of(read_commits(self._events, repository, identities))
+            found = history(commits, read_requests(self._events, repository, identities=identities))
         self._histories[repository] = found
         while len(self._histories) > _REPOSITORIES_KEPT:
             self._histories.popitem(last=False)
