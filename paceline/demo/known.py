@@ -36,11 +36,11 @@ def _began(event: Event) -> datetime:
 
 
 def _change(event: Change, until: datetime) -> Change:
-    if event.merged_at is None or event.merged_at <= until:
-        return event
-    open_ = {"state": ChangeState.OPEN, "merged_at": None, "closed_at": None, "merge_sha": None}
     ready = event.ready_at if event.ready_at is not None and event.ready_at <= until else None
-    return msgspec.structs.replace(event, ready_at=ready, **open_)
+    seen = event if ready == event.ready_at else msgspec.structs.replace(event, ready_at=ready)
+    if seen.merged_at is None or seen.merged_at <= until:
+        return seen
+    return msgspec.structs.replace(seen, state=ChangeState.OPEN, merged_at=None, closed_at=None, merge_sha=None)
 
 
 def _incident(event: Incident, until: datetime) -> Incident:

@@ -28,13 +28,13 @@ def access_at(example: Example, person: Person) -> int:
 
 
 def first_work_at(example: Example, person: Person) -> int:
-    """When somebody opens their first change: for newcomers one to six working days after they have access."""
+    """When somebody opens their first change: for newcomers soon after they have access."""
     if not person.newcomer:
         return example.period.start - 30 * DAY
     dice, access = example.period.dice("first work", person.number), access_at(example, person)
-    days = dice.randint(8, 14) if happens(dice, _SELDOM_LATE) else dice.randint(1, 5)
+    days = dice.randint(8, 14) if happens(dice, _SELDOM_LATE) else dice.randint(0, 2)
     day = example.rhythms[person.site].day_after(access, days)
-    return day.midnight + int(dice.uniform(9, 17) * HOUR)
+    return max(day.midnight + int(dice.uniform(9, 17) * HOUR), access + HOUR)
 
 
 def events(example: Example) -> Iterator[Event]:

@@ -9,7 +9,17 @@ from collections.abc import Iterator
 from random import Random
 from typing import NamedTuple
 
-from collector.events import Approval, AttemptEnd, Event, Result, SelfServiceAttempt, Ticket, TicketState, Transition
+from collector.events import (
+    Approval,
+    AttemptEnd,
+    Event,
+    Reply,
+    Result,
+    SelfServiceAttempt,
+    Ticket,
+    TicketState,
+    Transition,
+)
 from paceline.demo.organisation import PLATFORM, Example, Person
 from paceline.demo.period import HOUR, MINUTE, happens, moment
 from paceline.demo.stories import BROKEN_TEMPLATE
@@ -132,6 +142,7 @@ def _ticket(example: Example, asked: _Asked, attempt: SelfServiceAttempt) -> Tic
     """A ticket that names what went wrong; somebody helps on the next morning at the latest."""
     dice = example.period.dice("helped", asked.name)
     opened = int((attempt.finished_at or attempt.started_at).timestamp()) + dice.randint(5, 90) * MINUTE
+    helping = [p for p in example.people if p.team.startswith(PLATFORM)]
     done = example.rhythms["berlin"].next(opened + dice.randint(1, 4) * HOUR, dice)
     return Ticket(
         source=DESK,
@@ -144,6 +155,7 @@ def _ticket(example: Example, asked: _Asked, attempt: SelfServiceAttempt) -> Tic
         author=asked.person.key,
         author_team=asked.person.team,
         resolved_at=moment(done),
+        replies=(Reply(at=moment(done - 10 * MINUTE), author=dice.choice(helping).key),),
         transitions=(Transition(at=moment(done), state="resolved"),),
         links=(attempt.native_id,),
     )
