@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from collector.events import Approval, AttemptEnd, Event, Result, SelfServiceAttempt, Ticket, TicketState
-from collector.store import Database, DerivationStore, EventStore
+from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.derive import derive
+from slo_engine.evaluate import evaluate
 from slo_engine.identities import Identities
 from slo_engine.indicator import Asked
 from slo_engine.indicators import self_service
@@ -29,6 +30,7 @@ from slo_engine.observation import Observation, Outcome, Subject, label_values, 
 from slo_engine.organisation import Organisation, patterns
 from slo_engine.plain_events import PlainEvents
 from slo_engine.requests_tickets import JourneyOptions
+from slo_engine.snapshot import Number, SourceState
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAY = 1440
@@ -827,6 +829,66 @@ def test_an_attempt_that_is_called_otherwise_leaves_its_journey(kept: Kept) -> N
 
     assert kept.after(renamed)[0] == 2
     assert _stored_as_observed(kept, renamed)
+
+
+SOURCES = [
+    SourceState(
+        name=name,
+        type="files",
+        fresh=True,
+        staleness_seconds=0.0,
+        last_success_at=START,
+        last_run_at=START,
+        last_duration_seconds=1.0,
+        last_succeeded=True,
+        error=None,
+        events_total=1,
+        rejected_total=0,
+        newest_event_at=START,
+    )
+    for name in ("portal", "desk")
+]
+
+
+def _published(kept: Kept, now: float) -> dict[tuple[str, str], Number]:
+    """The numbers of the whole organisation for the week before a time, by indicator and labels."""
+    moment = START + timedelta(minutes=now)
+    known = {i.name: i for i in self_service.FAMILY.indicators}
+    snapshot = evaluate(ObservationStore(kept.database), known, [], SOURCES, moment, organisation=ORGANISATION)
+    everybody = [n for n in snapshot.numbers if n.window == "7d" and n.subject == Subject(team="/")]
+    return {(n.indicator, n.dimension.replace("\x1f", "/")): n for n in everybody}
+
+
+def test_numbers_by_journey_and_together(kept: Kept) -> None:
+    """Three databases of which one failed, two services of which one was asked for in a ticket instead.
+
+    Together 3 of 4 requests were good; of databases 2 of 3; adoption of services is 1 of 2. All are final.
+    """
+    kept.after(
+        attempt("1", 0, 10),
+        attempt("2", 0, 20, requester=BOB, target="b"),
+        failed("3", 0, 5, requester=ADA, target="c"),
+        attempt("4", 0, 10, requester=ADA, journey="new-service"),
+        ticket("t", 60, author=BOB, journey="new-service"),
+    )
+
+    found = _published(kept, 3 * DAY)
+
+    assert found["self_service_success", ""].stats["value"] == 0.75
+    assert found["self_service_success", "provision-db"].stats["value"] == pytest.approx(2 / 3)
+    assert found["self_service_adoption", "new-service"].stats["value"] == 0.5
+    assert found["self_service_time", "provision-db"].stats["p50"] == 900.0
+    assert found["self_service_outcome", "provision-db/failed"].n == 1
+    assert found["self_service_outcome", "/success"].n == 3
+
+
+def test_nothing_is_final_within_the_grace(kept: Kept) -> None:
+    """An hour after its end a request has no success yet, but a time."""
+    kept.after(attempt("1", 0, 10))
+
+    found = _published(kept, 70)
+
+    assert (found["self_service_success", ""].n, found["self_service_time", ""].n) == (0, 1)
 
 
 @settings(max_examples=20, deadline=None)

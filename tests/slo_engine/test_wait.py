@@ -30,8 +30,9 @@ from collector.events import (
     TicketState,
     Transition,
 )
-from collector.store import Database, DerivationStore, EventStore
+from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.derive import derive
+from slo_engine.evaluate import evaluate
 from slo_engine.identities import Identities
 from slo_engine.indicator import Asked
 from slo_engine.indicators import wait
@@ -40,6 +41,7 @@ from slo_engine.measure import OUTCOME_CODES, Measured, Sample
 from slo_engine.observation import Observation, Subject, label_values, to_micros
 from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
+from slo_engine.snapshot import SourceState
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR, DAY = 60, 1440
@@ -545,6 +547,47 @@ def test_only_what_new_events_touch_is_derived_again(tmp_path: Path) -> None:
     assert kept.after(commit(2, 20, BOB))[0] == 0
     assert kept.after(member(BOB, 0))[0] == 2
     kept.database.close()
+
+
+SOURCES = [
+    SourceState(
+        name=name,
+        type="files",
+        fresh=True,
+        staleness_seconds=0.0,
+        last_success_at=START,
+        last_run_at=START,
+        last_duration_seconds=1.0,
+        last_succeeded=True,
+        error=None,
+        events_total=1,
+        rejected_total=0,
+        newest_event_at=START,
+    )
+    for name in ("ci", "hr", "portal")
+]
+
+
+def test_the_published_number_is_per_100_developers_of_a_level(tmp_path: Path) -> None:
+    """Five developers of /commerce and five of /data, 10 minutes of waiting in each, half of them for jobs.
+
+    /commerce: 600 s / 5 · 100 = 12,000 s; the whole: 1200 s / 10 · 100 = 12,000 s, of which 6,000 s for jobs.
+    """
+    kept = Kept(tmp_path)
+    kept.after(
+        *(member(f"person:c{i}", -100) for i in range(5)),
+        *(member(f"person:d{i}", -100, team="/data") for i in range(5)),
+        attempt("1", 600, 610, requester="person:d1"),
+        run("1", 0, 10, actor="person:c1"),
+    )
+    known, now = {wait.DEVELOPER_WAIT.name: wait.DEVELOPER_WAIT}, START + timedelta(days=7)
+    snapshot = evaluate(ObservationStore(kept.database), known, [], SOURCES, now)
+    found = {(n.subject.team, n.dimension): (n.n, dict(n.stats)) for n in snapshot.numbers if n.window == "7d"}
+    kept.database.close()
+
+    assert found["/commerce", ""] == found["/commerce", "ci"] == (5, {"value": 12_000.0})
+    assert found["/", ""] == (10, {"value": 12_000.0})
+    assert found["/", "ci"] == (10, {"value": 6_000.0})
 
 
 @settings(max_examples=20, deadline=None)
