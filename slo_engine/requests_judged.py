@@ -91,7 +91,8 @@ def judge(request: Request, limits: Limits, helped: Helped, organisation: Organi
     reason = _out_of_scope(request, organisation)
     counting = [a for a, e in zip(request.attempts, endings, strict=True) if e not in NO_FAILURE]
     if not counting:
-        return _set_aside(request, endings[-1], reason or _SET_ASIDE[endings[-1]])
+        found = _set_aside(request, endings[-1], reason or _SET_ASIDE[endings[-1]])
+        return found._replace(matures_at=found.at + limits.grace)
     ending, end = _terminal(counting, limits)
     if reason:
         return _set_aside(request, ending, reason)
@@ -103,11 +104,8 @@ def judge(request: Request, limits: Limits, helped: Helped, organisation: Organi
         )
     if end is None or end < counting[0].started_at:
         return _set_aside(request, ending, Reason.MISSING_TIME)
-    found = Judgement(ending, end, Outcome.BAD, rule=ending, evidence=_few(evidence))
-    if ending is Ending.EXPIRED:
-        return found
-    found = found._replace(matures_at=end + limits.grace)
-    return found if ending is Ending.FAILED else _fulfilled(found, request, counting, limits, helped, organisation)
+    found = Judgement(ending, end, Outcome.BAD, rule=ending, evidence=_few(evidence), matures_at=end + limits.grace)
+    return _fulfilled(found, request, counting, limits, helped, organisation) if ending is Ending.SUCCESS else found
 
 
 def _out_of_scope(request: Request, organisation: Organisation) -> str:

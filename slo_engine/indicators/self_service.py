@@ -396,7 +396,8 @@ class _Unit:
         judged = self.judged
         yield from self._seen(SUCCESS, judged.outcome, matures_at=judged.matures_at)
         worked = Outcome.GOOD if judged.first_worked else Outcome.BAD
-        yield from self._seen(FIRST_ATTEMPT, judged.outcome if self._excluded else worked)
+        first = judged.outcome if self._excluded else worked
+        yield from self._seen(FIRST_ATTEMPT, first, matures_at=judged.matures_at)
         if judged.ending is Ending.SUCCESS and not self._excluded:
             yield from self._seen(ADOPTION, Outcome.GOOD, matures_at=judged.matures_at)
 

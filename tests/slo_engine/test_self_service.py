@@ -247,10 +247,10 @@ def test_an_end_after_the_deadline_comes_too_late() -> None:
 
 
 def test_a_request_that_its_source_calls_expired_is_bad_at_its_end() -> None:
-    """The portal gave up after an hour: no ticket can make that better."""
+    """The portal gave up after an hour; like a failure it is final when nobody can retry any more."""
     (found,) = observed("self_service_success", failed("1", 0, 60, ended=AttemptEnd.EXPIRED, result=None))
 
-    assert (found.outcome, found.rule, found.at, found.matures_at) == (Outcome.BAD, "expired", at(60), None)
+    assert (found.outcome, found.rule, found.at, found.matures_at) == (Outcome.BAD, "expired", at(60), at(60 + DAY))
 
 
 @pytest.mark.parametrize(("side_effects", "judged"), [(False, ("cancelled", "")), (True, ("bad", "failed"))])
@@ -306,6 +306,15 @@ def test_the_clock_starts_after_a_rejected_form() -> None:
 def test_an_end_that_nobody_knows_is_set_aside(start: float, end: float | None) -> None:
     """A success without an end, or with one before its start, says nothing about its time: counted, left out."""
     assert [r for r, _, _ in success(attempt("1", start, end, result=Result.SUCCESS))] == ["missing_time"]
+
+
+def test_a_retry_is_no_restatement(kept: Kept) -> None:
+    """Published between a failure, a rejection and their retries, nothing of them was final yet."""
+    kept.after(failed("1", 0, 5), failed("2", 0, 5, ended=AttemptEnd.REJECTED, target="b"))
+    kept.store.published(to_micros(at(7) or START))
+    kept.after(attempt("3", 10, 20), attempt("4", 10, 20, target="b"))
+
+    assert kept.store.restatements() == []
 
 
 # --- what does not count -----------------------------------------------------------------------------------
