@@ -144,6 +144,7 @@ class Organisation:
             self.options_of(options),
             {n: str(c) for n, c in sorted(self.calendars.items())},
             _texts(self.platform_teams),
+            sorted(s.name for s in self.services if self.is_platform(s.team or None)),
         )
         text = repr((self.version, beside))
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

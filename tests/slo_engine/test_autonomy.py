@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -244,11 +245,11 @@ class Kept:
         self.database = Database.open(folder)
         self.events, self.store = EventStore(self.database), DerivationStore(self.database)
 
-    def after(self, *events: Event) -> tuple[int, int]:
+    def after(self, *events: Event, organisation: Organisation = ORGANISATION) -> tuple[int, int]:
         """Write events and derive: how many pieces, and how many observations differed."""
         with self.database.transaction() as transaction:
             self.events.write(transaction, events)
-        done = derive([autonomy.FAMILY], self.events, self.store, ORGANISATION)
+        done = derive([autonomy.FAMILY], self.events, self.store, organisation)
         return done.pieces, done.observations
 
 
@@ -266,6 +267,17 @@ def test_only_the_services_that_new_events_touch_are_derived_again(tmp_path: Pat
     assert kept.after(ticket("T-2", 0, links=("d-3",)))[0] == 1
     assert kept.after(member(ANN, "/x", 0))[0] == 0
     assert kept.after(member(BOB, "/x", 0))[0] == 1
+    kept.database.close()
+
+
+def test_a_service_that_moves_to_the_platform_is_judged_again(tmp_path: Path) -> None:
+    """Its team is the platform's now; a move between other teams changes nothing."""
+    kept = Kept(tmp_path)
+    kept.after(deployment("1", 1))
+    shop = ORGANISATION.services[0]
+
+    assert kept.after(organisation=replace(ORGANISATION, services=(replace(shop, team="/it"),)))[1] == 1
+    assert kept.after(organisation=replace(ORGANISATION, services=(replace(shop, team="/it/runtime"),)))[0] == 0
     kept.database.close()
 
 
