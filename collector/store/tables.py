@@ -60,17 +60,17 @@ _INDEXES: dict[type[Event], tuple[tuple[str, ...], ...]] = {
     Commit: (("repository", "revision"),),
     Deployment: (
         *(("service", "finished_at"), ("service", "revision")),
-        *(("native_id",), ("artifact",), ("sha",), ("url",)),
+        *(("native_id",), ("artifact",), ("sha",), ("url",), ("repository",), ("revision",)),
     ),
-    DocPage: (("repository", "revision"),),
+    DocPage: (("repository", "revision"), ("revision",)),
     Incident: (("service", "revision"),),
-    Member: (("person", "revision"),),
-    Milestone: (("person", "revision"),),
+    Member: (("person", "revision"), ("revision",)),
+    Milestone: (("person", "revision"), ("revision",)),
     PipelineRun: (("repository", "revision"),),
     Probe: (("service", "at"), ("service", "revision")),
     Review: (("repository", "change_native_id"), ("repository", "revision")),
-    SelfServiceAttempt: (("journey", "revision"),),
-    Ticket: (("queue", "revision"), ("journey", "revision")),
+    SelfServiceAttempt: (("journey", "revision"), ("native_id",), ("url",)),
+    Ticket: (("queue", "revision"), ("journey", "revision"), ("revision",)),
     UsageEvent: (("capability", "at"), ("capability", "revision")),
 }
 
