@@ -10,7 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from collector.conditions import Above
 from collector.events import (
@@ -32,6 +32,7 @@ from slo_engine.credits import Credit, delivered, joined, only_repository, read_
 from slo_engine.episodes import Episode, episodes, read_roster, with_imports
 from slo_engine.indicator import Asked, Events
 from slo_engine.organisation import Organisation, Pattern, any_matches
+from slo_engine.shipping import Release
 
 DAY = 86_400_000_000
 UNKNOWN_KIND = "unknown"
@@ -74,11 +75,15 @@ class Reached(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """An episode and the milestones that were reached in it. `sources`: whose word the others rest on, too."""
+    """An episode and the milestones that were reached in it.
+
+    `sources`: whose word it is, beside the roster's, that a milestone was not reached. `events` are those that decided.
+    """
 
     episode: Episode
     reached: Mapping[MilestoneKind, Reached]
-    sources: frozenset[str] = frozenset()
+    sources: Mapping[MilestoneKind, frozenset[str]]
+    events: frozenset[str]
 
 
 @dataclass
@@ -91,6 +96,8 @@ class _Known:
     until: int = _FOREVER
     end: int = _FOREVER
     by: str = ""
+    unsure: bool = False
+    """Whether nobody looked up what is deployed from their repositories, because nothing was to be judged."""
 
     @classmethod
     def of(cls, words: Iterable[str]) -> _Known:
@@ -100,13 +107,22 @@ class _Known:
             kind, _, text = word.partition(":")
             texts[kind].add(text)
         until, end = (int(min(texts[name], default=_FOREVER)) for name in ("until", "end"))
-        return cls(texts["repository"], texts["service"], texts["event"], until, end, min(texts["by"], default=""))
+        return cls(
+            texts["repository"],
+            texts["service"],
+            texts["event"],
+            until,
+            end,
+            min(texts["by"], default=""),
+            "unsure" in texts,
+        )
 
     @property
     def words(self) -> tuple[str, ...]:
         """The words to keep."""
         kinds = (("repository", self.repositories), ("service", self.services), ("event", self.events))
         found = [f"{kind}:{text}" for kind, texts in kinds for text in texts]
+        found += ["unsure:"] if self.unsure else []
         return tuple(sorted([*found, f"until:{self.until}", f"end:{self.end}", f"by:{self.by}"]))
 
 
@@ -127,8 +143,8 @@ class _Person:
     merged: dict[int, list[tuple[int, str, str]]] = field(default_factory=lambda: defaultdict(list))
     """For each episode's start the merged changes: time, id, source."""
     deployed: dict[int, Reached] = field(default_factory=dict)
-    sources: set[str] = field(default_factory=set)
-    """The sources of the deployments where they work."""
+    delivering: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """For each episode's start the sources of the deployments where they work."""
 
 
 class Joiners:
@@ -146,9 +162,12 @@ class Joiners:
         self._begun: dict[str, int] = {}
         self._known = {person: _Known.of(words) for person, words in asked.known.items()}
         self._readers: dict[str, set[str]] = defaultdict(set)
+        self._served: dict[str, set[str]] = defaultdict(set)
         for person, known in self._known.items():
             for repository in known.repositories:
                 self._readers[repository].add(person)
+            for service in known.services:
+                self._served[service].add(person)
 
     def found(self) -> Iterator[tuple[str, list[Progress], tuple[str, ...]]]:
         """Each person that there is something new to say of: their progress, and what that was found by."""
@@ -245,7 +264,8 @@ class Joiners:
         if person not in found:
             own = self._known.get(person) or _Known()
             known = _Known(set(own.repositories), set(own.services), by=self._by(person))
-            found[person] = _Person(list(self.roster.get(person, ())), known, scan=False)
+            fresh = set(own.repositories) if own.unsure else set[str]()
+            found[person] = _Person(list(self.roster.get(person, ())), known, fresh, scan=False)
         return found[person]
 
     def _touch(self, found: dict[str, _Person], since: Mapping[str, int]) -> None:
@@ -298,9 +318,9 @@ class Joiners:
 
     def _touch_deployed(self, found: dict[str, _Person], revision: int) -> None:
         """Those whose repositories were deployed anew."""
-        left = set(self._events.moved(Deployment, revision))
-        for person in self._still(p for p, known in self._known.items() if not left.isdisjoint(known.services)):
-            self._look(found, person)
+        for name in self._events.moved(Deployment, revision):
+            for person in self._still(self._served.get(name, ())):
+                self._look(found, person)
         columns = ("id", "repository", "finished_at", "started_at")
         for name in self._events.distinct(Deployment, "service", revision):
             only = only_repository(self._organisation, self._organisation.deployed(name) or name)
@@ -308,7 +328,9 @@ class Joiners:
                 Deployment, *columns, service=name, revision=Above(revision)
             ):
                 earliest = min(finished_at, finished_at if started_at is None else started_at)
-                for person in self._still(self._readers.get(told or only or "", ())):
+                # It may have been another repository's before.
+                concerned = self._readers.get(told or only or "", set()) | self._served.get(name, set())
+                for person in self._still(concerned):
                     if self._concerned(person, earliest, {id_}):
                         self._look(found, person).known.services.add(name)
 
@@ -372,7 +394,7 @@ class Joiners:
             at, repository = min((at, repository) for repository, at in one.first.items())
             unsure = at - self._begun[repository] < self._terms.known_for
             one.episodes = [Episode(person, calendar.day_start(at), UNKNOWN_KIND, FIRST_ACTIVITY, unsure=unsure)]
-            end = at if unsure else self._end(one.episodes[0])
+            end = self._end(one.episodes[0])
             one.known.repositories = {r for r, first in one.first.items() if first <= end}
 
     def _find_services(self, workers: Mapping[str, Mapping[str, _Person]]) -> None:
@@ -402,7 +424,7 @@ class Joiners:
     def _keep_first(self, one: _Person, firsts: dict[int, Reached], found: Reached, worked_at: int) -> None:
         """Keep something for each onboarding that it belongs to, where nothing earlier is known."""
         for episode in one.episodes:
-            if worked_at >= episode.start and found.at <= self._end(episode):
+            if worked_at >= episode.start <= found.at <= self._end(episode):
                 firsts[episode.start] = min(found, firsts.get(episode.start, found))
 
     def _work(self, repository: str, own: Mapping[str, _Person], after: int) -> None:
@@ -420,17 +442,20 @@ class Joiners:
         )
         shipped = delivered(self._organisation, work, list(changes.values()), releases)
         for person, credits_ in credited.items():
-            own[person].sources.update(r.source for chain in releases.values() for r in chain)
             for merged_at, worked_at, change in credits_:
-                self._credit(own[person], merged_at, worked_at, change)
+                self._credit(own[person], Credit(merged_at, worked_at, change), releases)
                 if (by := shipped.get(change.id)) is not None:
                     found = Reached(by.at, (change.id, by.id), by.rule, joined(change.source, by.source))
                     self._keep_first(own[person], own[person].deployed, found, worked_at)
 
-    def _credit(self, one: _Person, merged_at: int, worked_at: int, change: Merged) -> None:
+    def _credit(self, one: _Person, credit: Credit, releases: Mapping[Any, Sequence[Release]]) -> None:
+        """Count a merged change for the onboardings that it belongs to."""
         for episode in one.episodes:
-            if worked_at >= episode.start <= merged_at <= self._end(episode):
-                one.merged[episode.start].append((merged_at, change.id, change.source))
+            start, end = episode.start, self._end(episode)
+            if credit.worked_at >= start <= credit.merged_at <= end:
+                one.merged[start].append((credit.merged_at, credit.change.id, credit.change.source))
+                told = (r.source for chain in releases.values() for r in chain if start <= r.at <= end)
+                one.delivering[start].update(told)
 
     def _progress(self, person: str, one: _Person, episode: Episode) -> Progress:
         """The milestones of an episode, each as early as anybody knows of it: a source's own word before ours."""
@@ -447,8 +472,15 @@ class Joiners:
             before = reached.get(kind)
             if before is None or _order(one_found) < _order(before):
                 reached[kind] = one_found
-        sources = frozenset(one.sources | {source for _, _, source in merged})
-        return Progress(episode, reached, sources)
+        changing = frozenset(source for _, _, source in merged[:_TENTH])
+        delivering = changing | one.delivering.get(episode.start, set()) if merged else frozenset[str]()
+        sources = {
+            MilestoneKind.FIRST_MERGED_CHANGE: changing,
+            MilestoneKind.FIRST_DEPLOYED_CHANGE: delivering,
+            MilestoneKind.TENTH_MERGED_CHANGE: changing,
+        }
+        decided = [id_ for r in reached.values() for id_ in r.evidence]
+        return Progress(episode, reached, sources, frozenset([*decided, *(id_ for _, id_, _ in merged[:_TENTH])]))
 
     def _told(self, person: str, episode: Episode) -> Iterator[tuple[MilestoneKind, Reached]]:
         """What was reported of an episode. Access may be granted before the start: it is there on the first day."""
@@ -461,11 +493,10 @@ class Joiners:
     def _words(self, one: _Person, progress: Sequence[Progress]) -> tuple[str, ...]:
         """What somebody was judged by, and until when anything can change that."""
         known = one.known
-        known.events = {id_ for p in progress for r in p.reached.values() for id_ in r.evidence}
+        known.events = {id_ for p in progress for id_ in p.events}
         known.until = max((self._open_until(p) for p in progress), default=-_FOREVER)
         if not self.has_roster and progress:
-            episode = progress[0].episode
-            known.end = min(one.first.values()) if episode.unsure else self._end(episode)
+            known.end, known.unsure = self._end(progress[0].episode), progress[0].episode.unsure
         return known.words
 
     def _open_until(self, progress: Progress) -> int:

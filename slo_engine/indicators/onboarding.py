@@ -186,7 +186,7 @@ class _Stage:
     def __init__(self, progress: Progress, stage: MilestoneKind, calendar: WorkCalendar, deadline: int) -> None:
         self._episode, self._stage, self._calendar, self._deadline = progress.episode, stage, calendar, deadline
         self._reached: Reached | None = progress.reached.get(stage)
-        self._sources = progress.sources if stage is not MilestoneKind.ACCESS_GRANTED else frozenset()
+        self._sources = progress.sources.get(stage, frozenset())
         self._out = _left_out(progress.episode, deadline)
 
     def success(self) -> Iterator[Observation]:
