@@ -11,6 +11,7 @@ from typing import NamedTuple
 from slo_engine.observation import Outcome, Reason
 from slo_engine.organisation import Organisation
 from slo_engine.requests_attempts import NO_FAILURE, Attempt, Ending, Request
+from slo_engine.requests_options import Limits
 from slo_engine.requests_tickets import Call, Calls
 
 MOST_EVIDENCE = 20
@@ -21,16 +22,6 @@ _SET_ASIDE = {
     Ending.ABANDONED: Reason.ABANDONED,
     Ending.CANCELLED: Reason.CANCELLED,
 }
-
-
-class Limits(NamedTuple):
-    """What is promised of a journey, and how long is waited, in microseconds; `patience` is in seconds."""
-
-    target: int
-    expiry: int
-    grace: int
-    ticket_window: int
-    patience: float
 
 
 @dataclass(frozen=True)

@@ -6,36 +6,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from pydantic import Field
 
 from collector.conditions import Where
-from collector.durations import Duration
 from collector.events import Ticket
 from slo_engine.indicator import Events
 from slo_engine.name_rules import NameRules
-from slo_engine.options import Options
 from slo_engine.organisation import Organisation, any_matches, patterns
-
-
-class JourneyOptions(Options):
-    """A journey: what it is called, what is promised, and which tickets ask for the same."""
-
-    name: Annotated[str, Field(min_length=1)] = Field(description="What attempts call it; the label `journey`.")
-    target: Duration | None = Field(
-        default=None, description="How long a request may take; where it is absent, the family's `target`."
-    )
-    queues: NameRules = Field(default=(), description="Tickets ask for it only in these queues.")
-    types: NameRules = Field(default=(), description="Tickets ask for it only if they are of these types.")
-    labels: NameRules = Field(default=(), description="Tickets ask for it only with one of these labels.")
-    undone_by: tuple[str, ...] = Field(default=(), description="The journeys that delete what it makes, by name.")
-
-    @property
-    def rules(self) -> tuple[NameRules, NameRules, NameRules]:
-        """Its rules for tickets: a ticket asks for it that fits all kinds of rules there are."""
-        return self.queues, self.types, self.labels
+from slo_engine.requests_options import JourneyOptions
 
 
 class Call(NamedTuple):

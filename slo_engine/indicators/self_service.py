@@ -10,25 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Annotated
 
 import numpy as np
 from msgspec.structs import replace
-from pydantic import AfterValidator, Field
 
 from collector.conditions import Above
-from collector.durations import Duration
 from collector.events import Result, SelfServiceAttempt, Ticket
 from slo_engine.headcount import team_path
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape, Unit
 from slo_engine.measure import Measured, Sample
-from slo_engine.name_rules import NameRules
 from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros, label_values, labelled
-from slo_engine.options import Options
 from slo_engine.organisation import Organisation
 from slo_engine.requests_attempts import Attempt, Ending, Request, read_attempts, requests_of
-from slo_engine.requests_judged import Helped, Judgement, Limits, inferred, judge
-from slo_engine.requests_tickets import Call, Calls, JourneyOptions, read_calls
+from slo_engine.requests_judged import Helped, Judgement, inferred, judge
+from slo_engine.requests_options import SelfServiceOptions, micros
+from slo_engine.requests_tickets import Call, Calls, read_calls
 from slo_engine.statistics import wilson
 
 SUCCESS = Indicator(
@@ -144,73 +140,8 @@ BY_REQUESTER = Indicator(
 )
 
 
-def _named_once(journeys: tuple[JourneyOptions, ...]) -> tuple[JourneyOptions, ...]:
-    twice = [name for name, times in Counter(j.name for j in journeys).items() if times > 1]
-    if twice:
-        raise ValueError(f"the journey {twice[0]!r} stands here twice; expected each name once")
-    return journeys
-
-
-class SelfServiceOptions(Options):
-    """What is promised of self-service, and which tickets stand in its place."""
-
-    journeys: Annotated[tuple[JourneyOptions, ...], AfterValidator(_named_once)] = Field(
-        default=(), description="What is special about single journeys."
-    )
-    target: Duration = Field(
-        default=timedelta(hours=1), description="How long a request may take, where its journey does not say."
-    )
-    gap: Duration = Field(
-        default=timedelta(minutes=60),
-        description="At most so long after an attempt, the next one of the same requester, journey and target is part "
-        "of the same request.",
-    )
-    grace: Duration = Field(
-        default=timedelta(hours=24),
-        description="How long after its end a request waits for its judgement; what is asked for again or deleted by "
-        "then was no success.",
-    )
-    ticket_window: Duration = Field(
-        default=timedelta(hours=24),
-        description="A ticket of the same requester and journey at most so long after the start is about the request.",
-    )
-    abandoned_after: Duration = Field(
-        default=timedelta(hours=24),
-        description="A request that waited longer for its requester, and did not end otherwise, was given up.",
-    )
-    expires_after_targets: int = Field(
-        default=4, ge=1, description="A request without an end after so many times its target has expired."
-    )
-    expires_after: Duration = Field(
-        default=timedelta(hours=24), description="No request expires sooner than this after its start."
-    )
-    queues: NameRules = Field(
-        default=(), description="The queues in which the platform's team is asked; all where none is named."
-    )
-
-    def limits(self, journey: str) -> Limits:
-        """What is promised of a journey."""
-        own = next((j.target for j in self.journeys if j.name == journey), None)
-        target = _micros(own or self.target)
-        return Limits(
-            target=target,
-            expiry=max(self.expires_after_targets * target, _micros(self.expires_after)),
-            grace=_micros(self.grace),
-            ticket_window=_micros(self.ticket_window),
-            patience=self.abandoned_after.total_seconds(),
-        )
-
-    def undoing(self, journey: str) -> tuple[str, ...]:
-        """The journeys that delete what one makes."""
-        return next((j.undone_by for j in self.journeys if j.name == journey), ())
-
-
 _NO_FAILURE = (Reason.REJECTED, Reason.ABANDONED, Reason.CANCELLED)
 """Reasons that are outcomes of their own: a request that ended so is excluded elsewhere, and counted by outcome."""
-
-
-def _micros(duration: timedelta) -> int:
-    return duration // timedelta(microseconds=1)
 
 
 def observe(events: Events, organisation: Organisation) -> Iterator[Observation]:
@@ -259,7 +190,7 @@ class _Known:
         options = self.options
         limits = options.limits(journey)
         attempts = read_attempts(self.events, self.organisation, [journey])
-        requests = requests_of(attempts, _micros(options.gap), limits.grace)
+        requests = requests_of(attempts, micros(options.gap), limits.grace)
         helped = Helped(
             self.calls,
             inferred(requests, self.calls, journey, limits.ticket_window),

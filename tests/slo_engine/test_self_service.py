@@ -24,12 +24,12 @@ from slo_engine.evaluate import evaluate
 from slo_engine.identities import Identities
 from slo_engine.indicator import Asked
 from slo_engine.indicators import self_service
-from slo_engine.indicators.self_service import SelfServiceOptions, success_by_requester
+from slo_engine.indicators.self_service import success_by_requester
 from slo_engine.measure import OUTCOME_CODES, Measured, Sample
 from slo_engine.observation import Observation, Outcome, Subject, label_values, to_micros
 from slo_engine.organisation import Organisation, patterns
 from slo_engine.plain_events import PlainEvents
-from slo_engine.requests_tickets import JourneyOptions
+from slo_engine.requests_options import JourneyOptions, SelfServiceOptions
 from slo_engine.snapshot import Number, SourceState
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
