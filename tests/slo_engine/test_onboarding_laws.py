@@ -154,7 +154,7 @@ class World:
             repository=repository,
             finished_at=at,
             result=self.random.choice((Result.SUCCESS, Result.SUCCESS, Result.FAILURE)),
-            sha=self.random.choice((self.shas[repository] or [None])[-3:]),
+            sha=self.random.choice([None, *self.shas[repository][-3:]]),
         )
 
     def run(self, number: int, at: datetime) -> PipelineRun:
@@ -294,7 +294,9 @@ class Kept:
 
     def observations(self) -> list[Any]:
         """All that is kept."""
-        return rows(o for piece in self.pieces.values() for o in piece.observations)
+        return sorted(
+            (as_row(o) for p in self.pieces.values() for o in p.observations if isinstance(o, Observation)), key=repr
+        )
 
 
 def mixed(events: list[Event], order: int) -> list[Event]:
