@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from collector.events import Commit, Deployment, Result
-from slo_engine.changes import COMMIT_COLUMNS, Commits, History, Merged, history, paths_of, read_requests
+from collector.events import Deployment, Result
+from slo_engine.changes import Commits, History, Merged, history, paths_of, read_commits, read_requests
 from slo_engine.indicator import Events
 from slo_engine.organisation import Organisation, Service, any_matches
 from slo_engine.shipping import RELEASE_COLUMNS, Chain, Release, shipped
@@ -89,14 +89,14 @@ def _is_own(service: Service | None, paths: Iterable[str] | None) -> bool:
 
 def read_repository(events: Events, organisation: Organisation, name: str) -> Repository:
     """A repository with all its commits, merged requests and successful production deployments."""
-    commits = Commits.of(events.columns(Commit, *COMMIT_COLUMNS, repository=name))
+    identities = organisation.identities
+    commits = Commits.of(read_commits(events, name, identities))
+    requests = read_requests(events, name, identities=identities)
     found: dict[tuple[str, str], list[Release]] = defaultdict(list)
     for release in _releases(events, organisation, name):
         if organisation.is_production(release.service, release.environment):
             found[release.service, release.environment].append(release)
-    return Repository(
-        name, history(commits, read_requests(events, name)), {k: sorted(own) for k, own in sorted(found.items())}
-    )
+    return Repository(name, history(commits, requests), {place: sorted(own) for place, own in sorted(found.items())})
 
 
 def _releases(events: Events, organisation: Organisation, name: str) -> Iterator[Release]:

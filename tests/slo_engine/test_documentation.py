@@ -24,6 +24,7 @@ from collector.events import Change, ChangeState, Commit, Deployment, DocPage, E
 from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.derive import derive
 from slo_engine.evaluate import evaluate
+from slo_engine.identities import Identities
 from slo_engine.indicators import documentation
 from slo_engine.indicators.documentation import DocumentationOptions
 from slo_engine.measure import OUTCOME_CODES, Measured, Sample
@@ -254,6 +255,16 @@ def test_changes_by_bots_ask_for_no_page_unless_told() -> None:
 
     assert verdicts(*events) == [("bot", at(11))]
     assert verdicts(*events, organisation=told) == [("bad", at(25))]
+
+
+def test_who_is_a_bot_is_as_the_lists_say() -> None:
+    """A list of bots decides before what the source said, as everywhere."""
+    identities = Identities(bots=frozenset({"person:relay"}), humans=frozenset({"person:kim"}))
+    organisation = Organisation(identities=identities)
+    relay, kim = (commit("b", 10, "a", author=f"person:{who}", bot=who == "kim") for who in ("relay", "kim"))
+
+    assert verdicts(*BEGUN, relay, release("b", 11), organisation=organisation) == [("bot", at(11))]
+    assert verdicts(*BEGUN, kim, release("b", 11), organisation=organisation) == [("bad", at(25))]
 
 
 def test_a_day_of_bots_and_people_is_the_people_s() -> None:
