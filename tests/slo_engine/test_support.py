@@ -930,6 +930,7 @@ def test_tickets_become_numbers_by_queue(tmp_path: Path) -> None:
     assert found["support_resolution_time", "network"][1]["p50"] == 3600.0
     assert found["support_open_tickets", ""] == (3, {"value": 2.0})
     assert found["support_open_tickets", "network"] == (1, {"value": 0.0})
+    assert found["support_open_ticket_age", "help"] == (2, {"p50": 864_000.0, "p90": 864_000.0})
     assert found["support_tickets_per_100_users", ""] == (20, {"value": 15.0})
 
 
