@@ -45,9 +45,11 @@ def summarise(
     indicator: Indicator, reader: Reader, spans: Sequence[Span], fresh: set[str]
 ) -> Iterator[Number | Accounting]:
     """The numbers of an indicator for each subject and span, and what stands beside them."""
-    groups = [g for g in reader.cells(indicator) if g.sources <= fresh]
+    cells = list(reader.cells(indicator))
+    groups = [g for g in cells if g.sources <= fresh]
     earliest = min((reach_of(indicator, s) for s in spans), default=reader.now)
-    reader.prepare((n for g in groups for n in g.series), earliest)
+    # Those of stale sources too: whether a level's services share units is asked of all of them.
+    reader.prepare((n for g in cells for n in g.series), earliest)
     for group in groups:
         summary = summary_of(indicator, group, reader, spans)
         for numbers, accounting in zip(summary.numbers, summary.accounting, strict=True):
