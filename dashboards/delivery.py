@@ -52,11 +52,12 @@ _STATUS_WORDS = {
 
 
 def delivery(indicators: Iterable[Indicator], burn_windows: Sequence[str] = BURN_WINDOWS_SHOWN) -> Dashboard:
-    """The board for these indicators. `burn_windows` are the windows (labels) whose burn rates are shown.
+    """The board for those of these indicators that are like delivery's: see `Indicator.like_delivery`.
 
-    Raises ValueError where two indicators have one title.
+    `burn_windows` are the windows (labels) whose burn rates are shown. Raises ValueError where two indicators have one
+    title.
     """
-    declared = tuple(indicators)
+    declared = tuple(i for i in indicators if i.like_delivery)
     return panels.board(
         UID,
         "Paceline: delivery and SLOs",

@@ -26,12 +26,15 @@ from slo_engine.explain import (
     ExplainedNumber,
     Explanation,
     Selection,
-    UnitLine,
     UnknownIndicator,
+    label_choice,
 )
-from slo_engine.indicator import Shape
+from slo_engine.indicator import Indicator, Shape
+from slo_engine.number_words import labels_of
 from slo_engine.observation import Subject
+from slo_engine.sampling import NOW
 from slo_engine.snapshot import Accounting, Number
+from slo_engine.unit_lines import UnitLine
 
 _LISTED = 100
 _AT_ONCE = 2
@@ -40,7 +43,7 @@ _STARTING = "no snapshot is published yet"
 
 
 class EventView(BaseModel):
-    """An event in one line. Never who."""
+    """An event in one line. Never who: where a number is about people, only of what kind it is."""
 
     id: str
     kind: str
@@ -60,8 +63,9 @@ class UnitView(BaseModel):
     parts: dict[str, float]
     outcome: str
     reason: str = Field(description="Why it is left out; empty unless it is.")
-    role: Role = Field(description="numerator (of both sides), denominator, value or count; empty: not in the number.")
+    role: Role = Field(description="numerator (of both sides), denominator, value, count or given; empty: no part.")
     rule: str = Field(description="How the events were brought together.")
+    labels: dict[str, str] = Field(description="The labels of the indicator that it names.")
     unit: EventView
     evidence: list[EventView]
 
@@ -72,7 +76,8 @@ class NumberView(BaseModel):
     service: str
     environment: str
     team: str
-    dimension: str
+    dimension: str = Field(description="The part of a duration; empty for the whole, and where there are labels.")
+    labels: dict[str, str] = Field(description="Values of the indicator's labels; empty text for all together.")
     n: int
     numerator: float | None
     denominator: float | None = Field(description="Of a ratio the units that count; of a frequency the days.")
@@ -88,6 +93,7 @@ class BesideView(BaseModel):
     service: str
     environment: str
     team: str
+    labels: dict[str, str] = Field(description="Values of the indicator's labels; empty text for all together.")
     pending: int
     excluded: dict[str, int]
     coverage: float | None = Field(description="Share of the final units that could be used, 0 to 1.")
@@ -111,7 +117,7 @@ class ExplanationView(BaseModel):
     version: str
     metric: str
     window: str
-    after: datetime = Field(description="The window begins after this time.")
+    after: datetime | None = Field(description="Units after this time are looked at; null for all there ever were.")
     until: datetime = Field(description="The window's last moment.")
     at: datetime = Field(description="When the units are judged: that of the published numbers, or the week's end.")
     numbers: list[NumberView]
@@ -128,6 +134,9 @@ class Refusal(BaseModel):
     detail: str | list[dict[str, Any]]
 
 
+_Choice = Annotated[str, Field(pattern=r"^[^=]+=.+$")]
+
+
 def _selection(  # noqa: PLR0913, PLR0917 - the parameters of the address
     window: Annotated[str, Query(description="A rolling window like 7d, up to the published numbers.")] = "28d",
     week: Annotated[str, Query(description="An ISO week like 2026-W14 instead of a rolling window.")] = "",
@@ -135,6 +144,7 @@ def _selection(  # noqa: PLR0913, PLR0917 - the parameters of the address
     environment: Annotated[str, Query(description="Only this environment.")] = "",
     team: Annotated[str, Query(description="The services of a team or level of teams like /commerce, pooled.")] = "",
     dimension: Annotated[str, Query(description="Only this part, for example a stage.")] = "",
+    label: Annotated[list[_Choice], Query(description="Only this value of a label, like journey=provision-db.")] = [],  # noqa: B006 - FastAPI copies it
     limit: Annotated[int, Query(ge=1, le=MOST_UNITS, description="At most so many units.")] = _LISTED,
     offset: Annotated[int, Query(ge=0, le=2**62, description="Skip so many of the oldest units.")] = 0,
 ) -> Selection:
@@ -145,6 +155,7 @@ def _selection(  # noqa: PLR0913, PLR0917 - the parameters of the address
         environment=environment,
         team=team,
         dimension=dimension,
+        labels=tuple(map(label_choice, label)),
         limit=limit,
         offset=offset,
     )
@@ -204,28 +215,38 @@ def _explained(
         return 422, str(error)
 
 
-def explain_path(number: Number) -> str:
+def explain_path(number: Number, indicator: Indicator) -> str:
     """The address of the page that explains a published number."""
     subject = number.subject
-    chosen = {"service": subject.service, "environment": subject.environment, "window": number.window}
+    chosen: dict[str, object] = {"service": subject.service, "environment": subject.environment}
+    if number.window != NOW:
+        chosen["window"] = number.window
     if not subject.service:
         chosen["team"] = subject.team
-    return _path("/explain/", number.indicator, {**chosen, "dimension": number.dimension})
+    if indicator.labels:
+        chosen["label"] = [
+            f"{label}={value}" for label, value in labels_of(indicator, number.dimension).items() if value
+        ]
+    else:
+        chosen["dimension"] = number.dimension
+    return _path("/explain/", number.indicator, chosen)
 
 
 def _path(start: str, indicator: str, chosen: Mapping[str, object]) -> str:
-    query = urlencode({name: value for name, value in chosen.items() if value})
+    query = urlencode({name: value for name, value in chosen.items() if value}, doseq=True)
     return start + quote(indicator, safe="") + (f"?{query}" if query else "")
 
 
 def _links(found: Explanation, selection: Selection) -> dict[str, str]:
     """Where else to look from here: the same as JSON, other windows, the units before and after."""
     name = found.indicator.name
-    who = {key: getattr(selection, key) for key in ("service", "environment", "team", "dimension")}
+    who: dict[str, object] = {key: getattr(selection, key) for key in ("service", "environment", "team", "dimension")}
+    who["label"] = [f"{label}={value}" for label, value in selection.labels]
     when = {"week": selection.week} if selection.week else {"window": selection.window}
     size = {"limit": selection.limit} if selection.limit != _LISTED else {}
     links = {"json": _path("/api/v1/explain/", name, {**who, **when, **size, "offset": selection.offset})}
-    links |= {window: _path("/explain/", name, {**who, "window": window}) for window in ("7d", "28d", "90d")}
+    windows = () if found.window == NOW else ("7d", "28d", "90d")
+    links |= {window: _path("/explain/", name, {**who, "window": window}) for window in windows}
     if selection.offset:
         before = max(selection.offset - selection.limit, 0)
         links["before"] = _path("/explain/", name, {**who, **when, **size, "offset": before})
@@ -247,8 +268,8 @@ def _view(found: Explanation) -> ExplanationView:
         after=found.after,
         until=found.until,
         at=found.at,
-        numbers=[_number_view(n) for n in found.numbers],
-        accounting=[_beside_view(a) for a in found.accounting],
+        numbers=[_number_view(about, n) for n in found.numbers],
+        accounting=[_beside_view(about, a) for a in found.accounting],
         sources=[SourceAgeView(**vars(s)) for s in found.sources],
         total=found.total,
         offset=found.offset,
@@ -260,10 +281,11 @@ def _who(subject: Subject) -> dict[str, str]:
     return subject._asdict()
 
 
-def _number_view(number: ExplainedNumber) -> NumberView:
+def _number_view(indicator: Indicator, number: ExplainedNumber) -> NumberView:
     return NumberView(
         **_who(number.subject),
-        dimension=number.dimension,
+        dimension="" if indicator.labels else number.dimension,
+        labels=labels_of(indicator, number.dimension),
         n=number.n,
         numerator=number.numerator,
         denominator=number.denominator,
@@ -274,8 +296,14 @@ def _number_view(number: ExplainedNumber) -> NumberView:
     )
 
 
-def _beside_view(row: Accounting) -> BesideView:
-    return BesideView(**_who(row.subject), pending=row.pending, excluded=dict(row.excluded), coverage=row.coverage)
+def _beside_view(indicator: Indicator, row: Accounting) -> BesideView:
+    return BesideView(
+        **_who(row.subject),
+        labels=labels_of(indicator, row.dimension),
+        pending=row.pending,
+        excluded=dict(row.excluded),
+        coverage=row.coverage,
+    )
 
 
 def _unit_view(unit: UnitLine) -> UnitView:
@@ -288,6 +316,7 @@ def _unit_view(unit: UnitLine) -> UnitView:
         reason=unit.reason,
         role=unit.role,
         rule=unit.rule,
+        labels=dict(unit.labels),
         unit=_event_view(unit.unit),
         evidence=[_event_view(e) for e in unit.evidence],
     )

@@ -245,6 +245,7 @@ class Service:
             observations=self.observations,
             events=self.events,
             exclusions=self.configuration.exclusions,
+            organisation=self.configuration.organisation,
         )
         answer = ask(name, self.configuration, published.snapshot, ledger, self._clock())
         log_overrides(answer, self._log)

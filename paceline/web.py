@@ -24,6 +24,7 @@ from paceline.status import SCORES, status_view
 from slo_engine.explain import subject_text
 from slo_engine.indicator import Shape
 from slo_engine.notes import no_production, unmatched_names
+from slo_engine.number_words import cell_text, interval_text, value_text
 from slo_engine.restated import RestatedLine
 from slo_engine.sli_words import measured_by
 from slo_engine.slo import EventCounts, SloStatus
@@ -122,7 +123,12 @@ def create_app(service: Service, enricher: Enricher | None = None) -> FastAPI:  
         lstrip_blocks=True,
     )
     pages.filters |= {"duration": duration_text, "percent": share_text, "whom": subject_text}
-    pages.globals["explain_path"] = explain_path
+    pages.globals |= {
+        "explain_path": explain_path,
+        "value_text": value_text,
+        "interval_text": interval_text,
+        "cell_text": cell_text,
+    }
     pages.globals["notice"] = service.configuration.settings.notice
     status_page = pages.get_template("status.html")
 

@@ -26,7 +26,8 @@ from slo_engine.exclusions import Exclusion, Slot, counted, excluded
 from slo_engine.indicator import Indicator
 from slo_engine.observation import Outcome
 from slo_engine.organisation import Organisation
-from slo_engine.slo import IndicatorSli, Operator, Slo
+from slo_engine.selecting import takes_in
+from slo_engine.slo import Operator, Slo
 from slo_engine.snapshot import SloState
 from slo_engine.units import CODES, Columns, Ints, Rows, units_of
 from slo_engine.windows import Window
@@ -139,7 +140,7 @@ class _Bad:
 
 def _bad_events(slo: Slo, indicator: Indicator, span: _Span, known: Known) -> _Found:
     every = known.observations.series(indicator.observed_as)
-    series = {n: s for n, s in every.items() if _takes_in(slo.sli, s)}
+    series = {n: s for n, s in every.items() if takes_in(slo.counted, indicator, s, known.organisation)}
     columns = Columns(known.observations)
     columns.prepare(series, span.after, span.until)
     judge = _Judge(slo, indicator, span, excluded(known.exclusions, slo, span.after, span.until))
@@ -159,13 +160,6 @@ def _different(units: Iterable[Ints]) -> int:
     return int(np.unique(np.concatenate([_NONE, *units])).size)
 
 
-def _takes_in(sli: object, series: Series) -> bool:
-    """Whether an SLI counts the units of a series."""
-    return isinstance(sli, IndicatorSli) and (
-        sli.service in ("", series.service) and sli.environment in ("", series.environment)
-    )
-
-
 @dataclass(frozen=True)
 class _Judge:
     """Judges the units of a series as an SLO does."""
@@ -178,7 +172,7 @@ class _Judge:
     def __call__(self, columns: Columns, number: int) -> _Bad:
         """The bad units of a prepared series, and its final ones."""
         column = None if self.slo.operator is None else self.indicator.column(self.slo.dimension)
-        rows = columns.rows(number)
+        rows = columns.rows(number).there(self.span.until)
         units = units_of(rows, self.span.until, column, columns.missing_time)
         final = (units.at > self.span.after) & (units.at <= self.span.until) & counted(units.at, self.slots)
         if self.slo.operator is None:
@@ -217,10 +211,12 @@ class _Explained:
         chosen = {
             "service": service,
             "environment": environment,
+            "team": "" if service else self.slo.counted.team,
             "dimension": self.slo.dimension,
+            "label": [f"{label}={value}" for label, value in self.slo.counted.labels],
             "window": self.window,
         }
-        asked = urlencode({key: value for key, value in chosen.items() if value})
+        asked = urlencode({key: value for key, value in chosen.items() if value}, doseq=True)
         return f"{self.base_url}/explain/{quote(self.slo.indicator, safe='')}" + (f"?{asked}" if asked else "")
 
 

@@ -19,7 +19,8 @@ from collector.store import ObservationStore, Series
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import Outcome, Reason
 from slo_engine.reading import Group
-from slo_engine.units import SHARED_FOR
+from slo_engine.sampling import SampledUnits
+from slo_engine.units import ALL_TIME, CODES, SHARED_FOR, Rows
 
 NARROW = ("unit", "at", "outcome", "reason", "matures_at", "value", "part_1", "part_2", "part_3", "part_4")
 """The columns of a unit that say how it counts."""
@@ -36,6 +37,8 @@ class Role(StrEnum):
     """Its value is one of those the quantiles are taken of."""
     COUNT = "count"
     """Counted, then divided by the days of the window."""
+    GIVEN = "given"
+    """One of those that the indicator's own arithmetic is given; what it makes of each is told in the definition."""
     NONE = ""
     """Not in the number: pending or left out."""
 
@@ -72,6 +75,8 @@ class UnitJudge:
         return Judgement(outcome, reason if outcome == Outcome.EXCLUDED else "", role)
 
     def _role(self, dimension: str, outcome: str, values: Sequence[float | None]) -> Role:
+        if self.indicator.shape is Shape.MEASURE:
+            return Role.GIVEN
         if self.indicator.shape is Shape.RATIO:
             if outcome == self.indicator.share_of:
                 return Role.NUMERATOR
@@ -109,11 +114,13 @@ class Tally:
 class Counted:
     """The units of some groups in a span: added up by group, with their times (microseconds) in no order.
 
-    `elsewhere`: units of the span that are not listed, as (series, time, unit), because a level of teams counts a
-    unit that reached several of its services once.
+    `given`: of an indicator with an arithmetic of its own, the units of each group as it is given them. `elsewhere`:
+    units of the span that are not listed, as (series, time, unit), because a level of teams counts a unit that reached
+    several of its services once.
     """
 
     tallies: dict[Group, Tally] = field(default_factory=dict)
+    given: dict[Group, SampledUnits] = field(default_factory=dict)
     times: array[int] = field(default_factory=lambda: array("q"))
     elsewhere: set[tuple[int, int, str]] = field(default_factory=set)
 
@@ -130,27 +137,66 @@ def count(
     The rows of one series are held at a time: a window of the whole organisation has millions.
     """
     found = Counted()
+    if judge.indicator.shape is Shape.MEASURE:
+        for group, numbers in groups.items():
+            _give(found, group, {n: series[n] for n in numbers}, store, judge, after)
+        return found
     for group, numbers in groups.items():
         tally = found.tallies[group] = Tally()
         once = group.pooled and len(numbers) > 1
         start = after - SHARED_FOR if once else after
         shared = _shared(store, numbers, start, judge.now) if once else frozenset()
         seen: dict[str, list[_Sighting]] = {}
-        for number in numbers:
-            for row in store.window([number], start, judge.now, *NARROW):
-                if judge.is_gone(row[2], row[4]):
-                    continue
-                sighting = _Sighting(number, row, judge(series[number], row))
-                if shared and hash(row[0]) in shared:
-                    seen.setdefault(row[0], []).append(sighting)
-                elif sighting.at > after:
-                    _keep(found, tally, judge.indicator, sighting)
+        for sighting in _sightings({n: series[n] for n in numbers}, store, judge, start):
+            if shared and hash(sighting.row[0]) in shared:
+                seen.setdefault(sighting.row[0], []).append(sighting)
+            elif sighting.at > after:
+                _keep(found, tally, judge.indicator, sighting)
         for counts, sighting in _once(seen.values()):
             if sighting.at > after and counts:
                 _keep(found, tally, judge.indicator, sighting)
             elif sighting.at > after:
                 found.elsewhere.add((sighting.number, sighting.at, sighting.row[0]))
     return found
+
+
+def _sightings(
+    series: Mapping[int, Series], store: ObservationStore, judge: UnitJudge, after: int
+) -> Iterator[_Sighting]:
+    """The units that some series have after a time, without those that are gone."""
+    for number, one in series.items():
+        for row in store.window([number], after, judge.now, *NARROW):
+            if not judge.is_gone(row[2], row[4]):
+                yield _Sighting(number, row, judge(one, row))
+
+
+def _give(
+    found: Counted,
+    group: Group,
+    series: Mapping[int, Series],
+    store: ObservationStore,
+    judge: UnitJudge,
+    after: int,
+) -> None:
+    """Have the units of a group as an indicator's own arithmetic is given them."""
+    parts = [(one.dimension, _columns(_sightings({n: one}, store, judge, after))) for n, one in series.items()]
+    found.given[group] = SampledUnits.of(parts)
+    for _, rows in parts:
+        found.times.frombytes(rows.at.tobytes())
+
+
+def _columns(sightings: Iterable[_Sighting]) -> Rows:
+    """The units of a series as arrays."""
+    rows = [sighting.row for sighting in sightings]
+    units, at, outcome, _, matures_at, value, *_ = zip(*rows, strict=True) if rows else ((),) * len(NARROW)
+    return Rows(
+        at=np.array(at, dtype=np.int64),
+        values=np.array([[np.nan if v is None else v for v in value]], dtype=np.float64),
+        outcome=np.array([CODES[Outcome(o)] for o in outcome], dtype=np.int16),
+        reason=np.zeros(len(rows), dtype=np.int16),
+        matures_at=np.array([ALL_TIME if m is None else m for m in matures_at], dtype=np.int64),
+        unit=np.array([hash(u) for u in units], dtype=np.int64),
+    )
 
 
 class _Sighting(NamedTuple):

@@ -186,7 +186,7 @@ class Evaluator:
 
     def _state(self, slo: Slo, indicator: Indicator, reader: Reader, conditions: Conditions) -> SloState:
         """The state of an SLO: that of before where all it was made from is the same."""
-        pool = reader.pool(indicator, slo.service, slo.environment)
+        pool = reader.pool(indicator, slo.counted)
         made_from, missing = standings(slo, indicator, reader, pool, conditions), pool.sources - conditions.fresh
         before = self._states.get(slo.name)
         if (

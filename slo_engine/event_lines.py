@@ -7,6 +7,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from collector.events import Event, happened_at
+from collector.people import PERSON_PREFIX
 
 _LONGEST = 80
 
@@ -32,7 +33,9 @@ def line_of(event: Event) -> EventLine:
 
 
 def unknown(event_id: str) -> EventLine:
-    """An event that is no longer stored: its id is what is left of it."""
+    """An event that is no longer stored: its id is what is left of it. A person has none that may be shown."""
+    if event_id.startswith(PERSON_PREFIX):
+        return EventLine(id="", kind="person", label="", at=None, url=None)
     return EventLine(id=event_id, kind="event", label=one_line(event_id)[:10], at=None, url=None)
 
 

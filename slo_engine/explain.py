@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
@@ -13,18 +13,21 @@ import msgspec
 import numpy as np
 
 from collector.errors import PacelineError
-from collector.store import EventStore, ObservationRow, ObservationStore, Series, from_micros, to_micros
+from collector.store import EventStore, ObservationRow, ObservationStore, from_micros, to_micros
 from slo_engine.catalog import QUANTILES, metrics_of
-from slo_engine.counted import NARROW, Counted, Role, Tally, UnitJudge, count
-from slo_engine.event_lines import EventLine, line_of, one_line, unknown
-from slo_engine.indicator import Indicator, Shape
+from slo_engine.counted import Counted, Role, Tally, UnitJudge, count
+from slo_engine.event_lines import EventLine, line_of, one_line
+from slo_engine.indicator import Indicator, Shape, named_of
 from slo_engine.numbers import OUT_OF_SCOPE, summarise
-from slo_engine.observation import Outcome, Subject
+from slo_engine.observation import Outcome, Subject, label_values
 from slo_engine.organisation import Organisation, levels
 from slo_engine.reading import Group, Reader, Span, rolling
 from slo_engine.report import Week
+from slo_engine.sampling import measured, reach_of, spans_of
 from slo_engine.snapshot import Accounting, Number, Snapshot, SourceState
 from slo_engine.statistics import median_interval, quantiles, wilson
+from slo_engine.unit_lines import UnitLine, UnitLines
+from slo_engine.units import ALL_TIME
 from slo_engine.windows import parse_window
 
 MOST_UNITS = 10_000
@@ -43,7 +46,9 @@ class Selection:
     """Which number is asked for. Empty text takes in everything.
 
     `window` is a rolling window; `week`, an ISO week, replaces it. `team` is a level of the organisation
-    (`/commerce`), whose services are pooled. Of the units `limit` are listed, from the `offset`-th on.
+    (`/commerce`), whose services are pooled. `labels` are values of the indicator's labels; all values of one that is
+    not named are taken together, but for one that is kept apart. Of the units `limit` are listed, from the `offset`-th
+    on.
     """
 
     window: str = "28d"
@@ -52,32 +57,18 @@ class Selection:
     environment: str = ""
     team: str = ""
     dimension: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
     limit: int = MOST_UNITS
     offset: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnitLine:
-    """One judged unit with the events that decided, and what it is in the number."""
-
-    at: datetime
-    subject: Subject
-    value: float | None
-    parts: Mapping[str, float]
-    outcome: str
-    reason: str
-    role: Role
-    rule: str
-    unit: EventLine
-    evidence: tuple[EventLine, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainedNumber:
     """A number added up from its units, beside the exported one.
 
-    `numerator` and `denominator`: of a ratio its two counts; of a frequency the count and the days of the window; a
-    duration has none. `exported` are the statistics as they are published, None where they are not: because the
+    `dimension` is the part of a duration, or the values of the published labels. `numerator` and `denominator`: of a
+    ratio its two counts; of a frequency the count and the days of the window; other shapes have none.
+    `exported` are the statistics as they are published, None where they are not: because the
     window is not, or because the sources in `stale` have not succeeded lately.
     """
 
@@ -110,12 +101,14 @@ class SourceAge:
 class Explanation:
     """A number, its definition, and the units behind or beside it, oldest first.
 
-    `total` is how many units there are; `units` are those from the `offset`-th on, as many as were asked for.
+    Units after `after` are looked at: the beginning of the window, or what else the indicator's arithmetic looks back
+    to; None where that is everything there ever was. `total` is how many units there are; `units` are those from the
+    `offset`-th on, as many as were asked for.
     """
 
     indicator: Indicator
     window: str
-    after: datetime
+    after: datetime | None
     until: datetime
     at: datetime
     numbers: tuple[ExplainedNumber, ...]
@@ -161,34 +154,58 @@ def explain(  # noqa: PLR0913 - a number's whole address, and all that it is jud
     read, and for a part the indicator does not have. A stale source hides no unit here: events are facts, whatever
     the age of the last run.
     """
-    if selection.dimension and selection.dimension not in indicator.dimensions:
-        known = f"one of {', '.join(indicator.dimensions)}" if indicator.dimensions else "no dimension"
-        raise PacelineError(f"{indicator.name} has no {selection.dimension!r}; expected {known}")
+    _check(indicator, selection)
     span = _span(at, zone, selection)
     at = min(at, from_micros(span.until))
-    reader = Reader(observations, at, organisation)
+    (span,) = spans_of(indicator, [span], to_micros(at))
+    reader = Reader(observations, at, organisation, named=named_of({indicator.name: indicator}))
     series = observations.series(indicator.observed_as)
     # A derivation may run meanwhile: what has gone since is left out.
     groups = {g: [n for n in ids if n in series] for g, ids in _chosen(indicator, selection, reader).items()}
     judge = UnitJudge(indicator, selection.dimension, to_micros(at))
-    counted = count(groups, series, observations, judge, span.after)
+    after = reach_of(indicator, span)
+    counted = count(groups, series, observations, judge, after)
     fresh = {s.name for s in sources if s.fresh}
+    found = [_explained(judge, group, counted, span, reader) for group in groups]
     exported = _exported(indicator, span, fresh, reader, published)
     rows = _page(groups, counted, observations, judge, selection)
-    line = _Lines(judge, series, organisation or Organisation(), _events_of(rows, events))
+    line = UnitLines(judge, series, organisation or Organisation(), _events_of(rows, events))
     return Explanation(
         indicator=indicator,
         window=span.label,
-        after=from_micros(span.after),
+        after=None if after <= ALL_TIME else from_micros(after),
         until=from_micros(span.until),
         at=at,
-        numbers=tuple(n for g, t in counted.tallies.items() for n in _numbers(judge, g, t, span, fresh, exported)),
-        accounting=tuple(_accounting(indicator, g.subject, t, span) for g, t in counted.tallies.items()),
+        numbers=tuple(
+            _beside_exported(number, group, fresh, exported)
+            for group, (numbers, _) in zip(groups, found, strict=True)
+            for number in numbers
+        ),
+        accounting=tuple(beside for _, beside in found),
         sources=tuple(_ages(sorted({s for g in groups for s in g.sources}), sources, at)),
         total=len(counted.times),
         offset=selection.offset,
         units=tuple(line(row[0], ObservationRow(*row[1:])) for row in rows),
     )
+
+
+def _check(indicator: Indicator, selection: Selection) -> None:
+    """Raise PacelineError for a part or label that the indicator does not have."""
+    if selection.dimension and selection.dimension not in indicator.dimensions:
+        known = f"one of {', '.join(indicator.dimensions)}" if indicator.dimensions else "no dimension"
+        raise PacelineError(f"{indicator.name} has no {selection.dimension!r}; expected {known}")
+    for label, _ in selection.labels:
+        if not label or label not in indicator.labels:
+            listed = ", ".join(filter(None, indicator.labels))
+            raise PacelineError(f"{indicator.name} has no label {label!r}; expected {listed or 'no label'}")
+
+
+def label_choice(text: str) -> tuple[str, str]:
+    """A label and its value from `journey=provision-db`. Raises PacelineError for what is no such choice."""
+    label, between, value = text.partition("=")
+    if not (label and between and value):
+        raise PacelineError(f"{text!r} chooses no label; expected a label and its value, like journey=provision-db")
+    return label, value
 
 
 def _span(at: datetime, zone: ZoneInfo, selection: Selection) -> Span:
@@ -203,18 +220,32 @@ def _span(at: datetime, zone: ZoneInfo, selection: Selection) -> Span:
 def _chosen(indicator: Indicator, selection: Selection, reader: Reader) -> dict[Group, Sequence[int]]:
     """The evaluation's groups that are asked for, with the series of each."""
     team = "/" + selection.team.strip("/") if selection.team else ""
+    # What names teams by itself is one number for the whole organisation, unless a service is asked for.
+    whole = any(g.pooled and g.own for g in reader.groups(indicator)) and not (selection.service or team)
     found = {}
-    for group in reader.groups(indicator):
+    for group in reader.cells(indicator):
         subject = group.subject
-        if selection.service or not team:
+        if whole:
+            asked = subject.team == "/" if group.pooled else not subject.team
+        elif selection.service or not team:
             asked = not group.pooled and selection.service in ("", subject.service)
             asked = asked and (not team or team in levels(subject.team))
         else:
             asked = not subject.service and subject.team == team
-        if asked and selection.environment in ("", subject.environment):
+        asked = asked and selection.environment in ("", subject.environment)
+        if asked and _is_chosen(indicator, group.cell, dict(selection.labels)):
             split = indicator.shape is Shape.FREQUENCY and selection.dimension
             found[group] = group.by_dimension.get(selection.dimension, ()) if split else group.series
     return found
+
+
+def _is_chosen(indicator: Indicator, cell: str, wanted: Mapping[str, str]) -> bool:
+    """Whether a cell has the label values that are asked for, and no others where they can be taken together."""
+    named = [label for label in indicator.labels if label]
+    return all(
+        value == wanted.get(label, "" if label not in indicator.apart else value)
+        for label, value in zip(named, label_values(cell, len(named)), strict=True)
+    )
 
 
 Exported = Mapping[tuple[Subject, str], Number]
@@ -232,21 +263,42 @@ def _exported(
     return {(n.subject, n.dimension): n for n in found if isinstance(n, Number)}
 
 
-def _numbers(
-    judge: UnitJudge, group: Group, tally: Tally, span: Span, fresh: set[str], exported: Exported
-) -> Iterator[ExplainedNumber]:
-    for dimension, n, fraction, stats in _statistics(judge, tally, span):
-        known = exported.get((group.subject, dimension))
-        yield ExplainedNumber(
-            subject=group.subject,
-            dimension=dimension,
-            n=n,
-            numerator=fraction[0] if fraction else None,
-            denominator=fraction[1] if fraction else None,
-            stats=stats,
-            exported=known.stats if known else None,
-            stale=tuple(sorted(group.sources - fresh)),
-        )
+_Found = tuple[list[ExplainedNumber], Accounting]
+
+
+def _explained(judge: UnitJudge, group: Group, counted: Counted, span: Span, reader: Reader) -> _Found:
+    """The numbers of a group from its units alone, and what stands beside them."""
+    indicator = judge.indicator
+    if indicator.shape is Shape.MEASURE:
+        sample = counted.given[group].sample(indicator, group.subject, span, judge.now, reader.organisation)
+        number, beside = measured(indicator, sample, span.label, group.cell)
+        return [_number(group, number.dimension, number.n, None, number.stats)], beside
+    tally = counted.tallies[group]
+    numbers = [
+        _number(group, part or group.cell, n, fraction, stats)
+        for part, n, fraction, stats in _statistics(judge, tally, span)
+    ]
+    return numbers, _accounting(indicator, group, tally, span)
+
+
+def _number(
+    group: Group, dimension: str, n: int, fraction: tuple[float, float] | None, stats: Mapping[str, float]
+) -> ExplainedNumber:
+    return ExplainedNumber(
+        subject=group.subject,
+        dimension=dimension,
+        n=n,
+        numerator=fraction[0] if fraction else None,
+        denominator=fraction[1] if fraction else None,
+        stats=stats,
+        exported=None,
+        stale=(),
+    )
+
+
+def _beside_exported(number: ExplainedNumber, group: Group, fresh: set[str], exported: Exported) -> ExplainedNumber:
+    known = exported.get((number.subject, number.dimension))
+    return replace(number, exported=known.stats if known else None, stale=tuple(sorted(group.sources - fresh)))
 
 
 def _statistics(
@@ -270,13 +322,14 @@ def _statistics(
         yield "", n, (n, span.days), {"per_day": n / span.days} if n else {}
 
 
-def _accounting(indicator: Indicator, subject: Subject, tally: Tally, span: Span) -> Accounting:
+def _accounting(indicator: Indicator, group: Group, tally: Tally, span: Span) -> Accounting:
     used = sum(tally.outcomes[o] for o in (Outcome.GOOD, Outcome.BAD, Outcome.MEASURED))
     asked = used + sum(n for reason, n in tally.reasons.items() if reason not in OUT_OF_SCOPE)
     return Accounting(
         indicator=indicator.name,
-        subject=subject,
+        subject=group.subject,
         window=span.label,
+        dimension=group.cell,
         pending=tally.outcomes[Outcome.PENDING],
         excluded=dict(sorted(tally.reasons.items())),
         coverage=used / asked if asked else None,
@@ -316,35 +369,3 @@ def _events_of(rows: Iterable[tuple[Any, ...]], events: EventStore) -> Mapping[s
     found = [ObservationRow(*row[1:]) for row in rows]
     ids = {row.unit for row in found} | {i for row in found for i in msgspec.json.decode(row.evidence)}
     return {i: line_of(event) for i, event in events.find(sorted(ids)).items()}
-
-
-@dataclass(frozen=True)
-class _Lines:
-    """Makes the line of a unit."""
-
-    judge: UnitJudge
-    series: Mapping[int, Series]
-    organisation: Organisation
-    known: Mapping[str, EventLine]
-
-    def __call__(self, number: int, row: ObservationRow) -> UnitLine:
-        """The line of a unit of a series."""
-        series, indicator = self.series[number], self.judge.indicator
-        judged = self.judge(series, [getattr(row, name) for name in NARROW])
-        values = (row.value, row.part_1, row.part_2, row.part_3, row.part_4)
-        named = zip(indicator.dimensions, values[1:], strict=False) if indicator.shape is Shape.DURATION else ()
-        return UnitLine(
-            at=from_micros(row.at),
-            subject=Subject(series.service, series.environment, series.team or self.organisation.team(series.service)),
-            value=values[indicator.column()],
-            parts={name: seconds for name, seconds in named if seconds is not None},
-            outcome=judged.outcome,
-            reason=judged.reason,
-            role=judged.role,
-            rule=row.rule,
-            unit=self._event(row.unit),
-            evidence=tuple(map(self._event, msgspec.json.decode(row.evidence))),
-        )
-
-    def _event(self, event_id: str) -> EventLine:
-        return self.known.get(event_id) or unknown(event_id)

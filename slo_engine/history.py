@@ -11,6 +11,7 @@ from collector.store import ObservationStore
 from slo_engine.exclusions import Exclusion, counted, excluded
 from slo_engine.indicator import Indicator
 from slo_engine.observation import to_micros
+from slo_engine.organisation import Organisation
 from slo_engine.prometheus_api import Ask, Line, by_group, query_range
 from slo_engine.reading import Reader
 from slo_engine.recordings import RATE
@@ -27,20 +28,23 @@ _LONGEST_TIER = timedelta(days=3)
 _RATE_SECONDS = parse_window(RATE).seconds
 
 
-def observed(
+def observed(  # noqa: PLR0913 - what is asked, and all that it is judged by
     slo: Slo,
     indicator: Indicator,
     store: ObservationStore,
     after: datetime,
     until: datetime,
     exclusions: Sequence[Exclusion] = (),
+    *,
+    organisation: Organisation | None = None,
 ) -> History:
     """The final events of an SLO's indicator in a store, as known at `until`, without those that are excluded.
 
-    One window of the SLO before `after` is read too, so that the first minute already knows its budget.
+    `organisation` says which team a service is of. One window of the SLO before `after` is read too, so that the first
+    minute already knows its budget.
     """
-    reader = Reader(store, until)
-    pool = reader.pool(indicator, slo.service, slo.environment)
+    reader = Reader(store, until, organisation)
+    pool = reader.pool(indicator, slo.counted)
     first = to_micros(after) - max(_reach(slo), _LONGEST_TIER) // _MICROSECOND
     reader.prepare(pool.series, first)
     units = reader.pooled(pool, None if slo.operator is None else indicator.column(slo.dimension))

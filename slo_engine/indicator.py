@@ -86,8 +86,9 @@ class Indicator:
 
     `labels` split the number by what its units name: their `dimension` is `labelled(...)` of a value for each.
     Published are every combination and, of each label not in `apart`, also all its values together, with an empty
-    label. A label named "" is only for the indicator's own use: its values are always taken together. An indicator has
-    either labels or a dimension. `people`: its units are people, so that numbers of few are suppressed.
+    label. A label named "" is only for the indicator's own use: its values are always taken together. `values` are
+    those a label can have, where they are known beforehand. An indicator has either labels or a dimension. `people`:
+    its units are people, so that numbers of few are suppressed.
 
     A MEASURE has a `measure`, which gives the statistics named in `stats`, the leading one first, in `unit`s.
     """
@@ -105,6 +106,7 @@ class Indicator:
     part: str = ""
     labels: tuple[str, ...] = ()
     apart: tuple[str, ...] = ()
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     people: bool = False
     measure: Measure | None = None
     stats: tuple[str, ...] = ()
@@ -115,6 +117,11 @@ class Indicator:
     def observed_as(self) -> str:
         """The indicator whose observations hold this one's values."""
         return self.part_of.name if self.part_of else self.name
+
+    @property
+    def like_delivery(self) -> bool:
+        """Whether it has one number for a service or team, of units that are no people: as those of delivery have."""
+        return not (self.labels or self.people or self.shape is Shape.MEASURE)
 
     def column(self, part: str = "") -> int:
         """Where an observation holds the value: 0 for the whole, n for the n-th part."""
@@ -230,8 +237,13 @@ def _unfit(indicator: Indicator) -> Iterator[tuple[str, str]]:
     """What is wrong with an indicator's declaration, and what is expected."""
     if indicator.shape is Shape.DURATION and len(indicator.dimensions) > MOST_PARTS:
         yield f"it has {len(indicator.dimensions)} parts", f"at most {MOST_PARTS}"
-    if indicator.labels and (indicator.dimension or indicator.part_of):
-        yield "it has labels, and a dimension or a whole", "one of them"
+    if indicator.labels and indicator.dimension:
+        yield "it has labels, and a dimension", "one of them"
+    if indicator.part_of is not None and (indicator.labels, indicator.apart) != (
+        indicator.part_of.labels,
+        indicator.part_of.apart,
+    ):
+        yield f"its labels are not those of {indicator.part_of.name}, whose units it reads", "the same labels"
     if "" in indicator.labels[:-1]:
         yield "a label that is not published stands before others", "it last"
     if {"", *indicator.apart} - {"", *indicator.labels}:

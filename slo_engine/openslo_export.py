@@ -145,6 +145,8 @@ def _counted(sli: IndicatorSli) -> dict[str, Any]:
         "service": sli.service,
         "environment": sli.environment,
         "dimension": sli.dimension,
+        "team": sli.team,
+        **dict(sli.labels),
     }
     source = _paceline({key: text for key, text in names.items() if text})
     if sli.threshold is None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from slo_engine import openslo_values as values
 from slo_engine import promql
@@ -78,12 +79,20 @@ class ObjectMetadata(_MetadataOf):
 
 
 class IndicatorSource(_Model):
-    """`spec` of a metric source of type Paceline."""
+    """`spec` of a metric source of type Paceline; see `source_of` for the labels of an indicator."""
 
     indicator: Annotated[str, Field(description="the name of an indicator.")]
     service: str = ""
     environment: str = ""
     dimension: str = ""
+    team: Annotated[str, AfterValidator(values.team_path)] = ""
+
+
+@lru_cache(maxsize=256)
+def source_of(labels: tuple[str, ...]) -> type[IndicatorSource]:
+    """The `spec` of a metric source on an indicator with labels: a key for each that is published."""
+    keys: dict[str, Any] = {label: (str, "") for label in labels if label}
+    return create_model("IndicatorSource", __base__=IndicatorSource, **keys)
 
 
 class SloSource(_Model):

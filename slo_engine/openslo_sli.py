@@ -20,6 +20,7 @@ from slo_engine.openslo_model import (
     SliFile,
     SloSource,
     ThresholdQuery,
+    source_of,
 )
 from slo_engine.openslo_objects import Objects, Place
 from slo_engine.promql import BooleanGauge, CounterRatio, Histogram, NativeHistogram, TimeSlices
@@ -177,20 +178,36 @@ def _spec(source: Place) -> Place:
 
 def _indicator(source: Place, indicators: Mapping[str, Indicator]) -> IndicatorMeasure:
     place = _spec(source)
-    read = place.read(IndicatorSource)
+    named = indicators.get(str(place.get("indicator")))
+    read = place.read(source_of(named.labels) if named else IndicatorSource)
     indicator = indicators.get(read.indicator)
     if indicator is None:
         near = nearest(read.indicator, indicators)
         listed = ", ".join(sorted(indicators))
         expected = f"{near}; the indicators are {listed}" if near else f"one of {listed}"
         raise place.at("indicator").refused(f"there is no indicator {read.indicator[:60]!r}", expected)
-    if indicator.shape is Shape.FREQUENCY:
+    if indicator.shape in {Shape.FREQUENCY, Shape.MEASURE}:
         problem = f"{indicator.name} has no good and bad units"
         raise place.at("indicator").refused(problem, "a duration or a ratio indicator")
     if read.dimension and read.dimension not in indicator.dimensions:
         expected = f"one of {', '.join(indicator.dimensions)}" if indicator.dimensions else "no dimension"
         raise place.at("dimension").refused(f"{indicator.name} has no {read.dimension[:40]!r}", expected)
+    mistakes = list(_mislabelled(place, read, indicator))
+    if mistakes:
+        raise ConfigError(*mistakes)
     return IndicatorMeasure(read, indicator)
+
+
+def _mislabelled(place: Place, read: IndicatorSource, indicator: Indicator) -> Iterator[Mistake]:
+    """The mistakes of labels: one that must be chosen and is not, and a value that there is none of."""
+    for label in filter(None, indicator.labels):
+        value, known = getattr(read, label), indicator.values.get(label, ())
+        listed = f"one of {', '.join(known)}" if known else f"a {label}: its values are never one number together"
+        if not value and label in indicator.apart:
+            yield place.at(label).mistake("is missing", listed)
+        if value and known and value not in known:
+            problem = f"{indicator.name} has no {label} {value[:40]!r}"
+            yield place.at(label).mistake(problem, nearest(value, known) or listed)
 
 
 # ---- the objective
@@ -251,11 +268,22 @@ def judged(measure: Measure, objective: Objective) -> IndicatorSli | PromqlSli:
     if isinstance(measure, SloSource):
         raise TypeError(f"{measure.slo} is an SLO, no SLI")
     if isinstance(measure, IndicatorMeasure):
-        return IndicatorSli(**measure.source.model_dump(), operator=objective.op, threshold=objective.value)
+        return _counted(measure, objective)
     found = _histogram(measure, objective) if isinstance(measure, HistogramMeasure) else measure
     if objective.slice_window is None:
         return found
     return TimeSlices(sli=found, slice=_text(objective.slice_window), target=objective.slice_target)
+
+
+def _counted(measure: IndicatorMeasure, objective: Objective) -> IndicatorSli:
+    source = measure.source
+    chosen = ((label, getattr(source, label)) for label in measure.indicator.labels if label)
+    return IndicatorSli(
+        **source.model_dump(include=set(IndicatorSource.model_fields)),
+        labels=tuple((label, value) for label, value in chosen if value),
+        operator=objective.op,
+        threshold=objective.value,
+    )
 
 
 def _histogram(measure: HistogramMeasure, objective: Objective) -> Histogram | NativeHistogram:

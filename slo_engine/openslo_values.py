@@ -260,6 +260,13 @@ def team(text: str) -> str:
     return text
 
 
+def team_path(text: str) -> str:
+    """A team or level of teams, as a path from the whole organisation on."""
+    if text and (not text.startswith("/") or (text != "/" and "" in text[1:].split("/"))):
+        raise ValueError(f"{text[:60]!r} is no path; expected one like /commerce/checkout")
+    return text
+
+
 def url(text: str) -> str:
     """An address of the web."""
     # Braces would start a template in an annotation; no address has them, or quotes, unescaped.

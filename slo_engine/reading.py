@@ -19,6 +19,8 @@ from collector.store import Judge, ObservationStore, Series, to_micros
 from slo_engine.indicator import Indicator
 from slo_engine.observation import MOST_PARTS, Subject, label_values, labelled
 from slo_engine.organisation import Organisation, levels
+from slo_engine.selecting import takes_in
+from slo_engine.slo import IndicatorSli
 from slo_engine.units import NEVER, SHARED_FOR, Columns, Ints, Pool, Units, units_of
 from slo_engine.windows import Window
 
@@ -146,7 +148,7 @@ class Reader:
         self._totals: dict[int, tuple[int, int]] = {}
         self._histograms: dict[tuple[Any, ...], dict[int, tuple[Ints, int]]] = {}
         self._sharing: dict[tuple[str, str], set[int]] = {}
-        self._pools: dict[tuple[str, str, str], Group] = {}
+        self._pools: dict[tuple[Any, ...], Group] = {}
         self._of_service: dict[tuple[str, str], list[int]] = {}
         self._groups: dict[str, list[Group]] = {}
         self._regroup()
@@ -306,13 +308,13 @@ class Reader:
         sources = frozenset(self.sources(series))
         return Group(group.subject, by_dimension, series, sources, group.pooled, group.own, cell)
 
-    def pool(self, indicator: Indicator, service: str, environment: str) -> Group:
-        """The series of an indicator that a service and an environment take in, where they are told."""
-        key = (indicator.observed_as, service, environment)
+    def pool(self, indicator: Indicator, sli: IndicatorSli) -> Group:
+        """The series of an indicator that an SLI on it takes in."""
+        key = (indicator.observed_as, sli.service, sli.environment, sli.team, sli.labels)
         if key not in self._pools:
-            ids = self._of_service.get((indicator.observed_as, service), ())
-            series = tuple(n for n in ids if environment in ("", self._series[n].environment))
-            subject = Subject(service, environment)
+            ids = self._of_service.get((indicator.observed_as, sli.service), ())
+            series = tuple(n for n in ids if takes_in(sli, indicator, self._series[n], self.organisation))
+            subject = Subject(sli.service, sli.environment, sli.team)
             self._pools[key] = Group(subject, {"": series}, series, frozenset(self.sources(series)))
         return self._pools[key]
 

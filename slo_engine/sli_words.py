@@ -13,7 +13,8 @@ _SIGNS = {Operator.LTE: "≤", Operator.LT: "<", Operator.GTE: "≥", Operator.G
 def measured_by(sli: Sli) -> str:
     """What is counted, and who counts: Paceline an indicator, Prometheus the rest."""
     if isinstance(sli, IndicatorSli):
-        return " ".join(filter(None, (sli.indicator, sli.dimension, _duration(sli))))
+        named = (f"{label} {value}" for label, value in sli.labels)
+        return " ".join(filter(None, (sli.indicator, sli.dimension, *named, sli.team, _duration(sli))))
     if isinstance(sli, (CounterRatio, Histogram, NativeHistogram, BooleanGauge, TimeSlices)):
         return f"Prometheus: {_promql(sli)}"
     return "SLOs: " + ", ".join(f"{part.slo} (weight {part.weight.normalize():f})" for part in sli.parts)

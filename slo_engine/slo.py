@@ -51,7 +51,8 @@ class IndicatorSli:
     """Units of an indicator, counted by Paceline.
 
     `operator` and `threshold` judge a duration (in seconds); for a ratio indicator they are None and the observation's
-    own outcome counts. Empty `service` or `environment` take in every one, pooled.
+    own outcome counts. Empty `service`, `environment` or `team` take in every one, pooled; a `team` takes in those
+    below it. `labels` are values of the indicator's labels, in the order of the indicator.
     """
 
     indicator: str
@@ -60,6 +61,8 @@ class IndicatorSli:
     service: str = ""
     environment: str = ""
     dimension: str = ""
+    team: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,35 +144,36 @@ class Slo:
     @property
     def indicator(self) -> str:
         """The indicator; empty text where the SLI is none."""
-        return self._counted.indicator
+        return self.counted.indicator
 
     @property
     def operator(self) -> Operator | None:
         """How a duration is compared; None for ratios and for SLIs that are no indicator."""
-        return self._counted.operator
+        return self.counted.operator
 
     @property
     def threshold(self) -> float | None:
         """Seconds; None for ratios and for SLIs that are no indicator."""
-        return self._counted.threshold
+        return self.counted.threshold
 
     @property
     def service(self) -> str:
         """The service whose units count; empty text for all of them."""
-        return self._counted.service
+        return self.counted.service
 
     @property
     def environment(self) -> str:
         """The environment whose units count; empty text for all of them."""
-        return self._counted.environment
+        return self.counted.environment
 
     @property
     def dimension(self) -> str:
         """The part of a unit that is judged; empty text for the unit itself."""
-        return self._counted.dimension
+        return self.counted.dimension
 
     @property
-    def _counted(self) -> IndicatorSli:
+    def counted(self) -> IndicatorSli:
+        """The SLI, where Paceline counts its units; else one of no indicator."""
         return self.sli if isinstance(self.sli, IndicatorSli) else _NO_INDICATOR
 
 

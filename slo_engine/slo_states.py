@@ -88,7 +88,7 @@ def windows_of(slo: Slo) -> dict[str, AnyWindow]:
 
 def state_of(slo: Slo, indicator: Indicator, reader: Reader, conditions: Conditions) -> SloState:
     """An SLO on an indicator at the reader's time."""
-    pool = reader.pool(indicator, slo.service, slo.environment)
+    pool = reader.pool(indicator, slo.counted)
     reader.prepare(pool.series, _earliest(slo, reader.now))
     return state(
         slo,
@@ -376,7 +376,7 @@ def states_of(
 ) -> tuple[SloState, ...]:
     """The states of SLOs of all kinds, in their order."""
     own = [s for s in slos if is_counted(s)]
-    pools = [reader.pool(indicators[s.indicator], s.service, s.environment) for s in own]
+    pools = [reader.pool(indicators[s.indicator], s.counted) for s in own]
     reader.prepare(dict.fromkeys(n for pool in pools for n in pool.series), earliest(own, reader.now))
     counted = {s.name: state_of(s, indicators[s.indicator], reader, conditions) for s in own}
     return with_others(slos, counted, reader.now, conditions)
@@ -487,7 +487,7 @@ def finished(
     """
     calendar = slo.window if isinstance(slo.window, CalendarWindow) else CalendarWindow("month", zone=zone)
     bounds = list(islice(_before(calendar, from_micros(reader.now)), most))
-    pool = reader.pool(indicator, slo.service, slo.environment)
+    pool = reader.pool(indicator, slo.counted)
     # The slice in which the first window begins is looked at from its start.
     margin = 1 if slo.budgeting == "occurrences" else length_of(slo)
     reader.prepare(pool.series, to_micros(bounds[-1][0]) - margin)

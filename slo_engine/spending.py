@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import ge, gt, le, lt
 from typing import Any
@@ -24,6 +24,8 @@ from slo_engine.exclusions import Exclusion, counted, excluded
 from slo_engine.gate import Policy, Spend, spends_of
 from slo_engine.indicator import Indicator
 from slo_engine.observation import Outcome
+from slo_engine.organisation import Organisation
+from slo_engine.selecting import takes_in
 from slo_engine.slo import IndicatorSli, Operator, Slo
 from slo_engine.snapshot import SloState
 from slo_engine.windows import CalendarWindow
@@ -41,6 +43,7 @@ class Ledger:
     observations: ObservationStore
     events: EventStore
     exclusions: Sequence[Exclusion] = ()
+    organisation: Organisation = field(default_factory=Organisation)
 
 
 def spends(policy: Policy, states: Iterable[SloState], ledger: Ledger, at: datetime) -> list[Spend]:
@@ -84,7 +87,7 @@ def bad_units(slo: Slo, ledger: Ledger, at: datetime) -> Iterator[tuple[str, ...
     value = _VALUES[indicator.column(slo.dimension)]
     columns = ("at", "unit", "evidence", "outcome", "matures_at", value)
     for number, series in ledger.observations.series(indicator.observed_as).items():
-        if slo.service in ("", series.service) and slo.environment in ("", series.environment):
+        if takes_in(slo.counted, indicator, series, ledger.organisation):
             rows = ledger.observations.window([number], after, now, *columns)
             bad = [row for row in rows if _is_bad(slo, row[3:], now)]
             kept = counted(np.array([row[0] for row in bad], dtype=np.int64), slots)

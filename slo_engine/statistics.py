@@ -88,8 +88,10 @@ def kaplan_meier(durations: Floats, observed: NDArray[np.bool_]) -> dict[str, fl
     Kaplan and Meier 1958: the durations of what is not over yet (not `observed`) are what has passed so far. A quantile
     is the first time at which that share is over; one that the curve does not reach is absent. `low` and `high` are
     where the log-log band of the survival function crosses a half (Brookmeyer and Crowley 1982), each absent where it
-    does not. Empty without a duration that is over.
+    does not. Empty without a duration that is over; one that is not known (NaN) is left out.
     """
+    known = ~np.isnan(durations)
+    durations, observed = durations[known], observed[known]
     if not observed.any():
         return {}
     curve = ecdf(CensoredData(durations[observed], right=durations[~observed])).sf

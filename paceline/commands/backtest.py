@@ -127,7 +127,15 @@ def _pasts(running: Running, slo: Slo, span: _Range, url: str) -> dict[str, Hist
     service = running.service
     if is_counted(slo):
         indicator = service.indicators[slo.indicator]
-        found = observed(slo, indicator, service.observations, span.start, span.end, service.configuration.exclusions)
+        found = observed(
+            slo,
+            indicator,
+            service.observations,
+            span.start,
+            span.end,
+            service.configuration.exclusions,
+            organisation=service.configuration.organisation,
+        )
         return {"": found}
     if slo.promql is None:
         raise ValueError(f"{slo.name} has no events of its own; expected one of its parts")

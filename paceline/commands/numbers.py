@@ -12,12 +12,15 @@ from typing import Any
 import click
 from rich.console import Console
 
+from collector.errors import PacelineError
 from paceline.commands.options import config_option, opened, output_option
 from paceline.commands.output import or_none, print_json, table, write
 from paceline.status import SCORES, scored
-from slo_engine.explain import MOST_UNITS, ExplainedNumber, Explanation, Selection, subject_text
+from slo_engine.explain import MOST_UNITS, ExplainedNumber, Explanation, Selection, label_choice, subject_text
 from slo_engine.indicator import Indicator
 from slo_engine.notes import no_production, unmatched_names
+from slo_engine.number_words import cell_text
+from slo_engine.observation import Subject
 from slo_engine.snapshot import Snapshot
 from slo_engine.words import share_text
 
@@ -64,6 +67,11 @@ def evaluate(config: Path | None, output: str) -> None:
         click.echo(note)
 
 
+def _about(indicator: Indicator, dimension: str) -> str:
+    """An indicator's title, with the part or the label values that a number is about."""
+    return ": ".join(filter(None, (indicator.title, cell_text(indicator, dimension))))
+
+
 def _print_numbers(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> None:
     table(
         "SLOs",
@@ -85,7 +93,9 @@ def _print_numbers(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> N
         ("Indicator", "Subject", "Window", "n", "Statistics"),
         [
             (
-                indicators[n.indicator].title + (f": {n.dimension}" if n.dimension else ""),
+                ": ".join(
+                    filter(None, (indicators[n.indicator].title, cell_text(indicators[n.indicator], n.dimension)))
+                ),
                 "/".join(filter(None, n.subject)),
                 n.window,
                 str(n.n),
@@ -155,6 +165,15 @@ def restatements(config: Path | None, since: datetime | None, limit: int, output
     )
 
 
+def _label_choices(
+    _ctx: click.Context, _option: click.Parameter, texts: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple(map(label_choice, texts))
+    except PacelineError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 @click.command()
 @click.argument("indicator")
 @config_option
@@ -164,6 +183,14 @@ def restatements(config: Path | None, since: datetime | None, limit: int, output
 @click.option("--environment", default="", help="Only this environment.")
 @click.option("--team", default="", help="The services of a team, or of a level of teams like /commerce, pooled.")
 @click.option("--dimension", default="", help="Only this part, for example a stage.")
+@click.option(
+    "--label",
+    "labels",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_label_choices,
+    help="Only this value of a label, like journey=provision-db; several for several labels.",
+)
 @click.option(
     "--limit",
     type=click.IntRange(1, MOST_UNITS),
@@ -201,12 +228,12 @@ def explain(indicator: str, config: Path | None, limit: int | None, output: str,
         [
             (
                 f"{u.at:%Y-%m-%d %H:%M:%S}",
-                "/".join(filter(None, u.subject[:2])),
+                ", ".join(filter(None, ("/".join(filter(None, u.subject[:2])) or u.subject.team, *u.labels.values()))),
                 or_none(u.value, ".0f"),
                 u.outcome + (f": {u.reason}" if u.reason else ""),
                 u.role.value,
                 f"{u.unit.kind} {u.unit.label}",
-                ", ".join(f"{e.kind} {e.label}" for e in u.evidence),
+                ", ".join(f"{e.kind} {e.label}".strip() for e in u.evidence),
                 u.rule,
                 *((u.unit.url or "",) if links else ()),
             )
@@ -219,18 +246,24 @@ def _explained(found: Explanation) -> Iterator[str]:
     """What stands above the units: definition, window, numbers both ways, what is beside them, the age of the data."""
     about = found.indicator
     yield f"{about.title} (definition {about.version}): {about.definition}"
-    yield f"{found.window}: after {found.after:%Y-%m-%d %H:%M:%S} up to {found.until:%Y-%m-%d %H:%M:%S} UTC"
+    after = f"after {found.after:%Y-%m-%d %H:%M:%S} " if found.after else ""
+    yield f"{found.window}: {after}up to {found.until:%Y-%m-%d %H:%M:%S} UTC"
     for number in found.numbers:
-        who = subject_text(number.subject) + (f": {number.dimension}" if number.dimension else "")
+        who = _whom(about, number.subject, number.dimension)
         sides = "" if number.denominator is None else f" ({number.numerator:g} of {number.denominator:g})"
         stats = ", ".join(f"{k} {v:.6g}" for k, v in number.stats.items()) or "no value"
         yield f"{who}: n {number.n}{sides}, {stats}, {_beside_exported(number)}"
     for row in found.accounting:
         left_out = ", ".join(f"{n} {reason}" for reason, n in row.excluded.items()) or "none"
-        yield f"{subject_text(row.subject)}: {row.pending} pending, left out: {left_out}"
+        yield f"{_whom(about, row.subject, row.dimension)}: {row.pending} pending, left out: {left_out}"
     for source in found.sources:
         last = f"{source.last_success_at:%Y-%m-%d %H:%M:%S} UTC" if source.last_success_at else "never"
         yield f"source {source.name}: last success {last}{'' if source.fresh else ', not fresh'}"
+
+
+def _whom(indicator: Indicator, subject: Subject, dimension: str) -> str:
+    """For whom a number is, and for which part or label values."""
+    return ": ".join(filter(None, (subject_text(subject), cell_text(indicator, dimension)))) or "all"
 
 
 def _beside_exported(number: ExplainedNumber) -> str:

@@ -173,7 +173,7 @@ def test_the_api_describes_itself(client: TestClient) -> None:
     assert set(described["paths"][RESTATEMENTS]["get"]["responses"]) == {"200", "422", "503"}
     assert set(described["paths"][EXPLAIN]["get"]["responses"]) == {"200", "404", "422", "503"}
     assert {p["name"] for p in described["paths"][EXPLAIN]["get"]["parameters"]} == {
-        *("indicator", "window", "week", "service", "environment", "team", "dimension", "limit", "offset")
+        *("indicator", "window", "week", "service", "environment", "team", "dimension", "label", "limit", "offset")
     }
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -32,7 +33,7 @@ from slo_engine.catalog import QUANTILES
 from slo_engine.counted import Role
 from slo_engine.derive import derive
 from slo_engine.evaluate import evaluate
-from slo_engine.event_lines import line_of, web_link
+from slo_engine.event_lines import EventLine, line_of, unknown, web_link
 from slo_engine.explain import (
     ExplainedNumber,
     Explanation,
@@ -43,10 +44,12 @@ from slo_engine.explain import (
     subject_text,
 )
 from slo_engine.indicator import Indicator, Shape, families, indicators
-from slo_engine.observation import MOST_PARTS, Observation, Outcome, Reason, Subject
+from slo_engine.number_words import labels_of
+from slo_engine.observation import MOST_PARTS, Observation, Outcome, Reason, Subject, labelled
 from slo_engine.organisation import Organisation, Service
 from slo_engine.snapshot import Snapshot, SourceState
 from slo_engine.statistics import median_interval, quantiles, wilson
+from slo_engine.unit_lines import UnitLine
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -369,7 +372,9 @@ def _observations(indicator: Indicator) -> st.SearchStrategy[Observation]:
     whole = indicator.part_of or indicator
     usual = [Outcome.GOOD, Outcome.BAD] if indicator.shape is Shape.RATIO else [Outcome.MEASURED, Outcome.MEASURED]
     parts = st.tuples(*([_seconds] * len(whole.dimensions))) if whole.shape is Shape.DURATION else st.just(())
-    kinds = indicator.dimensions if whole.shape is Shape.FREQUENCY else ("",)
+    kinds: tuple[str, ...] = indicator.dimensions if whole.shape is Shape.FREQUENCY and whole.dimensions else ("",)
+    if whole.labels:
+        kinds = tuple(labelled(*values) for values in product(("", "a", "b"), repeat=len(whole.labels)))
     return st.builds(
         lambda outcome, reason, hours, number, service, environment, ripe, **fields: unit(
             str(number),
@@ -395,6 +400,12 @@ def _observations(indicator: Indicator) -> st.SearchStrategy[Observation]:
     )
 
 
+def _is_about(unit: UnitLine, indicator: Indicator, number: ExplainedNumber) -> bool:
+    """Whether a listed unit names the label values of a number."""
+    chosen = labels_of(indicator, number.dimension).items()
+    return all(unit.labels.get(name, "") == value for name, value in chosen if value or name in indicator.apart)
+
+
 def _key(o: Observation) -> tuple[object, ...]:
     """A unit is judged once for a subject."""
     return o.subject, o.unit
@@ -407,14 +418,19 @@ def added_up(found: Explanation, number: ExplainedNumber) -> dict[str, float]:
         u
         for u in found.units
         if u.subject == number.subject or (pooled and u.subject.environment == number.subject.environment)
+        if _is_about(u, found.indicator, number)
     ]
     roles = Counter(u.role for u in own)
     if roles[Role.COUNT]:
+        assert found.after is not None
         return {"per_day": roles[Role.COUNT] / ((found.until - found.after) / timedelta(days=1))}
+    if found.indicator.shape is Shape.MEASURE:
+        return dict(number.stats)  # only the indicator's own arithmetic knows how its units add up
     if counted := roles[Role.NUMERATOR] + roles[Role.DENOMINATOR]:
         low, high = wilson(roles[Role.NUMERATOR], counted) or (None, None)
         return {"value": roles[Role.NUMERATOR] / counted, "low": low, "high": high}  # type: ignore[dict-item]
-    values = [u.parts.get(number.dimension) if number.dimension else u.value for u in own if u.role is Role.VALUE]
+    part = "" if found.indicator.labels else number.dimension
+    values = [u.parts.get(part) if part else u.value for u in own if u.role is Role.VALUE]
     known = np.array([v for v in values if v is not None])
     return quantiles(known, QUANTILES) | dict(zip(("low", "high"), median_interval(known) or (), strict=False))
 
@@ -441,16 +457,18 @@ def test_every_indicator_s_units_add_up_to_what_is_exported(
     exported = {
         (n.subject, n.dimension): (n.n, dict(n.stats))
         for n in snapshot.numbers
-        if n.window == window and (n.subject.team == team if team else n.subject.service)
+        if n.window in {window, "now"} and (n.subject.team == team if team else n.subject.service)
         if not (team and n.subject.service)
+        if not any(v for name, v in labels_of(indicator, n.dimension).items() if name not in indicator.apart)
     }
 
     assert {(n.subject, n.dimension): (n.n, added_up(found, n)) for n in found.numbers} == exported
     assert {(n.subject, n.dimension): (n.n, dict(n.stats)) for n in found.numbers} == exported
     assert all(n.agrees for n in found.numbers)
-    assert sorted(found.accounting, key=lambda a: a.subject) == sorted(
-        (a for a in snapshot.accounting if a.window == window and a.subject in {n.subject for n in found.numbers}),
-        key=lambda a: a.subject,
+    shown = {(n.subject, n.dimension if indicator.labels else "") for n in found.numbers}
+    assert sorted(found.accounting, key=lambda a: (a.subject, a.dimension)) == sorted(
+        (a for a in snapshot.accounting if a.window in {window, "now"} and (a.subject, a.dimension) in shown),
+        key=lambda a: (a.subject, a.dimension),
     )
     assert found.total == len(found.units)
 
@@ -789,3 +807,8 @@ def test_nobody_is_named(new_bench: Callable[[], Bench]) -> None:
     bench.write(*_history())
 
     assert "person:" not in repr([bench.explain(i) for i in indicators().values()])
+
+
+def test_a_person_has_no_line_of_their_own() -> None:
+    """Where a unit is somebody, what is shown of it is that, and not the key."""
+    assert unknown(f"person:{'a' * 32}") == EventLine(id="", kind="person", label="", at=None, url=None)

@@ -148,7 +148,7 @@ def test_what_stands_beside_a_number_is_that_of_its_label(put: Any) -> None:
 
 def test_a_number_finds_what_stands_beside_it(put: Any) -> None:
     """Coverage of a journey is looked up with the journey's number, not with that of all."""
-    snapshot = at(put(*A_WEEK, request("8", "db", Outcome.EXCLUDED, reason="rejected")))
+    snapshot = at(put(*A_WEEK, request("8", "db", Outcome.EXCLUDED, reason="unknown_base")))
     number = snapshot.number("success", SHOP, "7d", "db")
     assert number is not None
 

@@ -156,6 +156,11 @@ def test_nobody_there_yet_has_no_time() -> None:
     assert survival([], []) == {}
 
 
+def test_an_unknown_duration_is_left_out() -> None:
+    """What has no value tells nothing of the others."""
+    assert survival([float("nan"), 7.0], [float("nan")]) == survival([7.0], [])
+
+
 def test_one_duration_has_no_interval() -> None:
     """A curve that falls from all to none at once has a median, and no band to cross."""
     assert survival([7.0], []) == {"p50": 7.0, "p75": 7.0}
