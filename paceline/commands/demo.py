@@ -9,10 +9,9 @@ from pathlib import Path
 
 import click
 
-from paceline.commands.output import table
 from paceline.demo.folder import SETTINGS, make
 from paceline.demo.period import Period, moment, period_ending
-from paceline.demo.probes import SILENT, silent_at
+from paceline.demo.probes import SILENT, SILENT_AFTER, silent_at
 from paceline.demo.stories import LEAST_WEEKS, STORIES
 from paceline.settings import Configuration
 from paceline.wiring import build, configuration, utc_now
@@ -48,19 +47,16 @@ def demo(folder: Path, weeks: int, ending: str, seed: int) -> None:
         raise click.UsageError(f"--ending: {error}, or now") from error
     if folder.exists() and any(folder.iterdir()):
         raise click.UsageError(f"{folder} is not empty; name a new folder with --dir")
-    _step(f"{sum(make(folder, period, standing=ending != _NOW).values()):,} events of {weeks} weeks written", folder)
+    written = make(folder, period, standing=ending != _NOW)
+    click.echo(f"{sum(written.values()):,} events of {weeks} weeks written to {folder}")
     found = configuration(folder / SETTINGS, {}, folder)
     _import(found, period)
     _say(folder, period)
 
 
-def _step(what: str, folder: Path) -> None:
-    click.echo(f"{what}: {folder}")
-
-
 def _import(found: Configuration, period: Period) -> None:
     """Collect and evaluate as ever; the source that falls silent was last collected when it did."""
-    _collect(found, moment(silent_at(period)), SILENT)
+    _collect(found, moment(silent_at(period) + SILENT_AFTER), SILENT)
     _collect(found, None)
 
 
@@ -82,13 +78,10 @@ def _collect(found: Configuration, at: datetime | None, only: str = "") -> None:
 
 def _say(folder: Path, period: Period) -> None:
     """What is planted where, and the commands that show it."""
-    table(
-        "What happened here",
-        ("Story", "Weeks", "Where", "What", "How it shows"),
-        [(s.name, " to ".join(dict.fromkeys(s.weeks(period))), s.where, s.what, s.shows) for s in STORIES],
-    )
-    click.echo(f"Look at it:\n  cd {shlex.quote(str(folder))}\n  paceline serve")
+    click.echo("\nWhat happened here:")
     for story in STORIES:
-        click.echo(f"# {story.name}")
+        weeks = " to ".join(dict.fromkeys(story.weeks(period)))
+        click.echo(f"\n{story.name}, {weeks}, {story.where}\n  {story.what}\n  To see: {story.shows}.")
         for command in story.commands(period):
-            click.echo(f"  {command}")
+            click.echo(f"    {command}")
+    click.echo(f"\nLook at it:\n    cd {shlex.quote(str(folder))}\n    paceline serve")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from collector.events import Event
-from paceline.demo import newcomers, pages, probes, self_service, support, surveys, trouble, usage
+from paceline.demo import collections, newcomers, pages, probes, self_service, support, surveys, trouble, usage
 from paceline.demo.deployments import Releases
 from paceline.demo.organisation import Example
 from paceline.demo.repositories import Repository
@@ -15,7 +15,7 @@ from paceline.demo.requests import requests
 def all_events(example: Example) -> Iterator[Event]:
     """The events of all sources, source by source."""
     yield from _delivery(example)
-    for part in (trouble, newcomers, self_service, support, usage, surveys, pages, probes):
+    for part in (trouble, newcomers, self_service, support, usage, surveys, pages, probes, collections):
         yield from part.events(example)
 
 

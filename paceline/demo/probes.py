@@ -16,6 +16,8 @@ from paceline.demo.trouble import outage
 
 SOURCE, SILENT = "probes", "portal-probes"
 COMPONENTS = ("dns", "ci", "registry", "vault", "portal")
+SILENT_AFTER = DAY
+"""For how long silence is no failure yet, as config/demo/paceline.yaml says."""
 _TROUBLES_A_WEEK = 0.5
 _TARGETS = 3
 """How many places each component is probed from, each minute."""

@@ -28,7 +28,7 @@ SOURCE, DESK = "portal", "desk"
 TICKET_LABEL = "journey"
 _BROKEN, _ENDS = "new-service", ("completed", "rejected", "abandoned", "cancelled", "dry run")
 _SHARES = (0.91, 0.03, 0.015, 0.02, 0.025)
-_FAILS, _FAILS_BROKEN, _TRIES = 0.06, 0.72, 3
+_FAILS, _FAILS_BROKEN, _TRIES = 0.06, 0.88, 3
 _ASSISTED = 0.02
 
 
@@ -105,6 +105,7 @@ def _attempt(asked: _Asked, attempt: int, at: int, ended: str, dice: Random, *, 
     return SelfServiceAttempt(
         source=SOURCE,
         native_id=f"{asked.name}.{attempt}",
+        url=f"https://portal.example/{asked.name}.{attempt}",
         journey=asked.journey.name,
         started_at=moment(at),
         requester=asked.person.key,
@@ -147,6 +148,7 @@ def _ticket(example: Example, asked: _Asked, attempt: SelfServiceAttempt) -> Tic
     return Ticket(
         source=DESK,
         native_id=f"help-{asked.name}",
+        url=f"https://desk.example/help-{asked.name}",
         queue="platform-help",
         state=TicketState.RESOLVED,
         created_at=moment(opened),

@@ -36,7 +36,10 @@ SLOW_ONBOARDING = Story(
     where=f"team {COHORT_TEAM}",
     indicators=("onboarding_success", "onboarding_time"),
     shows="none of them deploys within ten working days, where most newcomers do",
-    explain=(f"onboarding_success --team {COHORT_TEAM} --window 90d",),
+    explain=(
+        f"onboarding_success --team {COHORT_TEAM} --label stage=first_deployed_change --window 90d",
+        f"onboarding_time --team {COHORT_TEAM} --label stage=first_deployed_change --window 90d",
+    ),
 )
 BROKEN_TEMPLATE = Story(
     name="broken-template",
@@ -46,7 +49,10 @@ BROKEN_TEMPLATE = Story(
     where="journey new-service",
     indicators=("self_service_success", "self_service_first_attempt"),
     shows="success of new-service drops to a third in these weeks, and is back afterwards",
-    explain=("self_service_success --week {first}", "self_service_success --week {last}"),
+    explain=(
+        "self_service_success --label journey=new-service --week {first}",
+        "self_service_success --label journey=new-service --window 7d",
+    ),
 )
 SUPPORT_BACKLOG = Story(
     name="support-backlog",
@@ -56,7 +62,10 @@ SUPPORT_BACKLOG = Story(
     where="queue platform-help",
     indicators=("support_first_response", "support_open_tickets", "support_open_ticket_age"),
     shows="first responses are late, and more and more tickets stay open",
-    explain=("support_first_response --week {last}", "support_open_tickets"),
+    explain=(
+        "support_first_response --label queue=platform-help --week {last}",
+        "support_open_tickets --label queue=platform-help",
+    ),
 )
 DOCS_DRIFT = Story(
     name="docs-drift",
@@ -76,7 +85,10 @@ SILENT_SOURCE = Story(
     where="source portal-probes",
     indicators=("uptime",),
     shows="uptime of the portal is withheld and its SLO says insufficient data: neither good nor bad",
-    explain=("uptime --service portal",),
+    explain=(
+        "uptime --service portal",
+        "source_freshness --label source=portal-probes",
+    ),
 )
 MONOREPO = Story(
     name="monorepo",

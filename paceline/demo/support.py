@@ -79,10 +79,11 @@ class _Telling:
         states = tuple(Transition(at=moment(when), state=state) for when, _, state in steps if state)
         state = TicketState(states[-1].state) if states else TicketState.OPEN
         journey = self._dice.choice(JOURNEYS).name if self._queue.journeys and happens(self._dice, 0.25) else None
+        name = f"{SUPPORT_BACKLOG.name + '/' if backlog else ''}{self._queue.name}-{number}"
         return Ticket(
             source=SOURCE,
-            native_id=f"{SUPPORT_BACKLOG.name + '/' if backlog else ''}{self._queue.name}-{number}",
-            url=f"https://desk.example/{self._queue.name}/{number}",
+            native_id=name,
+            url=f"https://desk.example/{name}",
             queue=self._queue.name,
             state=state,
             created_at=moment(at),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from random import Random
 
 from collector.events import Event, UsageEvent
 from paceline.demo.newcomers import access_at
@@ -22,12 +23,21 @@ def events(example: Example) -> Iterator[Event]:
         yield from _of(example, person)
 
 
+def _service(example: Example, person: Person, capability: str, dice: Random) -> str | None:
+    """For which of their services somebody uses it: preview environments are for what customers see."""
+    own = example.products_of[person.team]
+    if capability == "preview-environments":
+        own = tuple(p for p in own if p.team.startswith("/commerce") and p.tier != "3")
+    if capability == "vault":
+        own = own[: len(own) // 2]
+    return dice.choice(own).name if own else None
+
+
 def _of(example: Example, person: Person) -> Iterator[UsageEvent]:
     period, rhythm = example.period, example.rhythms[person.site]
     dice = period.dice("usage", person.number)
     begins = access_at(example, person) if person.newcomer else period.start
     used = {name: share for name, share in CAPABILITIES.items() if happens(dice, _USES[name])}
-    services = [p.name for p in example.products_of[person.team]]
     for day in rhythm.within:
         spread = (day.midnight - period.start) / (period.end - period.start)
         for capability, share in used.items():
@@ -41,6 +51,6 @@ def _of(example: Example, person: Person) -> Iterator[UsageEvent]:
                     at=moment(at),
                     person=person.key,
                     team=person.team,
-                    service=dice.choice(services),
+                    service=_service(example, person, capability, dice),
                     count=dice.randint(1, 12),
                 )
