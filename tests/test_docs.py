@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 import pytest
-from pydantic import BaseModel, SecretStr
+from pydantic import AwareDatetime, BaseModel, SecretStr
 
 from collector.document import read_documents, validate
 from collector.people import People
@@ -45,7 +45,8 @@ def _type(annotation: Any) -> str:
     if origin is Annotated or (len(inner) == 1 and type(None) in get_args(annotation)):
         return _type(inner[0])
     if origin in {list, tuple}:
-        return f"list of {_type(inner[0])}s"
+        one = _type(inner[0])
+        return f"list, each {one}" if get_origin(inner[0]) is Literal else f"list of {one}s"
     if origin is dict:
         return f"{_type(inner[1])} by name"
     if origin is Literal:
@@ -55,6 +56,7 @@ def _type(annotation: Any) -> str:
 
 _WORDS: Mapping[Any, str] = {
     timedelta: "duration",
+    AwareDatetime: "time with its zone",
     Path: "path",
     str: "text",
     SecretStr: "text",
@@ -63,6 +65,13 @@ _WORDS: Mapping[Any, str] = {
     bool: "`true` or `false`",
 }
 """Types that are no mapping of others, in words."""
+
+
+def _duration(minutes: int) -> str:
+    if minutes % 60:
+        return f"{minutes}m"
+    days, hours = divmod(minutes // 60, 24)
+    return f"{days}d" if days > 1 and not hours else f"{minutes // 60}h"
 
 
 def _default(info: Any) -> str:
@@ -77,8 +86,7 @@ def _default(info: Any) -> str:
         items = [f"{k}: {v}" for k, v in value.items()] if isinstance(value, dict) else value
         return ", ".join(f"`{v}`" for v in items) or "empty"
     if hasattr(value, "total_seconds"):
-        minutes = int(value.total_seconds() // 60)
-        return f"`{minutes // 60}h`" if minutes % 60 == 0 else f"`{minutes}m`"
+        return f"`{_duration(int(value.total_seconds() // 60))}`"
     return f"`{value}`" if str(value) else "empty"
 
 
@@ -92,6 +100,15 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         variable = variables.get(f"{prefix}{name}", "")
         shown = f"`{variable}`" if variable else ""
         yield f"| `{prefix}{name}` | {_type(annotation)} | {_default(info)} | {shown} | {info.description} |"
+
+
+def _option_rows(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The options of a family; below a list of mappings what each of these may hold."""
+    for name, info in model.model_fields.items():
+        yield f"| `{prefix}{name}` | {_type(info.annotation)} | {_default(info)} | {info.description} |"
+        for one in get_args(info.annotation):
+            if isinstance(one, type) and issubclass(one, BaseModel):
+                yield from _option_rows(one, f"{prefix}{name}[].")
 
 
 def _source_rows(model: type[BaseModel]) -> Iterator[str]:
@@ -115,7 +132,7 @@ def _option_sections() -> Iterator[str]:
     for family in families():
         if family.options is not None:
             yield from ("", f"### `{family.name}`", "", "| Option | Type | Default | Meaning |", "|---|---|---|---|")
-            yield from _source_rows(family.options)
+            yield from _option_rows(family.options)
 
 
 def _settings_page() -> str:
@@ -156,7 +173,8 @@ def _settings_page() -> str:
         "",
         "## Indicators",
         "",
-        "[Definitions](definitions.md) says what they mean. Under `indicators` stand the options of families, by name:",
+        "[Definitions](definitions.md) says what they mean. Under `indicators` stand the options of families, by name;",
+        "`queues[].name` is the `name` of each entry under `queues`.",
         *_option_sections(),
         "",
         "## Targets of alerts",
@@ -233,7 +251,7 @@ def test_a_reference_is_what_the_code_says(page: str, text: Callable[[], str], g
 def test_every_option_is_in_the_settings_reference(family: Family) -> None:
     """Each option of each family stands in the reference under the family's name, with default and meaning."""
     assert family.options is not None
-    rows = [f"### `{family.name}`", *_source_rows(family.options)]
+    rows = [f"### `{family.name}`", *_option_rows(family.options)]
     text = (DOCS / "settings.md").read_text(encoding="utf-8")
 
     assert [row for row in rows if row not in text] == []
