@@ -39,6 +39,7 @@ NOW = datetime(2026, 5, 20, 15, 30, 20, tzinfo=UTC)
 """A Wednesday in 2026-W21."""
 NOON = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+ROOT = Path(__file__).parents[2]
 _TIME = re.compile(r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"')
 _PERSON = re.compile(r"person:[0-9a-f]{32}")
 
@@ -161,6 +162,16 @@ def test_every_story_lies_within_the_shortest_example(story: object) -> None:
     found = next(s for s in STORIES if s is story)
     assert LEAST_WEEKS > found.since >= found.until >= 0
     assert all("{" not in command for command in found.commands(period_ending("2026-W14", LEAST_WEEKS, NOW)))
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda s: s.name)
+def test_the_page_tells_every_story(story: object) -> None:
+    """docs/demo.md has what the command says of the usual example."""
+    found = next(s for s in STORIES if s is story)
+    page = (ROOT / "docs/demo.md").read_text(encoding="utf-8")
+    told = [found.what, f"To see: {found.shows}.", *found.commands(period_ending("2026-W14", 26, NOW))]
+    assert f"### `{found.name}`\n" in page
+    assert [text for text in told if text not in page] == []
 
 
 # --- what is known ---------------------------------------------------------------------------------------
