@@ -7,6 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from dashboards.delivery import delivery
+from dashboards.panels import with_notice
 from slo_engine.indicator import Indicator
 
 PROVISIONING_FILE = "provisioning.yaml"
@@ -26,30 +27,30 @@ providers:
 _OURS = "paceline-*.json"
 
 
-def build(directory: Path, indicators: Iterable[Indicator]) -> list[Path]:
+def build(directory: Path, indicators: Iterable[Indicator], notice: str = "") -> list[Path]:
     """Writes one JSON file for each dashboard and the provisioning file; the paths written, sorted.
 
-    The directory is made where it is missing. The same indicators give the same bytes.
+    The directory is made where it is missing. The same indicators give the same bytes. `notice` stands above every board.
     """
     directory.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, content in _files(indicators).items():
+    for name, content in _files(indicators, notice).items():
         path = directory / name
         path.write_text(content, encoding="utf-8", newline="\n")
         written.append(path)
     return sorted(written)
 
 
-def check(directory: Path, indicators: Iterable[Indicator]) -> list[str]:
+def check(directory: Path, indicators: Iterable[Indicator], notice: str = "") -> list[str]:
     """How the directory differs from what `build` would write, one sentence each; empty if it does not."""
-    files = _files(indicators)
+    files = _files(indicators, notice)
     stray = sorted(p.name for p in directory.glob(_OURS) if p.name not in files)
     found = [_difference(directory / name, content) for name, content in sorted(files.items())]
     return [f for f in found if f] + [f"{name}: no dashboard has this name any more" for name in stray]
 
 
-def _files(indicators: Iterable[Indicator]) -> dict[str, str]:
-    boards = [delivery(indicators)]
+def _files(indicators: Iterable[Indicator], notice: str) -> dict[str, str]:
+    boards = [with_notice(board, notice) for board in (delivery(indicators),)]
     return {f"{b.uid}.json": b.text() for b in boards} | {PROVISIONING_FILE: PROVISIONING}
 
 

@@ -29,6 +29,7 @@ _ON_TIME_RANGE_CHANGE = 2
 _SORT_NUMERICAL = 3
 _NO_DATA_COLOR = "blue"
 _NEUTRAL = "text"
+_NOTICE_HEIGHT = 2
 
 # What Grafana 5 knew and today's does not, or what we always leave to Grafana.
 _REMOVED_PANEL_KEYS = frozenset(
@@ -294,6 +295,17 @@ def board(uid: str, title: str, description: str, variables: Sequence[Any], rows
     if twice:
         raise ValueError(f"two panels of one row are called {', '.join(twice)}")
     return Dashboard(uid=uid, document=document)
+
+
+def with_notice(shown: Dashboard, notice: str) -> Dashboard:
+    """The board with a sentence above everything; as it is without one."""
+    if not notice:
+        return shown
+    element = core.Text(title="", content=notice)
+    document = _mended_panel(_as_json(element)) | {"id": _panel_id("notice")}
+    document["gridPos"] = {"x": 0, "y": 0, "w": GRID_COLUMNS, "h": _NOTICE_HEIGHT}
+    below = [p | {"gridPos": p["gridPos"] | {"y": p["gridPos"]["y"] + _NOTICE_HEIGHT}} for p in shown.document["panels"]]
+    return Dashboard(uid=shown.uid, document=shown.document | {"panels": [document, *below]})
 
 
 def _placed(rows: Iterable[Row]) -> list[Json]:

@@ -86,11 +86,11 @@ def dashboards(config: Path | None, out: Path, check_only: bool) -> None:
     from dashboards.build import check as check_dashboards  # noqa: PLC0415
     from slo_engine.indicator import indicators  # noqa: PLC0415
 
-    configured(config)
+    notice = configured(config).settings.notice
     if check_only:
-        differences = check_dashboards(out, indicators().values())
+        differences = check_dashboards(out, indicators().values(), notice)
         for difference in differences:
             click.echo(difference, err=True)
         sys.exit(FAILED if differences else 0)
-    for path in build_dashboards(out, indicators().values()):
+    for path in build_dashboards(out, indicators().values(), notice):
         click.echo(str(path))
