@@ -30,7 +30,8 @@ _OURS = "paceline-*.json"
 def build(directory: Path, indicators: Iterable[Indicator], notice: str = "") -> list[Path]:
     """Writes one JSON file for each dashboard and the provisioning file; the paths written, sorted.
 
-    The directory is made where it is missing. The same indicators give the same bytes. `notice` stands above every board.
+    The directory is made where it is missing. The same indicators give the same bytes. `notice` stands above
+    every board.
     """
     directory.mkdir(parents=True, exist_ok=True)
     written = []

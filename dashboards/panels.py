@@ -304,7 +304,9 @@ def with_notice(shown: Dashboard, notice: str) -> Dashboard:
     element = core.Text(title="", content=notice)
     document = _mended_panel(_as_json(element)) | {"id": _panel_id("notice")}
     document["gridPos"] = {"x": 0, "y": 0, "w": GRID_COLUMNS, "h": _NOTICE_HEIGHT}
-    below = [p | {"gridPos": p["gridPos"] | {"y": p["gridPos"]["y"] + _NOTICE_HEIGHT}} for p in shown.document["panels"]]
+    below = [
+        p | {"gridPos": p["gridPos"] | {"y": p["gridPos"]["y"] + _NOTICE_HEIGHT}} for p in shown.document["panels"]
+    ]
     return Dashboard(uid=shown.uid, document=shown.document | {"panels": [document, *below]})
 
 
