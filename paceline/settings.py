@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -44,6 +44,10 @@ def _soon(value: timedelta) -> timedelta:
     if value > _LONGEST_EVALUATION:
         raise ValueError("it is too long, numbers would be old; expected at most 5m")
     return value
+
+
+def _utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
 
 
 def _year(value: int) -> int:
@@ -197,7 +201,7 @@ class Settings(_Section):
 
     data_dir: Path = Field(default=Path(".paceline"), description="Folder of the database, the people key and clones.")
     notice: str = Field(default="", description="A sentence that stands on every page, table, report and board.")
-    as_of: AwareDatetime | None = Field(
+    as_of: Annotated[AwareDatetime, AfterValidator(_utc)] | None = Field(
         default=None,
         description="The time at which everything is told, for an example or an archive; the present unless given.",
     )
