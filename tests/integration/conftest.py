@@ -300,13 +300,15 @@ class Workspace:
         return (self.path / "log.txt").read_text(encoding="utf-8")
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
-        """All rows of all tables but `source_run`, which tells of clocks and attempts; nothing without a store."""
+        """All rows of all tables but those that tell of clocks and attempts; nothing without a store."""
         if not (self.data / "paceline.db").exists():
             return {}
         with contextlib.closing(sqlite3.connect(self.data / "paceline.db")) as connection:
             found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            tables = sorted(name for (name,) in found if name != "source_run")
-            return {t: sorted(connection.execute(f"SELECT * FROM {t}"), key=repr) for t in tables}  # noqa: S608
+            tables = sorted(name for (name,) in found if name not in {"source_run", "event_collection"})
+            rows = {t: sorted(connection.execute(f"SELECT * FROM {t}"), key=repr) for t in tables}  # noqa: S608
+        of_runs = ("kind_revision", "collection")
+        return {t: [row for row in own if (t, row[0]) != of_runs] for t, own in rows.items()}
 
 
 @dataclass(frozen=True)
