@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from collector.conditions import Above, Where
 from collector.events import Change, Commit, Event, PipelineRun
@@ -14,25 +14,17 @@ ACTIVE: tuple[type[Event], ...] = (Commit, Change, PipelineRun)
 
 
 class Act(NamedTuple):
-    """Something that somebody did: `others` are more of them, as JSON text. Times in microseconds.
-
-    `at` is when it was done; `earliest` the first time at which it can mean anything.
-    """
+    """Something that somebody did, and when, in microseconds: NEVER for what is not done. `others` act too (JSON)."""
 
     id: str
     at: int
-    earliest: int
     actor: str | None
     bot: bool
     others: str = ""
 
 
+NEVER = 2**62
 _COLUMNS: Mapping[type[Event], tuple[str, ...]] = {
-    Commit: ("id", "committed_at", "authored_at", "author", "bot", "co_authors"),
-    Change: ("id", "merged_at", "created_at", "author", "bot"),
-    PipelineRun: ("id", "finished_at", "created_at", "actor", "bot"),
-}
-_SCANNED: Mapping[type[Event], tuple[str, ...]] = {
     Commit: ("committed_at", "author", "bot", "co_authors"),
     Change: ("merged_at", "author", "bot"),
     PipelineRun: ("finished_at", "actor", "bot"),
@@ -43,23 +35,17 @@ Group = tuple[str | None, bool, str]
 
 
 def new_acts(events: Events, kind: type[Event], repository: str, since: int) -> list[Act]:
-    """What was written of a repository after a revision; what has no time yet counts from its creation."""
-    rows = events.columns(kind, *_COLUMNS[kind], repository=repository, revision=Above(since))
-    return [_act(row) for row in rows]
-
-
-def _act(row: tuple[Any, ...]) -> Act:
-    id_, at, begun, *who = row
-    known = [t for t in (at, begun) if t is not None]
-    return Act(id_, max(known, default=0), min(known, default=0), *who)
+    """What was written of a repository after a revision: commits, changes when they merged, runs when they ended."""
+    rows = events.columns(kind, "id", *_COLUMNS[kind], repository=repository, revision=Above(since))
+    return [Act(id_, NEVER if at is None else at, *who) for id_, at, *who in rows]
 
 
 def acts_by(events: Events, kind: type[Event], repository: str, after: int | None) -> dict[Group, list[int]]:
     """When which actors did something in a repository; only after a time."""
-    dated = _SCANNED[kind][0]
+    dated = _COLUMNS[kind][0]
     later: dict[str, Where] = {} if after is None else {dated: Above(after)}
     found: dict[Group, list[int]] = {}
-    for at, actor, bot, *others in events.columns(kind, *_SCANNED[kind], repository=repository, **later):
+    for at, actor, bot, *others in events.columns(kind, *_COLUMNS[kind], repository=repository, **later):
         if at is not None:
             group = (actor, bool(bot), others[0] if others else "")
             if group not in found:

@@ -26,7 +26,7 @@ from collector.events import (
     RunKind,
     kind_of,
 )
-from slo_engine.acts import ACTIVE, Act, Group, acts_by, new_acts
+from slo_engine.acts import ACTIVE, NEVER, Act, Group, acts_by, new_acts
 from slo_engine.changes import Merged, names
 from slo_engine.credits import Credit, delivered, joined, only_repository, read_releases, read_work
 from slo_engine.episodes import Episode, episodes, read_roster, with_imports
@@ -39,7 +39,6 @@ UNKNOWN_KIND = "unknown"
 """The kind of an episode that no roster tells of."""
 FIRST_ACTIVITY = "first_activity"
 _TENTH = 10
-_FOREVER = 2**62
 _SHOWN_BY: Mapping[MilestoneKind, tuple[type[Event], ...]] = {
     MilestoneKind.ACCESS_GRANTED: (),
     MilestoneKind.FIRST_GREEN_RUN: (PipelineRun,),
@@ -93,8 +92,11 @@ class _Known:
     repositories: set[str] = field(default_factory=set)
     services: set[str] = field(default_factory=set)
     events: set[str] = field(default_factory=set)
-    until: int = _FOREVER
-    end: int = _FOREVER
+    until: int = NEVER
+    """Until when what anybody does where they work can say something else of them."""
+    running: int = NEVER
+    """Until when their own pipeline runs can."""
+    end: int = NEVER
     by: str = ""
     unsure: bool = False
     """Whether nobody looked up what is deployed from their repositories, because nothing was to be judged."""
@@ -106,16 +108,9 @@ class _Known:
         for word in words:
             kind, _, text = word.partition(":")
             texts[kind].add(text)
-        until, end = (int(min(texts[name], default=_FOREVER)) for name in ("until", "end"))
-        return cls(
-            texts["repository"],
-            texts["service"],
-            texts["event"],
-            until,
-            end,
-            min(texts["by"], default=""),
-            "unsure" in texts,
-        )
+        places = texts["repository"], texts["service"], texts["event"]
+        until, running, end = (int(min(texts[name], default=NEVER)) for name in ("until", "running", "end"))
+        return cls(*places, until, running, end, min(texts["by"], default=""), "unsure" in texts)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -123,7 +118,8 @@ class _Known:
         kinds = (("repository", self.repositories), ("service", self.services), ("event", self.events))
         found = [f"{kind}:{text}" for kind, texts in kinds for text in texts]
         found += ["unsure:"] if self.unsure else []
-        return tuple(sorted([*found, f"until:{self.until}", f"end:{self.end}", f"by:{self.by}"]))
+        times = (f"until:{self.until}", f"running:{self.running}", f"end:{self.end}")
+        return tuple(sorted([*found, *times, f"by:{self.by}"]))
 
 
 @dataclass
@@ -278,7 +274,9 @@ class Joiners:
                 for person in self._still(self._readers.get(repository, ())):
                     self._look(found, person)
             for repository in filter(self._counts, self._events.distinct(kind, "repository", revision)):
-                self._touch_workers(found, repository, new_acts(self._events, kind, repository, revision))
+                new = new_acts(self._events, kind, repository, revision)
+                self._touch_readers(found, repository, new, runs=kind is PipelineRun)
+                self._touch_actors(found, repository, new, runs=kind is PipelineRun)
         self._touch_deployed(found, since.get(kind_of(Deployment), 0))
 
     def _still(self, people: Iterable[str]) -> list[str]:
@@ -290,24 +288,27 @@ class Joiners:
         everybody = self.roster.keys() if self.has_roster else self._known.keys()
         return sorted(p for p in told if p is not None and p in everybody)
 
-    def _touch_workers(self, found: dict[str, _Person], repository: str, new: Sequence[Act]) -> None:
-        """Those who read a repository of which something is new, and those who work there for the first time."""
-        ids, earliest = {act.id for act in new}, min((act.earliest for act in new), default=_FOREVER)
+    def _touch_readers(self, found: dict[str, _Person], repository: str, new: Sequence[Act], *, runs: bool) -> None:
+        """Those who work in a repository of which something is new. Of runs, only one's own mean anything."""
+        ids, earliest = {act.id for act in new}, min((act.at for act in new), default=NEVER)
         for person in self._still(self._readers.get(repository, ())):
-            if self._concerned(person, earliest, ids):
+            known = self._known[person]
+            concerned = known.until + DAY >= earliest and not (runs and self.has_roster)
+            if concerned or not ids.isdisjoint(known.events):
                 self._look(found, person)
+
+    def _touch_actors(self, found: dict[str, _Person], repository: str, new: Sequence[Act], *, runs: bool) -> None:
+        """Those who did something in a repository for the first time, or whose run may be the first green one."""
         for act in new:
             for person in self._actors(act.actor, act.bot, act.others):
                 known = self._known.get(person)
-                if (known is None or repository not in known.repositories) and self._within(person, act.at):
+                first = known is None or repository not in known.repositories
+                own = runs and known is not None and act.at <= known.running + DAY
+                if (first or own) and self._within(person, act.at):
                     one = self._look(found, person)
-                    one.known.repositories.add(repository)
-                    one.fresh.add(repository)
-
-    def _concerned(self, person: str, earliest: int, ids: set[str]) -> bool:
-        """Whether new events can say something else of somebody: while they were on their way, or what decided."""
-        known = self._known[person]
-        return known.until + DAY >= earliest or not ids.isdisjoint(known.events)
+                    if first:
+                        one.known.repositories.add(repository)
+                        one.fresh.add(repository)
 
     def _within(self, person: str, at: int) -> bool:
         """Whether what somebody did at a time may belong to an onboarding of theirs."""
@@ -331,7 +332,8 @@ class Joiners:
                 # It may have been another repository's before.
                 concerned = self._readers.get(told or only or "", set()) | self._served.get(name, set())
                 for person in self._still(concerned):
-                    if self._concerned(person, earliest, {id_}):
+                    known = self._known[person]
+                    if known.until + DAY >= earliest or id_ in known.events:
                         self._look(found, person).known.services.add(name)
 
     # --- how far they have come --------------------------------------------------------------------------------
@@ -494,19 +496,21 @@ class Joiners:
         """What somebody was judged by, and until when anything can change that."""
         known = one.known
         known.events = {id_ for p in progress for id_ in p.events}
-        known.until = max((self._open_until(p) for p in progress), default=-_FOREVER)
+        run = MilestoneKind.FIRST_GREEN_RUN
+        work = [s for s in self.stages if s not in {MilestoneKind.ACCESS_GRANTED, run}]
+        known.until = max((self._open_until(p, work) for p in progress), default=-NEVER)
+        known.running = max((self._open_until(p, [run]) for p in progress), default=-NEVER)
         if not self.has_roster and progress:
             known.end, known.unsure = self._end(progress[0].episode), progress[0].episode.unsure
         return known.words
 
-    def _open_until(self, progress: Progress) -> int:
-        """Until when events can say something else of an onboarding."""
+    def _open_until(self, progress: Progress, stages: Sequence[MilestoneKind]) -> int:
+        """Until when events can say something else of some milestones of an onboarding."""
         episode, reached = progress.episode, progress.reached
-        derived = [s for s in STAGES if s is not MilestoneKind.ACCESS_GRANTED]
         if episode.unsure:
             return episode.start + DAY
-        if all(s in reached for s in derived):
-            return max(reached[s].at for s in derived)
+        if all(s in reached for s in stages):
+            return max((reached[s].at for s in stages), default=episode.start + DAY)
         return self._end(episode)
 
 
