@@ -135,6 +135,27 @@ def _option_sections() -> Iterator[str]:
             yield from _option_rows(family.options)
 
 
+_INDICATORS_EXAMPLE = """\
+```yaml
+platform_teams: [/platform]
+indicators:
+  onboarding: {first_deployed_change_days: 15}
+  self_service:
+    queues: platform-*
+    journeys:
+      - {name: provision-db, target: 30m, types: database request, undone_by: [delete-db]}
+      - {name: new-service, target: 2h}
+  support:
+    queues:
+      - {name: platform-urgent, calendar: on-call, first_response: 30m}
+  reliability:
+    services: [{service: dns, pass_share: 0.9}]
+calendars:
+  on-call:
+    hours: {monday-sunday: "00:00-24:00"}
+```""".splitlines()
+
+
 def _settings_page() -> str:
     lines = [
         "# Settings",
@@ -175,6 +196,8 @@ def _settings_page() -> str:
         "",
         "[Definitions](definitions.md) says what they mean. Under `indicators` stand the options of families, by name;",
         "`queues[].name` is the `name` of each entry under `queues`.",
+        "",
+        *_INDICATORS_EXAMPLE,
         *_option_sections(),
         "",
         "## Targets of alerts",
