@@ -285,7 +285,7 @@ def test_a_week_is_explained(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("rest", "status", "said"),
     [
-        ("/lead_time", 404, "is no indicator; there are change_delivery_time, change_fail_rate, change_lead_time"),
+        ("/lead_time", 404, "is no indicator; there are active_users, active_users_retention, capability_adoption"),
         ("/deployment_frequency?window=1M", 422, "is no duration; expected a number and one of s m h d w"),
         ("/deployment_frequency?week=2026-99", 422, "is no week; expected an ISO week, for example 2026-W14"),
         ("/deployment_frequency?dimension=ok", 422, "expected one of success, failure"),
