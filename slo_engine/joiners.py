@@ -10,7 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from collector.conditions import Above
 from collector.events import (
@@ -28,11 +28,10 @@ from collector.events import (
 )
 from slo_engine.acts import ACTIVE, NEVER, Act, Group, acts_by, new_acts
 from slo_engine.changes import Merged, names
-from slo_engine.credits import Credit, delivered, joined, only_repository, read_releases, read_work
+from slo_engine.credits import Credit, Delivered, delivered, joined, only_repository, read_releases, read_work
 from slo_engine.episodes import Episode, episodes, read_roster, with_imports
 from slo_engine.indicator import Asked, Events
 from slo_engine.organisation import Organisation, Pattern, any_matches
-from slo_engine.shipping import Release
 
 DAY = 86_400_000_000
 UNKNOWN_KIND = "unknown"
@@ -156,6 +155,7 @@ class Joiners:
         self.stages = tuple(s for s in STAGES if self._is_shown(s))
         self._people: dict[tuple[str | None, bool], str | None] = {}
         self._begun: dict[str, int] = {}
+        self._ends: dict[Episode, int] = {}
         self._known = {person: _Known.of(words) for person, words in asked.known.items()}
         self._readers: dict[str, set[str]] = defaultdict(set)
         self._served: dict[str, set[str]] = defaultdict(set)
@@ -233,8 +233,10 @@ class Joiners:
 
     def _end(self, episode: Episode) -> int:
         """When nothing that somebody does belongs to an onboarding of theirs any more."""
-        end = self._terms.end(episode)
-        return end if episode.left_at is None else min(end, episode.left_at)
+        if episode not in self._ends:
+            end = self._terms.end(episode)
+            self._ends[episode] = end if episode.left_at is None else min(end, episode.left_at)
+        return self._ends[episode]
 
     # --- whom new events concern -------------------------------------------------------------------------------
 
@@ -421,13 +423,10 @@ class Joiners:
         ):
             person = self._person(actor, bool(bot))
             if person is not None and person in own:
-                self._keep_first(own[person], own[person].runs, Reached(at, (id_,), "run", source), at)
-
-    def _keep_first(self, one: _Person, firsts: dict[int, Reached], found: Reached, worked_at: int) -> None:
-        """Keep something for each onboarding that it belongs to, where nothing earlier is known."""
-        for episode in one.episodes:
-            if worked_at >= episode.start <= found.at <= self._end(episode):
-                firsts[episode.start] = min(found, firsts.get(episode.start, found))
+                one, found = own[person], Reached(at, (id_,), "run", source)
+                for episode in one.episodes:
+                    if episode.start <= at <= self._end(episode):
+                        one.runs[episode.start] = min(found, one.runs.get(episode.start, found))
 
     def _work(self, repository: str, own: Mapping[str, _Person], after: int) -> None:
         """What some people merged in a repository, and when that reached production."""
@@ -444,20 +443,29 @@ class Joiners:
         )
         shipped = delivered(self._organisation, work, list(changes.values()), releases)
         for person, credits_ in credited.items():
-            for merged_at, worked_at, change in credits_:
-                self._credit(own[person], Credit(merged_at, worked_at, change), releases)
-                if (by := shipped.get(change.id)) is not None:
-                    found = Reached(by.at, (change.id, by.id), by.rule, joined(change.source, by.source))
-                    self._keep_first(own[person], own[person].deployed, found, worked_at)
+            one = own[person]
+            for episode in one.episodes:
+                if self._credit(one, episode, credits_, shipped):
+                    start, end = episode.start, self._end(episode)
+                    told = (r.source for chain in releases.values() for r in chain if start <= r.at <= end)
+                    one.delivering[start].update(told)
 
-    def _credit(self, one: _Person, credit: Credit, releases: Mapping[Any, Sequence[Release]]) -> None:
-        """Count a merged change for the onboardings that it belongs to."""
-        for episode in one.episodes:
-            start, end = episode.start, self._end(episode)
-            if credit.worked_at >= start <= credit.merged_at <= end:
-                one.merged[start].append((credit.merged_at, credit.change.id, credit.change.source))
-                told = (r.source for chain in releases.values() for r in chain if start <= r.at <= end)
-                one.delivering[start].update(told)
+    def _credit(
+        self, one: _Person, episode: Episode, found: Sequence[Credit], shipped: Mapping[str, Delivered]
+    ) -> bool:
+        """Count somebody's merged changes for an onboarding, and the first deployment; whether any was merged in it."""
+        merged = False
+        start, end = episode.start, self._end(episode)
+        for merged_at, worked_at, change in found:
+            if worked_at < start:
+                continue
+            if start <= merged_at <= end:
+                merged = True
+                one.merged[start].append((merged_at, change.id, change.source))
+            if (by := shipped.get(change.id)) is not None and start <= by.at <= end:
+                reached = Reached(by.at, (change.id, by.id), by.rule, joined(change.source, by.source))
+                one.deployed[start] = min(reached, one.deployed.get(start, reached))
+        return merged
 
     def _progress(self, person: str, one: _Person, episode: Episode) -> Progress:
         """The milestones of an episode, each as early as anybody knows of it: a source's own word before ours."""
