@@ -6,7 +6,10 @@ production, is due after ten working days: at the end of Friday 13 March, which 
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -28,13 +31,18 @@ from collector.events import (
     RunKind,
     RunState,
 )
+from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.calendars import WorkCalendar
+from slo_engine.derive import derive
+from slo_engine.evaluate import evaluate
 from slo_engine.identities import Identities
 from slo_engine.indicators import onboarding
 from slo_engine.indicators.onboarding import OnboardingOptions
-from slo_engine.observation import Observation, Outcome, label_values, to_micros
+from slo_engine.observation import Observation, Outcome, Subject, from_micros, label_values, to_micros
 from slo_engine.organisation import Organisation, Service, patterns
 from slo_engine.plain_events import PlainEvents
+from slo_engine.snapshot import Number, Snapshot, SourceState
+from slo_engine.windows import parse_window
 
 NOBODY = Organisation()
 DAY = 86_400.0
@@ -770,3 +778,147 @@ def test_times_are_whole_microseconds() -> None:
     (one,) = [o for o in observed("onboarding_time", joins(start=on(3, 2, 9)), told(M4, on(3, 4))) if stage_of(o) == M4]
 
     assert to_micros(one.at) == to_micros(on(3, 2))
+
+
+# --- end to end --------------------------------------------------------------------------------------------------
+
+
+class Kept:
+    """A store into which events are written, derived and evaluated."""
+
+    def __init__(self, folder: Path, organisation: Organisation = NOBODY) -> None:
+        self.database, self.organisation = Database.open(folder), organisation
+        self.events, self.store = EventStore(self.database), DerivationStore(self.database)
+
+    def after(self, *events: Event) -> tuple[int, int]:
+        """Write events and derive: how many people were looked at, and how many observations differed."""
+        with self.database.transaction() as transaction:
+            self.events.write(transaction, events)
+        done = derive([onboarding.FAMILY], self.events, self.store, self.organisation)
+        return done.pieces, done.observations
+
+    def told(self, now: datetime) -> Snapshot:
+        """What is published of 90 days at a time, with every source fresh."""
+        known = {i.name: i for i in onboarding.FAMILY.indicators}
+        sources = [fresh(name, now) for name in ("hr", "git", "cd", "lms", "ci", "forge")]
+        windows = (parse_window("90d"),)
+        return evaluate(ObservationStore(self.database), known, [], sources, now, (), windows, self.organisation)
+
+
+def fresh(name: str, now: datetime) -> SourceState:
+    """A source that has just succeeded."""
+    return SourceState(
+        name=name,
+        type="files",
+        fresh=True,
+        staleness_seconds=0.0,
+        last_success_at=now,
+        last_run_at=now,
+        last_duration_seconds=1.0,
+        last_succeeded=True,
+        error=None,
+        events_total=1,
+        rejected_total=0,
+        newest_event_at=now,
+    )
+
+
+@pytest.fixture
+def kept(migrated: Path, tmp_path: Path) -> Iterator[Kept]:
+    """A store of its own for each test."""
+    shutil.copy(migrated, tmp_path / "paceline.db")
+    found = Kept(tmp_path)
+    yield found
+    found.database.close()
+
+
+def cohort(*arrivals: datetime | None, team: str = "/web") -> list[Event]:
+    """People who joined a team on 2 March and arrived then or never."""
+    names = [f"{team[1:]}-{n}" for n in range(len(arrivals))]
+    members = [joins(name, team=team) for name in names]
+    return [*members, *(told(M4, at, name) for name, at in zip(names, arrivals, strict=True) if at is not None)]
+
+
+def everybody(snapshot: Snapshot, indicator: str, dimension: str = M4) -> list[Number]:
+    """The numbers of the whole organisation for a milestone, all kinds and methods together."""
+    whole = Subject(team="/")
+    labels = [n for n in snapshot.numbers if label_values(n.dimension, 3) == (dimension, "", "")]
+    return [n for n in labels if n.indicator == indicator and n.subject == whole]
+
+
+SIX = (on(3, 3), on(3, 4), on(3, 5), on(3, 6), on(3, 16), None)
+
+
+def test_success_is_published_after_the_deadline(kept: Kept) -> None:
+    """Four of six arrived by 13 March: 4/6 from the 14th on, and no value on the 12th."""
+    kept.after(*cohort(*SIX))
+    (before,) = everybody(kept.told(on(3, 12)), "onboarding_success")
+    (after,) = everybody(kept.told(DUE), "onboarding_success")
+
+    assert (before.n, before.stats) == (0, {})
+    assert after.n == 6
+    assert after.stats["value"] == pytest.approx(4 / 6)
+
+
+def test_until_the_deadline_all_are_published_as_pending(kept: Kept) -> None:
+    """Six pending on the twelfth, whoever has arrived by then, and none on the day after the deadline."""
+    kept.after(*cohort(*SIX))
+
+    assert [_pending(kept.told(now)) for now in (on(3, 12), on(3, 15))] == [6, 0]
+
+
+def _pending(snapshot: Snapshot) -> int:
+    whole = [a for a in snapshot.accounting if a.indicator == "onboarding_success" and a.subject == Subject(team="/")]
+    return sum(a.pending for a in whole if label_values(a.dimension, 3) == (M4, "", ""))
+
+
+def test_the_time_is_published_with_those_on_the_way(kept: Kept) -> None:
+    """On 20 March five of six arrived after 1, 2, 3, 4 and 10 working days: the curve is at 1/2 after three days."""
+    kept.after(*cohort(*SIX))
+    (found,) = everybody(kept.told(on(3, 20)), "onboarding_time")
+
+    assert (found.n, found.stats["p50"] / DAY, found.stats["p75"] / DAY) == (6, 3.0, 10.0)
+
+
+def test_the_time_is_what_was_known_at_the_time(kept: Kept) -> None:
+    """On 5 March 12:00 three had arrived: 3/6 were left after three days, so the median is there; p75 is not."""
+    kept.after(*cohort(*SIX))
+    (found,) = everybody(kept.told(on(3, 5, 12)), "onboarding_time")
+
+    assert (found.n, found.stats["p50"] / DAY, "p75" in found.stats) == (6, 3.0, False)
+
+
+def test_a_cohort_of_four_is_suppressed(kept: Kept) -> None:
+    """Cohort of four → suppressed, also when total minus the other cohorts would reveal it: 6 + 4 would."""
+    kept.after(*cohort(*SIX), *cohort(*SIX[:4], team="/data"))
+    snapshot = kept.told(on(3, 20))
+    shown = {n.subject.team: n.n for n in snapshot.numbers if label_values(n.dimension, 3) == (M4, "", "")}
+
+    assert "/data" not in shown
+    assert len(shown) == 1
+
+
+def test_only_who_is_touched_is_looked_at_again(kept: Kept) -> None:
+    """A milestone, a commit or a run touches its person; another's run nobody; a change after the tenth nobody."""
+    line = [commit(n, on(3, 3, n), *([n - 1] if n > 1 else [])) for n in range(1, 11)]
+    kept.after(joins(), joins("b"), *line, deploy(10, on(3, 4)), run(on(3, 4)))
+
+    assert kept.after(told(M4, on(3, 5), "b"))[0] == 1
+    assert kept.after(run(on(3, 9)), run(on(3, 10), who="stranger"))[0] == 0
+    assert kept.after(commit(11, on(3, 9), 10), deploy(11, on(3, 10)))[0] == 0
+    assert kept.after(commit(12, on(3, 9), 11, who="b"))[0] == 1
+    assert kept.after(joins("c"))[0] == 1
+
+
+def test_who_moves_on_the_roster_moves_in_the_store(kept: Kept) -> None:
+    """A start that moved leaves no judgement of the old one, and the last person to go leaves nothing."""
+    kept.after(joins(), deploy(1, on(3, 3)))
+    first = _stored(kept)
+    kept.after(joins(start=on(3, 9), updated_at=on(3, 5)))
+
+    assert (first, _stored(kept)) == ({on(3, 2), DUE}, {on(3, 9), on(3, 21)})
+
+
+def _stored(kept: Kept) -> set[datetime]:
+    store = ObservationStore(kept.database)
+    return {from_micros(at) for (at,) in store.window(list(store.series()), -(2**62), 2**62, "at")}
