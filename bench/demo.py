@@ -46,7 +46,8 @@ def main() -> None:
     print(f"backfill              {backfill:.1f} s (limit 60), processor {found['processor']:.1f} s")
     print(f"database              {found['size_mb']:.0f} MB (limit 300)")
     print(f"peak memory           {found['memory_mb']:.0f} MB")
-    print(f"cycle after news      {found['cycle']:.2f} s (limit 1), {found['news']:.0f} new events, median of {CYCLES}")
+    cycle = f"{found['cycle']:.2f} s (limit 1), processor {found['busy']:.2f} s"
+    print(f"cycle after news      {cycle}, {found['news']:.0f} new events, median of {CYCLES}")
     print(f"cycle without news    {found['idle']:.2f} s (limit 1)")
 
 
@@ -75,20 +76,21 @@ def measure(folder: Path) -> dict[str, float]:
         (found["observations"],) = database.execute("SELECT count(*) FROM observation").fetchone()
     found["size_mb"] = sum(f.stat().st_size for f in data_dir.glob("paceline.db*")) / 1e6
 
-    news, cycles = [], []
+    news, cycles, busy = [], [], []
     for _ in range(CYCLES):
         now[0] += EVERY
         news.append(append_news(folder, replace(whole, until=now[0])))
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         for source in service.configuration.sources:
             service.collect(source)
         service.refresh()
         cycles.append(time.perf_counter() - started)
+        busy.append(time.process_time() - cpu)
     started = time.perf_counter()
     service.refresh()
     found["idle"] = time.perf_counter() - started
     running.close()
-    found |= {"cycle": statistics.median(cycles), "news": statistics.median(news)}
+    found |= {"cycle": statistics.median(cycles), "busy": statistics.median(busy), "news": statistics.median(news)}
     return found | {"memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
