@@ -83,7 +83,8 @@ class Work:
     def _workers(self, change: Merged) -> dict[str, int]:
         """Who worked on a change, and when last: its author, and those who wrote its commits or are named in them.
 
-        A squash is dated at the merge, so it does not tell when its author worked; nor does a merge by whoever made it.
+        A squash is dated at the merge, so it does not tell when its author worked. Who made it, or the merge, wrote
+        nothing: only where nobody human made the request does the squash tell whose it was.
         """
         found: dict[str, int] = {}
         request, tip = change.request, change.commit
@@ -93,10 +94,13 @@ class Work:
         for commit in {*change.own, *(self.commits.brought.get(tip, ()) if tip >= 0 else ())}:
             sha = self.commits.shas[commit]
             author, others = self.writers.get(sha, (None, ()))
-            squashed = request is not None and commit == tip and sha not in named
-            if author is not None and len(names(self.commits.parents_json[commit])) < 2:  # noqa: PLR2004 - no merge
-                at = found.get(author, request.created_at if request else 0) if squashed else self._written(commit)
-                found[author] = max(at, found.get(author, at))
+            merges = len(names(self.commits.parents_json[commit])) > 1
+            if author is not None and not merges:
+                squashed = request is not None and commit == tip and sha not in named
+                if request is None or not squashed:
+                    found[author] = max(self._written(commit), found.get(author, 0))
+                elif request.author is None or request.bot:
+                    found[author] = max(request.created_at, found.get(author, 0))
             for other in others:
                 found[other] = max(self._written(commit), found.get(other, 0))
         return found

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from collector.conditions import Above
 from collector.events import (
@@ -31,7 +29,8 @@ from slo_engine.changes import Merged, names
 from slo_engine.credits import Credit, Delivered, delivered, joined, only_repository, read_releases, read_work
 from slo_engine.episodes import Episode, episodes, read_roster, with_imports
 from slo_engine.indicator import Asked, Events
-from slo_engine.organisation import Organisation, Pattern, any_matches
+from slo_engine.organisation import Organisation, any_matches
+from slo_engine.progress import Known, Person, Progress, Reached, Terms
 
 DAY = 86_400_000_000
 UNKNOWN_KIND = "unknown"
@@ -49,99 +48,6 @@ STAGES = tuple(_SHOWN_BY)
 """The milestones after the start, in order."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """What of the options says whom to look at, and at what. Durations in microseconds."""
-
-    tutorials: tuple[Pattern, ...]
-    rehire_gap: int
-    bulk_share: float
-    bulk_span: int
-    known_for: int
-    first_activity: bool
-    end: Callable[[Episode], int]
-    """When an episode is no longer followed."""
-
-
-class Reached(NamedTuple):
-    """A milestone that was reached: when, by which events, how that is known, from which source."""
-
-    at: int
-    evidence: tuple[str, ...]
-    rule: str
-    source: str
-
-
-class Progress(NamedTuple):
-    """An episode and the milestones that were reached in it.
-
-    `sources`: whose word it is, beside the roster's, that a milestone was not reached. `events` are those that decided.
-    """
-
-    episode: Episode
-    reached: Mapping[MilestoneKind, Reached]
-    sources: Mapping[MilestoneKind, frozenset[str]]
-    events: frozenset[str]
-
-
-@dataclass
-class _Known:
-    """What a person was judged by: read from, and kept as, the words of their piece."""
-
-    repositories: set[str] = field(default_factory=set)
-    services: set[str] = field(default_factory=set)
-    events: set[str] = field(default_factory=set)
-    until: int = NEVER
-    """Until when what anybody does where they work can say something else of them."""
-    running: int = NEVER
-    """Until when their own pipeline runs can."""
-    end: int = NEVER
-    by: str = ""
-    unsure: bool = False
-    """Whether nobody looked up what is deployed from their repositories, because nothing was to be judged."""
-
-    @classmethod
-    def of(cls, words: Iterable[str]) -> _Known:
-        """From the words of a piece."""
-        texts: dict[str, set[str]] = defaultdict(set)
-        for word in words:
-            kind, _, text = word.partition(":")
-            texts[kind].add(text)
-        places = texts["repository"], texts["service"], texts["event"]
-        until, running, end = (int(min(texts[name], default=NEVER)) for name in ("until", "running", "end"))
-        return cls(*places, until, running, end, min(texts["by"], default=""), "unsure" in texts)
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The words to keep."""
-        kinds = (("repository", self.repositories), ("service", self.services), ("event", self.events))
-        found = [f"{kind}:{text}" for kind, texts in kinds for text in texts]
-        found += ["unsure:"] if self.unsure else []
-        times = (f"until:{self.until}", f"running:{self.running}", f"end:{self.end}")
-        return tuple(sorted([*found, *times, f"by:{self.by}"]))
-
-
-@dataclass
-class _Person:
-    """Somebody while they are looked at."""
-
-    episodes: list[Episode]
-    known: _Known
-    fresh: set[str] = field(default_factory=set)
-    """Repositories of which nobody looked up yet which services are deployed from them."""
-    scan: bool = True
-    """Whether it is still to be found out where they work."""
-    first: dict[str, int] = field(default_factory=dict)
-    """For each repository when they first did something there."""
-    runs: dict[int, Reached] = field(default_factory=dict)
-    """For each episode's start the first green run."""
-    merged: dict[int, list[tuple[int, str, str]]] = field(default_factory=lambda: defaultdict(list))
-    """For each episode's start the merged changes: time, id, source."""
-    deployed: dict[int, Reached] = field(default_factory=dict)
-    delivering: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """For each episode's start the sources of the deployments where they work."""
-
-
 class Joiners:
     """One look at those who joined."""
 
@@ -156,7 +62,7 @@ class Joiners:
         self._people: dict[tuple[str | None, bool], str | None] = {}
         self._begun: dict[str, int] = {}
         self._ends: dict[Episode, int] = {}
-        self._known = {person: _Known.of(words) for person, words in asked.known.items()}
+        self._known = {person: Known.of(words) for person, words in asked.known.items()}
         self._readers: dict[str, set[str]] = defaultdict(set)
         self._served: dict[str, set[str]] = defaultdict(set)
         for person, known in self._known.items():
@@ -240,12 +146,12 @@ class Joiners:
 
     # --- whom new events concern -------------------------------------------------------------------------------
 
-    def _wanted(self) -> dict[str, _Person]:
+    def _wanted(self) -> dict[str, Person]:
         """Those to look at: everybody, or those of whom new events can say something else."""
         asked, known = self._asked, self._known
         if asked.only is not None:
             return {person: self._new(person) for person in asked.only}
-        found: dict[str, _Person] = {}
+        found: dict[str, Person] = {}
         everybody = self.roster.keys() if self.has_roster else known.keys()
         for person in everybody - asked.derived.keys():
             if asked.since is None or person not in known or known[person].by != self._by(person):
@@ -254,19 +160,19 @@ class Joiners:
             self._touch(found, asked.since)
         return found
 
-    def _new(self, person: str) -> _Person:
-        return _Person(list(self.roster.get(person, ())), _Known(by=self._by(person)))
+    def _new(self, person: str) -> Person:
+        return Person(list(self.roster.get(person, ())), Known(by=self._by(person)))
 
-    def _look(self, found: dict[str, _Person], person: str) -> _Person:
+    def _look(self, found: dict[str, Person], person: str) -> Person:
         """Somebody to be looked at where they are known to work."""
         if person not in found:
-            own = self._known.get(person) or _Known()
-            known = _Known(set(own.repositories), set(own.services), by=self._by(person))
+            own = self._known.get(person) or Known()
+            known = Known(set(own.repositories), set(own.services), by=self._by(person))
             fresh = set(own.repositories) if own.unsure else set[str]()
-            found[person] = _Person(list(self.roster.get(person, ())), known, fresh, scan=False)
+            found[person] = Person(list(self.roster.get(person, ())), known, fresh, scan=False)
         return found[person]
 
-    def _touch(self, found: dict[str, _Person], since: Mapping[str, int]) -> None:
+    def _touch(self, found: dict[str, Person], since: Mapping[str, int]) -> None:
         """Add those whom events after some revisions concern."""
         for person in self._with_new_milestones(since.get(kind_of(Milestone), 0)):
             self._look(found, person)
@@ -290,7 +196,7 @@ class Joiners:
         everybody = self.roster.keys() if self.has_roster else self._known.keys()
         return sorted(p for p in told if p is not None and p in everybody)
 
-    def _touch_readers(self, found: dict[str, _Person], repository: str, new: Sequence[Act], *, runs: bool) -> None:
+    def _touch_readers(self, found: dict[str, Person], repository: str, new: Sequence[Act], *, runs: bool) -> None:
         """Those who work in a repository of which something is new. Of runs, only one's own mean anything."""
         ids, earliest = {act.id for act in new}, min((act.at for act in new), default=NEVER)
         for person in self._still(self._readers.get(repository, ())):
@@ -299,7 +205,7 @@ class Joiners:
             if concerned or not ids.isdisjoint(known.events):
                 self._look(found, person)
 
-    def _touch_actors(self, found: dict[str, _Person], repository: str, new: Sequence[Act], *, runs: bool) -> None:
+    def _touch_actors(self, found: dict[str, Person], repository: str, new: Sequence[Act], *, runs: bool) -> None:
         """Those who did something in a repository for the first time, or whose run may be the first green one."""
         for act in new:
             for person in self._actors(act.actor, act.bot, act.others):
@@ -319,7 +225,7 @@ class Joiners:
         known = self._known.get(person)
         return known is None or at <= known.end
 
-    def _touch_deployed(self, found: dict[str, _Person], revision: int) -> None:
+    def _touch_deployed(self, found: dict[str, Person], revision: int) -> None:
         """Those whose repositories were deployed anew."""
         for name in self._events.moved(Deployment, revision):
             for person in self._still(self._served.get(name, ())):
@@ -340,12 +246,12 @@ class Joiners:
 
     # --- how far they have come --------------------------------------------------------------------------------
 
-    def _follow(self, people: dict[str, _Person]) -> None:
+    def _follow(self, people: dict[str, Person]) -> None:
         """Find what these people did, and without a roster when each of them began."""
         self._scan(people)
         if not self.has_roster:
             self._begin(people)
-        workers: dict[str, dict[str, _Person]] = defaultdict(dict)
+        workers: dict[str, dict[str, Person]] = defaultdict(dict)
         for person, one in people.items():
             for repository in one.known.repositories if one.episodes and not one.episodes[0].unsure else ():
                 workers[repository][person] = one
@@ -355,7 +261,7 @@ class Joiners:
             self._runs(repository, own, after)
             self._work(repository, own, after)
 
-    def _scan(self, people: dict[str, _Person]) -> None:
+    def _scan(self, people: dict[str, Person]) -> None:
         """Where people work: all repositories, for those of whom it is not known; else what they are known for."""
         scanned = {person: one for person, one in people.items() if one.scan}
         everybody = not self.has_roster and self._asked.since is None and self._asked.only is None
@@ -370,7 +276,7 @@ class Joiners:
                     self._note(people, repository, group, times, everybody=everybody)
 
     def _note(
-        self, people: dict[str, _Person], repository: str, group: Group, times: Sequence[int], *, everybody: bool
+        self, people: dict[str, Person], repository: str, group: Group, times: Sequence[int], *, everybody: bool
     ) -> None:
         """Note that some actors worked in a repository."""
         first = min(times)
@@ -386,7 +292,7 @@ class Joiners:
                 one.known.repositories.add(repository)
                 one.fresh.add(repository)
 
-    def _begin(self, people: dict[str, _Person]) -> None:
+    def _begin(self, people: dict[str, Person]) -> None:
         """Without a roster an onboarding begins with the first thing that somebody did.
 
         Where little of a repository's past is known before that, nobody can say that they were new.
@@ -401,7 +307,7 @@ class Joiners:
             end = self._end(one.episodes[0])
             one.known.repositories = {r for r, first in one.first.items() if first <= end}
 
-    def _find_services(self, workers: Mapping[str, Mapping[str, _Person]]) -> None:
+    def _find_services(self, workers: Mapping[str, Mapping[str, Person]]) -> None:
         """Look up which services are deployed from repositories in which somebody worked for the first time."""
         fresh = {r for r, own in workers.items() if any(r in one.fresh for one in own.values())}
         if not fresh:
@@ -414,7 +320,7 @@ class Joiners:
             for one in workers[repository].values():
                 one.known.services.add(name)
 
-    def _runs(self, repository: str, own: Mapping[str, _Person], after: int) -> None:
+    def _runs(self, repository: str, own: Mapping[str, Person], after: int) -> None:
         """The first green runs of some people in a repository."""
         green = {"result": Result.SUCCESS.value, "run_kind": RunKind.PIPELINE.value}
         columns = ("finished_at", "id", "source", "actor", "bot")
@@ -428,7 +334,7 @@ class Joiners:
                     if episode.start <= at <= self._end(episode):
                         one.runs[episode.start] = min(found, one.runs.get(episode.start, found))
 
-    def _work(self, repository: str, own: Mapping[str, _Person], after: int) -> None:
+    def _work(self, repository: str, own: Mapping[str, Person], after: int) -> None:
         """What some people merged in a repository, and when that reached production."""
         work = read_work(self._events, repository, after, self._person)
         credited: dict[str, list[Credit]] = defaultdict(list)
@@ -450,9 +356,7 @@ class Joiners:
                     told = (r.source for chain in releases.values() for r in chain if start <= r.at <= end)
                     one.delivering[start].update(told)
 
-    def _credit(
-        self, one: _Person, episode: Episode, found: Sequence[Credit], shipped: Mapping[str, Delivered]
-    ) -> bool:
+    def _credit(self, one: Person, episode: Episode, found: Sequence[Credit], shipped: Mapping[str, Delivered]) -> bool:
         """Count somebody's merged changes for an onboarding, and the first deployment; whether any was merged in it."""
         merged = False
         start, end = episode.start, self._end(episode)
@@ -467,7 +371,7 @@ class Joiners:
                 one.deployed[start] = min(reached, one.deployed.get(start, reached))
         return merged
 
-    def _progress(self, person: str, one: _Person, episode: Episode) -> Progress:
+    def _progress(self, person: str, one: Person, episode: Episode) -> Progress:
         """The milestones of an episode, each as early as anybody knows of it: a source's own word before ours."""
         merged = sorted(set(one.merged.get(episode.start, ())))
         found = [*self._told(person, episode)]
@@ -500,7 +404,7 @@ class Joiners:
             if episode.start <= at <= self._end(episode):
                 yield kind, reached._replace(at=at)
 
-    def _words(self, one: _Person, progress: Sequence[Progress]) -> tuple[str, ...]:
+    def _words(self, one: Person, progress: Sequence[Progress]) -> tuple[str, ...]:
         """What somebody was judged by, and until when anything can change that."""
         known = one.known
         known.events = {id_ for p in progress for id_ in p.events}

@@ -17,12 +17,13 @@ from slo_engine.calendars import WorkCalendar
 from slo_engine.credits import joined
 from slo_engine.episodes import MICROSECOND, Episode
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape, Unit
-from slo_engine.joiners import Joiners, Progress, Reached, Terms
+from slo_engine.joiners import Joiners
 from slo_engine.measure import Floats, Mask, Measured, Sample
 from slo_engine.name_rules import NameRules
 from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros, label_values, labelled
 from slo_engine.options import Options
 from slo_engine.organisation import Organisation, patterns
+from slo_engine.progress import Progress, Reached, Terms
 from slo_engine.statistics import kaplan_meier
 
 _LABELS = ("stage", "kind", "method", "")

@@ -550,6 +550,18 @@ def test_who_presses_merge_is_not_the_author() -> None:
     assert reached(M3, joins(), *events, commit(2, on(3, 4), 1, 9)) == []
 
 
+def test_who_squashes_is_not_the_author() -> None:
+    """Another's request, squashed by the newcomer by hand: no change of theirs."""
+    assert reached(M3, joins(), request(1, on(3, 4), 1, who="other"), commit(1, on(3, 4))) == []
+
+
+def test_a_squash_tells_whose_a_bot_s_request_is() -> None:
+    """A merge queue opens requests of its own for what somebody wrote."""
+    queue = request(1, on(3, 4), 1, who="queue", bot=True)
+
+    assert reached(M3, joins(), queue, commit(1, on(3, 4))) == [(on(3, 4), "merge")]
+
+
 def test_a_branch_without_a_request_credits_its_authors() -> None:
     """Only Git is known: who wrote the commits that a merge brought."""
     events = (commit(1, on(3, 2), who="other"), commit(9, on(3, 3), 1, on_default_branch=False))
