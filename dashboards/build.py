@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dashboards.delivery import delivery
 from dashboards.panels import with_notice
+from dashboards.promises import promises
 from slo_engine.indicator import Indicator
 
 PROVISIONING_FILE = "provisioning.yaml"
@@ -51,7 +52,9 @@ def check(directory: Path, indicators: Iterable[Indicator], notice: str = "") ->
 
 
 def _files(indicators: Iterable[Indicator], notice: str) -> dict[str, str]:
-    boards = [with_notice(board, notice) for board in (delivery(indicators),)]
+    declared = tuple(indicators)
+    made = (delivery(declared), promises(declared))
+    boards = [with_notice(board, notice) for board in made if board is not None]
     return {f"{b.uid}.json": b.text() for b in boards} | {PROVISIONING_FILE: PROVISIONING}
 
 

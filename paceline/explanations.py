@@ -78,13 +78,16 @@ class NumberView(BaseModel):
     team: str
     dimension: str = Field(description="The part of a duration; empty for the whole, and where there are labels.")
     labels: dict[str, str] = Field(description="Values of the indicator's labels; empty text for all together.")
-    n: int
+    n: int | None
     numerator: float | None
     denominator: float | None = Field(description="Of a ratio the units that count; of a frequency the days.")
     stats: dict[str, float] = Field(description="Added up from the units.")
     exported: dict[str, float] | None = Field(description="As published; null where it is not.")
     agrees: bool | None = Field(description="Whether both are the same; null where none is exported.")
     stale: list[str] = Field(description="Sources without a recent success: the number is withheld because of them.")
+    fewer_than: int | None = Field(
+        description="Withheld: it, or what it would reveal, is about fewer people than this; null where it is shown."
+    )
 
 
 class BesideView(BaseModel):
@@ -293,6 +296,7 @@ def _number_view(indicator: Indicator, number: ExplainedNumber) -> NumberView:
         exported=None if number.exported is None else dict(number.exported),
         agrees=number.agrees,
         stale=list(number.stale),
+        fewer_than=number.fewer_than,
     )
 
 

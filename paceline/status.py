@@ -62,17 +62,13 @@ def scored(snapshot: Snapshot) -> list[Scored]:
 def status_view(snapshot: Snapshot) -> StatusView:
     """What the page shows of a snapshot."""
     numbers = _levels_first(((n.subject, n) for n in snapshot.numbers), MOST_NUMBERS)
-    wanted = {(n.indicator, n.subject, n.window) for n in numbers}
     subjects = {n.subject for n in numbers}
-    beside = {
-        key: a
-        for a in snapshot.accounting
-        if a.subject in subjects and (key := (a.indicator, a.subject, a.window)) in wanted
-    }
+    beside = {(a.indicator, a.subject, a.window, a.dimension): a for a in snapshot.accounting if a.subject in subjects}
     everyone = [s for s in scored(snapshot) if s.window == _SCORED_WINDOW]
     scores = _levels_first(((s.subject, s) for s in everyone), MOST_SCORES)
     return StatusView(
-        numbers=tuple((n, beside.get((n.indicator, n.subject, n.window))) for n in numbers),
+        # The parts of a duration have nothing beside them but what the whole has.
+        numbers=tuple((n, beside.get((n.indicator, n.subject, n.window, n.dimension))) for n in numbers),
         more_numbers=len(snapshot.numbers) - len(numbers),
         scores=tuple(scores),
         more_scores=len(everyone) - len(scores),

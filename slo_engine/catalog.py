@@ -170,6 +170,11 @@ QUICK_CHECK_SCORE = _gauge(
     "service environment team window kind",
     "DORA Quick Check score, 0 (worst) to 10 (best): of an indicator, or the mean of throughput, stability or overall.",
 )
+SUPPRESSED = _gauge(
+    "platform_suppressed_numbers",
+    "metric",
+    "Numbers about people that are withheld because they, or what they would reveal, concern too few.",
+)
 RESTATEMENTS = _counter("platform_restatements_total", "kind", "Published units of the indicator that changed later.")
 INDICATOR_INFO = _gauge(
     "platform_indicator_info", "indicator version", "Version of an indicator's definition; always 1."
@@ -211,6 +216,7 @@ FIXED = (
     SERVICE_INFO,
     UNMATCHED,
     QUICK_CHECK_SCORE,
+    SUPPRESSED,
     RESTATEMENTS,
     INDICATOR_INFO,
     BUILD_INFO,

@@ -71,7 +71,7 @@ def find(alert: Alert, known: Known, at: datetime) -> Findings:
     slo = next((s for s in known.slos if s.name == alert.labels.get("slo")), None)
     indicator = known.indicators.get(slo.indicator) if slo else None
     found = _Found()
-    if slo is not None and indicator is not None:
+    if slo is not None and indicator is not None and not indicator.people:  # of people nobody is listed
         span = _span(alert, slo, known, min(at, alert.ends_at or at))
         found = _bad_events(slo, indicator, span, known)
     services = _services(alert, slo, found)

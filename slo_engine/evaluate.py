@@ -18,7 +18,7 @@ from slo_engine import burn
 from slo_engine.benchmarks import QUICK_CHECK, quick_check
 from slo_engine.exclusions import Exclusion
 from slo_engine.indicator import Indicator, Shape, named_of, widths_of
-from slo_engine.numbers import Summary, summary_of
+from slo_engine.numbers import Summary, rows_of, summary_of, withheld_of
 from slo_engine.observation import Subject
 from slo_engine.organisation import Organisation
 from slo_engine.reading import Group, Reader, Span, rolling
@@ -29,11 +29,13 @@ from slo_engine.slo_states import (
     Standing,
     earliest,
     is_counted,
+    of_people,
     standings,
     state,
     with_others,
 )
-from slo_engine.snapshot import Number, Part, SloState, Snapshot, SourceState
+from slo_engine.snapshot import Accounting, Number, Part, SloState, Snapshot, SourceState
+from slo_engine.suppression import Cell
 from slo_engine.windows import INDICATOR_WINDOWS, Window
 
 _SCORED_WINDOWS = frozenset({"28d", "90d"})
@@ -47,9 +49,22 @@ class _Judged(NamedTuple):
     standings: list[Standing]
     missing: frozenset[str]
     tiers: tuple[burn.Tier, ...]
+    smallest: int
     state: SloState
     settled: bool
     """Whether it stays as it is with what it was made from."""
+
+
+_NONE: frozenset[Cell] = frozenset()
+
+
+class _Known(NamedTuple):
+    """A part of a snapshot with what it was made from."""
+
+    summaries: tuple[Summary, ...]
+    cells: frozenset[Cell]
+    """What of its indicator is withheld."""
+    part: Part
 
 
 class Evaluator:
@@ -64,7 +79,8 @@ class Evaluator:
         self._told: SimpleQueue[Mapping[int, int]] = SimpleQueue()
         self._summaries: dict[str, dict[Group, Summary]] = {}
         self._states: dict[str, _Judged] = {}
-        self._parts: dict[tuple[str, Subject], tuple[tuple[Summary, ...], Part]] = {}
+        self._parts: dict[tuple[str, Subject], _Known] = {}
+        self._kept_back: dict[str, tuple[int, tuple[Summary, ...], frozenset[Cell]]] = {}
         self._scores: dict[Subject, tuple[dict[str, Summary], dict[str, Mapping[str, float]]]] = {}
         self._scored_for: Organisation | None = None
 
@@ -85,11 +101,12 @@ class Evaluator:
         exclusions: Sequence[Exclusion] = (),
     ) -> Snapshot:
         """Everything that is known at a time, from the stored observations up to then."""
+        organisation = organisation or Organisation()
         conditions = Conditions(
             fresh=frozenset(s.name for s in sources if s.fresh), tiers=tuple(tiers), exclusions=tuple(exclusions)
         )
         with seldom_collecting():
-            return self._evaluated(indicators, slos, sources, at, windows, organisation or Organisation(), conditions)
+            return self._evaluated(indicators, slos, sources, at, windows, organisation, conditions)
 
     def _evaluated(  # noqa: PLR0913, PLR0917 - as evaluate
         self,
@@ -105,9 +122,12 @@ class Evaluator:
         spans, fresh = rolling(windows, at), conditions.fresh
         _prepare(reader, indicators, spans, earliest(slos, reader.now))
         shown = {name: self._shown(indicator, reader, spans, fresh) for name, indicator in indicators.items()}
+        smallest = organisation.smallest_group
+        suppressed = self._withheld(shown, indicators, spans, smallest)
         return Snapshot.of(
-            self._in_parts(shown, _totals(indicators, reader)),
+            self._in_parts(shown, _totals(indicators, reader, smallest), suppressed),
             at=at,
+            suppressed=suppressed,
             slos=self._slo_states(slos, indicators, reader, conditions),
             sources=tuple(sources),
             services=organisation.services,
@@ -155,10 +175,30 @@ class Evaluator:
         self._summaries[indicator.name] = {g: known[g] for g in groups if g in known}
         return found
 
+    def _withheld(
+        self,
+        shown: Mapping[str, Mapping[Group, Summary]],
+        indicators: Mapping[str, Indicator],
+        spans: Sequence[Span],
+        smallest: int,
+    ) -> dict[str, frozenset[Cell]]:
+        """What is withheld of the indicators about people: as before where no number of theirs changed."""
+        before, self._kept_back = self._kept_back, {}
+        for name, known in shown.items():
+            if not indicators[name].people:
+                continue
+            summaries = tuple(known.values())
+            last = before.get(name)
+            if last is None or last[0] != smallest or not _all_same(last[1], summaries):
+                last = smallest, summaries, withheld_of(indicators[name], summaries, smallest, spans)
+            self._kept_back[name] = last
+        return {name: cells for name, (_, _, cells) in self._kept_back.items()}
+
     def _in_parts(
         self,
         shown: Mapping[str, Mapping[Group, Summary]],
         totals: Mapping[tuple[str, Subject], tuple[tuple[str, float], ...]],
+        suppressed: Mapping[str, frozenset[Cell]],
     ) -> list[Part]:
         """The parts of a snapshot: that of before where neither numbers nor totals changed."""
         wanted: dict[tuple[str, Subject], tuple[Summary, ...]] = {}
@@ -169,13 +209,16 @@ class Evaluator:
         before, self._parts = self._parts, {}
         for key in (*wanted, *(k for k in totals if k not in wanted)):
             summaries, own = wanted.get(key, ()), totals.get(key, ())
-            part = before.get(key)
-            if part is None or not _all_same(part[0], summaries) or part[1].totals != own:
-                numbers = tuple(chain.from_iterable(n for s in summaries for n in s.numbers))
-                accounting = tuple(chain.from_iterable(s.accounting for s in summaries))
-                part = summaries, Part(*key, numbers, accounting, own)
-            self._parts[key] = part
-        return [part for _, part in self._parts.values()]
+            cells, last = suppressed.get(key[0], _NONE), before.get(key)
+            if (
+                last is None
+                or last.cells is not cells
+                or not _all_same(last.summaries, summaries)
+                or last.part.totals != own
+            ):
+                last = _Known(summaries, cells, _part(key, summaries, cells, own))
+            self._parts[key] = last
+        return [last.part for last in self._parts.values()]
 
     def _slo_states(
         self, slos: Sequence[Slo], indicators: Mapping[str, Indicator], reader: Reader, conditions: Conditions
@@ -188,18 +231,18 @@ class Evaluator:
         """The state of an SLO: that of before where all it was made from is the same."""
         pool = reader.pool(indicator, slo.counted)
         made_from, missing = standings(slo, indicator, reader, pool, conditions), pool.sources - conditions.fresh
-        before = self._states.get(slo.name)
+        before, smallest = self._states.get(slo.name), reader.organisation.smallest_group
         if (
             before is not None
             and before.settled
             and (before.slo, before.missing, before.standings) == (slo, missing, made_from)
-            and before.tiers == conditions.tiers
+            and (before.tiers, before.smallest) == (conditions.tiers, smallest)
         ):
             return before.state
-        found = state(slo, made_from, missing, reader.now, conditions)
+        found = of_people(state(slo, made_from, missing, reader.now, conditions), indicator, smallest)
         # Between nothing and all, coverage grows with time.
         settled = found.coverage >= 1 or (bool(made_from) and all(s.first_at is None for s in made_from))
-        self._states[slo.name] = _Judged(slo, made_from, missing, conditions.tiers, found, settled)
+        self._states[slo.name] = _Judged(slo, made_from, missing, conditions.tiers, smallest, found, settled)
         return found
 
     def _scored(
@@ -230,6 +273,20 @@ def _prepare(reader: Reader, indicators: Mapping[str, Indicator], spans: Sequenc
         wanted.setdefault(after, []).extend(reader.series(indicator))
     for after, numbers in sorted(wanted.items()):  # what is held from a time on is not read again for a later one
         reader.prepare(dict.fromkeys(numbers), after)
+
+
+def _part(
+    key: tuple[str, Subject],
+    summaries: Sequence[Summary],
+    cells: frozenset[Cell],
+    totals: tuple[tuple[str, float], ...],
+) -> Part:
+    if not cells:  # nearly always, and of many services
+        numbers = tuple(chain.from_iterable(n for s in summaries for n in s.numbers))
+        return Part(*key, numbers, tuple(chain.from_iterable(s.accounting for s in summaries)), totals)
+    rows = [row for s in summaries for row in rows_of(s, cells)]
+    numbers = tuple(row for row in rows if isinstance(row, Number))
+    return Part(*key, numbers, tuple(row for row in rows if isinstance(row, Accounting)), totals)
 
 
 def _all_same(some: Sequence[Summary], others: Sequence[Summary]) -> bool:
@@ -265,11 +322,12 @@ def _scores(numbers: Mapping[str, Number]) -> dict[str, float]:
 
 
 def _totals(
-    indicators: Mapping[str, Indicator], reader: Reader
+    indicators: Mapping[str, Indicator], reader: Reader, smallest: int
 ) -> dict[tuple[str, Subject], tuple[tuple[str, float], ...]]:
     """How many units of each dimension there ever were, whatever became of them.
 
     Levels have only their own: a counter is summed where it is asked for, and a service that moves would make it fall.
+    Of people, what concerns fewer than the smallest group is left out.
     """
     groups = [
         (indicator, group)
@@ -280,7 +338,11 @@ def _totals(
     ]
     reader.count(n for _, group in groups for n in group.own)
     return {
-        (indicator.name, group.subject): tuple((d, float(total)) for d, total in reader.total(indicator, group))
+        (indicator.name, group.subject): tuple(
+            (dimension, float(total))
+            for dimension, total in reader.total(indicator, group)
+            if not (indicator.people and 0 < total < smallest)
+        )
         for indicator, group in groups
     }
 

@@ -18,17 +18,18 @@ from slo_engine.catalog import QUANTILES, metrics_of
 from slo_engine.counted import Counted, Role, Tally, UnitJudge, count
 from slo_engine.event_lines import EventLine, line_of, one_line
 from slo_engine.indicator import Indicator, Shape, named_of
-from slo_engine.numbers import OUT_OF_SCOPE, summarise
+from slo_engine.numbers import OUT_OF_SCOPE, shown, summarise
 from slo_engine.observation import Outcome, Subject, label_values
 from slo_engine.organisation import Organisation, levels
 from slo_engine.reading import Group, Reader, Span, rolling
 from slo_engine.report import Week
-from slo_engine.sampling import measured, reach_of, spans_of
+from slo_engine.sampling import NOW, measured, reach_of, spans_of
 from slo_engine.snapshot import Accounting, Number, Snapshot, SourceState
 from slo_engine.statistics import median_interval, quantiles, wilson
+from slo_engine.suppression import Cell
 from slo_engine.unit_lines import UnitLine, UnitLines
 from slo_engine.units import ALL_TIME
-from slo_engine.windows import parse_window
+from slo_engine.windows import INDICATOR_WINDOWS, parse_window
 
 MOST_UNITS = 10_000
 """How many units one answer lists at most; it always says how many there are."""
@@ -67,19 +68,21 @@ class ExplainedNumber:
     """A number added up from its units, beside the exported one.
 
     `dimension` is the part of a duration, or the values of the published labels. `numerator` and `denominator`: of a
-    ratio its two counts; of a frequency the count and the days of the window; other shapes have none.
-    `exported` are the statistics as they are published, None where they are not: because the
-    window is not, or because the sources in `stale` have not succeeded lately.
+    ratio its two counts; of a frequency the count and the days of the window; other shapes have none. `exported` are
+    the statistics as they are published, None where they are not: because the window is not, or because the sources in
+    `stale` have not succeeded lately. `fewer_than`: the number is withheld, since it or what it would reveal is about
+    fewer people than this; then nothing else is told.
     """
 
     subject: Subject
     dimension: str
-    n: int
+    n: int | None
     numerator: float | None
     denominator: float | None
     stats: Mapping[str, float]
     exported: Mapping[str, float] | None
     stale: tuple[str, ...]
+    fewer_than: int | None = None
 
     @property
     def agrees(self) -> bool | None:
@@ -161,7 +164,9 @@ def explain(  # noqa: PLR0913 - a number's whole address, and all that it is jud
     reader = Reader(observations, at, organisation, named=named_of({indicator.name: indicator}))
     series = observations.series(indicator.observed_as)
     # A derivation may run meanwhile: what has gone since is left out.
-    groups = {g: [n for n in ids if n in series] for g, ids in _chosen(indicator, selection, reader).items()}
+    chosen = {g: [n for n in ids if n in series] for g, ids in _chosen(indicator, selection, reader).items()}
+    cells = _withheld(indicator, selection, span, reader)
+    groups = {g: ids for g, ids in chosen.items() if Cell(g.subject, span.label, g.cell) not in cells}
     judge = UnitJudge(indicator, selection.dimension, to_micros(at))
     after = reach_of(indicator, span)
     counted = count(groups, series, observations, judge, after)
@@ -176,10 +181,13 @@ def explain(  # noqa: PLR0913 - a number's whole address, and all that it is jud
         after=None if after <= ALL_TIME else from_micros(after),
         until=from_micros(span.until),
         at=at,
-        numbers=tuple(
-            _beside_exported(number, group, fresh, exported)
-            for group, (numbers, _) in zip(groups, found, strict=True)
-            for number in numbers
+        numbers=(
+            *(
+                _beside_exported(number, group, fresh, exported)
+                for group, (numbers, _) in zip(groups, found, strict=True)
+                for number in numbers
+            ),
+            *(_of_few(group, reader.organisation.smallest_group) for group in chosen if group not in groups),
         ),
         accounting=tuple(beside for _, beside in found),
         sources=tuple(_ages(sorted({s for g in groups for s in g.sources}), sources, at)),
@@ -189,8 +197,27 @@ def explain(  # noqa: PLR0913 - a number's whole address, and all that it is jud
     )
 
 
+def _withheld(indicator: Indicator, selection: Selection, span: Span, reader: Reader) -> frozenset[Cell]:
+    """What is withheld because it concerns too few people, whatever the age of the sources."""
+    if not indicator.people:
+        return frozenset()
+    # All published windows together: what one reveals of another is withheld in each.
+    spans = [span] if selection.week or span.label == NOW else rolling(INDICATOR_WINDOWS, from_micros(reader.now))
+    _, cells = shown(indicator, reader, spans, reader.sources(reader.series(indicator)))
+    return cells
+
+
+def _of_few(group: Group, smallest: int) -> ExplainedNumber:
+    """A number that is withheld."""
+    return replace(_number(group, group.cell, 0, None, {}), n=None, fewer_than=smallest)
+
+
 def _check(indicator: Indicator, selection: Selection) -> None:
-    """Raise PacelineError for a part or label that the indicator does not have."""
+    """Raise PacelineError for a part or label that the indicator does not have, and for a window that is not shown."""
+    published = [w.label for w in INDICATOR_WINDOWS]
+    if indicator.people and not selection.week and selection.window not in published:
+        listed = ", ".join(published)
+        raise PacelineError(f"{indicator.name} is about people: it is told for {listed} or a week, not for others")
     if selection.dimension and selection.dimension not in indicator.dimensions:
         known = f"one of {', '.join(indicator.dimensions)}" if indicator.dimensions else "no dimension"
         raise PacelineError(f"{indicator.name} has no {selection.dimension!r}; expected {known}")

@@ -489,6 +489,8 @@ def _indicator_blocks(
             yield _Block(
                 key, part, partial(_totals, indicator, own, part), partial(_indicator_lines, indicator, own, part)
             )
+    withheld = sorted((metrics[name].value.name, len(cells)) for name, cells in snapshot.suppressed.items())
+    yield _listed("suppressed", ((catalog.SUPPRESSED, (metric,), float(n)) for metric, n in withheld))
     yield _listed("restatements", ((catalog.RESTATEMENTS, (n,), v) for n, v in sorted(snapshot.restatements.items())))
 
 

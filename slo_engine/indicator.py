@@ -263,8 +263,8 @@ def widths_of(indicators: Mapping[str, Indicator]) -> dict[str, int]:
 
 
 def named_of(indicators: Mapping[str, Indicator]) -> frozenset[str]:
-    """The indicators whose units must be told apart: those with an arithmetic of their own, which may count people."""
-    return frozenset(i.observed_as for i in indicators.values() if i.shape is Shape.MEASURE)
+    """The indicators whose units must be told apart: people, and those that an arithmetic of its own may count."""
+    return frozenset(i.observed_as for i in indicators.values() if i.people or i.shape is Shape.MEASURE)
 
 
 def indicators() -> dict[str, Indicator]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,8 @@ from slo_engine.reading import Group, Reader, Span, cuts_of
 from slo_engine.sampling import SampledUnits, measured, reach_of, spans_of
 from slo_engine.snapshot import Accounting, Number
 from slo_engine.statistics import ordered_interval, ordered_quantiles, wilson
-from slo_engine.units import CODES, Floats, Ints, Units
+from slo_engine.suppression import Cell, withheld
+from slo_engine.units import CODES, Floats, Ints, Units, joined
 
 _GOOD, _BAD, _MEASURED, _PENDING, _EXCLUDED = (
     CODES[o] for o in (Outcome.GOOD, Outcome.BAD, Outcome.MEASURED, Outcome.PENDING, Outcome.EXCLUDED)
@@ -39,28 +40,89 @@ class Summary(NamedTuple):
     """By span what its units are known by: while that is the same, so are its numbers."""
     numbers: tuple[tuple[Number, ...], ...]
     accounting: tuple[Accounting, ...]
+    people: tuple[tuple[int, int], ...] = ()
+    """Of an indicator about people, by span how many its numbers rest on, and how many there are in all."""
 
 
 def summarise(
-    indicator: Indicator, reader: Reader, spans: Sequence[Span], fresh: set[str]
+    indicator: Indicator, reader: Reader, spans: Sequence[Span], fresh: Collection[str]
 ) -> Iterator[Number | Accounting]:
-    """The numbers of an indicator for each subject and span, and what stands beside them."""
+    """The numbers of an indicator for each subject and span, and what stands beside them; without what is withheld."""
+    rows, _ = shown(indicator, reader, spans, fresh)
+    yield from rows
+
+
+def shown(
+    indicator: Indicator, reader: Reader, spans: Sequence[Span], fresh: Collection[str]
+) -> tuple[list[Number | Accounting], frozenset[Cell]]:
+    """The numbers of an indicator, what stands beside them, and what is withheld because it concerns too few people."""
+    found = list(_summaries(indicator, reader, spans, frozenset(fresh)))
+    cells = withheld_of(indicator, found, reader.organisation.smallest_group, spans)
+    return [row for summary in found for row in rows_of(summary, cells)], cells
+
+
+def rows_of(summary: Summary, cells: frozenset[Cell]) -> Iterator[Number | Accounting]:
+    """The rows of a summary span by span, without those that are withheld."""
+    for numbers, beside in zip(summary.numbers, summary.accounting, strict=True):
+        if cells and Cell(beside.subject, beside.window, beside.dimension) in cells:
+            continue
+        yield from numbers
+        yield beside
+
+
+def withheld_of(
+    indicator: Indicator, summaries: Iterable[Summary], smallest: int, spans: Sequence[Span]
+) -> frozenset[Cell]:
+    """What of an indicator's summaries is withheld because it concerns too few people; nothing where none does."""
+    if not indicator.people:
+        return frozenset()
+    sizes = {
+        Cell(beside.subject, beside.window, beside.dimension): people
+        for summary in summaries
+        for beside, people in zip(summary.accounting, summary.people, strict=True)
+    }
+    lengths = {span.label: float(span.until - span.after) for span in spans}
+    return withheld(sizes, smallest, lengths, sum(1 for label in indicator.labels if label))
+
+
+def _summaries(indicator: Indicator, reader: Reader, spans: Sequence[Span], fresh: frozenset[str]) -> Iterator[Summary]:
+    """The summaries of all groups whose sources are fresh."""
     cells = list(reader.cells(indicator))
     groups = [g for g in cells if g.sources <= fresh]
     earliest = min((reach_of(indicator, s) for s in spans), default=reader.now)
     # Those of stale sources too: whether a level's services share units is asked of all of them.
     reader.prepare((n for g in cells for n in g.series), earliest)
     for group in groups:
-        summary = summary_of(indicator, group, reader, spans)
-        for numbers, accounting in zip(summary.numbers, summary.accounting, strict=True):
-            yield from numbers
-            yield accounting
+        yield summary_of(indicator, group, reader, spans)
 
 
 def summary_of(
     indicator: Indicator, group: Group, reader: Reader, spans: Sequence[Span], before: Summary | None = None
 ) -> Summary:
     """The numbers of a group whose series are prepared. A span that holds the same units as before keeps its rows."""
+    found = _summary(indicator, group, reader, spans, before)
+    return found._replace(people=_people(indicator, group, reader, spans, found)) if indicator.people else found
+
+
+def _people(
+    indicator: Indicator, group: Group, reader: Reader, spans: Sequence[Span], found: Summary
+) -> tuple[tuple[int, int], ...]:
+    """By span how many people the numbers of a group rest on, and how many there are with those who wait or are left.
+
+    An arithmetic of its own says itself how many; only where it rests on none, those beside it count.
+    """
+    if indicator.measure is not None:
+        rows = zip(found.numbers, found.accounting, strict=True)
+        return tuple((one.n, one.n or beside.pending + sum(beside.excluded.values())) for (one,), beside in rows)
+    units = joined([reader.columns.rows(n).there(reader.now) for n in group.series])
+    final = np.isin(units.outcome, (_GOOD, _BAD, _MEASURED)) & (units.matures_at <= reader.now)
+    inside = [(units.at > s.after) & (units.at <= s.until) for s in spans]
+    return tuple((np.unique(units.unit[own & final]).size, np.unique(units.unit[own]).size) for own in inside)
+
+
+def _summary(
+    indicator: Indicator, group: Group, reader: Reader, spans: Sequence[Span], before: Summary | None = None
+) -> Summary:
     lengths = _lengths(spans)
     if before is not None and before.lengths != lengths:
         before = None

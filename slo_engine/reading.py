@@ -308,6 +308,17 @@ class Reader:
         sources = frozenset(self.sources(series))
         return Group(group.subject, by_dimension, series, sources, group.pooled, group.own, cell)
 
+    def whole(self, indicator: Indicator) -> Sequence[Group]:
+        """All series of an indicator together, whomever they are about, by the values of its labels."""
+        by_dimension: dict[str, list[int]] = {}
+        for number in self.series(indicator):
+            by_dimension.setdefault(self._series[number].dimension, []).append(number)
+        series = tuple(chain.from_iterable(by_dimension.values()))
+        if not series:
+            return []
+        group = Group(Subject(), by_dimension, series, frozenset(self.sources(series)), pooled=True)
+        return self._split(indicator, group) if indicator.labels else [group]
+
     def pool(self, indicator: Indicator, sli: IndicatorSli) -> Group:
         """The series of an indicator that an SLI on it takes in."""
         key = (indicator.observed_as, sli.service, sli.environment, sli.team, sli.labels)

@@ -20,6 +20,7 @@ from slo_engine.indicator import Indicator, Shape, named_of, widths_of
 from slo_engine.numbers import summarise
 from slo_engine.observation import Subject
 from slo_engine.organisation import Organisation
+from slo_engine.promises import promises
 from slo_engine.reading import Reader, Span
 from slo_engine.restated import RestatedLine, restated_lines, units_in
 from slo_engine.slo import Slo, SloStatus
@@ -118,8 +119,12 @@ def weekly(  # noqa: PLR0913 - everything a summary depends on, and nothing else
     With `benchmarks` production has its Quick Check scores beside them. `restated`: records of the log, of which
     those of the week count; `find` gives the events with some ids.
     """
+    organisation = organisation or Organisation()
     end = week.end - timedelta(microseconds=1)
-    reader = Reader(observations, end, widths=widths_of(indicators), named=named_of(indicators))
+    widths, named = widths_of(indicators), named_of(indicators)
+    # Of delivery the table is by service; levels of teams have the Quick Check.
+    delivered = Reader(observations, end, widths=widths, named=named)
+    reader = Reader(observations, end, organisation, widths, named)
     names = {s.name for s in sources}
     fresh = {s.name for s in sources if s.last_success_at is not None and s.last_success_at >= week.end}
     conditions = Conditions(fresh=frozenset(fresh), exclusions=tuple(exclusions))
@@ -133,8 +138,9 @@ def weekly(  # noqa: PLR0913 - everything a summary depends on, and nothing else
         _verdict(states),
         "",
         *_slo_table(states),
-        *_delivery(week, reader, indicators, names, fresh),
-        *_quick_check(week, observations, indicators, fresh, organisation or Organisation(), benchmarks),
+        *_delivery(week, delivered, indicators, names, fresh),
+        *promises(indicators.values(), reader, week.span, fresh),
+        *_quick_check(week, observations, indicators, fresh, organisation, benchmarks),
         *_restated(week, restated, indicators, find),
     ]
     return "\n".join(lines).rstrip() + "\n"
@@ -201,6 +207,8 @@ def _delivery(
 ) -> list[str]:
     lines: list[str] = []
     for indicator in indicators.values():
+        if not indicator.like_delivery:
+            continue
         now = list(summarise(indicator, reader, [week.span], names))
         before = {
             n.subject: n

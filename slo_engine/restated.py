@@ -70,13 +70,20 @@ def restated_lines(
         RestatedLine(
             at=from_micros(r.restated_at),
             indicator=r.indicator,
-            subject=Subject(r.service, r.environment, r.team),
+            subject=_whose(r, indicators.get(r.indicator)),
             unit=_event_line(r.unit, events),
             change=change_text(r, indicators.get(r.indicator), zone),
             why=r.why,
         )
         for r in records
     ]
+
+
+def _whose(record: Restatement, indicator: Indicator | None) -> Subject:
+    """For whom a judgement is; of somebody's not even the team is told."""
+    if indicator is not None and indicator.people:
+        return Subject()
+    return Subject(record.service, record.environment, record.team)
 
 
 def _event_line(unit: str, events: Mapping[str, Event]) -> EventLine | None:

@@ -7,7 +7,7 @@ withheld.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -90,13 +90,9 @@ def state_of(slo: Slo, indicator: Indicator, reader: Reader, conditions: Conditi
     """An SLO on an indicator at the reader's time."""
     pool = reader.pool(indicator, slo.counted)
     reader.prepare(pool.series, _earliest(slo, reader.now))
-    return state(
-        slo,
-        standings(slo, indicator, reader, pool, conditions),
-        pool.sources - conditions.fresh,
-        reader.now,
-        conditions,
-    )
+    made_from = standings(slo, indicator, reader, pool, conditions)
+    found = state(slo, made_from, pool.sources - conditions.fresh, reader.now, conditions)
+    return of_people(found, indicator, reader.organisation.smallest_group)
 
 
 def earliest(slos: Sequence[Slo], now: int) -> int:
@@ -275,6 +271,31 @@ def state(
         coverage=coverage,
         totals=_summed(totals),
     )
+
+
+def of_people(found: SloState, indicator: Indicator, smallest: int) -> SloState:
+    """What may be said of an SLO's state where its units are people: nothing of few, and of its own window alone.
+
+    Shorter windows, and what is counted since the beginning, would tell when each of them came.
+    """
+    label = found.slo.window.label
+    if not indicator.people:
+        return found
+    if few := _few(indicator, found.counts.get(label, EventCounts()), smallest):
+        return withheld(found.slo, SloStatus.INSUFFICIENT_DATA, few, found.coverage)
+    return replace(
+        found,
+        counts={name: own for name, own in found.counts.items() if name == label},
+        raw={name: own for name, own in found.raw.items() if name == label},
+        burn_rates={name: own for name, own in found.burn_rates.items() if name == label},
+        time_to_exhaustion_seconds=None,
+        totals=None,
+    )
+
+
+def _few(indicator: Indicator, counts: EventCounts, smallest: int) -> str:
+    """Why nothing is said of so many people; empty text where they are enough, or are none."""
+    return f"fewer than {smallest} people" if indicator.people and 0 < counts.total < smallest else ""
 
 
 def withheld(
@@ -495,7 +516,8 @@ def finished(
     before = [t.first_at for t in reader.columns.tallies(pool.series, judge).values() if t.first_at is not None]
     times, good = judged(slo, reader.pooled(pool, column))
     first = min([*before, *times[:1].tolist()], default=None)
-    known = _Known(times, good, first, sorted(pool.sources - conditions.fresh), calendar.label)
+    stale, smallest = sorted(pool.sources - conditions.fresh), reader.organisation.smallest_group
+    known = _Known(times, good, first, stale, calendar.label, indicator, smallest)
     about = tuple(e for e in conditions.exclusions if e.concerns(slo))
     return [_finished(slo, known, start, end, about) for start, end in bounds]
 
@@ -508,6 +530,8 @@ class _Known(NamedTuple):
     first_at: int | None
     stale: Sequence[str]
     label: str
+    indicator: Indicator
+    smallest: int
 
 
 def _before(window: CalendarWindow, at: datetime) -> Iterator[tuple[datetime, datetime]]:
@@ -531,6 +555,8 @@ def _finished(slo: Slo, known: _Known, start: datetime, end: datetime, about: Se
     else:
         coverage = _share(counts, slices_over(length_of(slo), first, last + 1, slots))
     status, why = _status(slo, known.label, counts, coverage, known.stale, alerting=False)
+    if few := _few(known.indicator, counts, known.smallest):
+        return Finished(start, end, EventCounts(), None, None, None, None, few)
     unknown = status is SloStatus.INSUFFICIENT_DATA
     remaining = budget.remaining_ratio(counts, slo.target)
     return Finished(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from slo_engine.observation import Subject
 from slo_engine.organisation import Service
 from slo_engine.slo import EventCounts, Slo, SloStatus
+from slo_engine.suppression import Cell
 from slo_engine.words import share_text
 
 
@@ -123,6 +124,8 @@ class Snapshot:
     """Quick Check scores from 0 to 10 by subject and window, then by indicator and mean."""
     unmatched: Mapping[str, int] = field(default_factory=dict)
     """By kind, how many names no rule of the catalogue knows."""
+    suppressed: Mapping[str, frozenset[Cell]] = field(default_factory=dict)
+    """By indicator about people, what is withheld because it, or what it would reveal, concerns too few."""
     restatements: Mapping[str, float] = field(default_factory=dict)
     """By indicator, how many published units changed later."""
     duration_seconds: float = 0.0

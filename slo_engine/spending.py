@@ -51,15 +51,16 @@ def spends(policy: Policy, states: Iterable[SloState], ledger: Ledger, at: datet
 
     SLOs that count no units (slices, PromQL, composites) have none. Raises StoreError.
     """
-    return [spend for state in states if _may_be_due(policy, state) for spend in _of(state, ledger, at)]
+    return [spend for state in states if _may_be_due(policy, state, ledger) for spend in _of(state, ledger, at)]
 
 
-def _may_be_due(policy: Policy, state: SloState) -> bool:
+def _may_be_due(policy: Policy, state: SloState, ledger: Ledger) -> bool:
     """Whether all bad events together spent more than asks for a review: only then can a single one have."""
     rule, counts = policy.rule_for(state.slo), state.counts.get(state.slo.window.label)
     if rule is None or rule.review_above is None or counts is None or not counts.total:
         return False
-    units = isinstance(state.slo.sli, IndicatorSli) and state.slo.budgeting == "occurrences"
+    counted = isinstance(state.slo.sli, IndicatorSli) and state.slo.budgeting == "occurrences"
+    units = counted and not ledger.indicators[state.slo.indicator].people
     return units and counts.bad > rule.review_above * allowed(counts, state.slo.target)
 
 

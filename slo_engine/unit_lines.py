@@ -51,9 +51,11 @@ class UnitLines:
         judged = self.judge(series, [getattr(row, name) for name in NARROW])
         values = (row.value, row.part_1, row.part_2, row.part_3, row.part_4)
         named = zip(indicator.dimensions, values[1:], strict=False) if indicator.shape is Shape.DURATION else ()
+        team = series.team or self.organisation.team(series.service)
         return UnitLine(
-            at=from_micros(row.at),
-            subject=Subject(series.service, series.environment, series.team or self.organisation.team(series.service)),
+            at=_day(from_micros(row.at)) if indicator.people else from_micros(row.at),
+            # Of somebody neither team nor label is told: the numbers of these may be withheld.
+            subject=Subject() if indicator.people else Subject(series.service, series.environment, team),
             value=values[indicator.column()],
             parts={name: seconds for name, seconds in named if seconds is not None},
             outcome=judged.outcome,
@@ -62,7 +64,7 @@ class UnitLines:
             rule=row.rule,
             unit=self._person(row.unit) if indicator.people else self._event(row.unit),
             evidence=tuple(map(self._event, msgspec.json.decode(row.evidence))),
-            labels={label: value for label, value in self._named(series) if label and value},
+            labels={} if indicator.people else {k: value for k, value in self._named(series) if k and value},
         )
 
     def _named(self, series: Series) -> Iterable[tuple[str, str]]:
@@ -81,3 +83,8 @@ class UnitLines:
         """Somebody, by a number that means something in this answer only."""
         number = self.people.setdefault(unit, len(self.people) + 1)
         return EventLine(id="", kind="person", label=str(number), at=None, url=None)
+
+
+def _day(at: datetime) -> datetime:
+    """The beginning of a time's day: of people nothing more precise is told."""
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)

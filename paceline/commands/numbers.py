@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,15 @@ from paceline.status import SCORES, scored
 from slo_engine.explain import MOST_UNITS, ExplainedNumber, Explanation, Selection, label_choice, subject_text
 from slo_engine.indicator import Indicator
 from slo_engine.notes import no_production, unmatched_names
-from slo_engine.number_words import cell_text
+from slo_engine.number_words import cell_text, labels_of
 from slo_engine.observation import Subject
-from slo_engine.snapshot import Snapshot
+from slo_engine.snapshot import Accounting, Number, Snapshot
 from slo_engine.words import share_text
 
 _MOST_RESTATED = 10_000
 _SHOWN_UNITS = 50
+_ABOUT = ("name", "version", "title", "definition", "shape", "metric", "unit", "labels", "people")
+"""What a program is told of an indicator."""
 
 
 @click.command()
@@ -47,13 +50,14 @@ def evaluate(config: Path | None, output: str) -> None:
         print_json(
             {
                 "at": snapshot.at,
-                "numbers": snapshot.numbers,
-                "accounting": snapshot.accounting,
+                "numbers": [_labelled(indicators[n.indicator], n) for n in snapshot.numbers],
+                "accounting": [_labelled(indicators[a.indicator], a) for a in snapshot.accounting],
                 "slos": snapshot.slos,
                 "sources": snapshot.sources,
                 "scores": scored(snapshot),
                 "unmatched": unmatched,
                 "restatements": snapshot.restatements,
+                "suppressed": {name: len(cells) for name, cells in snapshot.suppressed.items()},
                 "notes": [note] if note else [],
             }
         )
@@ -63,8 +67,20 @@ def evaluate(config: Path | None, output: str) -> None:
         click.echo(f"Unmatched names, {names.text}")
     restated = ", ".join(f"{n:g} of {name}" for name, n in sorted(snapshot.restatements.items()))
     click.echo(f"Restated units: {restated or 'none'}")
+    if withheld := sum(map(len, snapshot.suppressed.values())):
+        click.echo(f"Withheld numbers: {withheld}, about fewer than {organisation.smallest_group} people")
     if note:
         click.echo(note)
+
+
+def _fields(value: Number | Accounting | ExplainedNumber | Explanation) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _labelled(indicator: Indicator, row: Number | Accounting | ExplainedNumber) -> dict[str, Any]:
+    """A row as programs read it: label values by their names."""
+    labels = labels_of(indicator, row.dimension)
+    return _fields(row) | {"dimension": "" if labels else row.dimension, "labels": labels}
 
 
 def _about(indicator: Indicator, dimension: str) -> str:
@@ -206,7 +222,15 @@ def explain(indicator: str, config: Path | None, limit: int | None, output: str,
     with opened(config) as running:
         found = running.service.explain(indicator, Selection(limit=listed, **selection))
     if output == "json":
-        print_json(found)
+        about = found.indicator
+        print_json(
+            _fields(found)
+            | {
+                "indicator": {name: getattr(about, name) for name in _ABOUT},
+                "numbers": [_labelled(about, n) for n in found.numbers],
+                "accounting": [_labelled(about, a) for a in found.accounting],
+            }
+        )
         return
     for line in _explained(found):
         click.echo(line)
@@ -250,6 +274,9 @@ def _explained(found: Explanation) -> Iterator[str]:
     yield f"{found.window}: {after}up to {found.until:%Y-%m-%d %H:%M:%S} UTC"
     for number in found.numbers:
         who = _whom(about, number.subject, number.dimension)
+        if number.fewer_than is not None:
+            yield f"{who}: withheld, fewer than {number.fewer_than} people, or others could be worked out"
+            continue
         sides = "" if number.denominator is None else f" ({number.numerator:g} of {number.denominator:g})"
         stats = ", ".join(f"{k} {v:.6g}" for k, v in number.stats.items()) or "no value"
         yield f"{who}: n {number.n}{sides}, {stats}, {_beside_exported(number)}"

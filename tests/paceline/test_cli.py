@@ -106,7 +106,7 @@ def test_evaluate_gives_everything_as_json(run: Run) -> None:
     assert code == 0
     assert set(found) == {
         *("at", "numbers", "accounting", "slos", "sources"),
-        *("scores", "unmatched", "restatements", "notes"),
+        *("scores", "unmatched", "restatements", "suppressed", "notes"),
     }
     assert found["slos"][0]["slo"]["target"] == "0.9"
     assert [s["name"] for s in found["sources"]] == ["events"]

@@ -42,6 +42,21 @@ def test_what_stands_beside_a_number_is_its_own() -> None:
     assert view.numbers == ((one, None), (other, beside))
 
 
+def test_what_stands_beside_a_label_is_its_own() -> None:
+    """A journey's pending units go with the journey's number, and a duration's part has nothing of its own."""
+    who = SUBJECTS[1]
+    numbers = [Number(indicator="x", subject=who, window="28d", dimension=d, n=3, stats={}) for d in ("", "db")]
+    rows = [
+        Accounting(indicator="x", subject=who, window="28d", dimension=d, pending=p, excluded={}, coverage=None)
+        for d, p in (("", 3), ("db", 2))
+    ]
+    part = Number(indicator="y", subject=who, window="28d", dimension="review", n=1, stats={})
+
+    view = status_view(Snapshot(at=AT, numbers=(*numbers, part), accounting=tuple(rows)))
+
+    assert view.numbers == ((numbers[0], rows[0]), (numbers[1], rows[1]), (part, None))
+
+
 def test_a_thousand_services_are_cut_and_counted() -> None:
     """At most 200 numbers and 50 scored subjects are shown, of one window; the rest is a count."""
     services = [Subject(f"s{n:04}", "production") for n in range(1_000)]

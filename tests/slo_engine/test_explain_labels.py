@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -220,7 +220,7 @@ def test_a_measure_lists_what_it_looks_back_to(bench: Bench) -> None:
     """Units of the window before are listed too, as given to the arithmetic, and the answer says since when."""
     bench.put(*(request(f"{i}", "db", "", ago=timedelta(days=8)) for i in range(5)), request("late", "db", ""))
 
-    found = bench.explain(ACTIVE)
+    found = bench.explain(replace(ACTIVE, people=False))
 
     assert found.after == NOW - timedelta(days=14)
     assert [u.role for u in found.units] == [Role.GIVEN] * 6
@@ -239,13 +239,13 @@ def test_what_looks_at_everything_has_no_beginning(bench: Bench) -> None:
 _samples = st.lists(
     st.tuples(
         st.integers(0, 24 * 20),
-        st.sampled_from([ANN, BEA, "person:cc"]),
+        st.sampled_from([ANN, BEA, *(f"person:{i}" for i in range(6))]),
         st.sampled_from(["db", "vm", ""]),
         st.sampled_from([Outcome.GOOD, Outcome.PENDING, Outcome.EXCLUDED]),
         st.none() | st.floats(0, 1e6),
         st.sampled_from([SHOP, BASKET, Subject()]),
     ),
-    max_size=12,
+    max_size=24,
     unique_by=lambda u: (u[0], u[1]),
 )
 
@@ -274,11 +274,12 @@ def test_a_measure_of_the_listed_units_is_the_exported_number(
 
     found = bench.explain(one, team=team, window=window)
 
-    assert all(n.agrees for n in found.numbers)
+    told = [n for n in found.numbers if n.fewer_than is None]
+    assert all(n.agrees for n in told)
     assert [found.accounting] == [
         tuple(
             a
-            for n in found.numbers
+            for n in told
             for a in bench.snapshot(one).accounting
             if (a.subject, a.window, a.dimension) == (n.subject, found.window, n.dimension)
         )
@@ -308,3 +309,39 @@ def test_a_person_as_evidence_is_never_named(bench: Bench) -> None:
     (unit,) = bench.explain(RATIO).units
 
     assert [(e.kind, e.label, e.id) for e in unit.evidence] == [("person", "1", "")]
+
+
+def test_of_people_neither_team_nor_label_nor_hour_is_told(bench: Bench) -> None:
+    """What would tell the numbers of teams and journeys apart again stands beside nobody."""
+    bench.put(*(request(f"person:{i}", "db", "") for i in range(5)))
+
+    found = bench.explain(ACTIVE)
+
+    assert {(u.subject, tuple(u.labels), u.at) for u in found.units} == {
+        (Subject(), (), datetime(2026, 3, 2, tzinfo=UTC))
+    }
+
+
+def test_a_withheld_number_is_explained_as_such(bench: Bench) -> None:
+    """Of four people neither number nor unit is told, only that they are fewer than five."""
+    bench.put(*(request(f"person:{i}", "db", "") for i in range(4)))
+
+    found = bench.explain(ACTIVE)
+
+    assert [(n.fewer_than, n.n, n.stats, n.exported) for n in found.numbers] == [(5, None, {}, None)]
+    assert (found.units, found.total, found.accounting) == ((), 0, ())
+
+
+def test_what_another_window_would_reveal_is_withheld_in_each(bench: Bench) -> None:
+    """Eight people in 28 days and six in 7: the six are withheld, and stay so when they are asked for alone."""
+    recent = [request(f"person:{i}", "db", "") for i in range(6)]
+    bench.put(*recent, *(request(f"person:{i}", "db", "", ago=timedelta(days=20)) for i in range(6, 8)))
+
+    assert [n.fewer_than for n in bench.explain(ACTIVE, window="7d").numbers] == [5]
+    assert [n.n for n in bench.explain(ACTIVE, window="28d").numbers] == [8]
+
+
+def test_people_are_told_for_published_windows_only(bench: Bench) -> None:
+    """A window of 27 days would tell who came on the 28th."""
+    with pytest.raises(PacelineError, match="told for 7d, 28d, 90d or a week"):
+        bench.explain(ACTIVE, window="27d")
