@@ -319,28 +319,43 @@ def _restated(
 
     What waited and is judged now is no restatement, nor is what became known, within a day of when it is dated.
     """
+    before = {key: old[key] for key in (*gone, *(k for k in written if k in old))}
+    for was_at, now_at in _paired(series, before, wanted, written):
+        was = "" if was_at is None else _said(before[was_at])
+        now = "" if now_at is None else _said(wanted[now_at])
+        number, _, unit = was_at or now_at or (0, 0, "")
+        if was_at is not None and _final(before[was_at], until):
+            if was != now:
+                yield _Change(series[number], unit, was, now)
+        elif now_at is not None and now_at[1] < until - _LATE and _final(wanted[now_at], until):
+            yield _Change(series[now_at[0]], unit, was, now)
 
-    def unit(key: _Key) -> tuple[str, str, str, str]:
+
+def _paired(
+    series: Mapping[int, Series],
+    before: Mapping[_Key, tuple[Any, ...]],
+    wanted: Mapping[_Key, tuple[Any, ...]],
+    written: Sequence[_Key],
+) -> Iterator[tuple[_Key | None, _Key | None]]:
+    """What was said of a unit beside what is said now; None where it was not, or is no longer.
+
+    A unit may have several judgements, one for each of its labels; one whose label changed is the same still. Of a unit
+    that is pending until its deadline and judged there, the judgement is what was said and is said.
+    """
+
+    def unit(key: _Key) -> tuple[str, ...]:
         own = series[key[0]]
         return own.indicator, own.service, own.environment, key[2]
 
-    before: dict[tuple[str, str, str, str], tuple[Any, ...]] = {}
-    # Of a unit that is pending until its deadline and judged there, the judgement is what was said and is said now.
-    for key in sorted((*gone, *(k for k in written if k in old)), key=lambda k: not _waits(old[k])):
-        before[unit(key)] = old[key]
-    told = {unit(key) for key in written if not _waits(wanted[key])}
-    for key in written:
-        if _waits(wanted[key]) and unit(key) in told:
-            continue
-        was, now = before.pop(unit(key), None), wanted[key]
-        if was is not None and _final(was, until):
-            if _said(was) != _said(now):
-                yield _Change(series[key[0]], key[2], _said(was), _said(now))
-        elif key[1] < until - _LATE and _final(now, until):
-            yield _Change(series[key[0]], key[2], "" if was is None else _said(was), _said(now))
-    for (_, _, _, name), row in before.items():
-        if _final(row, until):
-            yield _Change(series[row[0]], name, _said(row), "")
+    def named(key: _Key) -> tuple[str, ...]:
+        return *unit(key), series[key[0]].dimension
+
+    said = {named(key): key for key in sorted(before, key=lambda k: not _waits(before[k]))}
+    says = {named(key): key for key in sorted(written, key=lambda k: not _waits(wanted[k]))}
+    moved = {unit(key): name for name, key in said.items() if name not in says}
+    for name, key in says.items():
+        yield said.pop(name if name in said else moved.get(unit(key), name), None), key
+    yield from ((key, None) for key in said.values())
 
 
 _OUTCOME = _COLUMNS.index("outcome")

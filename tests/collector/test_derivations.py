@@ -352,6 +352,30 @@ def test_a_deadline_that_moves_before_it_comes_restates_nothing(derivations: Der
     assert restated(derivations, list(due), list(good)) == []
 
 
+def test_each_judgement_of_a_unit_is_restated_by_itself(derivations: DerivationStore) -> None:
+    """A unit that is judged once for each of its labels has an entry for each judgement that changed."""
+    first, second = (WAIT._replace(dimension=label) for label in ("first", "second"))
+    was = {first: [row("1", DAY, "good", None)], second: [row("1", DAY, "good", None)]}
+    now = {first: [row("1", DAY, "bad", None)], second: [row("1", DAY, "excluded", None)]}
+    derivations.replace(piece(rows=was), 0, "")
+    derivations.published(PUBLISHED)
+    derivations.replace(piece(rows=now), NOTICED, "late events")
+
+    assert {(r.was, r.now) for r in derivations.restatements()} == {
+        (said(DAY, "good", None), said(DAY, "bad", None)),
+        (said(DAY, "good", None), said(DAY, "excluded", None)),
+    }
+
+
+def test_a_unit_whose_label_changed_is_restated_once(derivations: DerivationStore) -> None:
+    """A judgement that goes from one label to another is the same one: it says what it was and what it is."""
+    derivations.replace(piece(rows={WAIT._replace(dimension="first"): [row("1", DAY, "good", None)]}), 0, "")
+    derivations.published(PUBLISHED)
+    derivations.replace(piece(rows={WAIT._replace(dimension="second"): [row("1", DAY, "bad", None)]}), NOTICED, "late")
+
+    assert [(r.was, r.now) for r in derivations.restatements()] == [(said(DAY, "good", None), said(DAY, "bad", None))]
+
+
 def test_nothing_is_restated_before_the_first_publication(derivations: DerivationStore) -> None:
     """Nobody has seen a number yet."""
     derivations.replace(piece(STAYS, row("1", DAY), row("2", DAY)), 0, "")
