@@ -52,7 +52,7 @@ TEAM_SIZES: Mapping[str, int] = {
 }
 """How many people each team has had: 300 in all."""
 _KINDS, _KIND_SHARES = (MemberKind.HIRE, MemberKind.TRANSFER, MemberKind.CONTRACTOR), (0.75, 0.15, 0.1)
-_CODING, _NEW, _LEAVING = 0.88, 0.15, 0.02
+_CODING, _NEW, _LEAVING = 0.88, 0.15, 0.1
 _TENURE_DAYS = (60, 2_000)
 _SECOND_ACCOUNTS = 20
 """Of how many people one commits under another account than the one they review with."""

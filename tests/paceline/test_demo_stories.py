@@ -298,3 +298,11 @@ def test_services_of_one_repository_have_changes_of_their_own(looking: Looking) 
 def test_a_service_with_few_deployments_promises_nothing(looking: Looking) -> None:
     """Below ten deployments in 28 days its SLO says that it cannot say."""
     assert looking.slo("notebooks-hold").status == SloStatus.INSUFFICIENT_DATA
+
+
+def test_how_many_of_three_people_were_active_is_withheld(looking: Looking) -> None:
+    """Explain says that it is about fewer than five, and lists nobody; of the whole organisation it tells."""
+    found = looking.explain("active_users", team="/data/research")
+    assert [(number.n, number.fewer_than) for number in found.numbers] == [(None, 5)]
+    assert found.units == ()
+    assert (looking.number("active_users", team="/").n or 0) > 200
