@@ -377,6 +377,35 @@ def test_one_after_the_other_gives_what_all_at_once_gives(
     assert found[0] == found[1]
 
 
+SEQUENCES = {
+    "a use is told of late": [[use("a", 80), use("b", 90)], [use("c", 70)]],
+    "a use is dated anew": [[use("a", 80), use("b", 90)], [use("a", 95, native_id="a/80/preview", updated_at=START)]],
+    "a use was of another capability": [
+        [use("a", 80), use("b", 90)],
+        [use("a", 80, "deploy", native_id="a/80/preview", updated_at=START)],
+    ],
+    "a day goes on": [[use("a", 80)], [use("a", 80.5)], [use("b", 80.6)], [use("a", 80.7, count=3)]],
+}
+"""Uses in the order in which they come."""
+
+
+@pytest.mark.parametrize("batches", SEQUENCES.values(), ids=SEQUENCES)
+def test_what_comes_later_may_concern_what_came_before(
+    database: Database, migrated: Path, tmp_path: Path, batches: list[list[UsageEvent]]
+) -> None:
+    """Derived one after the other, days are as if all events had been there from the beginning."""
+    (tmp_path / "whole").mkdir()
+    shutil.copy(migrated, tmp_path / "whole" / "paceline.db")
+    whole = Database.open(tmp_path / "whole")
+    for batch in batches:
+        derived(database, batch)
+    derived(whole, [u for batch in batches for u in batch])
+    expected = stored(whole)
+    whole.close()
+
+    assert stored(database) == expected
+
+
 @pytest.fixture
 def database(migrated: Path, tmp_path: Path) -> Iterator[Database]:
     """A store of its own."""

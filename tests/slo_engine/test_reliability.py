@@ -314,6 +314,48 @@ def test_one_after_the_other_gives_what_all_at_once_gives(
     assert found[0] == found[1]
 
 
+HOURS = [probe(f"h{h}", 60 * h, 60, 60, duration_seconds=3600) for h in range(24)]
+SEQUENCES = {
+    "another environment comes back after hours": [
+        [*HOURS, probe("s", 0, environment="staging")],
+        [probe("t", 24 * 60, environment="staging")],
+    ],
+    "a check within a report that began long ago": [
+        [probe("day", 0, 9, 9, duration_seconds=86_400)],
+        [probe("a", 1_300, 0)],
+    ],
+    "a check is dated anew": [[*HOURS, probe("a", 300.5, 0)], [probe("a", 1_400.5, 0, updated_at=START)]],
+    "a check is of another environment": [
+        [*HOURS, probe("a", 1_430, 0, environment="staging")],
+        [probe("a", 1_430, 0, updated_at=START)],
+    ],
+    "a check is of another service": [
+        [*HOURS, probe("a", 300.5, 0)],
+        [probe("a", 300.5, 0, service="web", updated_at=START)],
+    ],
+    "a check comes very late": [HOURS, [probe("a", 30, 0)]],
+    "checks come back after a silence": [HOURS, [probe("a", 30 * 60)], [probe("b", 40 * 60)], [probe("c", 41 * 60)]],
+}
+"""Reports in the order in which they come, that a state must not be trusted with."""
+
+
+@pytest.mark.parametrize("batches", SEQUENCES.values(), ids=SEQUENCES)
+def test_what_comes_later_may_concern_what_came_before(
+    database: Database, migrated: Path, tmp_path: Path, batches: list[list[Probe]]
+) -> None:
+    """Derived one after the other, slots are as if all reports had been there from the beginning."""
+    (tmp_path / "whole").mkdir()
+    shutil.copy(migrated, tmp_path / "whole" / "paceline.db")
+    whole = Database.open(tmp_path / "whole")
+    for batch in batches:
+        derived(database, batch)
+    derived(whole, [r for batch in batches for r in batch])
+    expected = stored(whole)
+    whole.close()
+
+    assert stored(database) == expected
+
+
 @pytest.fixture
 def database(migrated: Path, tmp_path: Path) -> Any:
     """A store of its own."""

@@ -279,6 +279,33 @@ def test_one_after_the_other_gives_what_all_at_once_gives(
     assert found[0] == found[1]
 
 
+DAYS = [run(float(h), stale_after=1.0) for h in range(48)]
+SEQUENCES = {
+    "a run is told of very late": [DAYS, [run(3.5, ok=False, events=3)]],
+    "a run is dated anew": [DAYS, [run(47.5, native_id="ci/5.0", updated_at=START)]],
+    "a run was of another source": [DAYS, [run(5.0, collector="git", updated_at=START)]],
+    "runs go on": [DAYS, [run(48.0)], [run(70.0)], [run(71.0, ok=False)], [run(90.0)]],
+}
+"""Runs in the order in which they are told of."""
+
+
+@pytest.mark.parametrize("batches", SEQUENCES.values(), ids=SEQUENCES)
+def test_what_comes_later_may_concern_what_came_before(
+    database: Database, migrated: Path, tmp_path: Path, batches: list[list[Collection]]
+) -> None:
+    """Derived one after the other, hours are as if all runs had been known from the beginning."""
+    (tmp_path / "whole").mkdir()
+    shutil.copy(migrated, tmp_path / "whole" / "paceline.db")
+    whole = Database.open(tmp_path / "whole")
+    for batch in batches:
+        derived(database, batch)
+    derived(whole, [r for batch in batches for r in batch])
+    expected = stored(whole)
+    whole.close()
+
+    assert stored(database) == expected
+
+
 @pytest.fixture
 def database(migrated: Path, tmp_path: Path) -> Iterator[Database]:
     """A store of its own."""
