@@ -3,6 +3,7 @@
     make bench ARGS=bench/organisation.py                          a tenth of the size, in a few minutes
     make bench ARGS=bench/organisation.py PACELINE_BENCH_FULL=1    1 000 services, 1 000 000 deployments
     .venv/bin/python bench/organisation.py --services 300          another size of the same shape
+    PACELINE_BENCH_FAMILIES=delivery                               these families of indicators alone
 
 The organisation is the same on every machine: services of uneven size with a repository each, three years of merges,
 squashes, direct pushes, reverts and stale branches, deployments with failures, rollbacks and hotfixes, and incidents.
@@ -57,12 +58,13 @@ from slo_engine.derive import Derived, Helpers, derive
 from slo_engine.evaluate import Evaluator
 from slo_engine.exposition import Publisher
 from slo_engine.incidents import Incidents, attribute, read_incidents
-from slo_engine.indicator import families, indicators
+from slo_engine.indicator import Family, families, indicators
 from slo_engine.openslo import load_slos
 from slo_engine.organisation import Organisation, Service, patterns
 from slo_engine.processes import Processes
 from slo_engine.services import Judged, judged
 from slo_engine.shipping import RELEASE_COLUMNS, Release
+from slo_engine.slo_states import is_counted
 from slo_engine.snapshot import SourceState
 
 ENOUGH = 10.0
@@ -466,8 +468,10 @@ class Stores:
         self.events, self.observations = EventStore(self.database), ObservationStore(self.database)
         self.derivations = DerivationStore(self.database)
         self.evaluator, self.publisher = Evaluator(self.observations), Publisher()
-        self.families, self.indicators = families(), indicators()
-        self.slos = [slo for path in starter_slos() for slo in load_slos(path, self.indicators)]
+        self.families, known = wanted(), indicators()
+        self.indicators = {i.name: known[i.name] for family in self.families for i in family.indicators}
+        slos = [slo for path in starter_slos() for slo in load_slos(path, known)]
+        self.slos = [slo for slo in slos if not is_counted(slo) or slo.indicator in self.indicators]
         self.tiers = load_tiers(alert_windows())
         self.organisation = catalogue(json.loads((folder / "services.json").read_text(encoding="utf-8")))
 
@@ -504,6 +508,12 @@ class Stores:
         took = {step: end - start for step, (start, end) in steps}
         used = time.process_time() - used
         return took | {"seconds": marks[-1] - marks[0], "processor": used, "series": exposition.series}
+
+
+def wanted() -> list[Family]:
+    """The families that are named, all unless told."""
+    names = os.environ.get("PACELINE_BENCH_FAMILIES", "").split(",")
+    return [f for f in families() if names == [""] or f.name in names]
 
 
 def catalogue(services: dict[str, tuple[str, str]]) -> Organisation:
