@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from slo_engine.catalog import QUANTILES
 from slo_engine.indicator import Indicator, Reach, Shape
 from slo_engine.observation import Outcome, Reason, Subject
@@ -205,9 +203,9 @@ def _lengths(spans: Sequence[Span]) -> tuple[int, ...]:
 
 def _durations(indicator: Indicator, group: Group, units: Units, span: Span) -> Iterator[Number]:
     """The duration of a subject and span and its parts: a part that no unit has is absent, not 0."""
-    yield _duration(indicator, group.subject, group.cell, units.measured(), span)
-    for column, part in enumerate(indicator.dimensions, start=1):
-        values = units.measured(column)
+    whole, *parts = units.ordered(1 + len(indicator.dimensions))
+    yield _duration(indicator, group.subject, group.cell, whole, span)
+    for part, values in zip(indicator.dimensions, parts, strict=True):
         if values.size:
             yield _duration(indicator, group.subject, part, values, span)
 
@@ -230,8 +228,7 @@ def _count(indicator: Indicator, group: Group, histogram: Ints, span: Span) -> N
     )
 
 
-def _duration(indicator: Indicator, subject: Subject, part: str, values: Floats, span: Span) -> Number:
-    ordered = np.sort(values)
+def _duration(indicator: Indicator, subject: Subject, part: str, ordered: Floats, span: Span) -> Number:
     stats = ordered_quantiles(ordered, QUANTILES)
     interval = ordered_interval(ordered)
     if interval:

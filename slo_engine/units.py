@@ -330,13 +330,14 @@ class Units(NamedTuple):
         found: Ints = np.bincount(codes, minlength=width)
         return found
 
-    def measured(self, column: int = 0) -> Floats:
-        """The values that were measured: of the whole, or of its n-th part."""
-        if column >= len(self.values):
-            return self.values[0, :0]
-        values = self.values[column]
-        found: Floats = values[(self.outcome == _MEASURED) & ~np.isnan(values)]
-        return found
+    def ordered(self, width: int) -> list[Floats]:
+        """The values that were measured, ascending: of the whole and of its parts, as many of these as asked for."""
+        measured = self.outcome == _MEASURED
+        values = self.values[:width] if measured.all() else self.values[:width, measured]
+        # All columns at once: unknown ones stand last.
+        known = values.shape[1] - np.count_nonzero(np.isnan(values), axis=1)
+        found = [row[:n] for row, n in zip(np.sort(values, axis=1), known.tolist(), strict=True)]
+        return found + [self.values[0, :0]] * (width - len(found))
 
 
 class Pool:
