@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from collector.errors import StoreError
 from collector.store import (
     DerivationStore,
     ObservationRow,
@@ -67,6 +68,23 @@ def numbers(store: ObservationStore) -> dict[Series, int]:
 
 
 # --- what is replaced ---------------------------------------------------------------------------------
+
+
+def test_pieces_of_one_transaction_are_kept_together(derivations: DerivationStore, stored: ObservationStore) -> None:
+    """Where one of some pieces cannot be written, none of them is."""
+    broken = piece(series=OTHER, rows={OTHER: [(HOUR, object(), *row("2", HOUR)[2:])]})
+
+    with pytest.raises(StoreError, match="nothing was kept"):
+        derivations.replace_all([piece(row("1", HOUR)), broken], 0, "")
+
+    assert units(stored) == []
+
+
+def test_of_a_piece_that_comes_twice_the_later_counts(derivations: DerivationStore, stored: ObservationStore) -> None:
+    """Some pieces are replaced in the order in which they are given."""
+    derivations.replace_all([piece(row("1", HOUR)), piece(row("2", DAY))], 0, "")
+
+    assert units(stored) == [("2", DAY)]
 
 
 def test_a_piece_is_replaced_whole(derivations: DerivationStore, stored: ObservationStore) -> None:
