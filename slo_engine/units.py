@@ -332,11 +332,12 @@ class Units(NamedTuple):
 
     def ordered(self, width: int) -> list[Floats]:
         """The values that were measured, ascending: of the whole and of its parts, as many of these as asked for."""
-        measured = self.outcome == _MEASURED
-        values = self.values[:width] if measured.all() else self.values[:width, measured]
-        # All columns at once: unknown ones stand last.
-        known = values.shape[1] - np.count_nonzero(np.isnan(values), axis=1)
-        found = [row[:n] for row, n in zip(np.sort(values, axis=1), known.tolist(), strict=True)]
+        values = self.values[:width]
+        known = ~np.isnan(values)
+        known &= self.outcome == _MEASURED
+        found = [row[used] for row, used in zip(values, known, strict=True)]
+        for row in found:
+            row.sort()
         return found + [self.values[0, :0]] * (width - len(found))
 
 
