@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from slo_engine.catalog import QUANTILES
 from slo_engine.indicator import Indicator, Reach, Shape
 from slo_engine.observation import Outcome, Reason, Subject
