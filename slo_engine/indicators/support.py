@@ -1,13 +1,15 @@
 """Support: how soon somebody answers, how soon it is done, and how much is asked and open. Pure.
 
-definitions.md §5. A ticket is judged by itself: a queue can be derived alone, and so can the users of a capability.
+definitions.md §5. A ticket is judged by itself: a queue's month can be derived alone, and so can the users of a
+capability.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import chain, groupby
 from typing import NamedTuple
 
 import msgspec
@@ -24,6 +26,7 @@ from slo_engine.name_rules import NameRule, NameRules
 from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros, labelled, to_micros
 from slo_engine.options import Options
 from slo_engine.organisation import Organisation, Pattern, any_matches, patterns
+from slo_engine.settled import Marks, mark, marks
 from slo_engine.statistics import quantiles
 from slo_engine.tickets import Life, Phase, last_moment, life
 
@@ -470,68 +473,100 @@ _QUEUE, _CAPABILITY = "queue:", "capability:"
 
 def observe(events: Events, organisation: Organisation) -> Iterator[Observation]:
     """The observations of all tickets and of all who used the platform."""
-    for scope in scopes(events, organisation):
-        yield from _of_scope(events, organisation, scope)
+    for piece in pieces(events, organisation, Asked()):
+        yield from piece.observations  # type: ignore[misc] # none of these pieces has rows
 
 
 def scopes(events: Events, organisation: Organisation) -> list[str]:
-    """The queues that have tickets, and the capabilities that somebody used."""
+    """The months of the queues that have tickets, and the capabilities that somebody used."""
     del organisation
-    queues = [_QUEUE + name for name in events.distinct(Ticket, "queue")]
-    return [*queues, *(_CAPABILITY + name for name in events.distinct(UsageEvent, "capability"))]
+    queues = {_piece_of(*row) for row in events.columns(Ticket, "queue", "created_at")}
+    return [*sorted(queues), *(_CAPABILITY + name for name in events.distinct(UsageEvent, "capability"))]
 
 
 def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
-    """The queues with new tickets, each as a whole, and the capabilities with new uses, from the day of the first."""
-    left = _left(events, asked)
-    touched = _touched(events, organisation, asked) | left if asked.only is None else asked.only
-    for scope in sorted(touched - set(asked.derived)):
-        since = None if asked.since is None else asked.since["usage_event"]
-        later = scope.startswith(_CAPABILITY) and since is not None and scope in asked.known and scope not in left
-        after = _day_before(events, scope, since) if later and since is not None else None
-        found = _of_scope(events, organisation, scope, after)
+    """The months of queues in which a new ticket was opened or was before, and the capabilities with new uses."""
+    if asked.only is not None:
+        touched = set(asked.only)
+    elif asked.since is None:
+        touched = {*scopes(events, organisation), *asked.known}
+    else:
+        touched = _with_tickets(events, asked, asked.since["ticket"]) | _used(events, asked, asked.since["usage_event"])
+    touched -= set(asked.derived)
+    yield from _of_queues(events, organisation, {scope for scope in touched if scope.startswith(_QUEUE)})
+    yield from _of_capabilities(events, organisation, asked, {s for s in touched if s.startswith(_CAPABILITY)})
+
+
+# A ticket is judged by itself: of a queue the UTC months in which tickets were opened are derived apart, so that a new
+# one costs its month. The state of a month is the marks of its tickets: they tell which month a changed one was in.
+
+
+def _piece_of(queue: str, created_at: int) -> str:
+    """The piece that a ticket is in."""
+    return f"{_QUEUE}{queue}:{from_micros(created_at).isoformat()[:7]}"
+
+
+def _queue_of(scope: str) -> str:
+    return scope.removeprefix(_QUEUE).rpartition(":")[0]
+
+
+def _with_tickets(events: Events, asked: Asked, since: int) -> set[str]:
+    """The months of queues that the tickets written after a revision are in now, or were before."""
+    new = events.columns(Ticket, "id", "queue", "created_at", revision=Above(since))
+    queues, ids = {*(queue for _, queue, _ in new), *events.moved(Ticket, since)}, [mark(i) for i, _, _ in new]
+    before = (scope for scope in asked.known if scope.startswith(_QUEUE) and _queue_of(scope) in queues)
+    left = {scope for scope in before if Marks(asked.state(scope) or b"").among(ids)}
+    return left | {_piece_of(queue, created_at) for _, queue, created_at in new}
+
+
+def _of_queues(events: Events, organisation: Organisation, wanted: set[str]) -> Iterator[Piece]:
+    """Months of queues, each as a whole, one queue after the other."""
+    for name, own in groupby(sorted(wanted, key=lambda s: (_queue_of(s), s)), key=_queue_of):
+        queue, months = _Queue(name, organisation), {scope: list[str]() for scope in own}
+        first = datetime.fromisoformat(f"{min(months).rpartition(':')[2]}-01T00:00+00:00")
+        later = Above(to_micros(first) - 1)
+        for identity, created_at in events.columns(Ticket, "id", "created_at", queue=name, created_at=later):
+            if (ids := months.get(_piece_of(name, created_at))) is not None:
+                ids.append(identity)
+        for scope, ids in months.items():
+            tickets = map(_Ticket._make, events.columns(Ticket, *_Ticket._fields, id=ids))
+            found = chain.from_iterable(map(queue.observations, tickets))
+            yield Piece(scope, found, state=Marks().joined(marks(ids)))
+
+
+def _used(events: Events, asked: Asked, since: int) -> set[str]:
+    """The capabilities with new uses, and those that a use left."""
+    new = events.distinct(UsageEvent, "capability", since)
+    return {_CAPABILITY + name for name in new} | _left(events, asked, since)
+
+
+def _left(events: Events, asked: Asked, since: int) -> set[str]:
+    """The known capabilities that a use left, or was dated anew in."""
+    return {_CAPABILITY + name for name in events.moved(UsageEvent, since)} & set(asked.known)
+
+
+def _of_capabilities(
+    events: Events, organisation: Organisation, asked: Asked, wanted: Iterable[str]
+) -> Iterator[Piece]:
+    """Who used capabilities, from the day of the first new use on; all of one that was not known, or that one left."""
+    since = None if asked.since is None else asked.since["usage_event"]
+    left = set() if since is None else _left(events, asked, since)
+    rules = patterns(organisation.options_of(SupportOptions).users)
+    for scope in sorted(wanted):
+        name, later = scope.removeprefix(_CAPABILITY), scope in asked.known and scope not in left
+        after = _day_before(events, name, since) if later and since is not None else None
+        found: Iterable[Observation] = ()
+        if not rules or any_matches(rules, name):
+            new: dict[str, Where] = {} if after is None else {"at": Above(after)}
+            rows = events.columns(UsageEvent, *_Use._fields, capability=name, **new)
+            found = _users(map(_Use._make, rows), organisation)
         yield Piece(scope, found, after=after, same_state=after is not None)
 
 
-def _touched(events: Events, organisation: Organisation, asked: Asked) -> set[str]:
-    if asked.since is None:
-        return {*scopes(events, organisation), *asked.known}
-    tickets, uses = asked.since["ticket"], asked.since["usage_event"]
-    queues = {_QUEUE + name for name in events.distinct(Ticket, "queue", tickets)}
-    return queues | {_CAPABILITY + name for name in events.distinct(UsageEvent, "capability", uses)}
-
-
-def _left(events: Events, asked: Asked) -> set[str]:
-    """The known queues and capabilities that an event left, or was dated anew in."""
-    if asked.since is None:
-        return set()
-    queues = {_QUEUE + name for name in events.moved(Ticket, asked.since["ticket"])}
-    used = {_CAPABILITY + name for name in events.moved(UsageEvent, asked.since["usage_event"])}
-    return (queues | used) & set(asked.known)
-
-
-def _day_before(events: Events, scope: str, since: int) -> int | None:
-    """The last moment before the UTC day of the first new use: days do not depend on each other."""
-    name = scope.removeprefix(_CAPABILITY)
+def _day_before(events: Events, name: str, since: int) -> int | None:
+    """The last moment before the UTC day of a capability's first new use: days do not depend on each other."""
     new = events.columns(UsageEvent, "at", capability=name, revision=Above(since))
     return min((at // _DAY * _DAY - 1 for (at,) in new), default=None)
-
-
-def _of_scope(
-    events: Events, organisation: Organisation, scope: str, after: int | None = None
-) -> Iterator[Observation]:
-    """The observations of a queue, or of who used a capability, dated after a time."""
-    name = scope.removeprefix(_QUEUE)
-    if name != scope:
-        queue = _Queue(name, organisation)
-        for row in events.columns(Ticket, *_Ticket._fields, queue=name):
-            yield from queue.observations(_Ticket._make(row))
-        return
-    name, rules = scope.removeprefix(_CAPABILITY), organisation.options_of(SupportOptions).users
-    if not rules or any_matches(patterns(rules), name):
-        later: dict[str, Where] = {} if after is None else {"at": Above(after)}
-        rows = events.columns(UsageEvent, *_Use._fields, capability=name, **later)
-        yield from _users(map(_Use._make, rows), organisation)
 
 
 FAMILY = Family(

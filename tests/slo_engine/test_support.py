@@ -7,6 +7,7 @@ and 15th are Mondays, the 5th and 12th Fridays.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -858,6 +859,66 @@ def test_pieces_make_what_all_events_make_together(tmp_path: Path) -> None:
 
     assert apart == whole
     assert len(apart) == len(list(support.observe(PlainEvents([*_FIRST, _MOVED, *_LATER, _DATED_ANEW]), USUAL)))
+
+
+_JULY = on(3, month=7)
+_MONTHS = {
+    "a ticket of another month": ([ticket("a", on(1)), ticket("b", _JULY)], [ticket("c", _JULY)], 1),
+    "a ticket dated anew leaves its month": (
+        [ticket("a", on(1)), ticket("b", _JULY)],
+        [ticket("a", on(9, month=8), updated_at=on(1, month=9))],
+        2,
+    ),
+    "a ticket leaves its queue and its month": (
+        [ticket("a", on(1)), ticket("b", _JULY)],
+        [ticket("a", _JULY, queue="network", updated_at=on(1, month=9))],
+        2,
+    ),
+    "an old ticket is resolved": (
+        [ticket("a", on(1)), ticket("b", _JULY)],
+        [resolved("a", on(1), _JULY, updated_at=_JULY)],
+        1,
+    ),
+}
+"""Tickets that are there, tickets that come, and how many pieces these touch."""
+
+
+@pytest.mark.parametrize(("before", "after", "expected"), _MONTHS.values(), ids=_MONTHS)
+def test_a_ticket_costs_the_month_in_which_it_was_opened(
+    tmp_path: Path, before: list[Event], after: list[Event], expected: int
+) -> None:
+    """Of a queue only the months are derived again that a new or changed ticket is in, or was."""
+    costs, kept = _stored(tmp_path, before, after)
+
+    assert costs[1][0] == expected
+    assert len(kept) == len(list(support.observe(PlainEvents([*before, *after]), USUAL)))
+
+
+_days = st.integers(0, 70).map(lambda days: on(1) + timedelta(days=days))
+_moving = st.builds(
+    lambda name, queue, created, version, state: ticket(
+        f"t{name}", created, queue=queue, state=state, updated_at=on(1, month=12) + timedelta(hours=version)
+    ),
+    st.integers(0, 3),
+    st.sampled_from(["help", "network", "help:2026-06"]),
+    _days,
+    st.integers(0, 9),
+    _state,
+)
+_batches = st.lists(st.lists(_moving | _use, min_size=1, max_size=3), min_size=1, max_size=6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(batches=_batches)
+def test_one_after_the_other_gives_what_all_at_once_gives(
+    migrated: Path, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]]
+) -> None:
+    """Tickets that come late, again, in another queue or dated anew: the observations are the same."""
+    one, all_at_once = (tmp_path_factory.mktemp(name) for name in ("one", "all"))
+    shutil.copy(migrated, one / "paceline.db")
+    shutil.copy(migrated, all_at_once / "paceline.db")
+
+    assert _stored(one, *batches)[1] == _stored(all_at_once, [e for b in batches for e in b])[1]
 
 
 def test_a_special_day_can_close_a_queue() -> None:
