@@ -60,7 +60,7 @@ def test_who_waits_counts_as_well() -> None:
 
 
 def test_a_team_that_leaves_few_of_the_whole_goes_with_them() -> None:
-    """Of 12 people 9 and 3 are in two teams: the 3 are withheld, and the 9 too, for 12 - 9 would be the 3."""
+    """A cohort of four or fewer is suppressed, also when total minus the other cohorts would reveal it: 12 - 9 = 3."""
     sizes = {cell(): 12, cell("/a"): 9, cell("/b"): 3}
 
     assert hidden(sizes) == {cell("/a"), cell("/b")}
@@ -176,6 +176,43 @@ def test_nothing_that_is_shown_isolates_a_few(people: list[Person]) -> None:
         journeys = [c for c in parts if (c.window, c.subject) == (whole.window, whole.subject)]
         assert all(not 0 < len(about[whole] - about[c]) < K for c in parts)
         assert all(not 0 < len(about[whole].difference(*(about[c] for c in some))) < K for some in (teams, journeys))
+
+
+_by_two_journeys = st.lists(
+    st.tuples(st.sampled_from(TEAMS), st.sets(st.sampled_from(JOURNEYS[1:]), min_size=1)), max_size=60
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(people=_by_two_journeys)
+def test_who_came_by_two_journeys_uncovers_nobody(people: list[tuple[str, set[str]]]) -> None:
+    """People count in each of their journeys: still no shown number less its shown journeys or teams is 1 to 4."""
+    teams, journeys = ("/", *filter(None, TEAMS)), JOURNEYS
+    sizes = {
+        cell(team, "28d", journey): sum(
+            team in {"/", *levels(own)} and journey in {"", *travelled} for own, travelled in people
+        )
+        for team, journey in product(teams, journeys)
+    }
+    shown = {c: n for c, n in sizes.items() if c not in hidden(sizes, 1)}
+
+    assert all(not 0 < n < K for n in shown.values())
+    for whole, n in shown.items():
+        own = [shown.get(whole._replace(dimension=labelled(j)), 0) for j in JOURNEYS[1:] if not whole.dimension]
+        below = [shown.get(whole._replace(subject=Subject("", "", t)), 0) for t in ("/a", "/b")]
+        assert not any(own) or not 0 < n - sum(own) < K
+        assert whole.subject.team != "/" or not any(below) or not 0 < n - sum(below) < K
+
+
+@settings(max_examples=50, deadline=None)
+@given(people=_people, order=st.randoms(use_true_random=False))
+def test_the_order_of_numbers_decides_nothing(people: list[Person], order: Any) -> None:
+    """The same numbers in another order have the same ones withheld."""
+    cells = [cell(team, "28d", journey) for team, journey in product(("/", *filter(None, TEAMS)), JOURNEYS)]
+    sizes = [(c, sum(_is_in(one, c) for one in people)) for c in cells]
+    shuffled = order.sample(sizes, len(sizes))
+
+    assert hidden(dict(shuffled), 1) == hidden(dict(sizes), 1)
 
 
 # --- in what is published ---------------------------------------------------------------------------------
