@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
-import time
-from datetime import datetime
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
+from collector.source import SourceConfig
 from paceline.demo.folder import SETTINGS, make
 from paceline.demo.period import Period, moment, period_ending
 from paceline.demo.probes import SILENT, SILENT_AFTER, silent_at
 from paceline.demo.stories import LEAST_WEEKS, STORIES
 from paceline.settings import Configuration
-from paceline.wiring import build, configuration, utc_now
+from paceline.wiring import Running, build, configuration, utc_now
 
 _NOW = "now"
 
@@ -55,25 +56,20 @@ def demo(folder: Path, weeks: int, ending: str, seed: int) -> None:
 
 
 def _import(found: Configuration, period: Period) -> None:
-    """Collect and evaluate as ever; the source that falls silent was last collected when it did."""
-    _collect(found, moment(silent_at(period) + SILENT_AFTER), SILENT)
-    _collect(found, None)
+    """Collect and evaluate as ever; the source that falls silent was last collected when its files were still new."""
+    last_heard = moment(silent_at(period) + SILENT_AFTER)
+    with contextlib.closing(build(found, lambda: last_heard)) as running:
+        _collect(running, (source for source in found.sources if source.name == SILENT))
+    with contextlib.closing(build(found)) as running:
+        _collect(running, found.sources)
+        click.echo("Deriving and evaluating; this takes about a minute")
+        click.echo(f"{len(running.service.refresh().snapshot.numbers):,} numbers")
 
 
-def _collect(found: Configuration, at: datetime | None, only: str = "") -> None:
-    running = build(found, clock=None if at is None else lambda: at)
-    try:
-        for source in found.sources:
-            if not only or source.name == only:
-                outcome = running.service.collect(source)
-                click.echo(f"{source.name}: {outcome.error or f'{outcome.events:,} events'}")
-        if not only:
-            started = time.perf_counter()
-            published = running.service.refresh()
-            took = time.perf_counter() - started
-            click.echo(f"{len(published.snapshot.numbers):,} numbers evaluated in {took:.0f} s")
-    finally:
-        running.close()
+def _collect(running: Running, sources: Iterable[SourceConfig]) -> None:
+    for source in sources:
+        outcome = running.service.collect(source)
+        click.echo(f"{source.name}: {outcome.error or f'{outcome.events:,} events'}")
 
 
 def _say(folder: Path, period: Period) -> None:

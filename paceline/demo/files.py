@@ -53,7 +53,7 @@ def write_events(example: Example, events: Iterable[Event], folder: Path) -> dic
 
 
 def _told(example: Example, events: Iterable[Event]) -> Iterator[Event]:
-    """What is known of events within the period; what was before it is only told of people."""
+    """What is known of events at the end of the period."""
     for event in events:
         seen = known(event, example.period.until)
         if seen is not None:

@@ -83,7 +83,7 @@ SILENT_SOURCE = Story(
     since=1,
     until=0,
     where="source portal-probes",
-    indicators=("uptime",),
+    indicators=("uptime", "source_freshness"),
     shows="uptime of the portal is withheld and its SLO says insufficient data: neither good nor bad",
     explain=(
         "uptime --service portal",
