@@ -18,7 +18,7 @@ from slo_engine import burn
 from slo_engine.benchmarks import QUICK_CHECK, quick_check
 from slo_engine.exclusions import Exclusion
 from slo_engine.indicator import Indicator, Shape, named_of, widths_of
-from slo_engine.numbers import Summary, rows_of, summary_of, withheld_of
+from slo_engine.numbers import Summary, rows_of, sizes_of, summary_of, withheld_of
 from slo_engine.observation import Subject
 from slo_engine.organisation import Organisation
 from slo_engine.reading import Group, Reader, Span, rolling
@@ -67,6 +67,14 @@ class _Known(NamedTuple):
     part: Part
 
 
+class _KeptBack(NamedTuple):
+    """What is withheld of an indicator about people, with what that follows from."""
+
+    smallest: int
+    sizes: dict[Cell, tuple[int, int]]
+    cells: frozenset[Cell]
+
+
 class Evaluator:
     """Evaluates one store again and again. What did not change costs a look, and stays the same object.
 
@@ -80,7 +88,7 @@ class Evaluator:
         self._summaries: dict[str, dict[Group, Summary]] = {}
         self._states: dict[str, _Judged] = {}
         self._parts: dict[tuple[str, Subject], _Known] = {}
-        self._kept_back: dict[str, tuple[int, tuple[Summary, ...], frozenset[Cell]]] = {}
+        self._kept_back: dict[str, _KeptBack] = {}
         self._scores: dict[Subject, tuple[dict[str, Summary], dict[str, Mapping[str, float]]]] = {}
         self._scored_for: Organisation | None = None
 
@@ -182,17 +190,16 @@ class Evaluator:
         spans: Sequence[Span],
         smallest: int,
     ) -> dict[str, frozenset[Cell]]:
-        """What is withheld of the indicators about people: as before where no number of theirs changed."""
+        """What is withheld of the indicators about people: as before where their numbers are about as many."""
         before, self._kept_back = self._kept_back, {}
         for name, known in shown.items():
             if not indicators[name].people:
                 continue
-            summaries = tuple(known.values())
-            last = before.get(name)
-            if last is None or last[0] != smallest or not _all_same(last[1], summaries):
-                last = smallest, summaries, withheld_of(indicators[name], summaries, smallest, spans)
+            last, sizes = before.get(name), sizes_of(indicators[name], known.values())
+            if last is None or (last.smallest, last.sizes) != (smallest, sizes):
+                last = _KeptBack(smallest, sizes, withheld_of(indicators[name], sizes, smallest, spans))
             self._kept_back[name] = last
-        return {name: cells for name, (_, _, cells) in self._kept_back.items()}
+        return {name: kept.cells for name, kept in self._kept_back.items()}
 
     def _in_parts(
         self,

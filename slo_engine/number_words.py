@@ -13,6 +13,7 @@ NO_VALUE = "no value"
 _LEADING = {Shape.DURATION: "p50", Shape.RATIO: "value", Shape.FREQUENCY: "per_day"}
 _NAMES = {"p50": "median", "value": "", "per_day": ""}
 _BOUNDS = ("low", "high")
+_THOUSAND = 1_000
 
 
 def leading(indicator: Indicator) -> str:
@@ -41,7 +42,7 @@ def stat_text(indicator: Indicator, value: float) -> str:
         return duration_text(value)
     if indicator.shape is Shape.RATIO or indicator.unit is Unit.RATIO:
         return share_text(value)
-    return f"{value:,.6g}"
+    return f"{value:,.0f}" if abs(value) >= _THOUSAND else f"{value:.3g}"
 
 
 def value_text(indicator: Indicator, stats: Mapping[str, float]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +57,7 @@ def shown(
 ) -> tuple[list[Number | Accounting], frozenset[Cell]]:
     """The numbers of an indicator, what stands beside them, and what is withheld because it concerns too few people."""
     found = list(_summaries(indicator, reader, spans, frozenset(fresh)))
-    cells = withheld_of(indicator, found, reader.organisation.smallest_group, spans)
+    cells = withheld_of(indicator, sizes_of(indicator, found), reader.organisation.smallest_group, spans)
     return [row for summary in found for row in rows_of(summary, cells)], cells
 
 
@@ -70,17 +70,21 @@ def rows_of(summary: Summary, cells: frozenset[Cell]) -> Iterator[Number | Accou
         yield beside
 
 
-def withheld_of(
-    indicator: Indicator, summaries: Iterable[Summary], smallest: int, spans: Sequence[Span]
-) -> frozenset[Cell]:
-    """What of an indicator's summaries is withheld because it concerns too few people; nothing where none does."""
+def sizes_of(indicator: Indicator, summaries: Iterable[Summary]) -> dict[Cell, tuple[int, int]]:
+    """How many people each of an indicator's numbers is about; empty where it is not about people."""
     if not indicator.people:
-        return frozenset()
-    sizes = {
+        return {}
+    return {
         Cell(beside.subject, beside.window, beside.dimension): people
         for summary in summaries
         for beside, people in zip(summary.accounting, summary.people, strict=True)
     }
+
+
+def withheld_of(
+    indicator: Indicator, sizes: Mapping[Cell, tuple[int, int]], smallest: int, spans: Sequence[Span]
+) -> frozenset[Cell]:
+    """What of an indicator's numbers is withheld because it concerns too few people."""
     lengths = {span.label: float(span.until - span.after) for span in spans}
     return withheld(sizes, smallest, lengths, sum(1 for label in indicator.labels if label))
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from slo_engine.indicator import Indicator
 from slo_engine.number_words import NO_VALUE, cell_text, interval_text, labels_of, value_text
-from slo_engine.numbers import summary_of, withheld_of
+from slo_engine.numbers import sizes_of, summary_of, withheld_of
 from slo_engine.reading import Reader, Span
 from slo_engine.sampling import NOW, reach_of
 from slo_engine.snapshot import Accounting, Number
@@ -62,7 +62,7 @@ def _lines(indicator: Indicator, reader: Reader, week: Span, fresh: set[str]) ->
     groups = reader.whole(indicator)
     reader.prepare({n for g in groups for n in g.series}, reach_of(indicator, span))
     summaries = [summary_of(indicator, g, reader, [span]) for g in groups]
-    cells = withheld_of(indicator, summaries, reader.organisation.smallest_group, [span])
+    cells = withheld_of(indicator, sizes_of(indicator, summaries), reader.organisation.smallest_group, [span])
     for group, summary in zip(groups, summaries, strict=True):
         if any(v for label, v in labels_of(indicator, group.cell).items() if label not in indicator.apart):
             continue
