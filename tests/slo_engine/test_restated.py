@@ -147,3 +147,23 @@ def test_what_is_no_longer_stored_keeps_its_line() -> None:
     assert gone.unit is not None
     assert (gone.unit.kind, gone.unit.label, gone.change) == ("event", DEPLOYMENT.id[:10], "gone, was 60 s")
     assert many.unit is None
+
+
+def test_of_somebody_neither_key_nor_team_is_told() -> None:
+    """Where a unit is a person, the log says what changed, but not of whom, nor of which team."""
+    arrived = Indicator(
+        name="arrived",
+        version="1",
+        title="Arrived",
+        definition="Share who arrived.",
+        shape=Shape.RATIO,
+        metric="platform_arrived",
+        people=True,
+    )
+    somebody = record(judged("good"), judged("bad"), indicator="arrived", unit=f"person:{'a' * 32}")
+
+    (line,) = restated_lines([somebody], {"arrived": arrived}, {})
+
+    assert (line.subject, line.change) == (Subject(), "good → bad")
+    assert line.unit is not None
+    assert (line.unit.kind, line.unit.label, line.unit.id) == ("person", "", "")
