@@ -317,6 +317,8 @@ def test_every_settings_example_is_accepted(text: str, tmp_path: Path) -> None:
     (tmp_path / "slos" / "one.yaml").write_text(
         (ROOT / "config" / "slos" / "merge-to-production.yaml").read_text(encoding="utf-8"), encoding="utf-8"
     )
+    (tmp_path / "people").mkdir()
+    (tmp_path / "people" / "one.yaml").write_text("bots: [release-train]\n", encoding="utf-8")
     (tmp_path / "paceline.yaml").write_text(text, encoding="utf-8")
 
     load(tmp_path / "paceline.yaml", {}, source_types(), families())
