@@ -22,6 +22,7 @@ from paceline.commands.lint import lint_slos
 from paceline.commands.numbers import evaluate, explain, report, restatements
 from paceline.commands.options import FAILED, MISTAKE
 from paceline.commands.plan import plan
+from paceline.commands.privacy import privacy
 from paceline.commands.serving import serve
 from paceline.commands.slos import slo
 
@@ -48,6 +49,7 @@ for _command in (
     gate,
     dashboards,
     report,
+    privacy,
     demo,
 ):
     cli.add_command(_command)

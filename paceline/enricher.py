@@ -353,6 +353,14 @@ def build_enricher(
     clock: Callable[[], datetime],
 ) -> Enricher:
     """The enricher of a service."""
+    destinations = [Destination(target=target, sender=target.build(clock)) for target in settings.targets]
+    return Enricher(lookup_of(service, settings, tiers=tiers, clock=clock), destinations, log)
+
+
+def lookup_of(
+    service: Service, settings: NotifySettings, *, tiers: Sequence[Tier], clock: Callable[[], datetime]
+) -> Callable[[Alert], Findings]:
+    """What finds out about an alert what a service knows."""
 
     def lookup(alert: Alert) -> Findings:
         published, configuration = service.published, service.configuration
@@ -369,8 +377,7 @@ def build_enricher(
         )
         return find(alert, known, clock())
 
-    destinations = [Destination(target=target, sender=target.build(clock)) for target in settings.targets]
-    return Enricher(lookup, destinations, log)
+    return lookup
 
 
 # --- the door --------------------------------------------------------------------------------------------

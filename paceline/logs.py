@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 
 import structlog
 
+from paceline.privacy import without_addresses
+
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -28,7 +30,7 @@ class Log(Protocol):
 
 
 def configure(level: Literal["debug", "info", "warning", "error"], form: Literal["json", "text"]) -> Log:
-    """The log of the service. Credentials in URLs are cut out of every value."""
+    """The log of the service. Credentials in URLs and mail addresses are cut out of every value."""
     renderer = (
         structlog.processors.JSONRenderer()
         if form == "json"
@@ -52,5 +54,5 @@ def configure(level: Literal["debug", "info", "warning", "error"], form: Literal
 def _redacted(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
         if isinstance(value, str):
-            event[key] = _CREDENTIALS.sub("//", value)
+            event[key] = without_addresses(_CREDENTIALS.sub("//", value))
     return event

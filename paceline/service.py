@@ -29,6 +29,7 @@ from collector.store import (
 from paceline import resources
 from paceline.gate import Answer, ask, log_overrides
 from paceline.logs import Log
+from paceline.privacy import with_no_address
 from paceline.settings import Configuration
 from paceline.telemetry import Telemetry
 from slo_engine.benchmark_files import load_benchmarks
@@ -116,7 +117,8 @@ class Service:
     def collect(self, source: SourceConfig, progress: Progress | None = None) -> RunOutcome:
         """Run one source. What goes wrong is in the outcome and the log; it is never raised."""
         with self._telemetry.span("paceline.collect") as span:
-            outcome = self._runner.run(source.name, _Built(source, self._context), progress, source.stale_after)
+            built = _Built(source, self._context, self.configuration.settings.privacy.is_public)
+            outcome = self._runner.run(source.name, built, progress, source.stale_after)
             span.tell(source=source.name, events=outcome.events, changed=outcome.changed)
             if outcome.error is not None:
                 span.failed(outcome.error)
@@ -322,14 +324,19 @@ class UnknownSlo(PacelineError):  # noqa: N818 - it says what is asked for, and 
 
 @dataclass(frozen=True)
 class _Built:
-    """A source that is built when it is pulled, so that what fails in building is the run's failure."""
+    """A source that is built when it is pulled, so that what fails in building is the run's failure.
+
+    Its events name nobody where numbers are named by them; `public` addresses are nobody's.
+    """
 
     config: SourceConfig
     context: SourceContext
+    public: Callable[[str], bool]
 
     def pull(self, cursor: str | None) -> Iterator[Page]:
         """As the source itself."""
-        return self.config.build(self.context).pull(cursor)
+        for page in self.config.build(self.context).pull(cursor):
+            yield dataclasses.replace(page, events=[with_no_address(e, self.public) for e in page.events])
 
 
 def _state(config: SourceConfig, run: SourceRun | None, at: datetime) -> SourceState:

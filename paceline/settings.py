@@ -60,6 +60,11 @@ def _texts(rules: tuple[Pattern, ...]) -> list[str]:
     return [rule.text for rule in rules]
 
 
+def _fits(rules: list[str], text: str) -> bool:
+    """Whether a rule fits a text in lower case; names and globs whatever their case."""
+    return any_matches((r if r.rank > 1 else Pattern(r.text.casefold()) for r in patterns(rules)), text)
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -176,8 +181,7 @@ class BotSettings(_Section):
 
     def named(self, account: str) -> bool:
         """Whether a rule fits an account, given in its normal form: an expression sees it in lower case."""
-        rules = patterns(self.patterns)
-        return any_matches((r if r.rank > 1 else Pattern(r.text.casefold()) for r in rules), account)
+        return _fits(self.patterns, account)
 
 
 class PrivacySettings(_Section):
@@ -188,6 +192,14 @@ class PrivacySettings(_Section):
         ge=3,
         description="Of how many people numbers about people must be at least; those of fewer are withheld.",
     )
+    public: Rules = Field(
+        default_factory=list,
+        description="Words and addresses that are nobody's, such as the mailbox of a team: rules, whatever the case.",
+    )
+
+    def is_public(self, text: str) -> bool:
+        """Whether a rule says that a word or an address is nobody's."""
+        return _fits(self.public, text.casefold())
 
 
 class MetricsSettings(_Section):

@@ -13,8 +13,9 @@ from collector.people import People, load_key
 from collector.registry import source_types
 from collector.run import Runner
 from collector.source import SourceContext
-from collector.store import Database, DerivationStore, EventStore, ObservationStore
+from collector.store import Database, DerivationStore, ObservationStore
 from paceline.logs import Log, configure
+from paceline.privacy import DiscreetEvents
 from paceline.quickstart import quickstart
 from paceline.resources import alert_windows
 from paceline.service import Service
@@ -65,9 +66,16 @@ def _context(found: Configuration, people: People, clock: Callable[[], datetime]
     return SourceContext(data_dir=found.data_dir, base_dir=found.base_dir, people=people, clock=clock)
 
 
-def _standing(at: datetime | None) -> Callable[[], datetime] | None:
-    """A clock that stands at a time."""
-    return None if at is None else lambda: at
+def clock_of(found: Configuration) -> Callable[[], datetime]:
+    """The clock of a configuration: one that stands where its settings say a time."""
+    at = found.settings.as_of
+    return utc_now if at is None else lambda: at
+
+
+def people_of(found: Configuration, environ: Mapping[str, str]) -> People:
+    """What makes keyed hashes of people, with the key of a configuration, which is made where there is none."""
+    key = load_key(found.data_dir, environ.get("PACELINE_PEOPLE_KEY"))
+    return People(key, found.settings.bots.named)
 
 
 @dataclass(frozen=True)
@@ -92,13 +100,13 @@ def build(
 ) -> Running:
     """The service of a configuration, with its store opened and migrated. It tells the time that the settings say."""
     settings = found.settings
-    clock = clock or _standing(settings.as_of) or utc_now
+    clock = clock or clock_of(found)
     log = configure(settings.logs.level, settings.logs.format)
     telemetry = Telemetry(settings.telemetry.otlp_endpoint)
     database = Database.open(found.data_dir)
-    people = People(load_key(found.data_dir, environ.get("PACELINE_PEOPLE_KEY")), settings.bots.named)
+    people = people_of(found, environ)
     found = replace(found, identities=found.reviewed.hashed(people))
-    events = EventStore(database)
+    events = DiscreetEvents(database, people, found.identities, settings.privacy.is_public)
     service = Service(
         configuration=found,
         context=_context(found, people, clock),
