@@ -228,8 +228,8 @@ def _metrics_page() -> str:
         "`/metrics` gives these, as Prometheus text or OpenMetrics. Ratios are 0 to 1, times are seconds. What has no",
         "value is absent, never 0. `window` is a rolling window that ends when the numbers were computed, or `now`;",
         "`stat` is a quantile (`p50 p75 p90 p95`), the `value` of a share, score or count, or `low` and `high` of its",
-        "95 % interval. An empty label stands for all its values together. Numbers of a stale source are absent, and so",
-        "are those about too few people. Counters never fall.",
+        "95 % interval. An empty label stands for all its values together. Numbers of a stale source are absent, and",
+        "so are those about too few people. Counters never fall.",
     ]
     for indicator in indicators().values():
         lines += ["", f"## `{indicator.name}`, definition {indicator.version}", "", indicator.definition]
