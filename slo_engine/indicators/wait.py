@@ -6,7 +6,7 @@ Each repository, journey and queue is read by itself; the roster says how many c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from pydantic import Field
 
+from collector.conditions import Above, Where
 from collector.events import Commit, Member, PipelineRun, SelfServiceAttempt, Ticket, TicketState, Transition, kind_of
 from slo_engine.ci_waits import DAY, MOST_EVIDENCE, CiWaits, Job, ci_waits, union
 from slo_engine.headcount import WEEK, Roster, changed_people, next_monday, read_roster, team_path
@@ -26,6 +27,7 @@ from slo_engine.options import Options
 from slo_engine.organisation import Organisation, any_matches, patterns
 from slo_engine.requests_attempts import Attempt, read_attempts
 from slo_engine.tickets import Phase, life
+from slo_engine.weekly_acts import Act, Who, carried_on, settled, weekly
 
 Kind = Literal["ci", "approval", "provisioning", "ticket"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -133,6 +135,8 @@ _PHASES = {
     TicketState.RESOLVED.value: Phase.ENDED,
     TicketState.CLOSED.value: Phase.ENDED,
 }
+_NEVER = 2**62
+"""Later than everything: of a piece only the units that are named are replaced."""
 _ROSTER = "roster"
 _CI, _JOURNEY, _QUEUE, _COMMITS = "ci:", "journey:", "queue:", "commits:"
 """What a piece is about: its scope begins so, and the name of a repository, journey or queue follows."""
@@ -148,11 +152,12 @@ def observe(events: Events, organisation: Organisation) -> Iterator[Observation]
 def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
     """The repositories, journeys and queues that new events touch, each as a whole, and the roster.
 
-    Each reads the people whose team it asked for.
+    Each reads the people whose team it asked for. Of who committed only what is new is looked at.
     """
     known = _Known(events, organisation)
     touched = known.touched(asked) if asked.only is None else asked.only
-    return map(known.piece, sorted(touched - set(asked.derived)))
+    for scope in sorted(touched - set(asked.derived)):
+        yield known.carried_on(scope, asked) or known.piece(scope)
 
 
 def scopes(events: Events, organisation: Organisation) -> list[str]:
@@ -193,31 +198,31 @@ class _Known:
 
     def touched(self, asked: Asked) -> set[str]:
         """The pieces that events after some revisions may change."""
-        every = {*self.scopes(), *asked.known}
         known_roster = bool(asked.known.get(_ROSTER))
         if asked.since is None or known_roster != bool(self.roster.stays):
-            return every
+            return {*self.scopes(), *asked.known}
         found: set[str] = set()
         for start, kind, column in self._kinds:
             revision = asked.since[kind_of(kind)]
-            new = *self.events.distinct(kind, column, revision), *self.events.moved(kind, revision)
-            found.update(start + name for name in new)
+            found.update(start + name for name in self.events.distinct(kind, column, revision))
+            found |= {start + name for name in self.events.moved(kind, revision)} & set(asked.known)
         people = changed_people(self.events, self.organisation, asked.since["member"])
         if people:
             found |= {s for s, reads in asked.known.items() if s == _ROSTER or not people.isdisjoint(reads)}
-        return found & every
+        return found
 
     def piece(self, scope: str) -> Piece:
         """A piece, derived."""
         if scope == _ROSTER:
             return Piece(scope, list(self._developers()), reads=(_ROSTER,) if self.roster.stays else ())
-        start = next(s for s in (_CI, _JOURNEY, _QUEUE, _COMMITS) if scope.startswith(s))
+        if scope.startswith(_COMMITS):
+            return self._commits(scope)
+        start = next(s for s in (_CI, _JOURNEY, _QUEUE) if scope.startswith(s))
         name, people = scope.removeprefix(start), _Teams(self.roster)
         derive: dict[str, Callable[[str, _Teams], Iterator[Observation]]] = {
             _CI: self._jobs,
             _JOURNEY: self._attempts,
             _QUEUE: self._tickets,
-            _COMMITS: self._commits,
         }
         found = list(derive[start](name, people))
         return Piece(scope, found, reads=tuple(sorted(people.asked)))
@@ -238,16 +243,36 @@ class _Known:
                         value=float(len(people)),
                     )
 
-    def _commits(self, repository: str, people: _Teams) -> Iterator[Observation]:
+    def _commits(self, scope: str) -> Piece:
         """Who committed in which week, where no roster tells who was there."""
         if self.roster.stays:
-            return
+            return Piece(scope, ())
+        acts = self._committed(scope)
+        first = weekly(acts)
+        return Piece(scope, list(_active(first)), state=settled(acts, first))
+
+    def carried_on(self, scope: str, asked: Asked) -> Piece | None:
+        """Who committed, as far as new commits change it; None for other pieces, and where all must be looked at."""
+        if asked.since is None or asked.only is not None or self.roster.stays or not scope.startswith(_COMMITS):
+            return None
+        packed = asked.state(scope)
+        if packed is None:
+            return None
+        found = carried_on(packed, self._committed(scope, revision=Above(asked.since["commit"])))
+        if found is None:
+            return None
+        rows = list(_active(found.first))
+        return Piece(scope, rows, state=found.state, after=_NEVER, reopened=found.reopened)
+
+    def _committed(self, scope: str, **where: Where) -> list[Act]:
+        """The commits of a repository; those of bots are nobody's."""
         identities = self.organisation.identities
-        rows = self.events.columns(Commit, "author", "bot", "committed_at", "source", repository=repository)
-        done = (
-            (identities.person(a), at, s) for a, b, at, s in rows if a and not identities.is_bot(a, flagged=bool(b))
-        )
-        yield from _active(done, people)
+        columns = ("id", "author", "bot", "committed_at", "source")
+        rows = self.events.columns(Commit, *columns, repository=scope.removeprefix(_COMMITS), **where)
+        return [
+            Act(key, "" if identities.is_bot(author, bool(bot)) else identities.person(author) or "", at, source)
+            for key, author, bot, at, source in rows
+        ]
 
     # ---- who waited
 
@@ -272,7 +297,8 @@ class _Known:
             if attempt.approvals:
                 yield self._approved(attempt, team)
         if not self.roster.stays:
-            yield from _active(((a.requester, a.started_at, a.source) for a in real if not a.bot), people)
+            acts = (Act(a.id, "" if a.bot else a.requester or "", a.started_at, a.source) for a in real)
+            yield from _active(weekly(acts))
 
     def _provisioned(self, attempt: Attempt, team: str) -> Observation:
         """An attempt from start to finish, without its approvals and without what its requester let it wait."""
@@ -404,16 +430,11 @@ def _left_out(found: CiWaits, repository: str) -> Iterator[Observation]:
         )
 
 
-def _active(done: Iterable[tuple[str | None, int, str]], people: _Teams) -> Iterator[Observation]:
-    """The first thing that somebody did in a week, for each kind of wait."""
-    first: dict[tuple[str, int, str], int] = {}
-    for person, at, source in done:
-        if person is not None:
-            key = person, next_monday(at + 1), source
-            first[key] = min(at, first.get(key, at))
+def _active(first: Mapping[Who, int]) -> Iterator[Observation]:
+    """The first thing that somebody did in a week, for each kind of wait: without a roster all are one team."""
     for (person, _, source), at in first.items():
         for kind in KINDS:
-            yield _observation(person, at, (kind, people.of(person, at), source), what=_ACTIVE)
+            yield _observation(person, at, (kind, _EVERYBODY, source), what=_ACTIVE)
 
 
 def _date(at: int) -> str:

@@ -5,6 +5,7 @@ Opening hours are Monday to Friday, 9 to 17 UTC, where nothing else is told: min
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -597,6 +598,63 @@ def test_deriving_step_by_step_is_deriving_at_once(
 ) -> None:
     """Whatever came when: deriving everything anew would change nothing."""
     kept = Kept(tmp_path_factory.mktemp("store"))
+    for batch in batches:
+        kept.after(*batch)
+    kept.store.set_stamp("wait", {})
+    again = kept.after()
+    kept.database.close()
+
+    assert again[1] == 0
+
+
+def test_a_new_commit_costs_what_it_changes(tmp_path: Path) -> None:
+    """The first of a week is four units, one for each kind of wait; one told late replaces them."""
+    kept = Kept(tmp_path)
+    kept.after(commit(1, 100, ANN))
+
+    assert kept.after(commit(2, 200, ANN)) == (1, 0)
+    assert kept.after(commit(3, 7 * DAY, ANN)) == (1, 4)
+    assert kept.after(commit(4, 50, ANN)) == (1, 8)
+    kept.database.close()
+
+
+def test_a_commit_that_is_told_otherwise_replaces_what_was_told(tmp_path: Path) -> None:
+    """What was Ann's is Bob's: hers is gone and his is there; told again as it was, nothing changes."""
+    kept = Kept(tmp_path)
+    kept.after(commit(1, 100, ANN))
+
+    assert kept.after(commit(1, 100, BOB, updated_at=at(200))) == (1, 8)
+    assert kept.after(commit(1, 100, BOB, updated_at=at(300))) == (1, 0)
+    kept.database.close()
+
+
+def test_a_commit_of_long_ago_is_found_a_place(tmp_path: Path) -> None:
+    """It is told after ten weeks with commits, more than stay open: what it changes is its own week."""
+    kept = Kept(tmp_path)
+    kept.after(*(commit(week, week * 7 * DAY, ANN) for week in range(1, 11)))
+
+    assert kept.after(commit(20, 10, BOB)) == (1, 4)
+    kept.database.close()
+
+
+_moment = st.integers(0, 14 * 7 * 2).map(lambda half_days: half_days * DAY / 2)
+_told = st.builds(
+    lambda number, committed, author, told, source, bot: commit(
+        number, committed, author, updated_at=at(told), source=source, bot=bot
+    ),
+    *(st.integers(0, 12), _moment, _who, st.integers(0, 9), st.sampled_from(["git", "forge"]), st.booleans()),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(batches=st.lists(st.lists(_told, min_size=1, max_size=8), min_size=2, max_size=6))
+def test_commits_of_many_weeks_step_by_step_are_those_of_one_step(
+    migrated: Path, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]]
+) -> None:
+    """Over months, told late, again or otherwise, by two sources: deriving everything anew would change nothing."""
+    folder = tmp_path_factory.mktemp("store")
+    shutil.copy(migrated, folder / "paceline.db")
+    kept = Kept(folder)
     for batch in batches:
         kept.after(*batch)
     kept.store.set_stamp("wait", {})
