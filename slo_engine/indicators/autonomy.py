@@ -6,7 +6,7 @@ A service is judged by itself, from its deployments, the tickets they are linked
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from slo_engine.observation import Observation, Outcome, Reason, Subject, from_m
 from slo_engine.options import Options
 from slo_engine.organisation import Organisation
 from slo_engine.requests_tickets import Call, Calls, read_calls
+from slo_engine.settled import Marks, mark, marks
 
 AUTONOMY = Indicator(
     name="team_autonomy",
@@ -68,25 +69,35 @@ class _Deployment(NamedTuple):
 
 _COLUMNS = _Deployment._fields
 _LINKS = msgspec.json.Decoder(tuple[str, ...])
+_NEVER = 2**62
+"""Later than everything: of a piece nothing that is stored is replaced."""
+
+
+class _State(msgspec.Struct, array_like=True, frozen=True):
+    """A service: the marks of its deployments, and the sources that its judgements rest on beside theirs."""
+
+    known: bytes
+    sources: list[str]
 
 
 def observe(events: Events, organisation: Organisation) -> Iterator[Observation]:
     """The observations of all services, one after the other."""
     known = _Known(events, organisation)
     for service in sorted(known.named):
-        yield from known.judged(service).observations()
+        judged = known.judged(service)
+        yield from judged.observations(judged.sources)
 
 
 def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
-    """The services that new deployments, tickets or stays on the roster touch, each as a whole.
+    """The services that tickets or stays on the roster touch, each as a whole; of others the new deployments.
 
     A service reads the ids of its tickets, what its deployments are linked with, and whose team the roster tells.
     """
     known = _Known(events, organisation)
     touched = known.touched(asked) if asked.only is None else asked.only
-    for service in sorted(touched - set(asked.derived)):
-        judged = known.judged(service)
-        yield Piece(service, judged.observations(), reads=judged.reads)
+    new = {} if asked.since is None or asked.only is not None else known.deployed_since(asked.since["deployment"])
+    for service in sorted(touched.union(new) - set(asked.derived)):
+        yield (None if service in touched else known.later(service, new[service], asked)) or known.whole(service)
 
 
 def scopes(events: Events, organisation: Organisation) -> list[str]:
@@ -127,7 +138,36 @@ class _Known:
         """A service with its deployments."""
         names = self.named.get(service, [])
         rows = self.events.columns(Deployment, *_COLUMNS, service=names) if names else []
-        return _Judged(service, sorted(map(self._deployment, rows)), self.calls, self.roster, self.organisation)
+        return self._judged(service, map(self._deployment, rows))
+
+    def _judged(self, service: str, deployments: Iterable[_Deployment]) -> _Judged:
+        return _Judged(service, sorted(deployments), self.calls, self.roster, self.organisation)
+
+    def whole(self, service: str) -> Piece:
+        """A service with all its deployments."""
+        judged = self.judged(service)
+        found = judged.observations(judged.sources)
+        return Piece(service, found, reads=judged.reads, state=_packed(Marks(), judged, judged.sources))
+
+    def deployed_since(self, revision: int) -> Mapping[str, Sequence[_Deployment]]:
+        """By service the deployments that were written after a revision."""
+        found: dict[str, list[_Deployment]] = defaultdict(list)
+        for name, *row in self.events.columns(Deployment, "service", *_COLUMNS, revision=Above(revision)):
+            found[self._service(name)].append(self._deployment(tuple(row)))
+        return found
+
+    def later(self, service: str, new: Sequence[_Deployment], asked: Asked) -> Piece | None:
+        """A service's new deployments; None where one was known before, or one means something for the others."""
+        packed = asked.state(service)
+        if packed is None:
+            return None
+        state = msgspec.msgpack.decode(packed, type=_State)
+        known, judged, sources = Marks(state.known), self._judged(service, new), set(state.sources)
+        if known.among(mark(d.id) for d in new) or not judged.sources <= sources:
+            return None
+        reads = tuple(sorted({*asked.known.get(service, ()), *judged.reads}))
+        found = judged.observations(sources)
+        return Piece(service, found, reads=reads, state=_packed(known, judged, sources), after=_NEVER)
 
     def _deployment(self, row: tuple[Any, ...]) -> _Deployment:
         *values, actor, team, bot, links = row
@@ -136,19 +176,16 @@ class _Known:
         return _Deployment._make((*values, people.person(actor), team, flagged, _LINKS.decode(links) if links else ()))
 
     def touched(self, asked: Asked) -> set[str]:
-        """The services that events after some revisions may change."""
-        every = {*self.named, *asked.known}
+        """The services that events after some revisions may change as a whole."""
         if asked.since is None:
-            return every
-        revision = asked.since["deployment"]
-        names = {*self.events.distinct(Deployment, "service", revision), *self.events.moved(Deployment, revision)}
+            return {*self.named, *asked.known}
         # Whatever the queue is now: a ticket may have left the platform's.
         calls = read_calls(self.events, self.organisation, (), (), revision=Above(asked.since["ticket"]))
-        names |= self._linked(calls)
+        names = self._linked(calls).union(self.events.moved(Deployment, asked.since["deployment"]))
         tokens = {t for c in calls for t in (c.id, *c.names)}
         tokens |= changed_people(self.events, self.organisation, asked.since["member"])
         reading = {scope for scope, reads in asked.known.items() if not tokens.isdisjoint(reads)}
-        return ({self._service(name) for name in names} | reading) & every
+        return ({self._service(name) for name in names} & set(asked.known)) | reading
 
     def _linked(self, calls: list[Call]) -> set[str]:
         """What the deployments that tickets name call their services."""
@@ -173,7 +210,7 @@ class _Judged:
         found = set(self._asked_for)
         for one in self.deployments:
             found.update(one.links)
-            found.update(c.id for c in self.calls.linked(one))
+            found.update(c.id for c in self._linked[one.id])
         return tuple(sorted(found))
 
     @cached_property
@@ -181,16 +218,23 @@ class _Judged:
         """The people whose team only the roster can tell."""
         return {d.actor for d in self.deployments if d.actor and not d.actor_team}
 
-    def observations(self) -> Iterator[Observation]:
-        """Each deployment to an environment that is judged."""
-        calls = {d.id: self.calls.linked(d) for d in self.deployments}
-        # That nobody was asked, and who is in which team, is known only while these report.
-        sources = {c.source for linked in calls.values() for c in linked}
-        sources.update(s.source for p in self._asked_for for s in self.roster.stays.get(p, ()))
+    @cached_property
+    def _linked(self) -> Mapping[str, Sequence[Call]]:
+        """The tickets that each deployment is linked with."""
+        return {d.id: self.calls.linked(d) for d in self.deployments}
+
+    @cached_property
+    def sources(self) -> set[str]:
+        """That nobody was asked, and who is in which team, is known only while these report."""
+        found = {c.source for linked in self._linked.values() for c in linked}
+        return found.union(s.source for p in self._asked_for for s in self.roster.stays.get(p, ()))
+
+    def observations(self, sources: Iterable[str]) -> Iterator[Observation]:
+        """Each deployment to an environment that is judged; each rests on some sources beside its own."""
         for one in self.deployments:
             if not self.organisation.is_judged(self.service, one.environment):
                 continue
-            outcome, why, evidence = self._verdict(one, calls[one.id])
+            outcome, why, evidence = self._verdict(one, self._linked[one.id])
             excluded = outcome is Outcome.EXCLUDED
             yield Observation(
                 indicator=AUTONOMY.name,
@@ -204,7 +248,7 @@ class _Judged:
                 evidence=evidence,
             )
 
-    def _verdict(self, one: _Deployment, calls: list[Call]) -> tuple[Outcome, str, tuple[str, ...]]:
+    def _verdict(self, one: _Deployment, calls: Sequence[Call]) -> tuple[Outcome, str, tuple[str, ...]]:
         """Whether a deployment went without the platform's team: the outcome, why, and the tickets that say so."""
         if one.result != Result.SUCCESS:
             return Outcome.EXCLUDED, Reason.NOT_SUCCESSFUL, ()
@@ -220,6 +264,10 @@ class _Judged:
             return Outcome.BAD, "linked", asked
         known = bool(team) or one.bot
         return (Outcome.GOOD, "bot" if one.bot else "", ()) if known else (Outcome.EXCLUDED, Reason.UNKNOWN, ())
+
+
+def _packed(known: Marks, judged: _Judged, sources: Iterable[str]) -> bytes:
+    return msgspec.msgpack.encode(_State(known.joined(marks(d.id for d in judged.deployments)), sorted(sources)))
 
 
 FAMILY = Family(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
 from collector.events import Deployment, Event, Member, MemberKind, Result, Ticket, TicketState
 from collector.store import Database, DerivationStore, EventStore
@@ -288,6 +290,52 @@ def test_deriving_step_by_step_is_deriving_at_once(
 ) -> None:
     """Whatever came when: deriving everything anew would change nothing."""
     kept = Kept(tmp_path_factory.mktemp("store"))
+    for batch in batches:
+        kept.after(*batch)
+    kept.store.set_stamp("autonomy", {})
+    again = kept.after()
+    kept.database.close()
+
+    assert again[1] == 0
+
+
+def test_a_new_deployment_costs_what_it_changes(tmp_path: Path) -> None:
+    """It is one more unit; one told otherwise, late or not, is another unit or leaves its service for another."""
+    kept = Kept(tmp_path)
+    kept.after(deployment("1", 10), deployment("2", 11))
+
+    assert kept.after(deployment("3", 5)) == (1, 1)
+    assert kept.after(deployment("2", 12, updated_at=at(13))) == (1, 2)
+    assert kept.after(deployment("2", 12, service="api", updated_at=at(14))) == (2, 2)
+    kept.database.close()
+
+
+def test_a_source_that_is_new_to_a_service_is_one_of_all_its_deployments(tmp_path: Path) -> None:
+    """Its second deployment is the first one whose team only the roster tells: both rest on the roster now."""
+    kept = Kept(tmp_path)
+    kept.after(deployment("1", 10), member(BOB, "/x", 0))
+
+    assert kept.after(deployment("2", 11, actor=BOB, actor_team=None)) == (1, 3)
+    assert kept.after(deployment("3", 12, actor=BOB, actor_team=None)) == (1, 1)
+    kept.database.close()
+
+
+_told = st.builds(
+    lambda one, hour, told: replaced(one, finished_at=at(hour), updated_at=at(told)),
+    *(_deployment, st.integers(0, 50), st.integers(0, 9)),
+)
+_asked = st.builds(lambda one, told: replaced(one, updated_at=at(told)), _ticket, st.integers(0, 9))
+
+
+@settings(max_examples=25, deadline=None)
+@given(batches=st.lists(st.lists(_told | _asked | _member, min_size=1, max_size=6), min_size=2, max_size=5))
+def test_what_is_told_late_or_otherwise_is_judged_as_if_it_had_been_known(
+    migrated: Path, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]]
+) -> None:
+    """Deployments and tickets that come late, again, elsewhere or dated anew: deriving anew would change nothing."""
+    folder = tmp_path_factory.mktemp("store")
+    shutil.copy(migrated, folder / "paceline.db")
+    kept = Kept(folder)
     for batch in batches:
         kept.after(*batch)
     kept.store.set_stamp("autonomy", {})
