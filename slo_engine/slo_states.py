@@ -50,12 +50,13 @@ class Standing:
     """What an SLO makes of one series: good and bad in each window and since the beginning. Compared by identity.
 
     `raw` is the same with what was excluded; None where nothing can be. `slices`: of an SLO that counts slices of time,
-    how many of its window are over and not wholly excluded.
+    how many of its window are over and not wholly excluded. `unknown`: units of its window that are neither good nor
+    bad because nobody knows.
     """
 
-    __slots__ = ("counts", "first_at", "raw", "slices", "totals", "until")
+    __slots__ = ("counts", "first_at", "raw", "slices", "totals", "unknown", "until")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is known of a series
         self,
         counts: NDArray[np.float64],
         raw: NDArray[np.float64] | None,
@@ -64,7 +65,9 @@ class Standing:
         first_at: int | None,
         until: int,
         slices: int | None = None,
+        unknown: int = 0,
     ) -> None:
+        self.unknown = unknown
         self.counts = counts
         self.raw = raw
         self.totals = totals
@@ -139,7 +142,9 @@ def standings(slo: Slo, indicator: Indicator, reader: Reader, pool: Group, condi
     if missing:
         bounds, before = _bounds(slo, reader.now), reader.columns.tallies(missing, judge)
         for number in missing:
-            known[number] = _standing(slo, reader.units(number, column), reader.now, bounds, before[number], slots)
+            units = reader.units(number, column)
+            unknown = units.at[units.reason == reader.columns.unknown]
+            known[number] = _standing(slo, units, unknown, reader.now, bounds, before[number], slots)
     return [known[n] for n in pool.series]
 
 
@@ -171,10 +176,16 @@ def _compare(values: Floats, operator: Operator, threshold: float) -> NDArray[np
     return good
 
 
-def _standing(
-    slo: Slo, units: Units, now: int, bounds: _Bounds, before: Tally, slots: Sequence[Slot] | None
+def _standing(  # noqa: PLR0913, PLR0917 - a series, and all that it is judged by
+    slo: Slo,
+    units: Units,
+    unknown: Ints,
+    now: int,
+    bounds: _Bounds,
+    before: Tally,
+    slots: Sequence[Slot] | None,
 ) -> Standing:
-    """What an SLO makes of the units of a series, and of what the series had before them."""
+    """What an SLO makes of the units of a series, of those that are unknown, and of what the series had before them."""
     times, good = judged(slo, units)
     raw, until = _counted(times, good.astype(np.float64), now, bounds)
     until = min(until, units.ripens_at, _next_after(units, now))
@@ -182,11 +193,15 @@ def _standing(
     passed = int(np.count_nonzero(good[:end]))
     first = before.first_at if before.first_at is not None else int(times[0]) if end else None
     totals = EventCounts(before.good + passed, before.bad + end - passed)
+    unknown = unknown if slots is None else unknown[counted(unknown, slots)]
+    gaps, gaps_until = _counted(unknown, np.zeros(unknown.size), now, bounds)
+    missed = int(gaps[list(windows_of(slo)).index(slo.window.label), 1])
+    until = min(until, gaps_until)
     if slots is None:
-        return Standing(raw, None, totals=totals, first_at=first, until=until)
+        return Standing(raw, None, totals=totals, first_at=first, until=until, unknown=missed)
     kept = counted(times, slots)
     counts, _ = _counted(times[kept], good[kept].astype(np.float64), now, bounds)
-    return Standing(counts, raw, totals=totals, first_at=first, until=until)
+    return Standing(counts, raw, totals=totals, first_at=first, until=until, unknown=missed)
 
 
 class _Sliced(NamedTuple):
@@ -348,14 +363,20 @@ def _whole(count: float) -> int | Decimal:
 def _covered(window: AnyWindow, standings: Sequence[Standing], counts: EventCounts, at: datetime) -> float:
     """The share of the window so far in which units were known, from the first one on; 0 where none was.
 
-    Of slices the share that has units: one without is unknown.
+    Of slices the share that has units: one without is unknown. Of units that are unknown themselves as well.
     """
     for standing in standings:
         if standing.slices is not None:
             return _share(counts, standing.slices)
     first = min((s.first_at for s in standings if s.first_at is not None), default=None)
     begins = window.bounds(at)[0] if isinstance(window, CalendarWindow) else at - window.length
-    return _known_share(None if first is None else from_micros(first), begins, at)
+    since = None if first is None else from_micros(first)
+    return _known_units(counts, sum(s.unknown for s in standings)) * _known_share(since, begins, at)
+
+
+def _known_units(counts: EventCounts, unknown: int) -> float:
+    """The share of units of which it is known whether they were good."""
+    return float(counts.total / (counts.total + unknown)) if unknown else 1.0
 
 
 def _share(counts: EventCounts, slices: int) -> float:
@@ -514,19 +535,22 @@ def finished(
     reader.prepare(pool.series, to_micros(bounds[-1][0]) - margin)
     judge, column = _judge(slo, indicator)
     before = [t.first_at for t in reader.columns.tallies(pool.series, judge).values() if t.first_at is not None]
-    times, good = judged(slo, reader.pooled(pool, column))
+    units = reader.pooled(pool, column)
+    times, good = judged(slo, units)
+    unknown = units.at[units.reason == reader.columns.unknown]
     first = min([*before, *times[:1].tolist()], default=None)
     stale, smallest = sorted(pool.sources - conditions.fresh), reader.organisation.smallest_group
-    known = _Known(times, good, first, stale, calendar.label, indicator, smallest)
+    known = _Known(times, good, unknown, first, stale, calendar.label, indicator, smallest)
     about = tuple(e for e in conditions.exclusions if e.concerns(slo))
     return [_finished(slo, known, start, end, about) for start, end in bounds]
 
 
 class _Known(NamedTuple):
-    """The final units of an SLO, when the first of all was, which sources have nothing new; what windows are called."""
+    """The final units of an SLO and the unknown ones, when the first of all was, which sources have nothing new."""
 
     times: Ints
     good: NDArray[np.bool_]
+    unknown: Ints
     first_at: int | None
     stale: Sequence[str]
     label: str
@@ -551,7 +575,10 @@ def _finished(slo: Slo, known: _Known, start: datetime, end: datetime, about: Se
         kept = counted(times, slots)
         counts = _in_all(slo, times[kept], good[kept], first, last)
     if slo.budgeting == "occurrences":
-        coverage = _known_share(None if known.first_at is None else from_micros(known.first_at), start, end)
+        gaps = known.unknown[counted(known.unknown, slots)] if about else known.unknown
+        missed = int(np.count_nonzero((gaps >= first) & (gaps <= last)))
+        since = None if known.first_at is None else from_micros(known.first_at)
+        coverage = _known_units(counts, missed) * _known_share(since, start, end)
     else:
         coverage = _share(counts, slices_over(length_of(slo), first, last + 1, slots))
     status, why = _status(slo, known.label, counts, coverage, known.stale, alerting=False)

@@ -141,6 +141,7 @@ class Columns:
         self.reasons = [""]
         self._reason_codes = {"": 0}
         self.missing_time = self._reason(Reason.MISSING_TIME.value)
+        self.unknown = self._reason(Reason.UNKNOWN.value)
 
     def forget(self, number: int, at: int) -> None:
         """What a series holds from a time on may have changed; what lies before it has not."""

@@ -20,7 +20,7 @@ from slo_engine.evaluate import Evaluator, evaluate
 from slo_engine.exclusions import Exclusion, ExclusionReason
 from slo_engine.exposition import slo_samples
 from slo_engine.indicator import Indicator, Shape
-from slo_engine.observation import Observation, Outcome, Subject
+from slo_engine.observation import Observation, Outcome, Reason, Subject
 from slo_engine.promql import CounterRatio
 from slo_engine.reading import Reader
 from slo_engine.slo import Composite, EventCounts, IndicatorSli, Part, Slo, SloStatus
@@ -346,6 +346,51 @@ def test_what_is_excluded_stays_in_the_counter(put: Any) -> None:
     found = state(store, slo(), NOON, exclusions=[excluding(NOON - DAY, NOON)])
 
     assert found.totals == EventCounts(18, 2)
+
+
+def unknown(at: datetime, **fields: Any) -> Observation:
+    """A unit of which nobody knows whether it was good."""
+    return event(at, outcome=Outcome.EXCLUDED, reason=Reason.UNKNOWN, **fields)
+
+
+def test_units_that_are_unknown_lower_the_coverage(put: Any) -> None:
+    """A prober that is dead leaves units that are neither up nor down: of ten in the window six are known."""
+    known = several(NOON - 8 * DAY, 1) + several(NOON - 3 * DAY, 6)
+    store = put(*known, *(unknown(NOON - DAY - n * HOUR) for n in range(4)), unknown(NOON - 9 * DAY))
+
+    found = state(store, slo(minimum_coverage=0.9), NOON)
+
+    assert (found.coverage, found.status) == (0.6, SloStatus.INSUFFICIENT_DATA)
+
+
+def test_unknown_units_leave_the_window(put: Any) -> None:
+    """A gap counts as long as it is in the window, also where nothing else is told meanwhile."""
+    store = put(*several(NOON - 8 * DAY, 1), *several(NOON - DAY, 3), unknown(NOON - 6 * DAY))
+    kept = Evaluator(store)
+    before, after = (
+        kept.evaluate(INDICATORS, [slo()], [source()], at).slos[0].coverage for at in (NOON, NOON + 2 * DAY)
+    )
+
+    assert (before, after) == (0.75, 1.0)
+
+
+def test_what_is_excluded_need_not_be_known(put: Any) -> None:
+    """A gap within an excluded time is no gap: both sides of the ratio drop it."""
+    store = put(*several(NOON - 8 * DAY, 1), *several(NOON - DAY, 3), unknown(NOON - 3 * DAY))
+
+    found = state(store, slo(), NOON, exclusions=[excluding(NOON - 4 * DAY, NOON - 2 * DAY)])
+
+    assert found.coverage == 1.0
+
+
+def test_a_finished_window_says_how_much_of_it_was_known(put: Any) -> None:
+    """In a month with half of its units unknown nobody can say whether the target was met."""
+    march = utc("2026-03-10T12:00")
+    store = put(*several(march - 60 * DAY, 1), *several(march, 2), unknown(march + DAY), unknown(march + 2 * DAY))
+
+    (found,) = over(store, slo(minimum_coverage=0.9), berlin("2026-04-15T12:00"), most=1)
+
+    assert (found.met, found.counts.total) == (None, 2)
 
 
 def test_an_exclusion_leaves_the_coverage_alone(put: Any) -> None:
