@@ -49,7 +49,12 @@ class Cover(NamedTuple):
         """Whether a file of its repository is meant. Case counts."""
         if not self.path or path == self.path or path.startswith(f"{self.path}/"):
             return True
-        return any(c in self.path for c in "*?[") and fnmatchcase(path, self.path)
+        return self.is_glob and fnmatchcase(path, self.path)
+
+    @property
+    def is_glob(self) -> bool:
+        """Whether it may mean files by a pattern."""
+        return any(c in self.path for c in "*?[")
 
 
 def _plain(path: str) -> str:
@@ -129,10 +134,24 @@ class Map:
         """The pages that cover a file."""
         found = self._known.get(path)
         if found is None:
-            covers = ((p, c) for p in self.pages for c in p.covers if c.repository == self.repository)
-            fitting = dict.fromkeys(p.id for p, c in covers if path not in self.no_code and c.has(path))
-            found = self._known[path] = tuple(self._by_id[i] for i in fitting)
+            fitting = set() if path in self.no_code else self._covering(path)
+            found = self._known[path] = tuple(self._by_id[i] for i in sorted(fitting))
         return found
+
+    def _covering(self, path: str) -> set[str]:
+        places, globs = self._covers
+        above = (path[:end] for end, c in enumerate(path) if c == "/")
+        fitting = {i for place in ("", path, *above) for i in places.get(place, ())}
+        return fitting | {i for i, cover in globs if cover.has(path)}
+
+    @cached_property
+    def _covers(self) -> tuple[Mapping[str, Sequence[str]], Sequence[tuple[str, Cover]]]:
+        """The pages of each file or folder by its path, and those of globs, by id."""
+        own = [(p.id, c) for p in self.pages for c in p.covers if c.repository == self.repository]
+        places: dict[str, list[str]] = defaultdict(list)
+        for identity, cover in own:
+            places[cover.path].append(identity)
+        return places, [(i, c) for i, c in own if c.is_glob]
 
     def of_all(self, paths: Iterable[str]) -> Mapping[str, Page]:
         """The pages that cover any of some files, by id."""

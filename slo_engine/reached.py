@@ -7,12 +7,13 @@ taken to have arrived with its merge.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import NamedTuple
 
 from collector.events import Deployment, Result
-from slo_engine.changes import Commits, History, Merged, history, paths_of, read_commits, read_requests
+from slo_engine.changes import Commits, History, Merged, history, names, read_commits, read_requests
 from slo_engine.indicator import Events
 from slo_engine.organisation import Organisation, Service, any_matches
 from slo_engine.shipping import RELEASE_COLUMNS, Chain, Release, shipped
@@ -21,16 +22,24 @@ MERGED = "merged, no deployment known"
 
 
 class Reached(NamedTuple):
-    """A change that users have had since `at`. `release` is its deployment's id, or ""; `paths` are None if unknown."""
+    """A change that users have had since `at`. `release` is its deployment's id, or "".
+
+    `told`: lists of the files that it touches, as JSON; None where nobody knows any.
+    """
 
     at: int
     change: str
     merged_at: int
     release: str
     source: str
-    paths: frozenset[str] | None
+    told: tuple[str, ...] | None
     bot: bool
     rule: str
+
+    @property
+    def paths(self) -> set[str] | None:
+        """The files that it touches; None where nobody knows."""
+        return _paths(self.told)
 
 
 @dataclass(frozen=True)
@@ -50,10 +59,10 @@ class Repository:
         """Each change that reached production, once. One that waits for its deployment is not among them."""
         placed = self._placed(organisation)
         for change in self.history.changes:
-            paths = paths_of(self.history.commits, change)
-            own = [p for p, service in placed.get(change.id, ()) if _is_own(service, paths)]
-            release = min((r for r, _ in own if r is not None), default=None)
-            waits = bool(own) and not any(unknown for _, unknown in own)
+            told = self.told[change.id]
+            own = [p for p in placed.get(change.id, ()) if p.service is None or _is_own(p.service, told)]
+            release = min([p.release for p in own if p.release is not None], default=None)
+            waits = bool(own) and not any(p.unknown for p in own)
             if change.merged_at is None or (release is None and waits):
                 continue
             yield Reached(
@@ -61,30 +70,67 @@ class Repository:
                 change=change.id,
                 merged_at=change.merged_at,
                 release="" if release is None else release.id,
-                source=change.source if release is None else "+".join(sorted({change.source, release.source})),
-                paths=None if paths is None else frozenset(paths),
-                bot=change.bot,
+                source=change.source if release is None else _sources(change.source, release.source),
+                told=told,
+                bot=bool(change.bot),
                 rule=MERGED if release is None else "deployed",
             )
 
-    def _placed(
-        self, organisation: Organisation
-    ) -> Mapping[str, list[tuple[tuple[Release | None, bool], Service | None]]]:
+    def changed(self, wanted: set[str]) -> Iterator[tuple[str, Merged]]:
+        """The changes of some files, by file."""
+        for change in self.history.changes:
+            for text in self.told[change.id] or ():
+                for path in wanted.intersection(names(text)):
+                    yield path, change
+
+    @cached_property
+    def told(self) -> Mapping[str, tuple[str, ...] | None]:
+        """By change what is told of the files that it touches, as JSON; None where nobody knows any."""
+        return {change.id: _told(self.history.commits, change) for change in self.history.changes}
+
+    def _placed(self, organisation: Organisation) -> Mapping[str, list[_Placed]]:
         """For each change its deployment by each service, and whether nobody knows of it."""
-        found: dict[str, list[tuple[tuple[Release | None, bool], Service | None]]] = defaultdict(list)
-        for (service, _), releases in self.releases.items():
+        found: dict[str, list[_Placed]] = defaultdict(list)
+        for (name, _), releases in self.releases.items():
+            service = organisation.service(name)
+            shared = service if service is not None and service.paths else None
             chain = shipped(Chain(releases, self.history, rules=organisation.delivery))
             for change, index, _, reason in chain.shipments:
                 release = releases[index] if index >= 0 and reason is None else None
-                found[change.id].append(((release, reason is not None), organisation.service(service)))
+                found[change.id].append(_Placed(release, reason is not None, shared))
         return found
 
 
-def _is_own(service: Service | None, paths: Iterable[str] | None) -> bool:
-    """Whether a change is a service's: in a shared repository it touches the service's paths, as far as is known."""
-    if service is None or not service.paths or paths is None:
-        return True
-    return any(any_matches(service.paths, path) for path in paths)
+class _Placed(NamedTuple):
+    """What became of a change in a chain. `service`: the one that it must be of, where several share the code."""
+
+    release: Release | None
+    unknown: bool
+    service: Service | None
+
+
+@cache
+def _sources(change: str, release: str) -> str:
+    return "+".join(sorted({change, release}))
+
+
+def _told(commits: Commits, change: Merged) -> tuple[str, ...] | None:
+    """What is told of the files that a change touches, as `paths_of` finds it: most of it nobody needs to decode."""
+    if change.request is not None and change.request.paths is not None:
+        return (change.request.paths,)
+    brought = commits.brought.get(change.commit, ()) if change.commit >= 0 else ()
+    own = {*change.own, *brought} if len(brought) > 1 or change.request is not None else change.own
+    texts = [text for commit in own if (text := commits.paths[commit]) is not None]
+    return tuple(sorted(texts)) if texts else None
+
+
+def _paths(told: tuple[str, ...] | None) -> set[str] | None:
+    return None if told is None else {path for text in told for path in names(text)}
+
+
+def _is_own(service: Service, told: tuple[str, ...] | None) -> bool:
+    """Whether a change in a shared repository is a service's: it touches its paths, as far as is known."""
+    return told is None or any(any_matches(service.paths, path) for path in _paths(told) or ())
 
 
 def read_repository(events: Events, organisation: Organisation, name: str) -> Repository:
@@ -119,10 +165,3 @@ def only_repository(service: Service) -> str | None:
     """The repository of a service that has one and names it exactly."""
     only = service.repositories[0] if len(service.repositories) == 1 else None
     return only.text if only is not None and only.rank == 0 else None
-
-
-def changed_paths(history: History, wanted: set[str]) -> Iterator[tuple[str, Merged]]:
-    """The changes of some files, by file."""
-    for change in history.changes:
-        for path in (paths_of(history.commits, change) or set()) & wanted:
-            yield path, change

@@ -6,12 +6,14 @@ time; all pages by when they were last reviewed.
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from pydantic import Field
 
@@ -20,14 +22,19 @@ from collector.durations import Duration
 from collector.events import Change, Commit, Deployment, DocPage, event_id
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Reach, Shape, Unit
 from slo_engine.measure import Measured, Sample
-from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros, labelled
+from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros, labelled, to_micros
 from slo_engine.options import Options
 from slo_engine.organisation import Organisation
 from slo_engine.pages import Map, Page, maps, page_id, read_pages
-from slo_engine.reached import Reached, Repository, changed_paths, only_repository, read_repository
+from slo_engine.reached import Reached, Repository, only_repository, read_repository
 from slo_engine.statistics import wilson
 
 _MICROSECOND = timedelta(microseconds=1)
+_DAY = 86_400_000_000
+_LONGEST_DAY = 3 * _DAY
+"""No day of a calendar lasts longer, also where a zone's clocks or its side of the date line change."""
+_NEVER = 2**62
+"""After all times: nothing changed."""
 _REPOSITORIES_KEPT = 4
 
 
@@ -107,7 +114,12 @@ class _Judge:
         self._organisation, self._map, self._changes = organisation, own, changes
         options = organisation.options_of(DocumentationOptions)
         self._bots = options.bots
-        self._within, self._back = options.changed_within // _MICROSECOND, options.look_back // _MICROSECOND
+        self.within, self._back = options.changed_within // _MICROSECOND, options.look_back // _MICROSECOND
+
+    def later(self, reached: Sequence[Reached], after: int) -> Iterator[Observation]:
+        """The observations dated after a time: of pages whose deadline had not passed, on whole days."""
+        some = (one for one in reached if one.at >= after - self.within - _LONGEST_DAY)
+        return (o for o in self.observations(some) if to_micros(o.at) > after)
 
     def observations(self, reached: Iterable[Reached]) -> Iterator[Observation]:
         """Each page on each day that brought users something of what it covers."""
@@ -115,11 +127,12 @@ class _Judge:
         unknown: dict[tuple[Subject, str], Reached] = {}
         for one in sorted(reached):
             day = from_micros(one.at).astimezone(self._organisation.zone).date().isoformat()
-            if one.paths is None:
+            paths = one.paths
+            if paths is None:
                 for subject in {page.subject for page in self._map.pages}:
                     unknown.setdefault((subject, day), one)
                 continue
-            for identity in self._map.of_all(one.paths):
+            for identity in self._map.of_all(paths):
                 days[identity, day].append(one)
         pages = {p.id: p for p in self._map.pages}
         for (identity, day), some in sorted(days.items()):
@@ -144,7 +157,7 @@ class _Judge:
 
     def _verdict(self, since: int, oldest: _Change, change: _Change | None, *, asked: bool) -> tuple[Outcome, int, str]:
         """Whether a page was changed in time, when that was decided, and why nobody can say."""
-        deadline = since + self._within
+        deadline = since + self.within
         if not asked:
             return Outcome.EXCLUDED, since, Reason.BOT
         if change is not None and change.at <= deadline:
@@ -193,6 +206,56 @@ def _observation(  # noqa: PLR0913 - a judgement's parts
     )
 
 
+# --- what is new -----------------------------------------------------------------------------------------
+
+
+class _State(msgspec.Struct, array_like=True, frozen=True):
+    """Marks of what a repository's pages were judged by.
+
+    `pages`: whose they are and what they cover. `reached`, `changes`: by UTC day, counted from 1970, what of the code
+    reached production, and how pages changed.
+    """
+
+    pages: bytes
+    reached: dict[int, bytes]
+    changes: dict[int, bytes]
+
+    @classmethod
+    def of(cls, own: Map, reached: Iterable[Reached], changes: Mapping[str, Sequence[_Change]]) -> _State:
+        """The state of what is known now."""
+        pages = [(p.id, p.subject, p.last.source, p.last.repository, p.last.covers) for p in own.pages]
+        known = sorted((c.at, page, c.id) for page, some in changes.items() for c in some)
+        return cls(_mark([pages, sorted(own.no_code)]), _by_day(reached), _by_day(known))
+
+    def unchanged_until(self, before: _State, within: int) -> int | None:
+        """Up to when nothing is judged otherwise than before; None where anything may be.
+
+        What reached production concerns the pages on its own day, as long as that may be; a page's change concerns
+        those whose deadline had not passed.
+        """
+        if self.pages != before.pages:
+            return None
+        first = min(_changed(before.reached, self.reached), _changed(before.changes, self.changes) - within)
+        return first if first >= _NEVER - within else first - _LONGEST_DAY - 1
+
+
+def _changed(before: Mapping[int, bytes], now: Mapping[int, bytes]) -> int:
+    """When the first UTC day begins of which something else is told."""
+    return min((day * _DAY for day in before.keys() | now.keys() if before.get(day) != now.get(day)), default=_NEVER)
+
+
+def _by_day(rows: Iterable[tuple[object, ...]]) -> dict[int, bytes]:
+    """The mark of each UTC day's rows, which are in order and begin with their time."""
+    found: dict[int, list[tuple[object, ...]]] = defaultdict(list)
+    for row in rows:
+        found[row[0] // _DAY].append(row)  # type: ignore[operator] # a time in microseconds
+    return {day: _mark(own) for day, own in found.items()}
+
+
+def _mark(told: object) -> bytes:
+    return hashlib.blake2b(msgspec.msgpack.encode(told), digest_size=8).digest()
+
+
 # --- pages that somebody looks at ------------------------------------------------------------------------
 
 
@@ -228,7 +291,9 @@ def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator
     batch = _Batch(events, organisation)
     touched = batch.touched(asked) if asked.only is None else asked.only
     for scope in sorted(touched - set(asked.derived)):
-        yield batch.piece(scope)
+        piece = batch.code(scope, asked) if scope.startswith(_CODE) else batch.pages(scope)
+        if piece is not None:
+            yield piece
 
 
 def scopes(events: Events, organisation: Organisation) -> set[str]:
@@ -286,20 +351,33 @@ class _Batch:
             only = None if service is None else only_repository(service)
             yield from () if only is None else (_CODE + only,)
 
-    def piece(self, scope: str) -> Piece:
-        """A piece as a whole."""
+    def pages(self, scope: str) -> Piece:
+        """The pages of a repository."""
+        own = [p for p in self._pages if p.last.repository == scope.removeprefix(_PAGES)]
+        return Piece(scope, _reviews(own), reads=tuple(sorted(_read(own))))
+
+    def code(self, scope: str, asked: Asked) -> Piece | None:
+        """The pages about a repository's code, from the first day on that is told otherwise; None where none is."""
         name = scope.removeprefix(_CODE)
-        if name == scope:
-            own = [p for p in self._pages if p.last.repository == scope.removeprefix(_PAGES)]
-            return Piece(scope, _reviews(own), reads=tuple(sorted(_read(own))))
-        found = self._maps.get(name)
-        if found is None:
+        own = self._maps.get(name)
+        if own is None:
             return Piece(scope, ())
-        code, changes = self._repository(name), self._changes(found.pages)
-        reads = {*_read(found.pages), *(f"repository:{p.last.repository}" for p in found.pages), f"repository:{name}"}
-        reads |= {f"service:{service}" for service in code.services}
-        judge = _Judge(self._organisation, found, changes)
-        return Piece(scope, judge.observations(code.reached(self._organisation)), reads=tuple(sorted(reads)))
+        code, changes = self._repository(name), self._changes(own.pages)
+        reached, judge = sorted(code.reached(self._organisation)), _Judge(self._organisation, own, changes)
+        reads, state = self._reads(own, code), _State.of(own, reached, changes)
+        before = _decoded(asked.state(scope)) if asked.since is not None else None
+        after = None if before is None else state.unchanged_until(before, judge.within)
+        if before == state and reads == asked.known.get(scope):
+            return None
+        found = judge.observations(reached) if after is None else judge.later(reached, after)
+        return Piece(scope, found, reads, msgspec.msgpack.encode(state), after)
+
+    @staticmethod
+    def _reads(own: Map, code: Repository) -> tuple[str, ...]:
+        """What the pages about a repository's code are judged by."""
+        repositories = {code.name, *(p.last.repository for p in own.pages)}
+        reads = _read(own.pages) | {f"repository:{name}" for name in repositories}
+        return tuple(sorted(reads | {f"service:{service}" for service in code.services}))
 
     def _changes(self, pages: Iterable[Page]) -> dict[str, list[_Change]]:
         """When each page was changed: by its versions, and by the changes of its repository that touch it."""
@@ -308,7 +386,7 @@ class _Batch:
         for page in pages:
             paths[page.last.repository].add(page.last.path)
         for name, wanted in paths.items():
-            for path, change in changed_paths(self._repository(name).history, wanted):
+            for path, change in self._repository(name).changed(wanted):
                 if change.merged_at is not None:
                     found[page_id(name, path)].add(_Change(change.merged_at, change.id))
         return {page: sorted(changes) for page, changes in found.items()}
@@ -320,6 +398,14 @@ class _Batch:
         while len(self._repositories) > _REPOSITORIES_KEPT:
             self._repositories.popitem(last=False)
         return found
+
+
+def _decoded(packed: bytes | None) -> _State | None:
+    """A state as it was packed; None for none, or one of another version."""
+    try:
+        return msgspec.msgpack.decode(packed, type=_State) if packed else None
+    except msgspec.DecodeError:
+        return None
 
 
 def _read(pages: Iterable[Page]) -> set[str]:

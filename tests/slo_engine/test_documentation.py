@@ -8,6 +8,7 @@ the merge on.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -17,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.events import Change, ChangeState, Commit, Deployment, DocPage, Event, Result
@@ -30,7 +31,7 @@ from slo_engine.indicators.documentation import DocumentationOptions
 from slo_engine.measure import OUTCOME_CODES, Measured, Sample
 from slo_engine.observation import Observation, Outcome, Subject, to_micros
 from slo_engine.organisation import Organisation, Service, patterns
-from slo_engine.pages import Cover
+from slo_engine.pages import Cover, Map, read_pages
 from slo_engine.plain_events import PlainEvents
 from slo_engine.snapshot import SourceState
 from slo_engine.statistics import wilson
@@ -328,6 +329,20 @@ def test_a_cover_is_a_file_a_folder_or_a_glob(text: str, path: str, *, expected:
     assert Cover.of(text, "o/shop").has(path) is expected
 
 
+@given(
+    covers=st.lists(st.text("ab/*?[].", max_size=5), max_size=4),
+    path=st.text("ab/.[", max_size=6),
+    no_code=st.booleans(),
+)
+def test_a_map_finds_the_pages_whose_covers_have_a_file(covers: list[str], path: str, *, no_code: bool) -> None:
+    """Looked up by folder or asked one by one, the pages are the same; a page is no code."""
+    versions = [page(1, native_id=f"{n}", path=f"{n}.md", covers=(text,)) for n, text in enumerate(covers)]
+    pages = read_pages(PlainEvents(versions), USUAL)
+    own = Map("o/shop", pages, frozenset({path} if no_code else ()))
+
+    assert own.of(path) == tuple(p for p in pages if not no_code and any(c.has(path) for c in p.covers))
+
+
 # --- for whom --------------------------------------------------------------------------------------------
 
 
@@ -498,7 +513,9 @@ def test_every_unit_stands_once(events: list[Event], day: int) -> None:
 # --- in the store ----------------------------------------------------------------------------------------
 
 
-def _stored(tmp_path: Path, *batches: Sequence[Event]) -> tuple[list[int], set[tuple[Any, ...]]]:
+def _stored(
+    tmp_path: Path, *batches: Sequence[Event], organisation: Organisation = USUAL
+) -> tuple[list[int], set[tuple[Any, ...]]]:
     """How many pieces each batch of events cost, and all observations after the last one."""
     tmp_path.mkdir(exist_ok=True)
     database = Database.open(tmp_path)
@@ -507,7 +524,7 @@ def _stored(tmp_path: Path, *batches: Sequence[Event]) -> tuple[list[int], set[t
     for batch in batches:
         with database.transaction() as transaction:
             events.write(transaction, batch)
-        costs.append(derive([documentation.FAMILY], events, store).pieces)
+        costs.append(derive([documentation.FAMILY], events, store, organisation).pieces)
     with database.reading() as connection:
         text = (
             "select s.indicator, s.dimension, s.service, s.team, s.source, s.scope, o.at, o.unit, o.outcome, o.reason,"
@@ -533,14 +550,14 @@ _BATCHES: tuple[tuple[Event, ...], ...] = (
 
 
 def test_only_what_new_events_touch_is_derived_again(tmp_path: Path) -> None:
-    """Its code, its own repository, its deployments and the pages touch a map; another repository touches none.
+    """What reaches production, the pages and their changes touch a map; another repository touches none.
 
-    One page is a map and a list of pages; the handbook adds a list and touches the map; the last version touches the
-    list, the map that it leaves, and the one that it comes to.
+    One page is a map and a list of pages; a commit that waits for its deployment touches nothing yet; the handbook adds
+    a list and touches the map; the last version touches the list, the map that it leaves, and the one it comes to.
     """
     costs, _ = _stored(tmp_path, *_BATCHES)
 
-    assert costs == [2, 0, 1, 1, 2, 1, 3, 0]
+    assert costs == [2, 0, 0, 1, 2, 1, 3, 0]
 
 
 @pytest.mark.parametrize("count", range(2, len(_BATCHES) + 1))
@@ -553,6 +570,158 @@ def test_pieces_make_what_all_events_make_together(tmp_path: Path, count: int) -
 
     assert apart == whole
     assert len(apart) == len(list(documentation.observe(PlainEvents(together), USUAL)))
+
+
+_READY = (*DEPLOYED, commit("c", 30, "b"), release("c", 31), commit("d", 50, "c"), release("d", 51))
+_REQUEST = Change(
+    source="hub",
+    native_id="7",
+    repository="o/shop",
+    state=ChangeState.MERGED,
+    created_at=at(9),
+    merged_at=at(10),
+    merge_sha=sha("b"),
+    paths=("src/pay/card.py", "docs/pay.md"),
+)
+SEQUENCES: dict[str, list[Sequence[Event]]] = {
+    "a commit comes late": [[e for e in _READY if e != commit("b", 10, "a")], [commit("b", 10, "a")]],
+    "a deployment comes late": [_READY, [release("b", 10.5)]],
+    "a deployment is dated anew": [_READY, [release("c", 31, finished_at=at(33), updated_at=at(60))]],
+    "a deployment was of another service": [
+        _READY,
+        [release("c", 31, service="till", repository="o/till", updated_at=at(60))],
+    ],
+    "a deployment did not succeed": [_READY, [release("c", 31, result=Result.FAILURE, updated_at=at(60))]],
+    "the branch is forced elsewhere": [
+        _READY,
+        [commit("c", 30, "b", on_default_branch=False, updated_at=at(60)), commit("e", 32, "b"), release("e", 40)],
+    ],
+    "a commit's files are told late": [
+        [commit("b", 10, "a", paths=None), *BEGUN, release("b", 11), *_READY[5:]],
+        [commit("b", 10, "a", updated_at=at(60))],
+    ],
+    "a request is told late": [_READY, [_REQUEST]],
+    "a page's change comes late": [_READY, [page(32)]],
+    "the first version of a page comes late": [[*_READY[:2], *_READY[3:], page(45)], [page(1)]],
+    "a page's change is dated anew": [[*_READY, page(32)], [page(32, changed_at=at(58), updated_at=at(60))]],
+    "a page covers other code": [_READY, [page(60, covers=("lib",))]],
+    "a page is of another team": [_READY, [page(60, team="commerce/pay")]],
+    "a new page stands among the code": [_READY, [page(60, path="src/pay/card.py", native_id="x", covers=())]],
+    "a page leaves for another repository": [
+        _READY,
+        [page(1, repository="o/handbook", covers=("o/shop:src/pay",), updated_at=at(60))],
+    ],
+    "day after day": [_READY[:3], _READY[3:5], [page(12)], _READY[5:6], _READY[6:7], [page(40)], _READY[7:]],
+}
+"""Events in the order in which they come."""
+
+
+@pytest.mark.parametrize("batches", SEQUENCES.values(), ids=SEQUENCES)
+def test_what_comes_later_may_concern_what_came_before(tmp_path: Path, batches: list[Sequence[Event]]) -> None:
+    """Derived one after the other, pages are judged as if all events had been there from the beginning."""
+    _, apart = _stored(tmp_path / "apart", *batches)
+    _, whole = _stored(tmp_path / "whole", [event for batch in batches for event in batch])
+
+    assert apart == whole
+
+
+_places = st.sampled_from([("o/shop", "docs/pay.md"), ("o/shop", "src/pay/README.md"), ("o/handbook", "shop.md")])
+_files = st.lists(st.sampled_from(["src/pay/card.py", "src/basket/b.py", "docs/pay.md", "shop.md"]), max_size=2)
+_far = st.integers(0, 240).map(lambda quarters: quarters / 4)
+_version = st.none() | st.integers(0, 3).map(at)
+_code = st.builds(
+    lambda n, day, parent, paths, on, bot, version: commit(
+        f"c{n}",
+        day,
+        *([f"c{parent}"] if parent < n else []),
+        paths=None if paths is None else tuple(paths),
+        on_default_branch=on,
+        bot=bot,
+        updated_at=version,
+        repository="o/handbook" if n == 5 else "o/shop",
+    ),
+    st.integers(0, 5),
+    _far,
+    st.integers(0, 5),
+    st.none() | _files,
+    st.booleans(),
+    st.booleans(),
+    _version,
+)
+_deployed = st.builds(
+    lambda n, of, day, service, result, version: release(
+        f"c{of}", day, native_id=f"r{n}", service=service, result=result, updated_at=version
+    ),
+    st.integers(0, 5),
+    st.integers(0, 5),
+    _far,
+    st.sampled_from(["pay", "basket", "shop"]),
+    st.sampled_from([Result.SUCCESS, Result.SUCCESS, Result.FAILURE]),
+    _version,
+)
+_written = st.builds(
+    lambda n, day, place, covers, team, review, version: page(
+        day,
+        native_id=f"v{n}",
+        repository=place[0],
+        path=place[1],
+        covers=covers,
+        team=team,
+        reviewed_at=None if review is None else at(review),
+        updated_at=version,
+    ),
+    st.integers(0, 5),
+    _far,
+    _places,
+    st.sampled_from([(), ("src/pay",), ("src",), ("o/shop:src/p*", "docs")]),
+    st.sampled_from([None, "pay"]),
+    st.none() | _far,
+    _version,
+)
+_merged = st.builds(
+    lambda n, of, day, paths, version: Change(
+        source="hub",
+        native_id=f"{n}",
+        repository="o/shop",
+        state=ChangeState.MERGED,
+        created_at=at(0),
+        merged_at=at(day),
+        merge_sha=sha(f"c{of}"),
+        paths=paths,
+        updated_at=version,
+    ),
+    st.integers(0, 2),
+    st.integers(0, 5),
+    _far,
+    st.none() | _files.map(tuple),
+    _version,
+)
+_SHARED = Organisation(
+    services=(
+        Service(name="pay", repositories=patterns(["o/shop"]), paths=patterns(["src/pay/*"])),
+        Service(name="basket", repositories=patterns(["o/shop"]), paths=patterns(["src/basket/*"])),
+    ),
+    zone=ZoneInfo("America/New_York"),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    batches=st.lists(st.lists(_code | _deployed | _written | _merged, min_size=1, max_size=4), min_size=2, max_size=7),
+    organisation=st.sampled_from([USUAL, _SHARED]),
+)
+def test_one_after_the_other_gives_what_all_at_once_gives(
+    migrated: Path, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]], organisation: Organisation
+) -> None:
+    """Commits, deployments, requests and pages that come late, again or corrected: the judgements are the same."""
+    one, all_at_once = (tmp_path_factory.mktemp(name) for name in ("one", "all"))
+    shutil.copy(migrated, one / "paceline.db")
+    shutil.copy(migrated, all_at_once / "paceline.db")
+
+    _, apart = _stored(one, *batches, organisation=organisation)
+    _, whole = _stored(all_at_once, [e for b in batches for e in b], organisation=organisation)
+
+    assert apart == whole
 
 
 # --- as numbers ------------------------------------------------------------------------------------------
