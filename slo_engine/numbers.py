@@ -25,7 +25,7 @@ OUT_OF_SCOPE = frozenset(
     reason.value
     for reason in (
         *(Reason.NOT_SUCCESSFUL, Reason.CANCELLED, Reason.SKIPPED, Reason.REJECTED, Reason.ABANDONED),
-        *(Reason.DRY_RUN, Reason.LOAD_TEST, Reason.PLATFORM_TEAM),
+        *(Reason.DRY_RUN, Reason.LOAD_TEST, Reason.PLATFORM_TEAM, Reason.NOT_ELIGIBLE, Reason.SUPERSEDED),
     )
 )
 """Units that the indicator does not ask about: they are counted, but do not lower its coverage."""

@@ -79,7 +79,8 @@ def wilson(successes: float, n: int) -> tuple[float, float] | None:
     share, spread = successes / n, _Z * _Z / n
     middle = (share + spread / 2) / (1 + spread)
     half = _Z / (1 + spread) * sqrt(share * (1 - share) / n + spread / (4 * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # It holds the share itself, whatever the last digit of a float says.
+    return min(max(0.0, middle - half), share), max(min(1.0, middle + half), share)
 
 
 def kaplan_meier(durations: Floats, observed: NDArray[np.bool_]) -> dict[str, float]:

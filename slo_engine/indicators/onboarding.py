@@ -193,9 +193,9 @@ class _Stage:
     def success(self) -> Iterator[Observation]:
         """Whether the milestone was reached in time: dated at the deadline, and pending until then."""
         episode, deadline = self._episode, self._deadline
-        left_at, matures_at, in_time = episode.left_at, deadline, self._in_time()
-        outcome, reason = (Outcome.GOOD if in_time else Outcome.BAD), self._out
-        if not in_time and left_at is not None and left_at < deadline:
+        left_at, matures_at = episode.left_at, deadline
+        outcome, reason = (Outcome.GOOD if self._in_time() else Outcome.BAD), self._out
+        if left_at is not None and left_at < deadline:
             reason, matures_at = reason or Reason.LEFT, left_at
         if self._out is None and matures_at > episode.start:
             yield self._observation(ONBOARDING_SUCCESS, episode.start, Outcome.PENDING, matures_at=matures_at)
