@@ -75,12 +75,14 @@ class KnownPeople:
         return self.accounts() | said
 
     def _read(self, event_type: type[Event], since: int) -> None:
+        """Note the people of the events after a revision. Their columns have no index: each is read as a whole."""
+        new = Above(since)
         for name in _columns_of_people(event_type):
-            for text in self._events.distinct(event_type, name, since):
-                self._people.update(_HASHED.findall(text))
+            texts = {text for (text,) in self._events.columns(event_type, name, revision=new) if text}
+            self._people.update(one for text in texts for one in _HASHED.findall(text))
         if "bot" in event_type.__struct_fields__:
             for name in person_fields(event_type)[:1]:
-                rows = self._events.columns(event_type, name, bot=1, revision=Above(since))
+                rows = self._events.columns(event_type, name, bot=1, revision=new)
                 self._bots.update(one for (one,) in rows if one is not None)
 
 
