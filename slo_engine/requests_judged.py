@@ -55,8 +55,8 @@ class Judgement(NamedTuple):
     first_worked: bool = False
 
 
-def inferred(requests: Iterable[Request], calls: Calls, journey: str, window: int) -> dict[str, list[Call]]:
-    """The tickets that ask for what a request of the same person asked for, at most `window` after its start.
+def inferred(requests: Iterable[Request], calls: Calls, journey: str, limits: Limits) -> dict[str, list[Call]]:
+    """The tickets that ask for what a request of the same person asked for, soon after its start or its good end.
 
     By the request's first attempt. One ticket is about one request: the last one before it. One that is linked with
     an attempt is about that.
@@ -71,9 +71,16 @@ def inferred(requests: Iterable[Request], calls: Calls, journey: str, window: in
     for call in calls.asking(journey):
         own = by_person.get(call.author or "", [])
         before = bisect_right(own, call.created_at, key=lambda r: r.first.started_at) - 1
-        if before >= 0 and call.id not in linked and call.created_at - own[before].first.started_at <= window:
+        if before >= 0 and call.id not in linked and call.created_at <= _asked_until(own[before], limits):
             found[own[before].first.id].append(call)
     return found
+
+
+def _asked_until(request: Request, limits: Limits) -> int:
+    """Until when a ticket of the same person is taken to be about a request."""
+    ends = [a.finished_at for a in request.attempts if a.ending(limits.patience) is Ending.SUCCESS]
+    started = request.first.started_at + limits.ticket_window
+    return max([started, *(end + limits.grace for end in ends if end is not None)])
 
 
 def judge(request: Request, limits: Limits, helped: Helped, organisation: Organisation) -> Judgement:

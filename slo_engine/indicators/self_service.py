@@ -193,7 +193,7 @@ class _Known:
         requests = requests_of(attempts, micros(options.gap), limits.grace)
         helped = Helped(
             self.calls,
-            inferred(requests, self.calls, journey, limits.ticket_window),
+            inferred(requests, self.calls, journey, limits),
             self._undone(options.undoing(journey)),
         )
         judgements = [judge(r, limits, helped, self.organisation) for r in requests]

@@ -407,9 +407,12 @@ def test_a_bare_number_links_nothing() -> None:
     assert success(attempt("12", 0, 10, links=("7",)), ticket("7", 20, links=("12",))) == [("good", "", at(10))]
 
 
-@pytest.mark.parametrize(("created", "judged"), [(DAY, ("bad", "inferred")), (DAY + 1, ("good", ""))])
+@pytest.mark.parametrize(("created", "judged"), [(DAY + 10, ("bad", "inferred")), (DAY + 11, ("good", ""))])
 def test_a_ticket_of_the_same_requester_and_journey_is_inferred(created: float, judged: tuple[str, str]) -> None:
-    """Ticket of the same requester and journey ≤ 24 h after the start → touch, by the weakest evidence."""
+    """Ticket of the same requester and journey ≤ 24 h after the start or the green end → touch, the weakest evidence.
+
+    The end is ten minutes after the start.
+    """
     assert success(attempt("1", 0, 10), ticket("t", created, type="database")) == [(*judged, at(10))]
 
 
