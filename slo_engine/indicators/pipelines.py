@@ -1,19 +1,23 @@
 """Pipelines: how long jobs wait for a runner, and how many runs succeed. Pure.
 
 Each run is judged by itself, and what it waits for is known from the runs of its own repository: so a repository
-can be derived alone.
+can be derived alone, and of one that was derived before only what is new or still under way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from collector.events import PipelineRun, Result, RunKind, RunState
+import msgspec
+
+from collector.conditions import Above
+from collector.events import PipelineRun, Result, RunKind, RunState, event_id, kind_of
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape
-from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros
+from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros, to_micros
 from slo_engine.organisation import Organisation
+from slo_engine.settled import Marks, mark, marks
 
 PIPELINE_WAIT = Indicator(
     name="pipeline_wait",
@@ -72,9 +76,38 @@ class _Run(NamedTuple):
         times = (*preferred, self.created_at, self.updated_at)
         return next((t for t in times if t is not None), _UNDATED)
 
+    @property
+    def split(self) -> str | None:
+        """The id of the run that it is a job of."""
+        if self.run_kind != RunKind.TASK or self.parent_native_id is None:
+            return None
+        return event_id(kind_of(PipelineRun), self.source, self.parent_native_id)
+
+    @property
+    def belongs(self) -> tuple[str, str, str | None]:
+        """What other runs go by."""
+        return self.run_kind, self.pipeline, self.parent_native_id
+
 
 COLUMNS = _Run._fields
 """The columns of a run that `observe_runs` reads, in its order."""
+_NEVER = 2**62
+"""Later than everything: of a piece only the units that are named are replaced."""
+_MOST_OPEN = 1_000
+"""So many runs under way are kept as they are; what becomes of others costs a whole derivation."""
+
+
+class _State(msgspec.Struct, array_like=True, frozen=True):
+    """A repository: the rows of its runs under way, and the marks of all others.
+
+    `split`: the marks of the runs of which jobs are known. `loose`: by source the pipelines with jobs that do not say
+    whose they are.
+    """
+
+    open: list[tuple[Any, ...]]
+    closed: bytes
+    split: bytes
+    loose: list[tuple[str, str]]
 
 
 def observe(events: Events, organisation: Organisation) -> Iterator[Observation]:
@@ -85,21 +118,71 @@ def observe(events: Events, organisation: Organisation) -> Iterator[Observation]
 
 
 def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
-    """The repositories with new runs, each as a whole."""
-    touched = _touched(events, asked) if asked.only is None else asked.only
+    """The repositories with new runs: what these change, or all of one where that cannot be told."""
+    touched, left = _touched(events, asked) if asked.only is None else (asked.only, asked.only)
     for repository in sorted(touched - set(asked.derived)):
-        rows = events.columns(PipelineRun, *COLUMNS, repository=repository)
-        yield Piece(repository, observe_runs(rows, organisation))
+        later = None
+        if asked.since is not None and repository not in left:
+            later = _later(events, organisation, asked, repository)
+        yield later or _whole(events, organisation, repository)
 
 
-def _touched(events: Events, asked: Asked) -> set[str]:
+def _touched(events: Events, asked: Asked) -> tuple[set[str], set[str]]:
+    """The repositories to derive, and those of them that a run left."""
     if asked.since is None:
-        return {*events.distinct(PipelineRun, "repository"), *asked.known}
+        return {*events.distinct(PipelineRun, "repository"), *asked.known}, set()
     revision = asked.since["pipeline_run"]
-    return {
-        *events.distinct(PipelineRun, "repository", revision),
-        *(set(events.moved(PipelineRun, revision)) & set(asked.known)),
-    }
+    left = set(events.moved(PipelineRun, revision)) & set(asked.known)
+    return {*events.distinct(PipelineRun, "repository", revision), *left}, left
+
+
+def _whole(events: Events, organisation: Organisation, repository: str) -> Piece:
+    """A repository with all its runs."""
+    runs = list(map(_Run._make, events.columns(PipelineRun, *COLUMNS, repository=repository)))
+    state = _packed(_State([], b"", b"", []), runs, runs)
+    return Piece(repository, _observe(runs, organisation), state=state)
+
+
+def _later(events: Events, organisation: Organisation, asked: Asked, repository: str) -> Piece | None:
+    """What new runs change in a repository; None where that cannot be told without those that are closed."""
+    packed = asked.state(repository)
+    if packed is None or asked.since is None:
+        return None
+    state = msgspec.msgpack.decode(packed, type=_State)
+    revision = Above(asked.since["pipeline_run"])
+    new = list(map(_Run._make, events.columns(PipelineRun, *COLUMNS, repository=repository, revision=revision)))
+    before, split = {r.id: r for r in map(_Run._make, state.open)}, Marks(state.split)
+
+    def among(run: str) -> bool:
+        return split.among([mark(run)])
+
+    parents = {r.split for r in new if r.split is not None and not among(r.split)}
+    others = parents.union(r.id for r in new) - set(before)
+    otherwise = any(r.id in before and before[r.id].belongs != r.belongs for r in new)
+    if otherwise or not _loose(new) <= set(state.loose) or Marks(state.closed).among(map(mark, others)):
+        return None
+    changed = {i: before[i] for i in parents if i in before} | {r.id: r for r in new}
+    found = _judged(changed.values(), organisation, parents.union(filter(among, changed)), set(state.loose))
+    reopened = _said(before[i] for i in changed if i in before)
+    packed = _packed(state, list((before | changed).values()), new)
+    return Piece(repository, found, state=packed, after=_NEVER, reopened=reopened)
+
+
+def _said(runs: Iterable[_Run]) -> frozenset[tuple[int, str]]:
+    """When something may have been said of runs, with their ids."""
+    nobody = Subject()
+    said = (o for r in runs for o in (_waited(r, nobody), _succeeded(r, nobody)))
+    return frozenset((to_micros(o.at), o.unit) for o in said)
+
+
+def _packed(state: _State, runs: Sequence[_Run], new: Iterable[_Run]) -> bytes:
+    """A state with new runs; `runs` are those of which it has no mark."""
+    waiting = sorted((r for r in runs if r.state != RunState.COMPLETED), key=lambda r: (r.at(r.updated_at), r.id))
+    kept = {r.id for r in waiting[-_MOST_OPEN:]}
+    closed = Marks(state.closed).joined(marks(r.id for r in runs if r.id not in kept))
+    split = Marks(state.split).joined(marks({r.split for r in new if r.split is not None}))
+    loose = sorted({*state.loose, *_loose(new)})
+    return msgspec.msgpack.encode(_State([tuple(r) for r in runs if r.id in kept], closed, split, loose))
 
 
 def scopes(events: Events, organisation: Organisation) -> list[str]:
@@ -110,11 +193,26 @@ def scopes(events: Events, organisation: Organisation) -> list[str]:
 
 def observe_runs(rows: Iterable[tuple[Any, ...]], organisation: Organisation) -> Iterator[Observation]:
     """The observations of one repository's runs, given as rows of COLUMNS, each run once."""
-    runs = list(map(_Run._make, rows))
-    tasks = [r for r in runs if r.run_kind == RunKind.TASK]
-    split = {(r.source, r.parent_native_id) for r in tasks}
-    # Tasks that do not say whose they are wait beside their pipeline's runs: those would be counted twice.
-    loose = {(r.source, r.pipeline) for r in tasks if r.parent_native_id is None}
+    return _observe(list(map(_Run._make, rows)), organisation)
+
+
+def _observe(runs: Sequence[_Run], organisation: Organisation) -> Iterator[Observation]:
+    """The observations of all runs of a repository."""
+    return _judged(runs, organisation, {r.split for r in runs if r.split is not None}, _loose(runs))
+
+
+def _loose(runs: Iterable[_Run]) -> set[tuple[str, str]]:
+    """The pipelines with jobs that do not say whose they are.
+
+    These wait beside their pipeline's runs: those would be counted twice.
+    """
+    return {(r.source, r.pipeline) for r in runs if r.run_kind == RunKind.TASK and r.parent_native_id is None}
+
+
+def _judged(
+    runs: Iterable[_Run], organisation: Organisation, split: Container[str], loose: Container[tuple[str, str]]
+) -> Iterator[Observation]:
+    """The observations of runs: `split` are the ids of those of which jobs are known."""
 
     @cache
     def subject(repository: str, pipeline: str) -> Subject:
@@ -126,7 +224,7 @@ def observe_runs(rows: Iterable[tuple[Any, ...]], organisation: Organisation) ->
             yield _waited(run, who)
             continue
         yield _succeeded(run, who)
-        if (run.source, run.native_id) not in split and (run.source, run.pipeline) not in loose:
+        if run.id not in split and (run.source, run.pipeline) not in loose:
             yield _waited(run, who)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from collector.events import Event, PipelineRun, Result, RunKind, RunState
 from collector.store import Database, DerivationStore, EventStore
@@ -355,22 +357,81 @@ def test_the_store_gives_what_events_in_memory_give(stores: Callable[[list[Pipel
     assert _sorted(pipelines.observe(stores(events), NOBODY)) == _sorted(pipelines.observe(PlainEvents(events), NOBODY))
 
 
-def test_only_the_repositories_with_new_runs_are_derived_again(tmp_path: Path) -> None:
-    """A new run, or one that moved, touches its own repositories; the others keep their observations."""
-    database = Database.open(tmp_path)
-    events, store = EventStore(database), DerivationStore(database)
+class Kept:
+    """A store into which runs are written and derived."""
 
-    def after(*runs: PipelineRun) -> tuple[int, int]:
-        with database.transaction() as transaction:
-            events.write(transaction, runs)
-        done = derive([pipelines.FAMILY], events, store)
+    def __init__(self, folder: Path) -> None:
+        self.database = Database.open(folder)
+        self.events, self.store = EventStore(self.database), DerivationStore(self.database)
+
+    def after(self, *runs: PipelineRun) -> tuple[int, int]:
+        """Write runs and derive: how many pieces, and how many observations differed."""
+        with self.database.transaction() as transaction:
+            self.events.write(transaction, runs)
+        done = derive([pipelines.FAMILY], self.events, self.store)
         return done.pieces, done.observations
 
-    first = after(pipeline("1", 0, 5, 9), pipeline("2", 0, 5, 9, repository="o/web"))
-    second = after(pipeline("3", 0, 5, 9))
-    moved = after(pipeline("2", 0, 5, 9, repository="o/api", updated_at=at(20)))
-    left = store.pieces("pipelines")
-    database.close()
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    """An empty store."""
+    made = Kept(tmp_path)
+    yield made
+    made.database.close()
+
+
+def test_only_the_repositories_with_new_runs_are_derived_again(kept: Kept) -> None:
+    """A new run, or one that moved, touches its own repositories; the others keep their observations."""
+    first = kept.after(pipeline("1", 0, 5, 9), pipeline("2", 0, 5, 9, repository="o/web"))
+    second = kept.after(pipeline("3", 0, 5, 9))
+    moved = kept.after(pipeline("2", 0, 5, 9, repository="o/api", updated_at=at(20)))
 
     assert (first, second, moved) == ((2, 4), (1, 2), (2, 4))
-    assert set(left) == {"o/shop", "o/web", "o/api"}
+    assert set(kept.store.pieces("pipelines")) == {"o/shop", "o/web", "o/api"}
+
+
+def test_a_run_under_way_is_replaced_when_it_ends(kept: Kept) -> None:
+    """What was pending at its creation is gone, and its wait and success stand at their own times."""
+    kept.after(pipeline("1", 0, 5, 9), pipeline("p", 10, state=RunState.PENDING, result=None, updated_at=at(10)))
+
+    assert kept.after(pipeline("p", 10, 15, 20, updated_at=at(20))) == (1, 4)
+
+
+def test_a_job_told_later_waits_in_place_of_its_pipeline(kept: Kept) -> None:
+    """Whether the pipeline is under way or over: its own wait is gone, the job's is there; another job is one more."""
+    kept.after(pipeline("p", 0, 5, 9), pipeline("q", 0, 5, state=RunState.EXECUTING, result=None))
+
+    assert kept.after(job("j1", 1, 2, 3)) == (1, 2)
+    assert kept.after(job("j2", 1, 2, 3, parent_native_id="q")) == (1, 2)
+    assert kept.after(job("j3", 1, 2, 3)) == (1, 1)
+
+
+def test_a_pipeline_told_after_its_job_does_not_wait(kept: Kept) -> None:
+    """The job waited already: the pipeline only succeeds."""
+    kept.after(job("j1", 1, 2, 3))
+
+    assert kept.after(pipeline("p", 0, 5, 9)) == (1, 1)
+
+
+_told = st.builds(
+    lambda one, seconds, name: replace(one, updated_at=at(seconds), pipeline=name),
+    *(_run, st.integers(0, 50), st.sampled_from(["build", "build", "test"])),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(batches=st.lists(st.lists(_told, min_size=1, max_size=6), min_size=2, max_size=6))
+def test_what_is_told_late_or_otherwise_is_judged_as_if_it_had_been_known(
+    migrated: Path, tmp_path_factory: pytest.TempPathFactory, batches: list[list[PipelineRun]]
+) -> None:
+    """Runs and jobs in any order, again, elsewhere or otherwise: deriving everything anew would change nothing."""
+    folder = tmp_path_factory.mktemp("store")
+    shutil.copy(migrated, folder / "paceline.db")
+    kept = Kept(folder)
+    for batch in batches:
+        kept.after(*batch)
+    kept.store.set_stamp("pipelines", {})
+    again = kept.after()
+    kept.database.close()
+
+    assert again[1] == 0
