@@ -202,7 +202,7 @@ def create_app(service: Service, enricher: Enricher | None = None) -> FastAPI:  
         return HTMLResponse(
             status_page.render(
                 snapshot=published.snapshot if published else None,
-                view=status_view(published.snapshot) if published else None,
+                view=status_view(published.snapshot, service.indicators) if published else None,
                 unmatched=unmatched_names(published.unmatched) if published else [],
                 indicators=service.indicators,
                 shapes=Shape,

@@ -606,7 +606,10 @@ def test_cut_metrics_are_a_problem(settings_file: Path, clock: Any) -> None:
 
 
 def test_the_page_of_many_services_stays_short(settings_file: Path, clock: Any) -> None:
-    """Of many services 200 numbers are shown, levels of teams first; the page says how many more, and where."""
+    """Of many services 200 numbers are shown, levels of teams first; the page says how many more, and where.
+
+    The platform's own promises have a table of their own.
+    """
     with (settings_file.parent / "events.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(release(f"r{n}", service=f"s{n:03}")) + "\n" for n in range(100))
     running = configured(settings_file, clock, "services:\n  - {name: shop, team: /commerce/checkout}\n")
@@ -616,11 +619,14 @@ def test_the_page_of_many_services_stays_short(settings_file: Path, clock: Any) 
     with TestClient(create_app(running.service)) as client:
         page = client.get("/").text
     running.close()
-    shown = re.findall(r'<th scope="row"><a href="/explain/[^?]+\?([^"]+)"', page)
+    delivery, promises = page.split('<h2 id="promises">')
+    shown = re.findall(r'<th scope="row"><a href="/explain/[^?]+\?([^"]+)"', delivery)
+    of_delivery = [n for n in published.snapshot.numbers if running.service.indicators[n.indicator].like_delivery]
 
     assert len(shown) == 200
+    assert '<a href="/explain/source_freshness?' in promises
     assert ["team=%2F&" in s or s.endswith("team=%2F") for s in shown[:3]] == [True] * 3
-    assert f"And {len(published.snapshot.numbers) - 200} more numbers." in page
+    assert f"And {len(of_delivery) - 200} more numbers." in page
     assert '<a href="/explain/deployment_frequency">' in page
 
 
