@@ -444,6 +444,21 @@ def test_words_of_our_own_are_nobodys(world: World) -> None:
     assert looked_through(world, text, "marrowby").clean
 
 
+def test_the_mailbox_of_a_team_is_nobodys(settings: Path) -> None:
+    """An owner of the catalogue is a team's mailbox and may be said, unless it is known to be somebody's address."""
+    with settings.open("a", encoding="utf-8") as file:
+        file.write(f"services: [{{name: shop, owner: shop@teams.example}}, {{name: desk, owner: {BOB_MAIL}}}]\n")
+
+    with closing(build(configuration(settings, {}, settings.parent))) as running:
+        running.service.collect(running.service.configuration.sources[0])
+        found = looked_through(
+            World(running, settings),
+            [Output(channel="metrics", place=mail, text=mail) for mail in ("shop@teams.example", BOB_MAIL)],
+        )
+
+    assert [f.channel for f in found.findings] == ["metrics"]
+
+
 def test_what_is_public_is_nobodys(settings: Path) -> None:
     """A mailbox that the settings call public may be a queue, and is found nowhere."""
     text = settings.read_text(encoding="utf-8").replace(
