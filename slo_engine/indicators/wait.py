@@ -26,6 +26,7 @@ from slo_engine.observation import Observation, Outcome, Reason, Subject, from_m
 from slo_engine.options import Options
 from slo_engine.organisation import Organisation, any_matches, patterns
 from slo_engine.requests_attempts import Attempt, read_attempts
+from slo_engine.settled import Marks, mark, marks
 from slo_engine.tickets import Phase, life
 from slo_engine.weekly_acts import Act, Who, carried_on, settled, weekly
 
@@ -138,6 +139,15 @@ _PHASES = {
 _NEVER = 2**62
 """Later than everything: of a piece only the units that are named are replaced."""
 _ROSTER = "roster"
+
+
+class _Queue(msgspec.Struct, array_like=True, frozen=True):
+    """A queue: its tickets that wait, with when they were said to, and the marks of all others."""
+
+    waiting: dict[str, int]
+    done: bytes
+
+
 _CI, _JOURNEY, _QUEUE, _COMMITS = "ci:", "journey:", "queue:", "commits:"
 """What a piece is about: its scope begins so, and the name of a repository, journey or queue follows."""
 
@@ -152,12 +162,12 @@ def observe(events: Events, organisation: Organisation) -> Iterator[Observation]
 def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
     """The repositories, journeys and queues that new events touch, each as a whole, and the roster.
 
-    Each reads the people whose team it asked for. Of who committed only what is new is looked at.
+    Each reads the people whose team it asked for. Of commits and tickets only what is new is looked at.
     """
     known = _Known(events, organisation)
-    touched = known.touched(asked) if asked.only is None else asked.only
+    touched, whole = known.touched(asked) if asked.only is None else (asked.only, asked.only)
     for scope in sorted(touched - set(asked.derived)):
-        yield known.carried_on(scope, asked) or known.piece(scope)
+        yield (None if scope in whole else known.carried_on(scope, asked)) or known.piece(scope)
 
 
 def scopes(events: Events, organisation: Organisation) -> list[str]:
@@ -196,20 +206,22 @@ class _Known:
         found = [start + name for start, kind, column in self._kinds for name in self.events.distinct(kind, column)]
         return [_ROSTER, *found]
 
-    def touched(self, asked: Asked) -> set[str]:
-        """The pieces that events after some revisions may change."""
+    def touched(self, asked: Asked) -> tuple[set[str], set[str]]:
+        """The pieces that events after some revisions may change, and those of them that more than new events do."""
         known_roster = bool(asked.known.get(_ROSTER))
         if asked.since is None or known_roster != bool(self.roster.stays):
-            return {*self.scopes(), *asked.known}
-        found: set[str] = set()
+            every = {*self.scopes(), *asked.known}
+            return every, every
+        new: set[str] = set()
+        whole: set[str] = set()
         for start, kind, column in self._kinds:
             revision = asked.since[kind_of(kind)]
-            found.update(start + name for name in self.events.distinct(kind, column, revision))
-            found |= {start + name for name in self.events.moved(kind, revision)} & set(asked.known)
+            new.update(start + name for name in self.events.distinct(kind, column, revision))
+            whole |= {start + name for name in self.events.moved(kind, revision)} & set(asked.known)
         people = changed_people(self.events, self.organisation, asked.since["member"])
         if people:
-            found |= {s for s, reads in asked.known.items() if s == _ROSTER or not people.isdisjoint(reads)}
-        return found
+            whole |= {s for s, reads in asked.known.items() if s == _ROSTER or not people.isdisjoint(reads)}
+        return new | whole, whole
 
     def piece(self, scope: str) -> Piece:
         """A piece, derived."""
@@ -217,12 +229,13 @@ class _Known:
             return Piece(scope, list(self._developers()), reads=(_ROSTER,) if self.roster.stays else ())
         if scope.startswith(_COMMITS):
             return self._commits(scope)
-        start = next(s for s in (_CI, _JOURNEY, _QUEUE) if scope.startswith(s))
+        if scope.startswith(_QUEUE):
+            return self._asked_in(scope, None) or Piece(scope, ())
+        start = _CI if scope.startswith(_CI) else _JOURNEY
         name, people = scope.removeprefix(start), _Teams(self.roster)
         derive: dict[str, Callable[[str, _Teams], Iterator[Observation]]] = {
             _CI: self._jobs,
             _JOURNEY: self._attempts,
-            _QUEUE: self._tickets,
         }
         found = list(derive[start](name, people))
         return Piece(scope, found, reads=tuple(sorted(people.asked)))
@@ -252,12 +265,14 @@ class _Known:
         return Piece(scope, list(_active(first)), state=settled(acts, first))
 
     def carried_on(self, scope: str, asked: Asked) -> Piece | None:
-        """Who committed, as far as new commits change it; None for other pieces, and where all must be looked at."""
-        if asked.since is None or asked.only is not None or self.roster.stays or not scope.startswith(_COMMITS):
+        """What new commits or tickets change; None for other pieces, and where all must be looked at."""
+        if asked.since is None or not scope.startswith((_COMMITS, _QUEUE)):
             return None
         packed = asked.state(scope)
         if packed is None:
             return None
+        if scope.startswith(_QUEUE):
+            return self._asked_in(scope, packed, asked.known.get(scope, ()), revision=Above(asked.since["ticket"]))
         found = carried_on(packed, self._committed(scope, revision=Above(asked.since["commit"])))
         if found is None:
             return None
@@ -329,26 +344,45 @@ class _Known:
         waits = _approvals(attempt, asked, None)
         return _observation(attempt.id, max(e for _, e in waits), whose, value=self._seconds("approval", union(waits)))
 
-    def _tickets(self, queue: str, people: _Teams) -> Iterator[Observation]:
-        """What the tickets of a queue took, without the time they waited for who wrote them."""
-        ours, identities = patterns(self.options.queues), self.organisation.identities
+    def _asked_in(self, scope: str, packed: bytes | None, reads: Iterable[str] = (), **where: Where) -> Piece | None:
+        """The tickets of a queue, or those that are new to a state; None where one of them was done with before."""
+        queue, ours, people = scope.removeprefix(_QUEUE), patterns(self.options.queues), _Teams(self.roster)
         if ours and not any_matches(ours, queue):
-            return
-        for row in self.events.columns(Ticket, *_TICKET_COLUMNS, queue=queue):
-            key, source, created, state, author, told, resolved, closed, updated, transitions = row
-            whose: _Whose = "ticket", people.of(identities.person(author), created, told), source
-            changes = [(to_micros(t.at), _phase(t.state)) for t in _TRANSITIONS.decode(transitions or "[]")]
-            changes += [(t, Phase.ENDED) for t in (resolved, closed) if t is not None]
-            lived = life(created, state, changes, updated, _phase)
-            if identities.is_bot(author):
-                yield _set_aside(key, created, whose, Reason.BOT)
-            elif lived.undated:
-                yield _set_aside(key, created, whose, Reason.MISSING_TIME)
-            elif lived.resolved_at is None:
-                yield _observation(key, created, whose, outcome=Outcome.PENDING)
-            else:
-                running = [(start, end) for start, end in lived.running if end is not None]
-                yield _observation(key, lived.resolved_at, whose, value=self._seconds("ticket", running))
+            return Piece(scope, ())
+        state = _Queue({}, b"") if packed is None else msgspec.msgpack.decode(packed, type=_Queue)
+        rows = self.events.columns(Ticket, *_TICKET_COLUMNS, queue=queue, **where)
+        done = Marks(state.done)
+        if done.among(mark(row[0]) for row in rows if row[0] not in state.waiting):
+            return None
+        found = [self._ticket(row, people) for row in rows]
+        waiting = state.waiting | {o.unit: to_micros(o.at) for o in found}
+        ended = {o.unit for o in found if o.outcome is not Outcome.PENDING}
+        kept = _Queue({i: at for i, at in waiting.items() if i not in ended}, done.joined(marks(ended)))
+        return Piece(
+            scope,
+            found,
+            reads=tuple(sorted(people.asked.union(reads))),
+            state=msgspec.msgpack.encode(kept),
+            after=None if packed is None else _NEVER,
+            reopened=frozenset((state.waiting[o.unit], o.unit) for o in found if o.unit in state.waiting),
+        )
+
+    def _ticket(self, row: tuple[Any, ...], people: _Teams) -> Observation:
+        """What a ticket took, without the time it waited for who wrote it."""
+        identities = self.organisation.identities
+        key, source, created, state, author, told, resolved, closed, updated, transitions = row
+        whose: _Whose = "ticket", people.of(identities.person(author), created, told), source
+        changes = [(to_micros(t.at), _phase(t.state)) for t in _TRANSITIONS.decode(transitions or "[]")]
+        changes += [(t, Phase.ENDED) for t in (resolved, closed) if t is not None]
+        lived = life(created, state, changes, updated, _phase)
+        if identities.is_bot(author):
+            return _set_aside(key, created, whose, Reason.BOT)
+        if lived.undated:
+            return _set_aside(key, created, whose, Reason.MISSING_TIME)
+        if lived.resolved_at is None:
+            return _observation(key, created, whose, outcome=Outcome.PENDING)
+        running = [(start, end) for start, end in lived.running if end is not None]
+        return _observation(key, lived.resolved_at, whose, value=self._seconds("ticket", running))
 
     def _seconds(self, kind: Kind, stretches: Iterable[tuple[int, int]]) -> float:
         """How long stretches of time are, in opening hours where only these count."""

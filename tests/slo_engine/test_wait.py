@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
 from collector.events import (
     Approval,
@@ -652,6 +653,38 @@ def test_commits_of_many_weeks_step_by_step_are_those_of_one_step(
     migrated: Path, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]]
 ) -> None:
     """Over months, told late, again or otherwise, by two sources: deriving everything anew would change nothing."""
+    folder = tmp_path_factory.mktemp("store")
+    shutil.copy(migrated, folder / "paceline.db")
+    kept = Kept(folder)
+    for batch in batches:
+        kept.after(*batch)
+    kept.store.set_stamp("wait", {})
+    again = kept.after()
+    kept.database.close()
+
+    assert again[1] == 0
+
+
+def test_a_ticket_costs_itself_while_it_waits(tmp_path: Path) -> None:
+    """A new one is one unit, its end replaces it; one that was done with and is dated anew is found as well."""
+    kept = Kept(tmp_path)
+    kept.after(ticket("1", 600, 660), ticket("2", 600, None))
+
+    assert kept.after(ticket("3", 500, None)) == (1, 1)
+    assert kept.after(ticket("2", 600, 720, updated_at=at(720))) == (1, 2)
+    assert kept.after(ticket("1", 600, 690, updated_at=at(720))) == (1, 2)
+    kept.database.close()
+
+
+_wanted = st.builds(lambda one, told: replaced(one, updated_at=at(told)), _ticket, st.integers(3000, 3009))
+
+
+@settings(max_examples=25, deadline=None)
+@given(batches=st.lists(st.lists(_wanted | _member, min_size=1, max_size=5), min_size=2, max_size=6))
+def test_tickets_step_by_step_are_those_of_one_step(
+    migrated: Path, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]]
+) -> None:
+    """Told late, again, otherwise or in another queue, with people who come and move: it is as if all were known."""
     folder = tmp_path_factory.mktemp("store")
     shutil.copy(migrated, folder / "paceline.db")
     kept = Kept(folder)
