@@ -134,19 +134,22 @@ class Organisation:
 
     def is_platform(self, team: str | None) -> bool:
         """Whether a team builds the platform: by its whole path, or that of a level above."""
-        return team is not None and any(any_matches(self.platform_teams, one) for one in (team, *levels(team)))
+        if team is None or not self.platform_teams:
+            return False
+        return any(any_matches(self.platform_teams, one) for one in (team, *levels(team)))
+
+    @cached_property
+    def _beside(self) -> tuple[object, ...]:
+        """What families with options depend on beside them."""
+        calendars = {n: str(c) for n, c in sorted(self.calendars.items())}
+        own = sorted(s.name for s in self.services if self.is_platform(s.team or None))
+        return calendars, _texts(self.platform_teams), own
 
     def version_for(self, options: type[Options] | None) -> str:
         """Changes with anything that judging by some options depends on."""
         if options is None:
             return self.version
-        beside = (
-            self.options_of(options),
-            {n: str(c) for n, c in sorted(self.calendars.items())},
-            _texts(self.platform_teams),
-            sorted(s.name for s in self.services if self.is_platform(s.team or None)),
-        )
-        text = repr((self.version, beside))
+        text = repr((self.version, (self.options_of(options), *self._beside)))
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     @cached_property

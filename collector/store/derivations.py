@@ -281,18 +281,18 @@ _UPSERT = _INSERT.on_conflict_do_update(
 )
 
 
+_PIECE_COLUMNS = ("family", "scope", "definitions", "reads", "state")
+_NEW_PIECE = insert(PIECE).values({n: sa.bindparam(n) for n in _PIECE_COLUMNS})
+_KEEP = _NEW_PIECE.on_conflict_do_update(
+    index_elements=["family", "scope"], set_={n: _NEW_PIECE.excluded[n] for n in _PIECE_COLUMNS[2:]}
+)
+
+
 def _keep_piece(transaction: Transaction, new: Replacement) -> None:
     if new.same_state:
         return
-    values = {
-        "family": new.family,
-        "scope": new.scope,
-        "definitions": new.definitions,
-        "reads": msgspec.json.encode(new.reads).decode(),
-        "state": new.state,
-    }
-    statement = insert(PIECE).values(values)
-    transaction.execute(statement.on_conflict_do_update(index_elements=["family", "scope"], set_=values))
+    reads = msgspec.json.encode(new.reads).decode()
+    transaction.write_rows(_KEEP, _PIECE_COLUMNS, [(new.family, new.scope, new.definitions, reads, new.state)])
 
 
 def _published_until(transaction: Transaction) -> int:
