@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -20,7 +21,7 @@ from collector.durations import Duration
 from collector.events import Collection
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape, Unit
 from slo_engine.measure import Measured, Sample
-from slo_engine.observation import Observation, Outcome, Subject, from_micros, labelled
+from slo_engine.observation import Observation, Outcome, Row, Subject, as_observation, as_row, from_micros, labelled
 from slo_engine.options import Options
 from slo_engine.organisation import Organisation, any_matches, patterns
 from slo_engine.statistics import wilson
@@ -118,7 +119,7 @@ class _State(msgspec.Struct, array_like=True, frozen=True):
 def observe(events: Events, organisation: Organisation) -> Iterator[Observation]:
     """The hours of all sources."""
     for piece in pieces(events, organisation, Asked()):
-        yield from (o for o in piece.observations if isinstance(o, Observation))
+        yield from (as_observation(o) if isinstance(o, Row) else o for o in piece.observations)
 
 
 def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
@@ -196,7 +197,7 @@ def _settled(runs: Sequence[_Run], state: _State | None) -> bytes | None:
     return msgspec.msgpack.encode((hour, last))
 
 
-def _hours(name: str, runs: Sequence[_Run], last: _Run | None, hours: range) -> Iterator[Observation]:
+def _hours(name: str, runs: Sequence[_Run], last: _Run | None, hours: range) -> Iterator[Observation | Row]:
     """Each hour: good where the last success before every moment of it was still recent enough."""
     successes = [r for r in runs if r.succeeded]
     by_hour: dict[int, list[_Run]] = defaultdict(list)
@@ -216,7 +217,11 @@ def _hours(name: str, runs: Sequence[_Run], last: _Run | None, hours: range) -> 
         # Hours ahead name no run: the next one would be another, and each of them would have to be written again.
         lapsed = [before] if before is not None and start <= before.fresh_until < end else []
         deciding = inside[:1] if fresh else [*lapsed, *inside]
-        yield _hour(name, hour, Outcome.GOOD if fresh else Outcome.BAD, last.source if last else "", deciding)
+        source = last.source if last else ""
+        if not fresh and not deciding:
+            yield _silent(name, hour, source)
+        else:
+            yield _hour(name, hour, Outcome.GOOD if fresh else Outcome.BAD, source, deciding)
 
 
 def _hour(name: str, hour: int, outcome: Outcome, source: str, runs: Sequence[_Run]) -> Observation:
@@ -231,6 +236,12 @@ def _hour(name: str, hour: int, outcome: Outcome, source: str, runs: Sequence[_R
         dimension=labelled(name),
         evidence=tuple(dict.fromkeys(r.id for r in runs[:_EVIDENCE])),
     )
+
+
+@lru_cache(maxsize=65_536)
+def _silent(name: str, hour: int, source: str) -> Row:
+    """An hour in which nothing was heard of a source: most are ahead, and the same after each of its runs."""
+    return as_row(_hour(name, hour, Outcome.BAD, source, ()))
 
 
 def _unit(name: str, hour: int) -> str:
