@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -186,7 +187,7 @@ def _measured(
     measured again each time.
     """
     lengths, spans = _lengths(spans), spans_of(indicator, spans, reader.now)
-    units = SampledUnits.of((label, reader.columns.rows(n)) for label, ids in group.by_dimension.items() for n in ids)
+    units = _sampled(group, reader)
     waits, until = units.waits(reader.now), units.until(indicator, spans, reader.now)
     numbers, accounting, held = [], [], []
     for index, span in enumerate(spans):
@@ -196,11 +197,27 @@ def _measured(
             numbers.append(before.numbers[index])
             accounting.append(before.accounting[index])
             continue
-        sample = units.sample(indicator, group.subject, span, reader.now, reader.organisation)
-        number, beside = measured(indicator, sample, span.label, group.cell)
-        numbers.append((number,))
-        accounting.append(beside)
+        # A label's only value, and all its values together, are about the same units.
+        place = (indicator.name, group.subject, group.series, span)
+        if place not in reader.measured:
+            sample = units.sample(indicator, group.subject, span, reader.now, reader.organisation)
+            reader.measured[place] = measured(indicator, sample, span.label, group.cell)
+        number, beside = reader.measured[place]
+        numbers.append((replace(number, dimension=group.cell),))
+        accounting.append(replace(beside, dimension=group.cell))
     return Summary(until, lengths, tuple(held), tuple(numbers), tuple(accounting))
+
+
+def _sampled(group: Group, reader: Reader) -> SampledUnits:
+    """The units of a group in the order of time: those of before where no row changed."""
+    parts = [(label, reader.columns.rows(n)) for label, ids in group.by_dimension.items() for n in ids]
+    for known, units in group.sampled:
+        if len(known) == len(parts) and all(one[1] is other[1] for one, other in zip(known, parts, strict=True)):
+            found: SampledUnits = units
+            return found
+    group.sampled[:] = [(parts, SampledUnits.of(parts))]
+    made: SampledUnits = group.sampled[0][1]
+    return made
 
 
 def _lengths(spans: Sequence[Span]) -> tuple[int, ...]:

@@ -102,6 +102,8 @@ class Group:
     pools: dict[str | None, Pool] = field(default_factory=dict)
     """The rows of a group once they were asked for, of all its series or of one dimension: several indicators read
     the same ones, and the group goes on with them when a series comes or goes."""
+    sampled: list[tuple[Any, Any]] = field(default_factory=list)
+    """What an arithmetic of its own was given of the group, with the rows that it was made of."""
 
 
 _SUBJECT = attrgetter("subject")
@@ -145,6 +147,8 @@ class Reader:
         self._series = self._store.series()
         self.kept: dict[Any, dict[int, Any]] = {}
         """By what was asked, what others remember of a series: it is forgotten when the series changes."""
+        self.measured: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+        """What an arithmetic of its own made at this time of some units of a subject, by indicator, series and span."""
         self._totals: dict[int, tuple[int, int]] = {}
         self._histograms: dict[tuple[Any, ...], dict[int, tuple[Ints, int]]] = {}
         self._sharing: dict[tuple[str, str], set[int]] = {}
@@ -244,6 +248,7 @@ class Reader:
         now, before = to_micros(at), self.now
         moved = organisation.services != self.organisation.services
         self.now, self.organisation = now, organisation
+        self.measured.clear()
         if now < before or (moved and not self.has_levels and any(s.team for s in organisation.services)):
             return self._all_anew()
         for number, first in changes.items():

@@ -267,6 +267,19 @@ def test_an_indicator_that_contradicts_itself_is_refused(wrong: dict[str, Any], 
 # --- when it is asked again -------------------------------------------------------------------------------
 
 
+def test_a_label_s_only_value_and_all_together_are_measured_once(put: Any) -> None:
+    """The same units of the same subject give the same number: one with the label's value, one without."""
+    asked: list[Sample] = []
+    counting = replace(SCORE, measure=lambda sample: asked.append(sample) or _score(sample))
+    store = put(answer(ANN, "yes"), answer(BEA, "no"), answer(CAT, "yes"))
+
+    found = evaluate(store, {"score": counting}, [], [DESK], NOW, windows=[WEEK])
+
+    one, whole = (number(found, "score", cell=cell) for cell in (labelled("yearly"), ""))
+    assert (one.dimension, whole.dimension, one.stats == whole.stats) == ("yearly", "", True)
+    assert len({(s.subject, s.after) for s in asked}) == len(asked)
+
+
 def _asked_again(put: Any, indicator: Indicator, *units: Observation) -> int:
     """How often a measure is asked in three evaluations, a second apart, of units that do not change."""
     asked: list[Sample] = []
