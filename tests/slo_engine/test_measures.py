@@ -270,10 +270,14 @@ def test_an_indicator_that_contradicts_itself_is_refused(wrong: dict[str, Any], 
 def test_a_label_s_only_value_and_all_together_are_measured_once(put: Any) -> None:
     """The same units of the same subject give the same number: one with the label's value, one without."""
     asked: list[Sample] = []
-    counting = replace(SCORE, measure=lambda sample: asked.append(sample) or _score(sample))
+
+    def counting(sample: Sample) -> Measured:
+        asked.append(sample)
+        return _score(sample)
+
     store = put(answer(ANN, "yes"), answer(BEA, "no"), answer(CAT, "yes"))
 
-    found = evaluate(store, {"score": counting}, [], [DESK], NOW, windows=[WEEK])
+    found = evaluate(store, {"score": replace(SCORE, measure=counting)}, [], [DESK], NOW, windows=[WEEK])
 
     one, whole = (number(found, "score", cell=cell) for cell in (labelled("yearly"), ""))
     assert (one.dimension, whole.dimension, one.stats == whole.stats) == ("yearly", "", True)
