@@ -50,6 +50,7 @@ from collector.events import (
     ReviewState,
     Transition,
 )
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationStore, to_micros
 from paceline.resources import alert_windows, starter_slos
 from slo_engine.alert_windows import load_tiers
@@ -60,7 +61,7 @@ from slo_engine.exposition import Publisher
 from slo_engine.incidents import Incidents, attribute, read_incidents
 from slo_engine.indicator import Family, families, indicators
 from slo_engine.openslo import load_slos
-from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.organisation import Organisation, Service
 from slo_engine.processes import Processes
 from slo_engine.services import Judged, judged
 from slo_engine.shipping import RELEASE_COLUMNS, Release

@@ -16,7 +16,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from collector.document import Document, DocumentPath, read_documents, validate
 from collector.errors import ConfigError, Mistake
-from slo_engine.organisation import SERVICE_RULES, Pattern, Service, patterns
+from collector.patterns import Pattern, patterns
+from slo_engine.organisation import SERVICE_RULES, Service
 
 _REGULAR_EXPRESSION = 2
 _CLAIMS = ("deployed_as", "components")

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from collector.document import Document, nearest, read_documents, validate
 from collector.durations import Duration
 from collector.errors import ConfigError, Mistake
+from collector.patterns import Pattern, any_matches, patterns
 from collector.registry import SourceTypes
 from collector.source import SourceConfig
 from paceline.calendar_settings import CalendarSettings, zone
@@ -31,7 +32,7 @@ from slo_engine.gate import Override, Policy
 from slo_engine.identities import Identities
 from slo_engine.indicator import Family
 from slo_engine.options import Options
-from slo_engine.organisation import DeliveryRules, Organisation, Pattern, Service, any_matches, patterns
+from slo_engine.organisation import DeliveryRules, Organisation, Service
 from slo_engine.slo import Slo
 
 _LONGEST_EVALUATION = timedelta(minutes=5)

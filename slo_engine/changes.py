@@ -17,10 +17,11 @@ import msgspec
 
 from collector.conditions import Above, Where
 from collector.events import Change, ChangeState, Commit, Review
+from collector.patterns import any_matches
 from slo_engine.graph import CommitGraph
 from slo_engine.identities import Identities
 from slo_engine.indicator import Events
-from slo_engine.organisation import DeliveryRules, any_matches
+from slo_engine.organisation import DeliveryRules
 
 COMMIT_COLUMNS = (
     *("sha", "source", "id", "parents", "authored_at", "committed_at", "on_default_branch"),

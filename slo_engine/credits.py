@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from collector.conditions import Above
 from collector.events import Change, ChangeState, Commit, Deployment, Result
+from collector.patterns import any_matches
 from slo_engine.changes import (
     COMMIT_COLUMNS,
     REQUEST_COLUMNS,
@@ -26,7 +27,7 @@ from slo_engine.changes import (
     paths_of,
 )
 from slo_engine.indicator import Events
-from slo_engine.organisation import Organisation, any_matches
+from slo_engine.organisation import Organisation
 from slo_engine.shipping import RELEASE_COLUMNS, Chain, Release, shipped
 
 Person = Callable[[str | None, bool], str | None]

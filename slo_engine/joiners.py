@@ -24,12 +24,13 @@ from collector.events import (
     RunKind,
     kind_of,
 )
+from collector.patterns import any_matches
 from slo_engine.acts import ACTIVE, NEVER, Act, Group, acts_by, new_acts
 from slo_engine.changes import Merged, names
 from slo_engine.credits import Credit, Delivered, delivered, joined, only_repository, read_releases, read_work
 from slo_engine.episodes import Episode, episodes, read_roster, with_imports
 from slo_engine.indicator import Asked, Events
-from slo_engine.organisation import Organisation, any_matches
+from slo_engine.organisation import Organisation
 from slo_engine.progress import Known, Person, Progress, Reached, Terms
 
 DAY = 86_400_000_000

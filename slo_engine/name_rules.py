@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
-from slo_engine.organisation import Pattern
+from collector.patterns import Pattern
 
 
 def _tried(text: str) -> str:

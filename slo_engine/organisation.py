@@ -7,55 +7,20 @@ what it does not know keeps the name it came with, and is counted.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from fnmatch import translate
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from collector.patterns import Pattern, any_matches, patterns
 from slo_engine.calendars import WorkCalendar
 from slo_engine.identities import Identities
 from slo_engine.options import Options
 
 _DAY = timedelta(hours=24)
 Own = TypeVar("Own", bound=Options)
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """A rule for names: `/…/` is a regular expression for the whole name, `* ? [` make a glob, else it is exact."""
-
-    text: str
-
-    @cached_property
-    def rank(self) -> int:
-        """How precise it is: 0 exact, 1 glob, 2 regular expression."""
-        if len(self.text) > 1 and self.text.startswith("/") and self.text.endswith("/"):
-            return 2
-        return 1 if re.search(r"[*?\[]", self.text) else 0
-
-    def matches(self, name: str) -> bool:
-        """True where the whole name fits. Case counts."""
-        return name == self.text if self.rank == 0 else _compiled(self.text, self.rank).fullmatch(name) is not None
-
-
-@lru_cache(maxsize=4096)
-def _compiled(text: str, rank: int) -> re.Pattern[str]:
-    """Raises re.error for what is no regular expression."""
-    return re.compile(text[1:-1] if rank == 2 else translate(text))  # noqa: PLR2004 - the rank of an expression
-
-
-def patterns(texts: Iterable[str]) -> tuple[Pattern, ...]:
-    """Rules from their texts."""
-    return tuple(Pattern(t) for t in texts)
-
-
-def any_matches(rules: Iterable[Pattern], name: str) -> bool:
-    """True where one of the rules fits a name."""
-    return any(r.matches(name) for r in rules)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from collector.events import MilestoneKind
+from collector.patterns import Pattern
 from slo_engine.acts import NEVER
 from slo_engine.episodes import Episode
-from slo_engine.organisation import Pattern
 
 
 @dataclass(frozen=True, kw_only=True)

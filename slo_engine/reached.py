@@ -13,9 +13,10 @@ from functools import cache, cached_property
 from typing import NamedTuple
 
 from collector.events import Deployment, Result
+from collector.patterns import any_matches
 from slo_engine.changes import Commits, History, Merged, history, names, read_commits, read_requests
 from slo_engine.indicator import Events
-from slo_engine.organisation import Organisation, Service, any_matches
+from slo_engine.organisation import Organisation, Service
 from slo_engine.shipping import RELEASE_COLUMNS, Chain, Release, shipped
 
 MERGED = "merged, no deployment known"

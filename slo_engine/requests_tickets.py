@@ -12,9 +12,10 @@ import msgspec
 
 from collector.conditions import Where
 from collector.events import Ticket
+from collector.patterns import any_matches, patterns
 from slo_engine.indicator import Events
 from slo_engine.name_rules import NameRules
-from slo_engine.organisation import Organisation, any_matches, patterns
+from slo_engine.organisation import Organisation
 from slo_engine.requests_options import JourneyOptions
 
 

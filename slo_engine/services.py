@@ -12,12 +12,13 @@ from functools import cached_property
 import msgspec
 
 from collector.events import Result
+from collector.patterns import any_matches
 from slo_engine.cadence import Waiting, service_weeks
 from slo_engine.changes import History, Merged, paths_of
 from slo_engine.failures import Cause, Verdict, judge, rule_of
 from slo_engine.incidents import Attribution, Incident, Incidents, attribute
 from slo_engine.observation import NO_PARTS, Observation, Outcome, Reason, Row, Subject, from_micros
-from slo_engine.organisation import Organisation, any_matches
+from slo_engine.organisation import Organisation
 from slo_engine.shipping import Chain, Release, Shipment, Start, shipped
 
 _MICROSECOND = timedelta(microseconds=1)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
+from collector.patterns import any_matches
 from slo_engine.changes import Commits, History, Merged, names
 from slo_engine.graph import SHIPPED_BEFORE
 from slo_engine.observation import Reason
-from slo_engine.organisation import DeliveryRules, any_matches
+from slo_engine.organisation import DeliveryRules
 
 
 class Release(NamedTuple):

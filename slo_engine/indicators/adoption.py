@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from collector.conditions import Above
 from collector.events import UsageEvent
+from collector.patterns import Pattern, any_matches, patterns
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Reach, Shape, Unit
 from slo_engine.measure import Ints, Mask, Measured, Sample
 from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros, label_values, labelled
 from slo_engine.options import Options
-from slo_engine.organisation import Organisation, Pattern, Service, any_matches, levels, patterns
+from slo_engine.organisation import Organisation, Service, levels
 from slo_engine.statistics import wilson
 
 DAY = 86_400_000_000

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from collector.durations import Duration
 from collector.events import Change, Commit, Deployment, Member, Milestone, MilestoneKind, PipelineRun
+from collector.patterns import patterns
 from slo_engine.calendars import WorkCalendar
 from slo_engine.credits import joined
 from slo_engine.episodes import MICROSECOND, Episode
@@ -22,7 +23,7 @@ from slo_engine.measure import Floats, Mask, Measured, Sample
 from slo_engine.name_rules import NameRules
 from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros, label_values, labelled
 from slo_engine.options import Options
-from slo_engine.organisation import Organisation, patterns
+from slo_engine.organisation import Organisation
 from slo_engine.progress import Progress, Reached, Terms
 from slo_engine.statistics import kaplan_meier
 

@@ -19,10 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from collector.conditions import Above
 from collector.durations import Duration
 from collector.events import Probe
+from collector.patterns import Pattern
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape
 from slo_engine.observation import NO_PARTS, Observation, Outcome, Reason, Row, as_observation
 from slo_engine.options import Options
-from slo_engine.organisation import Organisation, Pattern
+from slo_engine.organisation import Organisation
 
 UPTIME = Indicator(
     name="uptime",

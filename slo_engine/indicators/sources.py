@@ -19,11 +19,12 @@ from pydantic import Field
 from collector.conditions import Above
 from collector.durations import Duration
 from collector.events import Collection
+from collector.patterns import any_matches, patterns
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape, Unit
 from slo_engine.measure import Measured, Sample
 from slo_engine.observation import Observation, Outcome, Row, Subject, as_observation, as_row, from_micros, labelled
 from slo_engine.options import Options
-from slo_engine.organisation import Organisation, any_matches, patterns
+from slo_engine.organisation import Organisation
 from slo_engine.statistics import wilson
 
 HOUR = 3_600_000_000

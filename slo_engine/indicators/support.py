@@ -19,13 +19,14 @@ from pydantic import Field
 from collector.conditions import Above, Where
 from collector.durations import Duration
 from collector.events import Reply, Ticket, TicketState, Transition, UsageEvent
+from collector.patterns import Pattern, any_matches, patterns
 from slo_engine.calendars import WorkCalendar
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Reach, Shape, Unit
 from slo_engine.measure import Mask, Measured, Sample
 from slo_engine.name_rules import NameRule, NameRules
 from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros, labelled, to_micros
 from slo_engine.options import Options
-from slo_engine.organisation import Organisation, Pattern, any_matches, patterns
+from slo_engine.organisation import Organisation
 from slo_engine.settled import Marks, mark, marks
 from slo_engine.statistics import quantiles
 from slo_engine.tickets import Life, Phase, last_moment, life

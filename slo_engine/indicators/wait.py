@@ -17,6 +17,7 @@ from pydantic import Field
 
 from collector.conditions import Above, Where
 from collector.events import Commit, Member, PipelineRun, SelfServiceAttempt, Ticket, TicketState, Transition, kind_of
+from collector.patterns import any_matches, patterns
 from slo_engine.ci_waits import DAY, MOST_EVIDENCE, CiWaits, Job, ci_waits, union
 from slo_engine.headcount import WEEK, Roster, changed_people, next_monday, read_roster, team_path
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape, Unit
@@ -24,7 +25,7 @@ from slo_engine.measure import Floats, Measured, Sample
 from slo_engine.name_rules import NameRules
 from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros, label_values, labelled, to_micros
 from slo_engine.options import Options
-from slo_engine.organisation import Organisation, any_matches, patterns
+from slo_engine.organisation import Organisation
 from slo_engine.requests_attempts import Attempt, read_attempts
 from slo_engine.settled import Marks, mark, marks
 from slo_engine.tickets import Phase, life

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from collector.durations import Duration
 from collector.errors import ConfigError
+from collector.patterns import any_matches, patterns
 from collector.registry import source_types
 from collector.store import DerivationStore
 from paceline.cli import main
@@ -23,7 +24,7 @@ from paceline.wiring import build, configuration
 from slo_engine.calendars import WorkCalendar
 from slo_engine.indicator import Family, families
 from slo_engine.options import Options
-from slo_engine.organisation import DeliveryRules, Organisation, Service, any_matches, levels, patterns
+from slo_engine.organisation import DeliveryRules, Organisation, Service, levels
 
 HERE = Path(__file__).parent
 BAD = sorted((HERE / "bad").glob("*.bad.yaml"))

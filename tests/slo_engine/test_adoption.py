@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.events import UsageEvent
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.derive import Derived, derive
 from slo_engine.evaluate import Evaluator
@@ -30,7 +31,7 @@ from slo_engine.indicators.adoption import (
 )
 from slo_engine.measure import OUTCOME_CODES, Measured, Sample
 from slo_engine.observation import Observation, Subject, labelled, to_micros
-from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.organisation import Organisation, Service
 from slo_engine.plain_events import PlainEvents
 from slo_engine.snapshot import SourceState
 

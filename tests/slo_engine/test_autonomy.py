@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as replaced
 
 from collector.events import Deployment, Event, Member, MemberKind, Result, Ticket, TicketState
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore
 from slo_engine.derive import derive
 from slo_engine.identities import Identities
@@ -22,7 +23,7 @@ from slo_engine.indicator import Asked
 from slo_engine.indicators import autonomy
 from slo_engine.indicators.autonomy import AutonomyOptions
 from slo_engine.observation import Observation, Subject
-from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.organisation import Organisation, Service
 from slo_engine.plain_events import PlainEvents
 
 START = datetime(2026, 1, 5, tzinfo=UTC)

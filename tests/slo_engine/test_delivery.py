@@ -27,11 +27,12 @@ from collector.events import (
     event_id,
     kind_of,
 )
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationRow, ObservationStore, Series
 from slo_engine.derive import derive
 from slo_engine.indicators import delivery
 from slo_engine.observation import Observation, Outcome
-from slo_engine.organisation import Organisation, patterns
+from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.events import Change, ChangeState, Commit, Deployment, DocPage, Event, Result
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.derive import derive
 from slo_engine.evaluate import evaluate
@@ -30,7 +31,7 @@ from slo_engine.indicators import documentation
 from slo_engine.indicators.documentation import DocumentationOptions
 from slo_engine.measure import OUTCOME_CODES, Measured, Sample
 from slo_engine.observation import Observation, Outcome, Subject, to_micros
-from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.organisation import Organisation, Service
 from slo_engine.pages import Cover, Map, read_pages
 from slo_engine.plain_events import PlainEvents
 from slo_engine.snapshot import SourceState

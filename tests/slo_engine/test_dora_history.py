@@ -34,6 +34,7 @@ from collector.events import (
     RunState,
     Transition,
 )
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.derive import derive
 from slo_engine.evaluate import evaluate
@@ -41,7 +42,7 @@ from slo_engine.exposition import expose
 from slo_engine.indicator import families, indicators
 from slo_engine.indicators.delivery import FAMILY
 from slo_engine.observation import Observation, Outcome
-from slo_engine.organisation import DeliveryRules, Organisation, Service, patterns
+from slo_engine.organisation import DeliveryRules, Organisation, Service
 from slo_engine.plain_events import PlainEvents
 from slo_engine.snapshot import SourceState
 

@@ -32,6 +32,7 @@ from collector.events import (
     happened_at,
     time_fields,
 )
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationRow, ObservationStore, Series
 from slo_engine.derive import derive
 from slo_engine.evaluate import evaluate
@@ -39,7 +40,7 @@ from slo_engine.indicator import Family
 from slo_engine.indicators import delivery
 from slo_engine.indicators.delivery import FAMILY
 from slo_engine.observation import Observation, Outcome
-from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.organisation import Organisation, Service
 from slo_engine.plain_events import PlainEvents
 from slo_engine.settled import Settling
 from slo_engine.snapshot import SourceState

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from collector.events import Change, ChangeState, Commit, Deployment, Event, Result
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationStore, Restatement, to_micros
 from slo_engine.derive import derive
 from slo_engine.evaluate import evaluate
 from slo_engine.indicator import indicators
 from slo_engine.indicators.delivery import FAMILY
 from slo_engine.observation import Subject
-from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.organisation import Organisation, Service
 from slo_engine.snapshot import Snapshot, SourceState
 
 START = datetime(2026, 4, 6, tzinfo=UTC)

@@ -31,6 +31,7 @@ from collector.events import (
     RunState,
     Transition,
 )
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.derive import derive
 from slo_engine.evaluate import evaluate
@@ -40,7 +41,7 @@ from slo_engine.indicator import indicators
 from slo_engine.indicators.delivery import FAMILY
 from slo_engine.numbers import summarise
 from slo_engine.observation import Observation, Subject
-from slo_engine.organisation import DeliveryRules, Organisation, Service, patterns
+from slo_engine.organisation import DeliveryRules, Organisation, Service
 from slo_engine.plain_events import PlainEvents
 from slo_engine.reading import Reader
 from slo_engine.report import Week

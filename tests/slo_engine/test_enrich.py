@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.events import Deployment, Result
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationStore, Replacement, Series, to_micros
 from slo_engine.burn import Tier
 from slo_engine.contributors import Known, find
@@ -22,7 +23,7 @@ from slo_engine.evaluate import evaluate
 from slo_engine.exclusions import Exclusion, ExclusionReason
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import MOST_PARTS, Observation, Outcome, Reason, Subject
-from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.organisation import Organisation, Service
 from slo_engine.slo import AlertPolicy, EventCounts, IndicatorSli, Operator, Slo, SloStatus
 from slo_engine.snapshot import SloState, SourceState
 from slo_engine.windows import CalendarWindow, Window, parse_window

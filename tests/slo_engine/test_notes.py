@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from collector.patterns import patterns
 from slo_engine.notes import no_production, unmatched_names
 from slo_engine.observation import Subject
-from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.organisation import Organisation, Service
 from slo_engine.snapshot import Snapshot
 
 

@@ -31,6 +31,7 @@ from collector.events import (
     RunKind,
     RunState,
 )
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.calendars import WorkCalendar
 from slo_engine.derive import derive
@@ -39,7 +40,7 @@ from slo_engine.identities import Identities
 from slo_engine.indicators import onboarding
 from slo_engine.indicators.onboarding import OnboardingOptions
 from slo_engine.observation import Observation, Outcome, Subject, from_micros, label_values, to_micros
-from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.organisation import Organisation, Service
 from slo_engine.plain_events import PlainEvents
 from slo_engine.snapshot import Number, Snapshot, SourceState
 from slo_engine.windows import parse_window

@@ -32,12 +32,13 @@ from collector.events import (
     RunState,
     kind_of,
 )
+from collector.patterns import patterns
 from slo_engine.identities import Identities
 from slo_engine.indicator import Asked, Piece
 from slo_engine.indicators import onboarding
 from slo_engine.indicators.onboarding import OnboardingOptions
 from slo_engine.observation import Observation, Outcome, as_row
-from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.organisation import Organisation, Service
 from slo_engine.plain_events import PlainEvents
 
 START = datetime(2026, 1, 5, tzinfo=UTC)

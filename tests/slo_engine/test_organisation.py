@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,16 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slo_engine.organisation import (
-    DeliveryRules,
-    Organisation,
-    Pattern,
-    Service,
-    any_matches,
-    levels,
-    patterns,
-    unmatched,
-)
+from collector.patterns import patterns
+from slo_engine.organisation import DeliveryRules, Organisation, Service, levels, unmatched
 
 
 def service(name: str, **fields: Any) -> Service:
@@ -32,46 +23,6 @@ def service(name: str, **fields: Any) -> Service:
 def organisation(*services: Service) -> Organisation:
     """An organisation of some services."""
     return Organisation(services=services)
-
-
-# ---- rules
-
-
-@pytest.mark.parametrize(
-    ("text", "rank", "fits", "fits_not"),
-    [
-        ("shop", 0, ["shop"], ["Shop", "shop-api", "my-shop", ""]),
-        ("shop-*", 1, ["shop-api", "shop-", "shop-a/b"], ["shop", "my-shop-api", "Shop-api"]),
-        (
-            "services/shop/*",
-            1,
-            ["services/shop/a.py", "services/shop/deep/b.py"],
-            ["services/shop", "services/shops/a"],
-        ),
-        ("shop-[ab]?", 1, ["shop-a1", "shop-b\n"], ["shop-c1", "shop-a"]),
-        ("/shop-(eu|us)/", 2, ["shop-eu", "shop-us"], ["shop-eu-2", "a-shop-eu", "/shop-eu/"]),
-        ("/", 0, ["/"], ["", "a"]),
-        ("shop.api", 0, ["shop.api"], ["shop-api"]),
-    ],
-)
-def test_a_rule_fits_the_whole_name(text: str, rank: int, fits: list[str], fits_not: list[str]) -> None:
-    """Exact, glob and expression are told apart by their text, and each is about the whole name, case included."""
-    rule = Pattern(text)
-
-    assert rule.rank == rank
-    assert [n for n in fits if not rule.matches(n)] == []
-    assert [n for n in fits_not if rule.matches(n)] == []
-
-
-def test_a_broken_expression_is_an_error() -> None:
-    """What is no regular expression fails where it is used, and is never taken for a name."""
-    with pytest.raises(re.error):
-        Pattern("/shop-(eu/").matches("shop-eu")
-
-
-def test_no_rule_fits_nothing() -> None:
-    """Without a rule no name fits."""
-    assert not any_matches((), "")
 
 
 # ---- whose a name is

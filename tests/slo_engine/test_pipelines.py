@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from collector.events import Event, PipelineRun, Result, RunKind, RunState
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore
 from slo_engine.derive import derive
 from slo_engine.indicators import pipelines
 from slo_engine.indicators.pipelines import COLUMNS
 from slo_engine.observation import Observation, Outcome, Subject
-from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.organisation import Organisation, Service
 from slo_engine.plain_events import PlainEvents
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.events import Probe
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.derive import Derived, derive
 from slo_engine.indicators import reliability
 from slo_engine.indicators.reliability import ReliabilityOptions, ServiceUptime
 from slo_engine.observation import Observation, Subject
-from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.organisation import Organisation, Service
 from slo_engine.plain_events import PlainEvents
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,13 +13,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from collector.events import Deployment, Result
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, ObservationStore, Replacement, Restatement, Series, to_micros
 from paceline import resources
 from slo_engine.benchmark_files import load_benchmarks
 from slo_engine.benchmarks import QUICK_CHECK
 from slo_engine.indicator import Indicator, Shape, indicators
 from slo_engine.observation import MOST_PARTS, Observation, Outcome, Reason, Subject
-from slo_engine.organisation import Organisation, Service, patterns
+from slo_engine.organisation import Organisation, Service
 from slo_engine.report import MOST_RESTATED, Week, weekly
 from slo_engine.slo import IndicatorSli, Operator, Slo
 from slo_engine.snapshot import SourceState

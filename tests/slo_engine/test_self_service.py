@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from collector.events import Approval, AttemptEnd, Event, Result, SelfServiceAttempt, Ticket, TicketState
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.derive import derive
 from slo_engine.evaluate import evaluate
@@ -27,7 +28,7 @@ from slo_engine.indicators import self_service
 from slo_engine.indicators.self_service import success_by_requester
 from slo_engine.measure import OUTCOME_CODES, Measured, Sample
 from slo_engine.observation import Observation, Outcome, Subject, label_values, to_micros
-from slo_engine.organisation import Organisation, patterns
+from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
 from slo_engine.requests_options import JourneyOptions, SelfServiceOptions
 from slo_engine.snapshot import Number, SourceState

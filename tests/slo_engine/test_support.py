@@ -30,6 +30,7 @@ from collector.events import (
     Transition,
     UsageEvent,
 )
+from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from slo_engine.calendars import WorkCalendar
 from slo_engine.derive import derive
@@ -40,7 +41,7 @@ from slo_engine.indicators import support
 from slo_engine.indicators.support import QueueOptions, SupportOptions
 from slo_engine.measure import OUTCOME_CODES, Measured, Sample
 from slo_engine.observation import Observation, Outcome, Subject, to_micros
-from slo_engine.organisation import Organisation, patterns
+from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
 from slo_engine.snapshot import SourceState
 from slo_engine.windows import parse_window
