@@ -45,7 +45,14 @@ class ConfigError(PacelineError):
 
 
 class SourceError(PacelineError):
-    """This run of a source stops; its cursor stays where it was; other sources go on."""
+    """This run of a source stops; its cursor stays where it was; other sources go on.
+
+    `status` is that of the HTTP answer where there was one: what is gone (404, 410) may concern a part alone.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class AuthError(SourceError):
@@ -55,8 +62,8 @@ class AuthError(SourceError):
 class RetryableError(SourceError):
     """The source may answer later. `retry_after_seconds` is its own wish, where it stated one."""
 
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None, status: int | None = None) -> None:
+        super().__init__(message, status=status)
         self.retry_after_seconds = retry_after_seconds
 
 

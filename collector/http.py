@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from threading import Lock, local
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+import msgspec
 import requests
 from requests.adapters import BaseAdapter
 
-from collector.errors import AuthError, ContractError, RetryableError, SourceError
+from collector.errors import AuthError, BadRecord, ContractError, RetryableError, SourceError
 
 Method = Literal["GET", "POST"]
+T = TypeVar("T")
 
 _CHUNK_BYTES = 1 << 16
 _CONNECT_SECONDS = 10.0
@@ -37,6 +42,12 @@ _TRY_LATER = frozenset({408, 425, 429})
 _SEEN_OTHER = frozenset({301, 302, 303})
 _SAME_METHOD = frozenset({307, 308})
 _SUCCESS = range(200, 300)
+_NOT_MODIFIED = 304
+_REFUSAL_BYTES = 1 << 16
+_SECONDARY_LIMIT = re.compile(rb"secondary rate limit|abuse detection", re.IGNORECASE)
+_SECONDARY_WAIT_SECONDS = 60.0
+_EPOCHS = 10**9  # a larger reset is a time, a smaller one a wait
+_CHARSET = re.compile(r"charset=\"?([\w.:-]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,25 +65,158 @@ class Limits:
     patience_seconds: float = 120.0
 
 
+class Quota(NamedTuple):
+    """What a server says is left of a limit on requests. `resets_in_seconds` by its own clock, where it tells."""
+
+    remaining: int
+    limit: int | None
+    resets_in_seconds: float | None
+
+
+@dataclass
+class Traffic:
+    """What asking a system has cost: counted over all clients of a source, by whichever thread."""
+
+    requests: int = 0
+    retries: int = 0
+    unchanged: int = 0
+    quota: dict[str, Quota] = field(default_factory=dict)
+    """By the limit's own name, empty where a server has one limit; the newest answer counts."""
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def asked(self, status: int, headers: Mapping[str, str]) -> None:
+        """Count a request and what its answer said about limits."""
+        with self._lock:
+            self.requests += 1
+            self.unchanged += status == _NOT_MODIFIED
+            if (found := _quota(headers)) is not None:
+                self.quota[_header(headers, "x-ratelimit-resource") or ""] = found
+
+    def repeated(self) -> None:
+        """Count a repetition."""
+        with self._lock:
+            self.retries += 1
+
+
 @dataclass(frozen=True)
 class Answer:
-    """A successful answer. Header names are in lower case."""
+    """A successful answer. Header names are in lower case. `unchanged`: nothing is new since the given `etag`."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     asked: str
 
+    @property
+    def unchanged(self) -> bool:
+        """True for 304: the body is empty, and what was read before still holds."""
+        return self.status == _NOT_MODIFIED
+
+    @property
+    def etag(self) -> str | None:
+        """What to give back with the next such request."""
+        return self.headers.get("etag")
+
     def json(self) -> Any:
         """The body as JSON. Raises ContractError where it is none."""
+        return self.read(Any)
+
+    def read(self, kind: type[T] | Any) -> T:
+        """The body as a type that msgspec knows; unknown fields are left out. Raises ContractError, without values."""
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
+            found: T = _decoder(cast("Hashable", kind)).decode(self._utf8())
+        except msgspec.ValidationError as error:
+            raise ContractError(f"{self.asked}: the answer is not as documented: {error}") from None
+        except (msgspec.DecodeError, RecursionError):
             raise ContractError(f"{self.asked}: the answer is no JSON; is this the address of an API?") from None
+        return found
+
+    def items(self, kind: type[T], key: str | None = None) -> tuple[list[T], list[BadRecord]]:
+        """The items of a list, or of the list under `key`; and those that are not as documented, without their values.
+
+        Raises ContractError where there is no such list.
+        """
+        own = cast("Hashable", kind)
+        whole, one_by_one = _listing(own, key)
+        try:
+            return _unwrapped(whole.decode(self._utf8()), key), []
+        except msgspec.ValidationError:
+            pass
+        except (msgspec.DecodeError, RecursionError):
+            raise ContractError(f"{self.asked}: the answer is no JSON; is this the address of an API?") from None
+        try:
+            parts = _unwrapped(one_by_one.decode(self._utf8()), key)
+        except msgspec.ValidationError as error:
+            raise ContractError(f"{self.asked}: the answer is not as documented: {error}") from None
+        found: list[T] = []
+        rejected: list[BadRecord] = []
+        for number, part in enumerate(parts):
+            try:
+                found.append(_decoder(own).decode(part))
+            except (msgspec.DecodeError, RecursionError) as error:
+                rejected.append(BadRecord(f"{self.asked} item {number + 1}{_id_of(part)}", _documented(error)))
+        return found, rejected
+
+    def _utf8(self) -> bytes:
+        """The body as UTF-8 without a byte order mark: some servers write what their headers call otherwise."""
+        body = self.body.removeprefix(b"\xef\xbb\xbf")
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            named = _CHARSET.search(self.headers.get("content-type", ""))
+            charset = named[1] if named and named[1].lower() not in {"utf-8", "utf8"} else "cp1252"
+            try:
+                return body.decode(charset, "replace").encode()
+            except LookupError:
+                return body.decode("cp1252", "replace").encode()
+        return body
+
+
+class _Id(msgspec.Struct):
+    id: int | str | None = None
+
+
+def _id_of(part: msgspec.Raw) -> str:
+    """The id of an item that cannot be used, so that a person finds it."""
+    try:
+        known = msgspec.json.decode(part, type=_Id).id
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+    return "" if known is None or len(str(known)) > 40 else f" (id {known})"  # noqa: PLR2004 - longer is no id
+
+
+def _documented(error: Exception) -> str:
+    return f"it is not as documented: {error}" if isinstance(error, msgspec.ValidationError) else "it is no JSON"
+
+
+@lru_cache(maxsize=512)
+def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+@lru_cache(maxsize=256)
+def _listing(kind: Hashable, key: str | None) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
+    """Decoders of a list of items: of a kind, and undecoded."""
+    if key is None:
+        return _decoder(_list_of(kind)), _decoder(_list_of(msgspec.Raw))
+    whole, one_by_one = (
+        _decoder(msgspec.defstruct("Listing", [("items", _list_of(item))], rename={"items": key}))
+        for item in (kind, msgspec.Raw)
+    )
+    return whole, one_by_one
+
+
+def _list_of(kind: Any) -> Any:
+    return list[kind]
+
+
+def _unwrapped(found: Any, key: str | None) -> list[Any]:
+    listed: list[Any] = found if key is None else found.items
+    return listed
 
 
 class ApiClient:
-    """Asks one server. Not to be shared by threads.
+    """Asks one server. Threads may share it: each has connections of its own.
 
     `headers` and `basic` (user and password) are credentials: they go to the base URL's server and to no other, and
     neither a `.netrc` nor a proxy of the environment replaces them. `ca_file` holds the certificates to trust instead
@@ -91,93 +235,138 @@ class ApiClient:
         adapter: BaseAdapter | None = None,
         sleep: Callable[[float], object] = time.sleep,
         chance: Callable[[], float] = random.random,
+        traffic: Traffic | None = None,
     ) -> None:
         self._base = base_url
         self._origin = _origin_of(base_url)
         self._limits = limits or Limits()
         self._sleep, self._chance = sleep, chance
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.headers.update({"User-Agent": "paceline", "Accept": "application/json", **(headers or {})})
+        self._traffic = traffic or Traffic()
+        self._headers = {"User-Agent": "paceline", "Accept": "application/json", **(headers or {})}
         if basic is not None:
-            self._session.headers["Authorization"] = f"Basic {b64encode(':'.join(basic).encode()).decode()}"
-        if ca_file is not None:
-            self._session.verify = str(ca_file)
-        if proxy:
-            self._session.proxies = {"http": proxy, "https": proxy}
-        if adapter is not None:
-            self._session.mount("http://", adapter)
-            self._session.mount("https://", adapter)
+            self._headers["Authorization"] = f"Basic {b64encode(':'.join(basic).encode()).decode()}"
+        self._verify = True if ca_file is None else str(ca_file)
+        self._proxy, self._adapter = proxy, adapter
+        self._own, self._sessions = local(), list[requests.Session]()
+
+    @property
+    def _session(self) -> requests.Session:
+        """This thread's session."""
+        known: requests.Session | None = getattr(self._own, "session", None)
+        if known is not None:
+            return known
+        session = self._own.session = requests.Session()
+        session.trust_env = False
+        session.headers.update(self._headers)
+        session.verify = self._verify
+        if self._proxy:
+            session.proxies = {"http": self._proxy, "https": self._proxy}
+        if self._adapter is not None:
+            session.mount("http://", self._adapter)
+            session.mount("https://", self._adapter)
+        self._sessions.append(session)
+        return session
 
     def __repr__(self) -> str:
         return f"ApiClient({self._origin})"
 
     def close(self) -> None:
         """Let go of kept connections."""
-        self._session.close()
+        for session in self._sessions:
+            session.close()
 
-    def get(self, path: str = "", parameters: Mapping[str, str | list[str]] | None = None) -> Answer:
+    def get(
+        self,
+        path: str = "",
+        parameters: Mapping[str, str | list[str]] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        etag: str | None = None,
+    ) -> Answer:
         """The answer to a GET of a path below the base URL, repeated where that may help.
 
-        Raises AuthError, RetryableError (with the server's wish), ContractError, or SourceError for any other refusal.
+        With the `etag` of an earlier answer the server may say that nothing is new: `Answer.unchanged`. Raises
+        AuthError, RetryableError (with the server's wish), ContractError, or SourceError for any other refusal.
         """
-        return self._patiently("GET", path, dict(parameters or {}), None, self._limits.attempts)
+        extra = {**(headers or {}), **({"If-None-Match": etag} if etag else {})}
+        asked = f"GET {self._origin}{path and '/' + path.partition('?')[0].lstrip('/')}"
+        return self._patiently(_Question("GET", self._below(path), dict(parameters or {}), extra, None, asked))
 
-    def post(self, path: str = "", body: Any = None, *, repeatable: bool = False) -> Answer:
+    def follow(self, url: str, asked: Answer) -> Answer:
+        """The answer to a GET of an address that an answer gave, absolute or not: of this server, or ContractError."""
+        target = urljoin(self._base, url)
+        if _origin_of(target) != self._origin:
+            raise ContractError(f"{asked.asked}: it names another server as its next page, which is not followed")
+        return self._patiently(_Question("GET", target, {}, {}, None, asked.asked))
+
+    def post(
+        self, path: str = "", body: Any = None, *, repeatable: bool = False, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """The answer to a POST of a JSON body. Repeated only where `repeatable`: where twice does no harm."""
         sent = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
-        return self._patiently("POST", path, {}, sent, self._limits.attempts if repeatable else 1)
+        asked = f"POST {self._origin}{path and '/' + path.partition('?')[0].lstrip('/')}"
+        extra = {"Content-Type": "application/json", **(headers or {})}
+        question = _Question("POST", self._below(path), {}, extra, sent, asked)
+        return self._patiently(question, None if repeatable else 1)
 
-    def _patiently(
-        self, method: Method, path: str, parameters: Mapping[str, Any], body: bytes | None, attempts: int
-    ) -> Answer:
-        asked = f"{method} {self._origin}{path and '/' + path.partition('?')[0].lstrip('/')}"
+    def _below(self, path: str) -> str:
+        return f"{self._base.rstrip('/')}/{path.lstrip('/')}" if path else self._base
+
+    def _patiently(self, question: _Question, attempts: int | None = None) -> Answer:
+        attempts = attempts or self._limits.attempts
         for attempt in range(attempts):
             try:
-                return self._once(method, path, parameters, body, asked)
+                return self._once(question)
             except RetryableError as error:
                 wait = self._wait(attempt, error.retry_after_seconds)
                 if attempt + 1 == attempts or wait > self._limits.patience_seconds:
                     raise
+                self._traffic.repeated()
                 self._sleep(wait)
-        raise RetryableError(f"{asked}: not one attempt is allowed")
+        raise RetryableError(f"{question.asked}: not one attempt is allowed")
 
     def _wait(self, attempt: int, wished: float | None) -> float:
         """Twice as long after each failure, half of it by chance, and never less than the server asked for."""
         longest: float = min(_FIRST_WAIT_SECONDS * 2**attempt, _LONGEST_WAIT_SECONDS)
         return max(longest * (1 + self._chance()) / 2, wished or 0.0)
 
-    def _once(self, method: Method, path: str, parameters: Mapping[str, Any], body: bytes | None, asked: str) -> Answer:
-        url = f"{self._base.rstrip('/')}/{path.lstrip('/')}" if path else self._base
+    def _once(self, question: _Question) -> Answer:
+        asked = question.asked
         for _ in range(_MOST_REDIRECTS + 1):
-            answer, target = self._exchange(method, url, parameters, body, asked)
+            answer, target = self._exchange(question)
             if answer is not None:
                 return answer
-            url, parameters = urljoin(url, target), {}
+            question = question._replace(url=urljoin(question.url, target), parameters={})
         raise ContractError(f"{asked}: redirected more than {_MOST_REDIRECTS} times")
 
-    def _exchange(
-        self, method: Method, url: str, parameters: Mapping[str, Any], body: bytes | None, asked: str
-    ) -> tuple[Answer | None, str]:
+    def _exchange(self, question: _Question) -> tuple[Answer | None, str]:
         """One request: its answer, or where it is redirected to. The library's errors hold addresses: none gets out."""
+        method, url, asked = question.method, question.url, question.asked
         try:
             started = time.monotonic()
             response = self._session.request(
                 method,
                 url,
-                params=parameters,
-                data=body,
-                headers={} if body is None else {"Content-Type": "application/json"},
+                params=question.parameters,
+                data=question.body,
+                headers=question.headers,
                 timeout=(min(_CONNECT_SECONDS, self._limits.seconds), self._limits.seconds),
                 allow_redirects=False,
                 stream=True,
             )
             with closing(response):
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                self._traffic.asked(response.status_code, headers)
                 if response.status_code in _SEEN_OTHER | _SAME_METHOD:
                     return None, self._redirected(method, url, response, asked)
-                refuse(response.status_code, response.headers, asked)
+                if response.status_code == _NOT_MODIFIED and "If-None-Match" in question.headers:
+                    return Answer(response.status_code, headers, b"", asked), ""
+                if response.status_code == _FORBIDDEN and _SECONDARY_LIMIT.search(_beginning(response)):
+                    wished = retry_after(headers) or _SECONDARY_WAIT_SECONDS
+                    said = f"{asked}: answered {response.status_code}; its secondary rate limit is reached"
+                    raise RetryableError(said, retry_after_seconds=wished, status=response.status_code)
+                refuse(response.status_code, headers, asked)
                 content = self._body(response, started, asked)
-                headers = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status_code, headers, content, asked), ""
         except requests.exceptions.SSLError:
             raise SourceError(f"{asked}: its certificate is not trusted; name its CA, or check the host") from None
@@ -215,34 +404,80 @@ class ApiClient:
         return target
 
 
+class _Question(NamedTuple):
+    """A request: `asked` is how messages call it, without the query."""
+
+    method: Method
+    url: str
+    parameters: Mapping[str, Any]
+    headers: Mapping[str, str]
+    body: bytes | None
+    asked: str
+
+
+def _beginning(response: requests.Response) -> bytes:
+    """The first bytes of a refusal's body; empty where there are none to read."""
+    return next(response.iter_content(_REFUSAL_BYTES), b"")
+
+
 def refuse(status: int, headers: Mapping[str, str], asked: str) -> None:
     """Raise the error of a status that is no success: the one table from statuses to errors."""
     if status in _SUCCESS:
         return
     said = f"{asked}: answered {status}"
+    quota = _quota(headers)
+    # "0 of 0 left" is how a server without limits counts: it says nothing about why it refused.
+    used_up = quota is not None and quota.remaining == 0 and quota.limit != 0
     wished = retry_after(headers)
-    limited = wished is not None or headers.get("x-ratelimit-remaining") == "0"
-    if status in _TRY_LATER or (status == _FORBIDDEN and limited):
-        raise RetryableError(f"{said}; too many requests, or too early", retry_after_seconds=wished)
+    if wished is None and used_up and quota is not None:
+        wished = quota.resets_in_seconds
+    if status in _TRY_LATER or (status == _FORBIDDEN and (wished is not None or used_up)):
+        left = f", its limit of {quota.limit} is used up" if used_up and quota is not None and quota.limit else ""
+        when = f" for {wished:.0f} s" if wished else ""
+        why = f"too many requests{left}{when}" if left else "too many requests, or too early"
+        raise RetryableError(f"{said}; {why}", retry_after_seconds=wished, status=status)
     if status in {_UNAUTHORISED, _FORBIDDEN}:
-        raise AuthError(f"{said}; check its credentials and what they allow")
+        raise AuthError(f"{said}; check its credentials and what they allow", status=status)
     if status >= _SERVER_ERRORS and status != _NOT_IMPLEMENTED:
-        raise RetryableError(f"{said}; the server failed", retry_after_seconds=wished)
-    raise SourceError(f"{said}; check the address and what is asked")
+        raise RetryableError(f"{said}; the server failed", retry_after_seconds=wished, status=status)
+    raise SourceError(f"{said}; check the address and what is asked", status=status)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """How many seconds a server wants to be left alone: `Retry-After` in seconds, or a date read by its own clock."""
-    value = headers.get("retry-after") or headers.get("Retry-After")
+    value = _header(headers, "retry-after")
     if not value:
         return None
     if value.strip().isascii() and value.strip().isdigit():
         return float(value)
     try:
         until = parsedate_to_datetime(value)
-        return max((until - parsedate_to_datetime(headers.get("date") or headers["Date"])).total_seconds(), 0.0)
-    except (ValueError, TypeError, KeyError):
+        return max((until - parsedate_to_datetime(_header(headers, "date") or "")).total_seconds(), 0.0)
+    except (ValueError, TypeError):
         return None
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    """A header, whether names are in lower case or as `Retry-After`."""
+    return headers.get(name) or headers.get(name.title())
+
+
+def _quota(headers: Mapping[str, str]) -> Quota | None:
+    """What an answer says about its limit: `X-RateLimit-…` or `RateLimit-…`, its reset a time or a wait in seconds."""
+    for prefix in ("x-ratelimit-", "ratelimit-"):
+        remaining, limit, reset = (_whole(_header(headers, prefix + n)) for n in ("remaining", "limit", "reset"))
+        if remaining is not None:
+            try:
+                now = parsedate_to_datetime(_header(headers, "date") or "").timestamp()
+            except (ValueError, TypeError):
+                now = None
+            wait = None if reset is None else float(reset) if reset < _EPOCHS else None if now is None else reset - now
+            return Quota(remaining, limit, None if wait is None else max(wait, 0.0))
+    return None
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.strip().isdigit() else None
 
 
 def _origin_of(url: str) -> str:
@@ -256,3 +491,37 @@ def _origin_of(url: str) -> str:
         raise ContractError("an address is not usable; expected http:// or https:// and a host")
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}" + ("" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """How the clients of a source reach their servers: what they share, and what tests and recordings put between."""
+
+    adapter: BaseAdapter | None = None
+    sleep: Callable[[float], object] = time.sleep
+    chance: Callable[[], float] = random.random
+    traffic: Traffic = field(default_factory=Traffic)
+
+    def client(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        basic: tuple[str, str] | None = None,
+        ca_file: Path | None = None,
+        proxy: str = "",
+        limits: Limits | None = None,
+    ) -> ApiClient:
+        """A client over this wire."""
+        return ApiClient(
+            base_url,
+            headers=headers,
+            basic=basic,
+            ca_file=ca_file,
+            proxy=proxy,
+            limits=limits,
+            adapter=self.adapter,
+            sleep=self.sleep,
+            chance=self.chance,
+            traffic=self.traffic,
+        )

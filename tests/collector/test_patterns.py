@@ -53,4 +53,5 @@ def test_the_named_groups_of_an_expression_are_told() -> None:
     assert rule.groups("deploy-shop") == {"service": "shop"}
     assert rule.groups("build-shop") is None
     assert (Pattern("deploy-*").groups("deploy-shop"), Pattern("shop").groups("deploy-shop")) == ({}, None)
-    assert (rule.group_names, Pattern("deploy-*").group_names) == ({"service", "rest"}, frozenset())
+    assert sorted(rule.group_names) == ["rest", "service"]
+    assert not Pattern("deploy-*").group_names
