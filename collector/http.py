@@ -81,7 +81,7 @@ class Traffic:
     retries: int = 0
     unchanged: int = 0
     quota: dict[str, Quota] = field(default_factory=dict)
-    """By the limit's own name, empty where a server has one limit; the newest answer counts."""
+    """By the limit's own name, `requests` where a server has one limit; the newest answer counts."""
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def asked(self, status: int, headers: Mapping[str, str]) -> None:
@@ -90,7 +90,7 @@ class Traffic:
             self.requests += 1
             self.unchanged += status == _NOT_MODIFIED
             if (found := _quota(headers)) is not None:
-                self.quota[_header(headers, "x-ratelimit-resource") or ""] = found
+                self.quota[_header(headers, "x-ratelimit-resource") or "requests"] = found
 
     def repeated(self) -> None:
         """Count a repetition."""

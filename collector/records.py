@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from msgspec import inspect
 from collector.errors import BadRecord
 from collector.events import TYPE_OF_KIND, Event, kind_of, person_fields, time_fields
 from collector.people import People
+from collector.times import parsed
 
 _LARGEST = 2**63 - 1
 
@@ -163,41 +164,19 @@ def _split_cells(values: dict[str, Any], nature: _Nature) -> None:
             raise _RefusedError(f"`{name}`: expected a list of objects in JSON") from None
 
 
-_TIME = re.compile(
-    r"(\d{4})-(\d\d?)-(\d\d?)[Tt ] *(\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?"
-    r" *(?:Z|z|UTC|GMT|([+-])(\d\d):?(\d\d)?)",
-    re.ASCII,
-)
-
-
 def _parse_times(values: dict[str, Any], nature: _Nature, path: str = "") -> None:
     """Times become aware; a naive one is refused, because guessing its zone would falsify durations."""
     for name in nature.times:
         value = values.get(name)
         if value is None or isinstance(value, datetime):
             continue
-        at = _time(value) if isinstance(value, str) else None
+        at = parsed(value) if isinstance(value, str) else None
         if at is None:
             raise _RefusedError(f"`{path}{name}`: {_A_TIME}")
         values[name] = at
     for name, struct in nature.nested.items():
         for i, item in enumerate(_objects(values.get(name))):
             _parse_times(item, _nature(struct), f"{name}[{i}].")
-
-
-def _time(text: str) -> datetime | None:
-    """A time in ISO 8601 with an offset or `UTC`, unpadded too; fractions are rounded to microseconds."""
-    found = _TIME.fullmatch(text.strip())
-    if found is None:
-        return None
-    *numbers, fraction, sign, hours, minutes = found.groups()
-    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
-    microseconds = (int((fraction or "").ljust(7, "0")[:7]) + 5) // 10
-    try:
-        plain = datetime(*(int(n or 0) for n in numbers), tzinfo=timezone(offset))  # type: ignore[arg-type,misc]
-        return (plain + timedelta(microseconds=microseconds)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _second_try(values: dict[str, Any], event_type: type[Event], *, lax: bool) -> Event:

@@ -6,17 +6,29 @@ The only place that retries, keeps time and catches what a source throws: a fail
 from __future__ import annotations
 
 import contextlib
+import copy
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from collector.bulk import seldom_collecting
-from collector.errors import AuthError, BadRecord, PacelineError, RetryableError
+from collector.errors import (
+    AuthError,
+    BadRecord,
+    ConfigError,
+    ContractError,
+    PacelineError,
+    RetryableError,
+    SourceError,
+    StoreError,
+)
 from collector.events import Collection, happened_at
+from collector.http import Traffic
 from collector.source import Page, Source
-from collector.store import Database, EventStore, SourceRun, to_micros
+from collector.store import Database, EventStore, SourceRun, Transaction, to_micros
 
 _ATTEMPTS = 4
 _FIRST_WAIT_SECONDS = 2.0
@@ -31,11 +43,36 @@ STALE_AFTER = timedelta(hours=1)
 Progress = Callable[[str, int], None]
 
 
+class Failure(StrEnum):
+    """Why a run failed, in one word that a label can hold."""
+
+    CREDENTIALS = "credentials"
+    UNAVAILABLE = "unavailable"
+    CONTRACT = "contract"
+    REFUSED = "refused"
+    CONFIGURATION = "configuration"
+    STORE = "store"
+    DEFECT = "defect"
+
+
+_FAILURES: tuple[tuple[type[Exception], Failure], ...] = (
+    (AuthError, Failure.CREDENTIALS),
+    (RetryableError, Failure.UNAVAILABLE),
+    (ContractError, Failure.CONTRACT),
+    (SourceError, Failure.REFUSED),
+    (ConfigError, Failure.CONFIGURATION),
+    (StoreError, Failure.STORE),
+)
+"""The first that fits."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
     """What one run of a source did. `error` says what happened and what to do; None after a success.
 
     `rejected` are the first of the records set aside, `rejected_total` how many there were; the store has all.
+    `truncations`: what the system holds and did not hand out. `removed`: how many events were deleted there. A run that
+    failed may have kept events up to a checkpoint.
     """
 
     source: str
@@ -47,24 +84,50 @@ class RunOutcome:
     rejected: tuple[BadRecord, ...] = ()
     rejected_total: int = 0
     warnings: tuple[str, ...] = ()
+    truncations: tuple[str, ...] = ()
+    truncated_total: int = 0
+    removed: int = 0
     newest_event_at: datetime | None = None
+    requests: int = 0
     error: str | None = None
-    needs_a_person: bool = False
+    failure: Failure | None = None
 
     @property
     def succeeded(self) -> bool:
-        """True where events and cursor were kept."""
+        """True where everything was read and kept."""
         return self.error is None
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether waiting cannot help: credentials were refused."""
+        return self.failure is Failure.CREDENTIALS
 
 
 @dataclass
 class _Tally:
+    """What was kept."""
+
     events: int = 0
     changed: int = 0
+    removed: int = 0
     rejected: list[BadRecord] = field(default_factory=list)
     rejected_total: int = 0
     warnings: list[str] = field(default_factory=list)
+    truncations: list[str] = field(default_factory=list)
+    truncated_total: int = 0
     newest: datetime | None = None
+
+    def count(self, page: Page) -> None:
+        """A page is kept; its texts as far as somebody reads them."""
+        self.events += len(page.events)
+        self.rejected_total += len(page.rejected)
+        self.truncated_total += len(page.truncations)
+        self.rejected.extend(page.rejected[: _SHOWN_RECORDS - len(self.rejected)])
+        self.warnings.extend(page.warnings[: _SHOWN_RECORDS - len(self.warnings)])
+        self.truncations.extend(page.truncations[: _SHOWN_RECORDS - len(self.truncations)])
+        if page.events:
+            newest = max(map(happened_at, page.events))
+            self.newest = newest if self.newest is None else max(self.newest, newest)
 
 
 @dataclass(frozen=True)
@@ -78,20 +141,27 @@ class Runner:
     jitter: Callable[[], float] = random.random
 
     def run(
-        self, name: str, source: Source, progress: Progress | None = None, stale_after: timedelta = STALE_AFTER
+        self,
+        name: str,
+        source: Source,
+        progress: Progress | None = None,
+        stale_after: timedelta = STALE_AFTER,
+        traffic: Traffic | None = None,
     ) -> RunOutcome:
         """Run a source once. Never raises for what the source does: the outcome says it, and the store keeps it.
 
-        `stale_after` is kept with the outcome: so long after a success the source counts as fresh.
+        `stale_after` is kept with the outcome: so long after a success the source counts as fresh. `traffic` counts
+        what the source's clients ask.
         """
         started_at, started = self.clock(), time.perf_counter()
-        tally, error, person = _Tally(), None, False
+        tally, error, failure = _Tally(), None, None
         try:
-            tally = self._with_retries(name, source, progress)
-        except PacelineError as failure:
-            error, person = str(failure), isinstance(failure, AuthError)
-        except Exception as failure:  # noqa: BLE001 - a defect in one source must not stop the others
-            error = f"{type(failure).__name__}: a defect in the source, not in its data; please report it"
+            self._with_retries(name, source, tally, progress)
+        except PacelineError as problem:
+            error, failure = str(problem), next(f for kind, f in _FAILURES if isinstance(problem, kind))
+        except Exception as problem:  # noqa: BLE001 - a defect in one source must not stop the others
+            error = f"{type(problem).__name__}: a defect in the source, not in its data; please report it"
+            failure = Failure.DEFECT
         outcome = RunOutcome(
             source=name,
             started_at=started_at,
@@ -99,70 +169,105 @@ class Runner:
             duration_seconds=time.perf_counter() - started,
             events=tally.events,
             changed=tally.changed,
+            removed=tally.removed,
             rejected=tuple(tally.rejected),
             rejected_total=tally.rejected_total,
             warnings=tuple(dict.fromkeys(tally.warnings)),
+            truncations=tuple(dict.fromkeys(tally.truncations)),
+            truncated_total=tally.truncated_total,
             newest_event_at=tally.newest,
+            requests=traffic.requests if traffic else 0,
             error=error,
-            needs_a_person=person,
+            failure=failure,
         )
         with contextlib.suppress(PacelineError):  # the outcome itself still reaches the caller
-            self.store.record_run(_as_record(outcome), _as_event(outcome, stale_after))
+            self.store.record_run(_as_record(outcome, traffic), _as_event(outcome, stale_after))
         return outcome
 
-    def _with_retries(self, name: str, source: Source, progress: Progress | None) -> _Tally:
+    def _with_retries(self, name: str, source: Source, tally: _Tally, progress: Progress | None) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 with seldom_collecting():
-                    return self._once(name, source, progress)
+                    self._once(name, source, tally, progress)
             except RetryableError as error:
-                if attempt == _ATTEMPTS:
+                # Who asks for more patience than a run has is not asked again before: the next run is.
+                if attempt == _ATTEMPTS or (error.retry_after_seconds or 0.0) > _LONGEST_WAIT_SECONDS:
                     raise
                 self.sleep(self._wait(attempt, error.retry_after_seconds))
-        raise AssertionError("unreachable")
+            else:
+                return
 
     def _wait(self, attempt: int, asked: float | None) -> float:
         backoff = _FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1) * (0.5 + self.jitter())
         return min(max(backoff, asked or 0.0), _LONGEST_WAIT_SECONDS)
 
-    def _once(self, name: str, source: Source, progress: Progress | None) -> _Tally:
-        tally, held = _Tally(), list[Page]()
+    def _once(self, name: str, source: Source, tally: _Tally, progress: Progress | None) -> None:
         pages = source.pull(self.store.cursor(name))
-        for page in pages:
-            held.append(page)
-            _count(tally, page, name, progress)
-            if tally.events + len(held) >= _HELD_EVENTS:
-                break
+        held, waiting = list[Page](), 0
+        try:
+            for page in pages:
+                held.append(page)
+                waiting += len(page.events)
+                if progress is not None:
+                    progress(name, tally.events + waiting)
+                if waiting + len(held) >= _HELD_EVENTS:
+                    self._keep(name, held, tally, () if page.checkpoint else pages, progress)
+                    held, waiting = [], 0
+        except SourceError:
+            self._keep(name, held[: _checkpoints(held)], tally)
+            raise
+        self._keep(name, held, tally)
+
+    def _keep(
+        self,
+        name: str,
+        held: list[Page],
+        tally: _Tally,
+        more: Iterable[Page] = (),
+        progress: Progress | None = None,
+    ) -> None:
+        """Keep pages, and those that follow up to the next checkpoint, with the last one's cursor: all or nothing."""
         if not held:
-            return tally
+            return
+        kept = copy.deepcopy(tally)
         with self.database.transaction() as transaction:
             last = held[-1].cursor
             for page in held:
-                tally.changed += self.store.write(transaction, page.events)
-                self.store.reject(transaction, name, page.rejected)
+                self._write(transaction, name, page, kept)
             held.clear()
-            for page in pages:
-                _count(tally, page, name, progress)
-                tally.changed += self.store.write(transaction, page.events)
-                self.store.reject(transaction, name, page.rejected)
+            for page in more:
+                self._write(transaction, name, page, kept)
                 last = page.cursor
+                if progress is not None:
+                    progress(name, kept.events)
+                if page.checkpoint:
+                    break
             self.store.set_cursor(transaction, name, last)
-        return tally
+        vars(tally).update(vars(kept))
+
+    def _write(self, transaction: Transaction, name: str, page: Page, kept: _Tally) -> None:
+        kept.count(page)
+        kept.changed += self.store.write(transaction, page.events)
+        for complete in page.complete:
+            kept.removed += self.store.remove_missing(
+                transaction,
+                complete.kind,
+                complete.native_ids,
+                source=name,
+                where=complete.where,
+                since=(complete.dated, to_micros(complete.since)),
+                at=to_micros(self.clock()),
+            )
+        self.store.reject(transaction, name, page.rejected)
 
 
-def _count(tally: _Tally, page: Page, name: str, progress: Progress | None) -> None:
-    tally.events += len(page.events)
-    tally.rejected_total += len(page.rejected)
-    tally.rejected.extend(page.rejected[: _SHOWN_RECORDS - len(tally.rejected)])
-    tally.warnings.extend(page.warnings[: _SHOWN_RECORDS - len(tally.warnings)])
-    if page.events:
-        newest = max(map(happened_at, page.events))
-        tally.newest = newest if tally.newest is None else max(tally.newest, newest)
-    if progress is not None:
-        progress(name, tally.events)
+def _checkpoints(held: Sequence[Page]) -> int:
+    """How many of the pages may be kept although the run broke after them: up to the last checkpoint."""
+    return max((n for n, page in enumerate(held, start=1) if page.checkpoint), default=0)
 
 
-def _as_record(outcome: RunOutcome) -> SourceRun:
+def _as_record(outcome: RunOutcome, traffic: Traffic | None) -> SourceRun:
+    quota = traffic.quota if traffic else {}
     finished = to_micros(outcome.finished_at)
     return SourceRun(
         source=outcome.source,
@@ -176,6 +281,12 @@ def _as_record(outcome: RunOutcome) -> SourceRun:
         changed_total=outcome.changed,
         rejected_total=outcome.rejected_total,
         warnings=outcome.warnings,
+        truncations=outcome.truncations,
+        truncated_total=outcome.truncated_total,
+        removed_total=outcome.removed,
+        requests_total=outcome.requests,
+        failure=outcome.failure.value if outcome.failure else None,
+        quota={name: (left.remaining, left.limit) for name, left in sorted(quota.items())},
     )
 
 

@@ -27,8 +27,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from collector.errors import PacelineError, RetryableError
+from collector.secrets import reveal
 from paceline.logs import Log
-from paceline.notify import Message, NotifySettings, Sender, Target, reveal
+from paceline.notify import Message, NotifySettings, Sender, Target
 from paceline.service import Service
 from slo_engine.burn import Tier
 from slo_engine.contributors import Known, find

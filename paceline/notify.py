@@ -24,13 +24,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from collector.errors import AuthError, RetryableError, SourceError
 from collector.http import ApiClient, Limits
+from collector.secrets import IncomingSecret, Secret, is_in_file, reveal
 from slo_engine.enrich import AlertStatus, EnrichedAlert, Line, as_json
 from slo_engine.event_lines import one_line, web_link
 
 _SEND_SECONDS = 15.0
 _LARGEST_ANSWER_BYTES = 1 << 20
-_FROM_FILE = "file:"
-_SHORTEST_SECRET = 16
 MOST_ALERTS = 10
 """How many alerts of one notification are shown to people; the rest is counted. A program is sent all of them."""
 
@@ -93,23 +92,9 @@ class Sender(Protocol):
 # --- settings --------------------------------------------------------------------------------------------
 
 
-def _secret(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if text.startswith(_FROM_FILE) and not Path(text.removeprefix(_FROM_FILE)).is_absolute():
-        raise ValueError("the file of a secret has no absolute path; expected ${NAME}, or file:/run/secrets/name")
-    return value
-
-
-def _incoming(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if text and not text.startswith(_FROM_FILE) and len(text) < _SHORTEST_SECRET:
-        raise ValueError(f"this secret can be guessed; expected at least {_SHORTEST_SECRET} characters")
-    return value
-
-
 def _web_address(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
-    if not text.startswith(_FROM_FILE) and web_link(text) is None:
+    if not is_in_file(text) and web_link(text) is None:
         raise ValueError("this value is no web address; expected https://…, without user and password")
     return value
 
@@ -126,20 +111,7 @@ def _address(value: str) -> str:
     return value
 
 
-Secret = Annotated[SecretStr, AfterValidator(_secret)]
-"""A secret itself, as `${NAME}`, or `file:/…`: a file that is read whenever it is needed."""
 Address = Annotated[str, AfterValidator(_address)]
-
-
-def reveal(secret: SecretStr) -> str:
-    """The text of a secret. Raises RetryableError where its file cannot be read, which may be being replaced."""
-    text = secret.get_secret_value()
-    if not text.startswith(_FROM_FILE):
-        return text
-    try:
-        return Path(text.removeprefix(_FROM_FILE)).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise RetryableError("the file of a secret cannot be read; check its path and permissions") from None
 
 
 class Target(BaseModel):
@@ -239,7 +211,7 @@ class NotifySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    secret: Annotated[Secret, AfterValidator(_incoming)] = Field(
+    secret: IncomingSecret = Field(
         default=SecretStr(""),
         description="What Alertmanager shows at /webhooks/alertmanager: its bearer token, or its basic-auth password. "
         "Without a secret the webhook is closed.",

@@ -15,6 +15,8 @@ from collector.bulk import seldom_collecting
 from collector.document import nearest
 from collector.errors import PacelineError
 from collector.events import Deployment, Incident, PipelineRun
+from collector.findings import Findings
+from collector.http import Wire
 from collector.run import Progress, Runner, RunOutcome
 from collector.source import Page, SourceConfig, SourceContext
 from collector.store import (
@@ -114,11 +116,23 @@ class Service:
         """The zone of calendar weeks."""
         return ZoneInfo(self.configuration.settings.timezone)
 
-    def collect(self, source: SourceConfig, progress: Progress | None = None) -> RunOutcome:
-        """Run one source. What goes wrong is in the outcome and the log; it is never raised."""
+    def collect(
+        self,
+        source: SourceConfig,
+        progress: Progress | None = None,
+        *,
+        since: datetime | None = None,
+        wire: Wire | None = None,
+    ) -> RunOutcome:
+        """Run one source. What goes wrong is in the outcome and the log; it is never raised.
+
+        `since`: read everything from then on, whatever was read before. `wire`: how its clients reach servers, where
+        they do it in another way than usual.
+        """
         with self._telemetry.span("paceline.collect") as span:
-            built = _Built(source, self._context, self.configuration.settings.privacy.is_public)
-            outcome = self._runner.run(source.name, built, progress, source.stale_after)
+            context = dataclasses.replace(self._context, wire=wire or Wire(), since=since, findings=Findings())
+            built = _Built(source, context, self.configuration.settings.privacy.is_public)
+            outcome = self._runner.run(source.name, built, progress, source.stale_after, context.wire.traffic)
             span.tell(source=source.name, events=outcome.events, changed=outcome.changed)
             if outcome.error is not None:
                 span.failed(outcome.error)
@@ -133,6 +147,8 @@ class Service:
             self._log.info("collected", changed=outcome.changed, rejected=outcome.rejected_total, **said)
         for warning in outcome.warnings:
             self._log.warning("collected with a warning", source=source.name, warning=warning)
+        for truncation in outcome.truncations:
+            self._log.warning("the source holds more than it handed out", source=source.name, what=truncation)
         return outcome
 
     def refresh(self) -> Published:
@@ -335,7 +351,8 @@ class _Built:
 
     def pull(self, cursor: str | None) -> Iterator[Page]:
         """As the source itself."""
-        for page in self.config.build(self.context).pull(cursor):
+        # From a time on, all is read again: what earlier runs read does not shorten it.
+        for page in self.config.build(self.context).pull(None if self.context.since else cursor):
             yield dataclasses.replace(page, events=[with_no_address(e, self.public) for e in page.events])
 
 
@@ -356,4 +373,10 @@ def _state(config: SourceConfig, run: SourceRun | None, at: datetime) -> SourceS
         rejected_total=run.rejected_total if run else 0,
         newest_event_at=from_micros(run.newest_event_at) if run and run.newest_event_at is not None else None,
         warnings=run.warnings if run else (),
+        truncations=run.truncations if run else (),
+        truncated_total=run.truncated_total if run else 0,
+        removed_total=run.removed_total if run else 0,
+        requests_total=run.requests_total if run else 0,
+        failure=run.failure if run else None,
+        quota=run.quota if run else {},
     )

@@ -130,6 +130,31 @@ COLLECTOR_EVENTS = _counter(
 COLLECTOR_REJECTED = _counter(
     "platform_collector_rejected_records_total", "source", "Records of the source that were set aside."
 )
+COLLECTOR_FAILURE = _gauge(
+    "platform_collector_last_run_failure",
+    "source kind",
+    "1 for why the last run of the source failed: credentials, unavailable, contract, refused, configuration, store "
+    "or defect; absent where it succeeded.",
+)
+COLLECTOR_TRUNCATIONS = _counter(
+    "platform_collector_truncations_total",
+    "source",
+    "Lists that the source's system cut off, or parts of it that it refused: what is missing there is unknown.",
+)
+COLLECTOR_REMOVED = _counter(
+    "platform_collector_removed_events_total", "source", "Events that were found deleted at the source."
+)
+COLLECTOR_REQUESTS = _counter(
+    "platform_collector_api_requests_total", "source", "Requests that collecting from the source took."
+)
+COLLECTOR_QUOTA = _gauge(
+    "platform_collector_api_quota_remaining",
+    "source kind",
+    "Requests that the source's system still allows, at the last run, by the name of its limit.",
+)
+COLLECTOR_QUOTA_LIMIT = _gauge(
+    "platform_collector_api_quota_limit", "source kind", "Requests that the source's system allows in all."
+)
 COLLECTOR_NEWEST = _gauge(
     "platform_collector_newest_event_timestamp_seconds",
     "source",
@@ -206,6 +231,12 @@ FIXED = (
     COLLECTOR_SUCCESS,
     COLLECTOR_EVENTS,
     COLLECTOR_REJECTED,
+    COLLECTOR_FAILURE,
+    COLLECTOR_TRUNCATIONS,
+    COLLECTOR_REMOVED,
+    COLLECTOR_REQUESTS,
+    COLLECTOR_QUOTA,
+    COLLECTOR_QUOTA_LIMIT,
     COLLECTOR_NEWEST,
     SOURCE_STALENESS,
     SOURCE_FRESH,

@@ -590,6 +590,15 @@ def _source_samples(source: SourceState) -> Iterator[Sample]:
     yield catalog.SOURCE_FRESH, name, float(source.fresh)
     yield catalog.COLLECTOR_EVENTS, name, float(source.events_total)
     yield catalog.COLLECTOR_REJECTED, name, float(source.rejected_total)
+    yield catalog.COLLECTOR_TRUNCATIONS, name, float(source.truncated_total)
+    yield catalog.COLLECTOR_REMOVED, name, float(source.removed_total)
+    yield catalog.COLLECTOR_REQUESTS, name, float(source.requests_total)
+    if source.failure is not None:
+        yield catalog.COLLECTOR_FAILURE, (source.name, source.failure), 1.0
+    for limit, (remaining, most) in source.quota.items():
+        yield catalog.COLLECTOR_QUOTA, (source.name, limit), float(remaining)
+        if most is not None:
+            yield catalog.COLLECTOR_QUOTA_LIMIT, (source.name, limit), float(most)
     optional = (
         (catalog.COLLECTOR_LAST_SUCCESS, _timestamp(source.last_success_at)),
         (catalog.COLLECTOR_LAST_RUN, _timestamp(source.last_run_at)),

@@ -106,6 +106,13 @@ class SourceState:
     rejected_total: int
     newest_event_at: datetime | None
     warnings: tuple[str, ...] = ()
+    truncations: tuple[str, ...] = ()
+    truncated_total: int = 0
+    removed_total: int = 0
+    requests_total: int = 0
+    failure: str | None = None
+    quota: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    """By the limit's own name: how many requests are left of how many."""
 
 
 @dataclass(frozen=True, kw_only=True)

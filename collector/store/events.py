@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
 from itertools import groupby
 from typing import Any, TypeVar, cast
@@ -15,7 +15,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from collector.conditions import Above, Where
 from collector.errors import BadRecord
-from collector.events import EVENT_TYPES, Collection, Commit, Event, kind_of
+from collector.events import EVENT_TYPES, TYPE_OF_KIND, Commit, Event, kind_of
+from collector.events import Collection as CollectionEvent
 from collector.store.columns import columns_of, decoder, encoder
 from collector.store.database import Database, Transaction
 from collector.store.tables import (
@@ -26,6 +27,7 @@ from collector.store.tables import (
     EVENT_TABLES,
     KIND_REVISION,
     QUARANTINE,
+    REMOVED,
     SOURCE_RUN,
 )
 
@@ -48,6 +50,13 @@ class SourceRun:
     changed_total: int = 0
     rejected_total: int = 0
     warnings: tuple[str, ...] = ()
+    truncations: tuple[str, ...] = ()
+    truncated_total: int = 0
+    removed_total: int = 0
+    requests_total: int = 0
+    failure: str | None = None
+    quota: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    """By the limit's own name: how many requests are left of how many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +93,64 @@ class EventStore:
                 _note_moves(transaction, event_type, revision, left)
             changed += count
         return changed
+
+    def remove_missing(  # noqa: PLR0913 - together they say which list was whole
+        self,
+        transaction: Transaction,
+        event_type: type[Event],
+        native_ids: Collection[str],
+        *,
+        source: str,
+        where: Mapping[str, str],
+        since: tuple[str, int],
+        at: int,
+    ) -> int:
+        """Remove the events of a source that a whole list of it does not name; how many there were.
+
+        The list is of a kind, of what has these values in these columns, and of a column that is a time, from then on
+        (microseconds). What was removed is kept beside, and what rests on it is derived again.
+        """
+        table, kind = EVENT_TABLES[event_type], kind_of(event_type)
+        column, from_then = since
+        query = sa.select(table.c.id, table.c.native_id).where(
+            table.c.source == source, table.c[column] >= from_then, *(table.c[n] == v for n, v in where.items())
+        )
+        gone = [identity for identity, native_id in transaction.execute(query) if native_id not in native_ids]
+        if not gone:
+            return 0
+        revision = 1 + (transaction.execute(_REVISION_OF, {"kind": kind}).scalar() or 0)
+        for start in range(0, len(gone), _FETCH):
+            self._remove(transaction, event_type, gone[start : start + _FETCH], revision, at)
+        _set_revision(transaction, kind, revision)
+        return len(gone)
+
+    def _remove(
+        self, transaction: Transaction, event_type: type[Event], ids: Sequence[str], revision: int, at: int
+    ) -> None:
+        table, kind, decode = EVENT_TABLES[event_type], kind_of(event_type), decoder(event_type)
+        own = [table.c[c.name] for c in columns_of(event_type)]
+        found = transaction.execute(sa.select(table.c.id, *own).where(table.c.id.in_(ids))).all()
+        removed = [(row[0], decode(row[1:])) for row in found]
+        kept = [
+            {"id": i, "kind": kind, "source": e.source, "removed_at": at, "event": msgspec.json.encode(e).decode()}
+            for i, e in removed
+        ]
+        statement = insert(REMOVED)
+        renewed = {n: statement.excluded[n] for n in ("removed_at", "event")}
+        transaction.execute(statement.on_conflict_do_update(index_elements=["id"], set_=renewed), kept)
+        transaction.execute(sa.delete(table).where(table.c.id.in_(ids)))
+        left = sorted({getattr(e, name) or "" for _, e in removed for name in BELONGS_TO.get(event_type, ())})
+        if left:
+            rows = [{"kind": kind, "revision": revision, "left": name} for name in left]
+            transaction.execute(insert(EVENT_MOVED).on_conflict_do_nothing(), rows)
+
+    def removed(self, source: str | None = None) -> list[Event]:
+        """The events that were deleted at their source, as they were."""
+        query = sa.select(REMOVED.c.kind, REMOVED.c.event).order_by(REMOVED.c.id)
+        if source is not None:
+            query = query.where(REMOVED.c.source == source)
+        with self._database.reading() as connection:
+            return [msgspec.json.decode(text, type=TYPE_OF_KIND[kind]) for kind, text in connection.execute(query)]
 
     def cursor(self, source: str) -> str | None:
         """Where the next run of a source starts; None before its first success."""
@@ -193,11 +260,11 @@ class EventStore:
         with self._database.reading() as connection:
             return {r.kind: r.revision for r in connection.execute(sa.select(KIND_REVISION))}
 
-    def record_run(self, run: SourceRun, collection: Collection | None = None) -> None:
+    def record_run(self, run: SourceRun, collection: CollectionEvent | None = None) -> None:
         """Keep the last run of a source, adding to its totals; with it the event that tells of it."""
         row = _run_to_row(run)
         statement = insert(SOURCE_RUN).values(row)
-        sums = ("events_total", "changed_total", "rejected_total")
+        sums = tuple(name for name in row if name.endswith("_total"))
         merged: dict[str, Any] = {k: v for k, v in row.items() if k not in sums}
         merged |= {name: SOURCE_RUN.c[name] + row[name] for name in sums}
         for name in ("last_success_at", "newest_event_at"):
@@ -211,11 +278,22 @@ class EventStore:
         with self._database.reading() as connection:
             rows: Sequence[Mapping[Any, Any]] = connection.execute(sa.select(SOURCE_RUN)).mappings().all()
         decode = msgspec.json.decode
-        return {r["source"]: SourceRun(**{**r, "warnings": tuple(decode(r["warnings"]))}) for r in rows}
+        listed = ("warnings", "truncations")
+        return {
+            r["source"]: SourceRun(
+                **{
+                    **r,
+                    **{name: tuple(decode(r[name])) for name in listed},
+                    "quota": {name: (left, limit) for name, (left, limit) in decode(r["quota"]).items()},
+                }
+            )
+            for r in rows
+        }
 
 
 def _run_to_row(run: SourceRun) -> dict[str, Any]:
-    return {**run.__dict__, "warnings": msgspec.json.encode(run.warnings).decode()}
+    texts = {name: msgspec.json.encode(getattr(run, name)).decode() for name in ("warnings", "truncations", "quota")}
+    return {**run.__dict__, **texts}
 
 
 def _type_order(event: Event) -> str:

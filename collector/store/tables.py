@@ -136,6 +136,16 @@ class SourceRunRow(SQLModel, table=True):
     changed_total: int = Field(sa_column=sa.Column("changed_total", sa.BigInteger, nullable=False))
     rejected_total: int = Field(sa_column=sa.Column("rejected_total", sa.BigInteger, nullable=False))
     warnings: str = Field(sa_column=sa.Column("warnings", sa.Text, nullable=False))
+    truncations: str = Field(sa_column=sa.Column("truncations", sa.Text, nullable=False, server_default="[]"))
+    truncated_total: int = Field(
+        sa_column=sa.Column("truncated_total", sa.BigInteger, nullable=False, server_default="0")
+    )
+    removed_total: int = Field(sa_column=sa.Column("removed_total", sa.BigInteger, nullable=False, server_default="0"))
+    requests_total: int = Field(
+        sa_column=sa.Column("requests_total", sa.BigInteger, nullable=False, server_default="0")
+    )
+    failure: str | None = Field(sa_column=sa.Column("failure", sa.Text))
+    quota: str = Field(sa_column=sa.Column("quota", sa.Text, nullable=False, server_default="{}"))
 
 
 class QuarantineRow(SQLModel, table=True):
@@ -145,6 +155,31 @@ class QuarantineRow(SQLModel, table=True):
     source: str = Field(sa_column=sa.Column("source", sa.Text, primary_key=True))
     location: str = Field(sa_column=sa.Column("location", sa.Text, primary_key=True))
     reason: str = Field(sa_column=sa.Column("reason", sa.Text, nullable=False))
+
+
+class RemovedRow(SQLModel, table=True):
+    """An event that its source deleted, as it was: numbers forget it, people can still ask."""
+
+    __tablename__ = "event_removed"
+    id: str = Field(sa_column=sa.Column("id", sa.Text, primary_key=True))
+    kind: str = Field(sa_column=sa.Column("kind", sa.Text, nullable=False))
+    source: str = Field(sa_column=sa.Column("source", sa.Text, nullable=False))
+    removed_at: int = Field(sa_column=sa.Column("removed_at", sa.BigInteger, nullable=False))
+    event: str = Field(sa_column=sa.Column("event", sa.Text, nullable=False))
+
+
+class InboxRow(SQLModel, table=True):
+    """A delivery of a webhook, by the sender's id for it.
+
+    Its events wait here until they are written; then only the id stays for a while, so that a repetition does nothing.
+    """
+
+    __tablename__ = "inbox"
+    __table_args__ = (sa.Index("ix_inbox_waiting", "received_at", sqlite_where=sa.text("events IS NOT NULL")),)
+    source: str = Field(sa_column=sa.Column("source", sa.Text, primary_key=True))
+    delivery: str = Field(sa_column=sa.Column("delivery", sa.Text, primary_key=True))
+    received_at: int = Field(sa_column=sa.Column("received_at", sa.BigInteger, nullable=False))
+    events: bytes | None = Field(sa_column=sa.Column("events", sa.LargeBinary))
 
 
 class SeriesRow(SQLModel, table=True):
@@ -242,6 +277,8 @@ KIND_REVISION = _table_of(KindRevisionRow)
 CURSOR = _table_of(CursorRow)
 SOURCE_RUN = _table_of(SourceRunRow)
 QUARANTINE = _table_of(QuarantineRow)
+REMOVED = _table_of(RemovedRow)
+INBOX = _table_of(InboxRow)
 SERIES = _table_of(SeriesRow)
 OBSERVATION = _table_of(ObservationTableRow)
 DERIVATION = _table_of(DerivationRow)

@@ -155,12 +155,19 @@ def test_an_unattended_run_always_ends(bench: Any, scripted: Any, probe: Any) ->
     assert bench.store.counts()["probe"] == 0
 
 
-@pytest.mark.parametrize(("asked", "waited"), [(30.0, 30.0), (1.0, 2.0), (86_400.0, 120.0), (None, 2.0)])
+@pytest.mark.parametrize(("asked", "waited"), [(30.0, 30.0), (1.0, 2.0), (120.0, 120.0), (None, 2.0)])
 def test_the_source_may_ask_for_a_longer_wait(bench: Any, scripted: Any, asked: float | None, waited: float) -> None:
     """429 with `Retry-After` → waits that long, never hammers, never hangs."""
     bench.runner.run("s", scripted([RetryableError("429", retry_after_seconds=asked), page("1")]))
 
     assert bench.slept == [waited]
+
+
+def test_who_asks_for_more_patience_than_a_run_has_is_not_asked_again(bench: Any, scripted: Any) -> None:
+    """An hourly quota that is used up ends the run with its reason; asking before its reset would hammer."""
+    outcome = bench.runner.run("s", scripted([RetryableError("429", retry_after_seconds=3_600.0), page("1")]))
+
+    assert (bench.slept, outcome.error, outcome.failure) == ([], "429", "unavailable")
 
 
 # --- all or nothing -----------------------------------------------------------------------------------

@@ -1,0 +1,114 @@
+"""What the settings of all sources that ask an API have in common, and how these become a client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from collector.deploying import DeploymentRule, Deployments
+from collector.durations import Duration
+from collector.errors import Mistake, PacelineError
+from collector.http import ApiClient, Limits
+from collector.secrets import IncomingSecret, Secret, reveal
+from collector.source import SourceConfig, SourceContext
+
+
+def _address(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.query and not parts.fragment
+        credentials = parts.username is not None or parts.password is not None
+        _ = parts.port
+    except ValueError:
+        usable = credentials = False
+    if credentials:
+        raise ValueError("an address with user and password would show them; expected `token`, or `username` beside it")
+    if not usable:
+        raise ValueError("this is no web address; expected for example https://git.example.com")
+    return value.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_address)]
+"""The address of a server, without credentials and query."""
+
+
+class ApiConfig(SourceConfig):
+    """Settings of a source that asks an API. A subclass gives `url` its default, where the system has one."""
+
+    url: Url = Field(description="Address of the server, for example https://git.example.com.")
+    token: Secret = Field(
+        default=SecretStr(""), description="Access token: give it as ${NAME} or as file:/path; see the scopes below."
+    )
+    history: Duration = Field(
+        default=timedelta(days=180), description="How far back the first run reads. `collect --since` reads further."
+    )
+    overlap: Duration = Field(
+        default=timedelta(hours=1),
+        description="How much of what was read before is read again each time, for what the system shows late.",
+    )
+    parallel: int = Field(default=4, ge=1, le=16, description="How many requests run at the same time.")
+    timeout: Duration = Field(default=timedelta(seconds=60), description="How long one answer may take.")
+    ca_file: Path | None = Field(
+        default=None, description="Certificates to trust instead of the public ones, as a PEM file."
+    )
+    proxy: Secret = Field(default=SecretStr(""), description="Proxy for this source; none unless given.")
+    webhook_secret: IncomingSecret = Field(
+        default=SecretStr(""),
+        description="Opens `/webhooks/<name>`: the secret that the system signs or sends; see docs/webhooks.md.",
+    )
+
+    def client(
+        self,
+        context: SourceContext,
+        *,
+        headers: Mapping[str, str] | None = None,
+        basic: tuple[str, str] | None = None,
+        url: str | None = None,
+    ) -> ApiClient:
+        """A client of the server, with the given credentials. Raises SourceError where a secret cannot be read."""
+        return context.wire.client(
+            url or self.url,
+            headers=headers,
+            basic=basic,
+            ca_file=None if self.ca_file is None else context.base_dir / self.ca_file.expanduser(),
+            proxy=reveal(self.proxy),
+            limits=Limits(seconds=self.timeout.total_seconds()),
+        )
+
+    def horizon(self, context: SourceContext) -> datetime:
+        """From when on a first run reads: what was asked for, else `history` before now."""
+        return context.since or context.clock() - self.history
+
+    def check(self, context: SourceContext) -> Sequence[Mistake]:
+        """A file of certificates that is missing, a secret that cannot be read."""
+        found: list[Mistake] = []
+        if self.ca_file is not None and not (context.base_dir / self.ca_file.expanduser()).is_file():
+            found.append(_mistake("ca_file", "there is no such file", "a file of certificates in PEM"))
+        for name in ("token", "webhook_secret", "proxy"):
+            try:
+                reveal(getattr(self, name))
+            except PacelineError:
+                found.append(_mistake(name, "its file cannot be read", "a file with the secret, readable by Paceline"))
+        return found
+
+
+class CiConfig(ApiConfig):
+    """Settings of a source that reads runs of pipelines: with rules for what deploys."""
+
+    deployments: list[DeploymentRule] = Field(
+        default_factory=list,
+        description="Which runs or jobs deploy what, and where: the first rule that fits; see docs/deployments.md.",
+    )
+
+    def deploying(self, context: SourceContext) -> Deployments:
+        """The rules at work."""
+        return Deployments(self.name, self.deployments, context.findings)
+
+
+def _mistake(path: str, problem: str, expected: str) -> Mistake:
+    return Mistake(file="", line=0, path=path, problem=problem, expected=expected)
