@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
+import pkgutil
 import shutil
 import sqlite3
 import subprocess
@@ -15,20 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import providers
 import pytest
 from hypothesis import strategies as st
 from msgspec import inspect
+from names import PLANTED_MAIL, PLANTED_NAME
+from replay import Sample
 
 from collector.events import EVENT_TYPES, Event, Probe, person_fields
 from collector.people import People
 from collector.registry import source_types
 from collector.run import Runner
-from collector.source import Page, SourceConfig, SourceContext
+from collector.source import Page, SourceContext
 from collector.store import Database, EventStore
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-PLANTED_NAME = "Wilhelmina Quarterstaff"
-PLANTED_MAIL = "wilhelmina@quarterstaff.example"
 ROOT = Path(__file__).parents[2]
 
 
@@ -239,14 +242,6 @@ def published() -> Callable[[str, str], str]:
 # --- a sample of every source type --------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A configured source with a little input that names PLANTED_NAME, and a way to take the input away."""
-
-    config: SourceConfig
-    take_away: Callable[[], object]
-
-
 def _files_sample(folder: Path) -> Sample:
     commit: dict[str, object] = {
         "kind": "commit",
@@ -308,8 +303,12 @@ def _git_sample(folder: Path) -> Sample:
     return Sample(config_type.model_validate(settings), lambda: shutil.rmtree(repository))
 
 
-SAMPLES: dict[str, Callable[[Path], Sample]] = {"files": _files_sample, "git": _git_sample}
-"""A new source type adds its sample here; the contract suite does the rest."""
+SAMPLES: dict[str, Callable[[Path], Sample]] = {
+    "files": _files_sample,
+    "git": _git_sample,
+    **{m.name: importlib.import_module(f"providers.{m.name}").sample for m in pkgutil.iter_modules(providers.__path__)},
+}
+"""A new source type adds `tests/lib/providers/<type>.py` with its sample; the contract suite does the rest."""
 
 
 @pytest.fixture(scope="session")

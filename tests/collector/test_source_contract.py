@@ -2,33 +2,64 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from replay import Fault, Provider, Reply, Sample
 
-from collector.errors import ContractError, PacelineError
+from collector.api import ApiConfig
+from collector.errors import AuthError, ContractError, PacelineError, RetryableError, SourceError
 from collector.events import Event, event_id, time_fields
+from collector.http import Wire
 from collector.registry import source_types
 from collector.source import Page, Source, SourceContext
 
 PLANTED = ("wilhelmina", "quarterstaff")
 
 
-@pytest.fixture(params=sorted(source_types().by_key))
-def sample(request: pytest.FixtureRequest, samples: dict[str, Callable[[Path], Any]], tmp_path: Path) -> Any:
+TYPES = source_types().by_key
+KEYS = sorted(TYPES)
+ASKING = [key for key in KEYS if issubclass(TYPES[key], ApiConfig)]
+"""The types that ask an API."""
+READING = [key for key in KEYS if key not in ASKING]
+
+
+@pytest.fixture(params=KEYS)
+def sample(request: pytest.FixtureRequest, samples: dict[str, Callable[[Path], Sample]], tmp_path: Path) -> Sample:
     """A small sample of each registered type."""
     return samples[request.param](tmp_path)
 
 
+@pytest.fixture(params=ASKING)
+def api(request: pytest.FixtureRequest, samples: dict[str, Callable[[Path], Sample]], tmp_path: Path) -> Sample:
+    """A small sample of each type that asks an API."""
+    return samples[request.param](tmp_path)
+
+
 @pytest.fixture
-def source(sample: Any, context: SourceContext) -> Source:
+def provider(api: Sample) -> Provider:
+    """The stand-in for the API of a sample."""
+    assert api.provider is not None
+    return api.provider
+
+
+def built(sample: Sample, context: SourceContext) -> Source:
+    """The source of a sample, which waits for nobody."""
+    wire = Wire(adapter=sample.provider, sleep=lambda _: None, chance=lambda: 0.0)
+    return sample.config.build(replace(context, wire=wire))
+
+
+@pytest.fixture
+def source(sample: Sample, context: SourceContext) -> Source:
     """The source of the sample."""
-    built: Source = sample.config.build(context)
-    return built
+    return built(sample, context)
 
 
 def everything(source: Source) -> list[Event]:
@@ -53,7 +84,7 @@ def test_every_registered_type_has_a_sample(samples: dict[str, Any]) -> None:
     assert set(source_types().by_key) <= set(samples)
 
 
-def test_a_sample_configuration_has_no_mistakes(sample: Any, context: SourceContext) -> None:
+def test_a_sample_configuration_has_no_mistakes(sample: Sample, context: SourceContext) -> None:
     """A correct configuration passes its own check."""
     assert list(sample.config.check(context)) == []
 
@@ -78,15 +109,16 @@ def test_a_second_run_changes_nothing(source: Source, bench: Any) -> None:
     assert bench.dump() == before
 
 
-def test_a_broken_last_page_keeps_nothing(source: Source, bench: Any) -> None:
-    """Page 7 of 9 fails → nothing of this run is kept and the cursor stays."""
+def test_a_broken_last_page_keeps_nothing_beyond_a_checkpoint(source: Source, bench: Any) -> None:
+    """Page 7 of 9 fails → what no checkpoint ended is not kept, and the cursor says so."""
+    checkpoints = [page.cursor for page in source.pull(None) if page.checkpoint]
     before = bench.dump()
 
     outcome = bench.runner.run("sample", BreaksAtTheEnd(source))
 
     assert outcome.error == "page 7 of 9 is no page"
-    assert bench.dump() == before
-    assert bench.store.cursor("sample") is None
+    assert bench.store.cursor("sample") == (checkpoints[-1] if checkpoints else None)
+    assert (bench.dump() == before) is not bool(checkpoints)
 
 
 def test_the_run_after_a_broken_one_catches_up(source: Source, new_bench: Callable[[str], Any]) -> None:
@@ -124,7 +156,7 @@ def test_no_person_reaches_the_store(source: Source, bench: Any) -> None:
     assert [word for word in PLANTED if word in kept] == []
 
 
-def test_missing_input_is_an_error_of_ours(sample: Any, source: Source) -> None:
+def test_missing_input_is_an_error_of_ours(sample: Sample, source: Source) -> None:
     """Input that is gone fails the run in our own words: it must not look like "no data"."""
     sample.take_away()
 
@@ -132,7 +164,7 @@ def test_missing_input_is_an_error_of_ours(sample: Any, source: Source) -> None:
         everything(source)
 
 
-def test_input_that_vanishes_later_keeps_events_and_cursor(sample: Any, source: Source, bench: Any) -> None:
+def test_input_that_vanishes_later_keeps_events_and_cursor(sample: Sample, source: Source, bench: Any) -> None:
     """A source that is gone costs its own run, not what was kept before."""
     bench.runner.run("sample", source)
     before = bench.dump()
@@ -144,11 +176,125 @@ def test_input_that_vanishes_later_keeps_events_and_cursor(sample: Any, source: 
     assert bench.dump() == before
 
 
-def test_check_names_the_setting_of_missing_input(sample: Any, context: SourceContext) -> None:
-    """Missing input is a mistake at start, at a setting that exists."""
+@pytest.mark.parametrize("key", READING)
+def test_check_names_the_setting_of_missing_input(
+    key: str, samples: dict[str, Callable[[Path], Sample]], tmp_path: Path, context: SourceContext
+) -> None:
+    """Missing input on this machine is a mistake at start, at a setting that exists."""
+    sample = samples[key](tmp_path)
     sample.take_away()
 
     mistakes = sample.config.check(context)
 
     assert {m.path for m in mistakes} <= set(type(sample.config).model_fields)
     assert mistakes
+
+
+# ---- sources that ask an API
+
+
+def test_a_run_broken_at_any_request_resumes_to_the_same_store(
+    api: Sample, provider: Provider, context: SourceContext, new_bench: Callable[[str], Any]
+) -> None:
+    """Interrupted at every request boundary and resumed, a source gives the store of an undisturbed run."""
+    whole = new_bench("whole")
+    whole.runner.run("sample", built(api, context))
+    boundaries = len(provider.asked)
+
+    for boundary in range(1, boundaries + 1):
+        broken = new_bench(f"broken-{boundary}")
+        provider.broken_from = len(provider.asked) + boundary
+        failed = broken.runner.run("sample", built(api, context))
+        provider.broken_from = None
+        resumed = broken.runner.run("sample", built(api, context))
+
+        assert (failed.succeeded, resumed.succeeded) == (False, True), boundary
+        assert broken.dump() == whole.dump(), boundary
+
+
+def test_a_server_that_fails_once_is_asked_again(
+    api: Sample, provider: Provider, context: SourceContext, new_bench: Callable[[str], Any]
+) -> None:
+    """502, 429, a lost connection, a secondary limit at some request: the next try brings all."""
+    whole = new_bench("whole")
+    whole.runner.run("sample", built(api, context))
+    faults: list[Fault] = [
+        Reply({}, status=502),
+        Reply({}, status=429, headers={"Retry-After": "1"}),
+        requests.exceptions.ConnectionError("reset by peer"),
+        Reply({"message": "You have exceeded a secondary rate limit."}, status=403),
+    ]
+
+    for number, fault in enumerate(faults):
+        bench = new_bench(f"faulty-{number}")
+        provider.faults = {len(provider.asked) + 2: fault}
+        outcome = bench.runner.run("sample", built(api, context))
+
+        assert outcome.succeeded, (fault, outcome.error)
+        assert bench.dump() == whole.dump(), fault
+
+
+@pytest.mark.parametrize(
+    ("fault", "kinds"),
+    [
+        (Reply(body=b"<html><title>Sign in</title></html>", headers={"Content-Type": "text/html"}), (ContractError,)),
+        (Reply(body=b'[{"id": 1, "na'), (ContractError,)),
+        (Reply({"message": "Bad credentials"}, status=401), (AuthError,)),
+        (Reply({"message": "Gone"}, status=410), (SourceError,)),
+        (Reply({}, status=500), (RetryableError,)),
+        (Reply({}, status=429, headers={"Retry-After": "3600"}), (RetryableError,)),
+        (Reply({"unexpected": [1]}), (ContractError,)),
+    ],
+    ids=["html", "cut", "401", "410", "500", "429", "another shape"],
+)
+def test_an_answer_that_is_none_is_an_error_of_its_kind(
+    api: Sample, provider: Provider, context: SourceContext, fault: Reply, kinds: tuple[type[PacelineError], ...]
+) -> None:
+    """What every request gets instead of an answer is named for what it is; it never looks like "no data"."""
+    provider.routes = [(method, pattern, lambda *_, **__: fault) for method, pattern, _ in provider.routes]
+    provider.with_etags = False
+
+    with pytest.raises(kinds):
+        everything(built(api, context))
+
+
+def test_no_secret_is_told(api: Sample, provider: Provider, context: SourceContext, bench: Any) -> None:
+    """The token reaches its server and stands in no outcome, no error, no cursor, no settings that are printed."""
+    provider.token = "t0ken-of-the-sample"  # noqa: S105 - planted
+    bench.runner.run("sample", built(api, context))
+    provider.routes.clear()
+    failed = bench.runner.run("sample", built(api, context))
+
+    assert failed.error
+    kept = f"{bench.dump()} {failed} {bench.store.runs()} {api.config!r} {built(api, context)!r}"
+    assert provider.token not in kept
+    assert provider.token not in "".join(asked.url for asked in provider.asked)
+
+
+def test_what_is_asked_for_again_costs_fewer_requests(
+    api: Sample, provider: Provider, context: SourceContext, bench: Any
+) -> None:
+    """A run after which nothing happened asks no more than the first one did, and mostly less."""
+    bench.runner.run("sample", built(api, context))
+    first = len(provider.asked)
+    bench.runner.run("sample", built(api, context))
+
+    assert len(provider.asked) - first <= first
+
+
+def test_every_page_of_an_api_is_a_checkpoint(api: Sample, provider: Provider, context: SourceContext) -> None:
+    """A first read may take longer than an hourly quota: each page continues exactly after itself."""
+    pages = list(built(api, context).pull(None))
+
+    assert provider.asked
+    assert [page.checkpoint for page in pages] == [True] * len(pages)
+    assert all(json.loads(page.cursor) for page in pages)
+
+
+def test_a_source_says_what_it_is(api: Sample) -> None:
+    """Each source that asks an API has a page: what it gives, its scopes, its costs, its limits, an example."""
+    about = type(api.config).about
+
+    assert about is not None
+    assert all([about.system, about.gives, about.tested, about.scopes, about.costs, about.limits])
+    assert 1 <= len(about.example.strip().splitlines()) <= 10
