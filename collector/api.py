@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from collector.deploying import DeploymentRule, Deployments
+from collector.deploying import DeploymentRule, Deployments, NameRules
 from collector.durations import Duration
 from collector.errors import Mistake, PacelineError
+from collector.events import Incident, Ticket
 from collector.http import ApiClient, Limits
+from collector.patterns import Pattern
 from collector.secrets import IncomingSecret, Secret, reveal
 from collector.source import SourceConfig, SourceContext
 
@@ -108,6 +110,68 @@ class CiConfig(ApiConfig):
     def deploying(self, context: SourceContext) -> Deployments:
         """The rules at work."""
         return Deployments(self.name, self.deployments, context.findings)
+
+
+class IssueSettings(BaseModel):
+    """Which issues of a forge mean something here, by their whole labels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    incidents: NameRules = Field(default_factory=list, description="Labels of issues that are incidents.")
+    tickets: NameRules = Field(
+        default_factory=list, description="Labels of issues that are requests for support; `*` takes all others."
+    )
+    queue: str = Field(default="", description="The queue of these tickets; the repository's name unless given.")
+
+    def kind(self, labels: Sequence[str]) -> type[Incident | Ticket] | None:
+        """What an issue with some labels is."""
+        if any(Pattern(rule).matches(label) for rule in self.incidents for label in labels):
+            return Incident
+        if "*" in self.tickets or any(Pattern(rule).matches(label) for rule in self.tickets for label in labels):
+            return Ticket
+        return None
+
+
+class ForgeConfig(CiConfig):
+    """Settings of a source that reads a forge: which repositories, and what of them."""
+
+    repositories: list[str] = Field(
+        default_factory=list, description="Repositories by their whole names, such as `group/shop`."
+    )
+    organisations: list[str] = Field(
+        default_factory=list, description="Organisations or groups all of whose repositories are read, as they come."
+    )
+    include: NameRules = Field(default_factory=list, description="Of these, only repositories that a rule fits.")
+    exclude: NameRules = Field(default_factory=list, description="Of these, no repository that a rule fits.")
+    archived: bool = Field(default=False, description="Whether archived repositories of organisations are read.")
+    commits: bool = Field(
+        default=True, description="Whether commits are read, through a clone without files; lead times need them."
+    )
+    own_deployments: bool | None = Field(
+        default=None,
+        description="Whether the system's own deployments are read; unless given, where there are no rules beside it.",
+    )
+    issues: IssueSettings | None = Field(
+        default=None, description="Which issues are incidents or tickets; none are read unless given."
+    )
+
+    def wants(self, repository: str) -> bool:
+        """Whether a repository of an organisation is read."""
+        name = repository.rpartition("/")[2]
+        included = not self.include or any(Pattern(r).matches(n) for r in self.include for n in (repository, name))
+        return included and not any(Pattern(r).matches(n) for r in self.exclude for n in (repository, name))
+
+    @property
+    def reads_own_deployments(self) -> bool:
+        """Whether the system's own deployments are read."""
+        return not self.deployments if self.own_deployments is None else self.own_deployments
+
+    def check(self, context: SourceContext) -> Sequence[Mistake]:
+        """As every API's; and that there is something to read."""
+        found = list(super().check(context))
+        if not self.repositories and not self.organisations:
+            found.append(_mistake("repositories", "nothing is named", "`repositories`, `organisations` or both"))
+        return found
 
 
 def _mistake(path: str, problem: str, expected: str) -> Mistake:

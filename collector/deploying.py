@@ -138,10 +138,25 @@ class Deployments:
         self.findings.leave(f"{run.repository}: {_shown(names)}", lookalike=bool(_sounds_like_one(names)))
         return None
 
+    def place(self, repository: str, environment: str, ref: str = "") -> tuple[str, str]:
+        """The service and the environment of what the system itself calls a deployment.
+
+        By the first rule for its environment, else the last part of the repository's name, and the environment as it is.
+        """
+        names = {"repository": repository, "pipeline": "", "job": "", "environment": environment, "ref": ref}
+        for number, rule in enumerate(self.rules):
+            groups = rule.groups(names)
+            if groups is not None:
+                self.findings.take(number, _shown(names))
+                found = {**names, **groups}
+                return _filled(rule.service, found) or _last(repository), _filled(rule.to, found) or environment
+        self.findings.leave(f"{repository}: {_shown(names)}", lookalike=False)
+        return _last(repository), environment
+
     def _deployment(
         self, run: PipelineRun, rule: DeploymentRule, names: Mapping[str, str], version: str | None
     ) -> Deployment:
-        service = _filled(rule.service, names) or run.repository.rstrip("/").rpartition("/")[2]
+        service = _filled(rule.service, names) or _last(run.repository)
         environment = _filled(rule.to, names) or run.environment or "production"
         assert run.finished_at is not None  # noqa: S101 - looked at before
         assert run.result is not None  # noqa: S101 - likewise
@@ -167,6 +182,11 @@ class Deployments:
 
 def _filled(template: str, names: Mapping[str, str]) -> str:
     return _GROUP.sub(lambda found: names.get(found[1], ""), template)
+
+
+def _last(repository: str) -> str:
+    """The last part of a repository's name."""
+    return repository.rstrip("/").rpartition("/")[2]
 
 
 def _shown(names: Mapping[str, str]) -> str:
