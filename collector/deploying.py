@@ -141,7 +141,7 @@ class Deployments:
     def place(self, repository: str, environment: str, ref: str = "") -> tuple[str, str]:
         """The service and the environment of what the system itself calls a deployment.
 
-        By the first rule for its environment, else the last part of the repository's name, and the environment as it is.
+        By the first rule for its environment, else the last part of the repository's name and the environment itself.
         """
         names = {"repository": repository, "pipeline": "", "job": "", "environment": environment, "ref": ref}
         for number, rule in enumerate(self.rules):
