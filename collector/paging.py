@@ -37,6 +37,8 @@ def linked(
     answer = _first(client, path, dict(parameters), etag, size)
     seen: set[str] = set()
     yield answer
+    if answer.unchanged:
+        return  # of a list that has the newest first: nothing is new
     while following := _NEXT.search(answer.headers.get("link", "")):
         url = following[1]
         if url in seen or len(seen) >= _MOST_PAGES:
