@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock, local
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast, overload
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import msgspec
@@ -121,15 +121,20 @@ class Answer:
         """The body as JSON. Raises ContractError where it is none."""
         return self.read(Any)
 
-    def read(self, kind: type[T] | Any) -> T:
+    @overload
+    def read(self, kind: type[T]) -> T: ...
+
+    @overload
+    def read(self, kind: Any) -> Any: ...
+
+    def read(self, kind: Any) -> Any:
         """The body as a type that msgspec knows; unknown fields are left out. Raises ContractError, without values."""
         try:
-            found: T = _decoder(cast("Hashable", kind)).decode(self._utf8())
+            return _decoder(kind).decode(self._utf8())
         except msgspec.ValidationError as error:
             raise ContractError(f"{self.asked}: the answer is not as documented: {error}") from None
         except (msgspec.DecodeError, RecursionError):
             raise ContractError(f"{self.asked}: the answer is no JSON; is this the address of an API?") from None
-        return found
 
     def items(self, kind: type[T], key: str | None = None) -> tuple[list[T], list[BadRecord]]:
         """The items of a list, or of the list under `key`; and those that are not as documented, without their values.

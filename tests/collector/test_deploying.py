@@ -137,7 +137,7 @@ def test_a_job_that_may_fail_and_failed_deploys_nothing() -> None:
 
 def test_what_the_system_calls_a_deployment_keeps_its_environment_unless_a_rule_says() -> None:
     """The system's own deployments need no rule; one may say which service and environment is meant."""
-    rules = [DeploymentRule(environment="/prod-(?P<region>.+)/", service="{repository}-x", to="production-{region}")]
+    rules = [DeploymentRule(environment=["/prod-(?P<region>.+)/"], service="{repository}-x", to="production-{region}")]
     deploying = Deployments("ci", rules, Findings())
 
     assert deploying.place("group/shop", "staging") == ("shop", "staging")
@@ -147,7 +147,7 @@ def test_what_the_system_calls_a_deployment_keeps_its_environment_unless_a_rule_
 def test_findings_tell_what_rules_took_and_what_sounds_like_a_deployment() -> None:
     """Per rule what matched; and what looks like a deployment and was not matched."""
     findings = Findings()
-    deploying = Deployments("ci", [DeploymentRule(pipeline="ship")], findings)
+    deploying = Deployments("ci", [DeploymentRule(pipeline=["ship"])], findings)
     for event in (
         run("ship"),
         run("ship"),

@@ -10,18 +10,20 @@ import threading
 import traceback
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import requests
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
 from collector.errors import AuthError, ContractError, PacelineError, RetryableError, SourceError
-from collector.http import ApiClient, Limits, retry_after
+from collector.http import ApiClient, Limits, Quota, Traffic, retry_after
 
 BASE = "https://api.example.com/v1"
 PLANTED = "s3cr3t-value"
@@ -428,3 +430,149 @@ def test_a_missing_ca_file_is_said(tmp_path: Path) -> None:
 
     with pytest.raises(SourceError, match="CA file"):
         client.get("x")
+
+
+# ---- what an answer says beside its body
+
+
+def test_what_is_unchanged_is_said_and_counted() -> None:
+    """With the ETag of last time the server may answer 304: no body, no error."""
+    traffic = Traffic()
+    found = asking((200, {"ETag": '"a"'}, b"[]"), (304, {"ETag": '"a"'}, b""), traffic=traffic)
+
+    first = found.client.get("/things")
+    again = found.client.get("/things", etag=first.etag)
+
+    assert (first.unchanged, again.unchanged) == (False, True)
+    assert found.fake.asked[1].headers["If-None-Match"] == '"a"'
+    assert (traffic.requests, traffic.unchanged) == (2, 1)
+
+
+def test_a_304_that_nobody_asked_for_is_no_answer() -> None:
+    """Without an ETag there is nothing that could still hold."""
+    with pytest.raises(SourceError, match="answered 304"):
+        asking((304, {}, b"")).client.get("/things")
+
+
+@pytest.mark.parametrize(
+    ("headers", "quota"),
+    [
+        ({"X-RateLimit-Remaining": "7", "X-RateLimit-Limit": "5000"}, {"requests": Quota(7, 5000, None)}),
+        (
+            {
+                "RateLimit-Remaining": "0",
+                "RateLimit-Limit": "60",
+                "RateLimit-Reset": "1772442060",
+                "Date": "Mon, 02 Mar 2026 09:00:00 GMT",
+            },
+            {"requests": Quota(0, 60, 60.0)},
+        ),
+        (
+            {"x-ratelimit-remaining": "3", "x-ratelimit-reset": "20", "x-ratelimit-resource": "graphql"},
+            {"graphql": Quota(3, None, 20.0)},
+        ),
+        ({"X-RateLimit-Remaining": "many"}, {}),
+        ({}, {}),
+    ],
+)
+def test_what_is_left_of_a_limit_is_known(headers: Mapping[str, str], quota: Mapping[str, Quota]) -> None:
+    """Remaining requests by the limit's own name; a reset is a time or a wait, read by the server's own clock."""
+    traffic = Traffic()
+    asking((200, headers, b"{}"), traffic=traffic).client.get("/things")
+
+    assert traffic.quota == quota
+
+
+def test_a_limit_that_is_used_up_is_waited_for_or_named() -> None:
+    """403 with rate headers → waits until the reset where that is near, else gives up with the limit in the reason."""
+    date = {"Date": "Mon, 02 Mar 2026 09:00:00 GMT", "X-RateLimit-Remaining": "0", "X-RateLimit-Limit": "5000"}
+    near = asking((403, {**date, "X-RateLimit-Reset": "1772442030"}, b"{}"), OK)
+    far = asking((403, {**date, "X-RateLimit-Reset": "1772445600"}, b"{}"))
+
+    assert near.client.get("/things").json() == {"a": 1}
+    assert near.waits == [30.0]
+    with pytest.raises(RetryableError, match=r"limit of 5000 is used up for 3600 s") as caught:
+        far.client.get("/things")
+    assert (caught.value.retry_after_seconds, far.waits) == (3600.0, [])
+
+
+def test_a_server_without_limits_that_refuses_is_not_taken_for_a_busy_one() -> None:
+    """403 with "0 of 0 left" → credentials, not patience: it never hangs."""
+    with pytest.raises(AuthError):
+        asking((403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Limit": "0"}, b"{}")).client.get("/things")
+
+
+@pytest.mark.parametrize(
+    "body", [b"You have exceeded a secondary rate limit.", b"triggered an abuse detection mechanism"]
+)
+def test_a_secondary_limit_is_waited_for(body: bytes) -> None:
+    """A 403 that says so in its body alone is a limit, not a refusal: a minute later it is asked again."""
+    found = asking((403, {}, b'{"message": "' + body + b'"}'), OK)
+
+    assert found.client.get("/things").json() == {"a": 1}
+    assert found.waits == [60.0]
+
+
+class Thing(msgspec.Struct):
+    """An item of a list."""
+
+    id: int
+    name: str | None = None
+
+
+def test_one_broken_item_does_not_spoil_the_list() -> None:
+    """The good items are kept, the broken one is set aside with its place, its id and the reason, without its values."""
+    body = b'{"total": 3, "things": [{"id": 1}, {"id": 2, "name": ["planted"]}, {"id": 3, "more": {}}]}'
+    found, rejected = asking((200, {}, body)).client.get("/things").items(Thing, "things")
+
+    assert [t.id for t in found] == [1, 3]
+    assert [str(r) for r in rejected] == [
+        "GET https://api.example.com/things item 2 (id 2): it is not as documented: "
+        "Expected `str | null`, got `array` - at `$.name`"
+    ]
+
+
+@pytest.mark.parametrize("body", [b'{"message": "no"}', b'"text"', b"[1", b"<html>"])
+def test_what_is_no_list_is_a_broken_contract(body: bytes) -> None:
+    """Another shape, half a body or HTML is no empty list."""
+    with pytest.raises(ContractError):
+        asking((200, {}, body)).client.get("/things").items(Thing, "things")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ('{"id": 1, "name": "Zoë"}'.encode("cp1252"), "application/json"),
+        ('{"id": 1, "name": "Zoë"}'.encode("cp1252"), "application/json; charset=utf-8"),
+        ('{"id": 1, "name": "Zoë"}'.encode("iso-8859-15"), "application/json; charset=iso-8859-15"),
+        (b"\xef\xbb\xbf" + '{"id": 1, "name": "Zoë"}'.encode(), "application/json"),
+        ('{"id": 1, "name": "Zoë"}'.encode("cp1252"), "application/json; charset=no-such-thing"),
+    ],
+)
+def test_a_wrong_charset_is_survived(body: bytes, content_type: str) -> None:
+    """Bytes that are no UTF-8, whatever the header says, and a byte order mark: the record survives."""
+    found = asking((200, {"Content-Type": content_type}, body)).client.get("/things").read(Thing)
+
+    assert found.name == "Zoë"
+
+
+def test_an_address_that_an_answer_gave_is_followed_on_the_same_server_only() -> None:
+    """The next page may be absolute; one on another server, or over another scheme, is refused."""
+    found = asking((200, {}, b"[]"), (200, {}, b"[1]"))
+    first = found.client.get("/things")
+
+    assert found.client.follow("https://api.example.com/v1/things?page=2", first).json() == [1]
+    with pytest.raises(ContractError, match="another server"):
+        found.client.follow("http://api.example.com/v1/things?page=2", first)
+
+
+def test_threads_share_a_client(client: Callable[..., ApiClient]) -> None:
+    """Each thread has connections of its own; what they ask is counted together."""
+    traffic = Traffic()
+    shared = client(traffic=traffic)
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: shared.get("").status, range(40)))
+
+    assert answers == [200] * 40
+    assert traffic.requests == 40
+    shared.close()
