@@ -523,3 +523,78 @@ def test_a_ticket_leaves_its_queue_and_its_journey(bench: Any) -> None:
     bench.write(msgspec.structs.replace(ticket, queue="b", journey=None, updated_at=AT + timedelta(hours=1)))
 
     assert (bench.store.moved(Ticket, 1), bench.store.moved(Ticket, 2)) == (["a", "new"], ["new"])
+
+
+# ---- what was deleted at its source
+
+
+def deployment(native_id: str, **fields: Any) -> Deployment:
+    """A deployment of web."""
+    known: dict[str, Any] = {"service": "web", "environment": "production", "finished_at": AT, "result": Result.SUCCESS}
+    return Deployment(native_id=native_id, **{"source": "s", **known, **fields})
+
+
+def _removed(bench: Any, ids: set[str], since: datetime = AT - timedelta(days=1), source: str = "s") -> int:
+    """Hand over a whole list of the deployments of api, as a run does."""
+    with bench.database.transaction() as transaction:
+        removed: int = bench.store.remove_missing(
+            transaction,
+            Deployment,
+            ids,
+            source=source,
+            where={"service": "api"},
+            since=("finished_at", to_micros(since)),
+            at=to_micros(AT),
+        )
+    return removed
+
+
+def test_what_a_whole_list_does_not_name_is_removed_and_kept_beside(bench: Any) -> None:
+    """Deleted at the source → found by reconciliation, kept as a tombstone, and its service is derived again."""
+    gone, stays = deployment("gone", service="api"), deployment("stays", service="api")
+    bench.write(gone, stays)
+    before = bench.store.revisions()["deployment"]
+
+    assert _removed(bench, {"stays"}) == 1
+
+    assert [d.native_id for d in bench.store.events(Deployment)] == ["stays"]
+    assert bench.store.removed("s") == [gone]
+    assert bench.store.moved(Deployment, before) == ["api"]
+    assert bench.store.revisions()["deployment"] > before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"service": "web"},
+        {"source": "another"},
+        {"finished_at": AT - timedelta(days=2)},
+    ],
+)
+def test_what_a_list_does_not_speak_of_stays(bench: Any, other: dict[str, Any]) -> None:
+    """Another service, another source, an older time: the list says nothing about them."""
+    bench.write(deployment("other", **{"service": "api", **other}))
+
+    assert _removed(bench, set()) == 0
+    assert [d.native_id for d in bench.store.events(Deployment)] == ["other"]
+
+
+def test_a_list_that_names_all_changes_nothing(bench: Any) -> None:
+    """Nothing was deleted → no revision moves, and nothing is derived again."""
+    bench.write(deployment("stays", service="api"))
+    before = bench.store.revisions()
+
+    assert _removed(bench, {"stays"}) == 0
+    assert bench.store.revisions() == before
+
+
+def test_what_was_removed_may_come_again_and_go_again(bench: Any) -> None:
+    """An event that is there again counts again; it may be deleted twice."""
+    event = deployment("back", service="api")
+    bench.write(event)
+    _removed(bench, set())
+    bench.write(event)
+
+    assert [d.native_id for d in bench.store.events(Deployment)] == ["back"]
+    assert _removed(bench, set()) == 1
+    assert bench.store.removed() == [event]
