@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -627,6 +627,45 @@ def test_a_settled_past_changes_no_judgement(
     in_parts.close()
 
     assert pieces == whole
+
+
+_DATED: dict[type[Event], str] = {Change: "created_at", Review: "at", Deployment: "finished_at", Incident: "started_at"}
+
+
+def remove(database: Database, gone: Collection[Event], events: Collection[Event]) -> None:
+    """Hand over whole lists of all but some events, as sources do that read what is left."""
+    with database.transaction() as transaction:
+        for kind, dated in _DATED.items():
+            left = {e.native_id for e in events if isinstance(e, kind) and e not in gone}
+            source = next((e.source for e in events if isinstance(e, kind)), "")
+            EventStore(database).remove_missing(
+                transaction, kind, left, source=source, where={}, since=(dated, -(2**62)), at=0
+            )
+
+
+@through_the_store
+@given(
+    world=worlds, random=st.randoms(use_true_random=False), count=st.integers(1, 6), settling=st.sampled_from(SETTLINGS)
+)
+def test_what_was_deleted_at_its_source_leaves_no_trace(
+    world: World, random: Random, count: int, settling: Settling, new_database: Callable[[], Database]
+) -> None:
+    """Deleted at the source → the numbers are restated as if it had never been there."""
+    family = replace(FAMILY, pieces=delivery.settling(settling))
+    can_go = [e for e in world.events if not isinstance(e, Commit)]
+    gone = random.sample(can_go, min(count, len(can_go)))
+    left = [e for e in world.events if e not in gone]
+
+    never = new_database()
+    whole = stored(never, [left], world.organisation)
+    never.close()
+    was = new_database()
+    stored(was, [world.events], world.organisation, family)
+    remove(was, gone, world.events)
+    again = stored(was, [[]], world.organisation, family)
+    was.close()
+
+    assert again == whole
 
 
 @through_the_store
