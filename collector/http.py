@@ -18,8 +18,8 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock, local
-from typing import Any, Literal, NamedTuple, TypeVar, cast, overload
-from urllib.parse import SplitResult, urljoin, urlsplit
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast, overload
+from urllib.parse import SplitResult, parse_qsl, urlencode, urljoin, urlsplit
 
 import msgspec
 import requests
@@ -96,6 +96,27 @@ class Traffic:
         """Count a repetition."""
         with self._lock:
             self.retries += 1
+
+
+class Exchange(NamedTuple):
+    """A request and what was answered, as a recording keeps it: the path below the server with its query."""
+
+    method: Method
+    path: str
+    request: bytes
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Tape(Protocol):
+    """Keeps exchanges, or answers from those that were kept."""
+
+    def play(self, method: Method, path: str, request: bytes) -> Exchange | None:
+        """What was answered to such a request; None where a server is to be asked."""
+
+    def keep(self, exchange: Exchange) -> None:
+        """A server answered."""
 
 
 @dataclass(frozen=True)
@@ -241,12 +262,13 @@ class ApiClient:
         sleep: Callable[[float], object] = time.sleep,
         chance: Callable[[], float] = random.random,
         traffic: Traffic | None = None,
+        tape: Tape | None = None,
     ) -> None:
         self._base = base_url
         self._origin = _origin_of(base_url)
         self._limits = limits or Limits()
         self._sleep, self._chance = sleep, chance
-        self._traffic = traffic or Traffic()
+        self._traffic, self._tape = traffic or Traffic(), tape
         self._headers = {"User-Agent": "paceline", "Accept": "application/json", **(headers or {})}
         if basic is not None:
             self._headers["Authorization"] = f"Basic {b64encode(':'.join(basic).encode()).decode()}"
@@ -344,9 +366,22 @@ class ApiClient:
             question = question._replace(url=urljoin(question.url, target), parameters={})
         raise ContractError(f"{asked}: redirected more than {_MOST_REDIRECTS} times")
 
+    def _played(self, question: _Question, path: str) -> Answer | None:
+        """The answer that was kept of such a request."""
+        kept = self._tape.play(question.method, path, question.body or b"") if self._tape else None
+        if kept is None:
+            return None
+        self._traffic.asked(kept.status, kept.headers)
+        if kept.status != _NOT_MODIFIED:
+            refuse(kept.status, kept.headers, question.asked)
+        return Answer(kept.status, kept.headers, kept.body, question.asked)
+
     def _exchange(self, question: _Question) -> tuple[Answer | None, str]:
         """One request: its answer, or where it is redirected to. The library's errors hold addresses: none gets out."""
         method, url, asked = question.method, question.url, question.asked
+        path = _path_of(url, question.parameters) if self._tape else ""
+        if (played := self._played(question, path)) is not None:
+            return played, ""
         try:
             started = time.monotonic()
             response = self._session.request(
@@ -362,16 +397,21 @@ class ApiClient:
             with closing(response):
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 self._traffic.asked(response.status_code, headers)
+                kept = Exchange(method, path, question.body or b"", response.status_code, headers, b"")
                 if response.status_code in _SEEN_OTHER | _SAME_METHOD:
                     return None, self._redirected(method, url, response, asked)
                 if response.status_code == _NOT_MODIFIED and "If-None-Match" in question.headers:
+                    self._kept(kept)
                     return Answer(response.status_code, headers, b"", asked), ""
                 if response.status_code == _FORBIDDEN and _SECONDARY_LIMIT.search(_beginning(response)):
                     wished = retry_after(headers) or _SECONDARY_WAIT_SECONDS
                     said = f"{asked}: answered {response.status_code}; its secondary rate limit is reached"
                     raise RetryableError(said, retry_after_seconds=wished, status=response.status_code)
+                if response.status_code not in _SUCCESS:
+                    self._kept(kept)
                 refuse(response.status_code, headers, asked)
                 content = self._body(response, started, asked)
+                self._kept(kept._replace(body=content))
                 return Answer(response.status_code, headers, content, asked), ""
         except requests.exceptions.SSLError:
             raise SourceError(f"{asked}: its certificate is not trusted; name its CA, or check the host") from None
@@ -387,6 +427,10 @@ class ApiClient:
         except (requests.exceptions.RequestException, OSError, ValueError):
             # A broken address or header, a body that cannot be unpacked, certificates that cannot be read.
             raise SourceError(f"{asked}: the request could not be made; check address, proxy and CA file") from None
+
+    def _kept(self, exchange: Exchange) -> None:
+        if self._tape is not None:
+            self._tape.keep(exchange)
 
     def _body(self, response: requests.Response, started: float, asked: str) -> bytes:
         """The body, as long as it stays within the limits: neither endless nor dripping."""
@@ -485,6 +529,15 @@ def _whole(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.strip().isdigit() else None
 
 
+def _path_of(url: str, parameters: Mapping[str, Any]) -> str:
+    """The path of an address with its query, as a recording names it: the order of parameters does not matter."""
+    parts = urlsplit(url)
+    given = [*parse_qsl(parts.query, keep_blank_values=True)]
+    given += [(k, v) for k, vs in parameters.items() for v in (vs if isinstance(vs, list) else [vs])]
+    query = urlencode(sorted(given))
+    return parts.path + (f"?{query}" if query else "")
+
+
 def _origin_of(url: str) -> str:
     """Scheme, host and port of an address, as they may be shown. Raises ContractError for what is no web address."""
     try:
@@ -506,6 +559,7 @@ class Wire:
     sleep: Callable[[float], object] = time.sleep
     chance: Callable[[], float] = random.random
     traffic: Traffic = field(default_factory=Traffic)
+    tape: Tape | None = None
 
     def client(
         self,
@@ -529,4 +583,5 @@ class Wire:
             sleep=self.sleep,
             chance=self.chance,
             traffic=self.traffic,
+            tape=self.tape,
         )

@@ -1,0 +1,163 @@
+"""Recordings of what APIs answered, so that a report of a defect can be repeated: without people, texts and secrets.
+
+A recording is a file of JSON Lines for each source, an exchange a line. What names a person is replaced by the same
+made-up name everywhere; free text, keys and addresses go; ids, times, states, paths and counts stay, because a number
+rests on them. Look at a recording before you hand it on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from collector.errors import SourceError
+from collector.http import Exchange, Method
+from collector.people import People
+
+_KEPT_HEADERS = re.compile(
+    r"link|etag|content-type|date|location|retry-after|x-?ratelimit-.*|ratelimit-.*|x-total.*|x-next-page|x-page"
+    r"|x-per-page|x-prev-page|x-ms-continuationtoken|last-modified"
+)
+_LOGINS = frozenset(
+    {"login", "username", "user_name", "uniquename", "unique_name", "email", "mail", "author_email", "committer_email",
+     "publicemail", "commit_email", "useremail", "emailaddress"}
+)  # fmt: skip
+_NAMES = frozenset({"displayname", "display_name", "fullname", "full_name", "author_name", "committer_name", "name"})
+_TEXTS = frozenset(
+    {"body", "description", "message", "title", "summary", "comment", "text", "content", "note", "subject", "bio",
+     "commit_message", "body_html", "body_text", "shortdescription", "longdescription", "reason"}
+)  # fmt: skip
+_SECRET = re.compile(r"(^|_)(token|secret|password|passwd|private_key|authorization|cookie)$", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+")
+_MAIL = re.compile(r"[\w.+'-]+@[\w-]+(\.[\w-]+)+")
+_REFERENCE = re.compile(r"#\d+")
+_PICTURES = re.compile(r"avatar|gravatar|picture|image_?url|photo", re.IGNORECASE)
+_SHORTEST = 3
+
+
+class Recorder:
+    """Writes what is answered; passes every request on."""
+
+    def __init__(self, path: Path, people: People) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._people, self._lock = path, people, Lock()
+        self._known: dict[str, str] = {}
+        path.write_text("", encoding="utf-8")
+
+    def play(self, method: Method, path: str, request: bytes) -> None:
+        """Nothing is kept that could answer."""
+        del method, path, request
+
+    def keep(self, exchange: Exchange) -> None:
+        """Write an exchange without what concerns nobody else."""
+        body = _as_json(exchange.body)
+        with self._lock:
+            clean = self._clean(body, "")
+            line = {
+                "method": exchange.method,
+                "path": exchange.path,
+                "status": exchange.status,
+                "headers": {k: v for k, v in exchange.headers.items() if _KEPT_HEADERS.fullmatch(k)},
+                "body": self._without_known(clean, set(re.split(r"[/?&=%]", exchange.path))),
+            }
+            if exchange.request:
+                line["request"] = _as_json(exchange.request)
+            with self._path.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n")
+
+    def _pseudonym(self, name: str) -> str:
+        """The same made-up name for the same person; automation keeps its own, because it counts otherwise."""
+        if len(name) < _SHORTEST or self._people.is_bot(name):
+            return name
+        made = f"user-{self._people.hashed(name)[7:15]}"
+        self._known[name] = made + ("@example.invalid" if "@" in name else "")
+        return self._known[name]
+
+    def _clean(self, value: Any, key: str) -> Any:
+        if isinstance(value, dict):
+            person = any(k.lower() in _LOGINS or _PICTURES.search(k) for k in value)
+            return {k: self._field(k, v, person=person) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self._clean(one, key) for one in value]
+        return self._text(value) if isinstance(value, str) else value
+
+    def _field(self, key: str, value: Any, *, person: bool) -> Any:
+        lowered, secret = key.lower(), _SECRET.search(key)
+        if not isinstance(value, str):
+            return None if secret and value else self._clean(value, key)
+        if secret or _PICTURES.search(key):
+            return "removed" if secret and value else ""
+        if value and (lowered in _LOGINS or (person and lowered in _NAMES)):
+            return self._pseudonym(value)
+        if value and lowered in _TEXTS:
+            return " ".join(["Text removed.", *_REFERENCE.findall(value)])
+        return self._text(value)
+
+    def _text(self, value: str) -> str:
+        value = _SECRET_VALUE.sub("removed", value)
+        return _MAIL.sub(lambda m: self._pseudonym(m[0]), value) if "@" in value else value
+
+    def _without_known(self, value: Any, asked: set[str]) -> Any:
+        """Names that were met stand in links too; those that the settings ask for stay, or nothing would be found."""
+        names = sorted((n for n in self._known if n not in asked), key=len, reverse=True)
+        if not names:
+            return value
+        rule = re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, names)) + r")(?![\w-])")
+        text = json.dumps(value, ensure_ascii=False)
+        return json.loads(rule.sub(lambda m: self._known[m[1]], text))
+
+
+class Player:
+    """Answers from a recording, and asks nobody. The same request again gets the next answer that was kept of it."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            found = [_exchange(json.loads(line)) for line in lines]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise SourceError(f"{path.name}: this is no recording; expected a file that --record made") from None
+        self._kept: dict[tuple[str, str, bytes], list[Exchange]] = {}
+        for one in found:
+            self._kept.setdefault((one.method, one.path, one.request), []).append(one)
+        self._lock = Lock()
+
+    def play(self, method: Method, path: str, request: bytes) -> Exchange:
+        """The next answer. Raises SourceError for what was never asked."""
+        with self._lock:
+            known = self._kept.get((method, path, _canonical(request)))
+            if not known:
+                raise SourceError(f"{method} {path.partition('?')[0]}: the recording holds no such request")
+            return known.pop(0) if len(known) > 1 else known[0]
+
+    def keep(self, exchange: Exchange) -> None:
+        """Nothing is asked that could be kept."""
+        del exchange
+
+
+def recordings(folder: Path) -> Iterator[str]:
+    """The names of the sources that a folder has recordings of."""
+    yield from (path.stem for path in sorted(folder.glob("*.jsonl")))
+
+
+def _as_json(body: bytes) -> Any:
+    """A body as JSON; what is none says only how long it was."""
+    if not body:
+        return None
+    try:
+        return json.loads(body)
+    except ValueError:
+        return f"({len(body)} bytes that are no JSON)"
+
+
+def _canonical(request: bytes) -> bytes:
+    return json.dumps(_as_json(request), sort_keys=True).encode() if request else b""
+
+
+def _exchange(line: dict[str, Any]) -> Exchange:
+    body = b"" if line["body"] is None else json.dumps(line["body"]).encode()
+    request = json.dumps(line["request"], sort_keys=True).encode() if "request" in line else b""
+    return Exchange(line["method"], line["path"], request, line["status"], line["headers"], body)
