@@ -15,6 +15,7 @@ from collector.errors import ConfigError, PacelineError
 from paceline.commands.backtest import backtest_slo
 from paceline.commands.collecting import check, collect
 from paceline.commands.demo import demo
+from paceline.commands.doctor import doctor
 from paceline.commands.gate import gate
 from paceline.commands.generated import dashboards, rules
 from paceline.commands.history import history
@@ -37,6 +38,7 @@ slo.add_command(history)
 slo.add_command(lint_slos)
 for _command in (
     check,
+    doctor,
     collect,
     evaluate,
     serve,

@@ -66,6 +66,12 @@ def _context(found: Configuration, people: People, clock: Callable[[], datetime]
     return SourceContext(data_dir=found.data_dir, base_dir=found.base_dir, people=people, clock=clock)
 
 
+def looking(found: Configuration, environ: Mapping[str, str]) -> SourceContext:
+    """What a source is lent when it is looked at without a store. The folder of clones and the people key is made."""
+    found.data_dir.mkdir(parents=True, exist_ok=True)
+    return _context(found, people_of(found, environ), clock_of(found))
+
+
 def clock_of(found: Configuration) -> Callable[[], datetime]:
     """The clock of a configuration: one that stands where its settings say a time."""
     at = found.settings.as_of
@@ -86,6 +92,7 @@ class Running:
     log: Log
     database: Database
     telemetry: Telemetry
+    people: People
 
     def close(self) -> None:
         """Send what is waiting and close the store."""
@@ -121,4 +128,4 @@ def build(
         clock=clock,
         helpers=Processes(found.data_dir, settings.processes),
     )
-    return Running(service, log, database, telemetry)
+    return Running(service, log, database, telemetry, people)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, SecretStr
 from collector.document import read_documents, validate
 from collector.people import People
 from collector.registry import source_types
-from collector.source import SourceContext
+from collector.source import About, SourceContext
 from paceline.calendar_settings import CalendarSettings
 from paceline.catalogue import ServiceSettings
 from paceline.cli import cli
@@ -28,7 +28,7 @@ from slo_engine.organisation import Organisation
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 _NOTE = "<!-- Generated from the code by tests/test_docs.py: UPDATE_GOLDEN=1 writes it anew. -->\n"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -207,10 +207,91 @@ def _settings_page() -> str:
         "",
         "## Sources",
         "",
-        "[Sources](sources.md) shows how to use them. Each source has `type` and these settings:",
+        "[Sources](sources.md) shows how to use them. Each has `type` and the settings of its page:",
+        "",
+        ", ".join(f"[`{key}`](sources/{key}.md)" for key in sorted(source_types().by_key)) + ".",
     ]
-    lines += _sections(source_types().by_key)
     return "\n".join(lines) + "\n"
+
+
+def _abouts() -> dict[str, About]:
+    """What each source type says of itself, by its key."""
+    found = {key: model.about for key, model in sorted(source_types().by_key.items())}
+    return {key: about for key, about in found.items() if about is not None}
+
+
+def _source_page(key: str, about: About) -> str:
+    """The page of a source type: its example, settings, scopes, costs and limits."""
+    model = source_types().by_key[key]
+    lines = [
+        f"# {about.system}",
+        "",
+        _NOTE,
+        f"`type: {key}` gives {_listed(about.gives)}. Tested against: {about.tested}.",
+        "",
+        "```yaml",
+        *about.example.strip().splitlines(),
+        "```",
+        "",
+        *_table(("Setting", "Type", "Default", "Meaning"), _source_rows(model)),
+        *_lists_of_mappings(model),
+    ]
+    if about.scopes:
+        rows = (f"| {scope} | {what} |" for scope, what in about.scopes)
+        lines += ["", "## What a token must be allowed", "", *_table(("Scope", "For"), rows)]
+    if about.costs:
+        rows = (f"| {what} | {requests} |" for what, requests in about.costs)
+        lines += ["", "## What it costs", "", *_table(("What is read", "Requests for 1 000"), rows)]
+    if about.limits:
+        lines += ["", "## Limits", "", *(f"- {limit}" for limit in about.limits)]
+    if about.more:
+        lines += ["", about.more.strip()]
+    return "\n".join(lines) + "\n"
+
+
+def _lists_of_mappings(model: type[BaseModel]) -> Iterator[str]:
+    """Below the settings of a source, what the mappings among them may hold."""
+    for name, info in model.model_fields.items():
+        for one in (info.annotation, *get_args(info.annotation)):
+            if isinstance(one, type) and issubclass(one, BaseModel):
+                yield from ("", f"Under `{name}`:", "")
+                yield from _table(("Setting", "Type", "Default", "Meaning"), _source_rows(one))
+
+
+def _table(head: Sequence[str], rows: Iterable[str]) -> list[str]:
+    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *rows]
+
+
+def _listed(kinds: Sequence[str]) -> str:
+    return ", ".join(f"`{kind}`" for kind in kinds)
+
+
+@pytest.mark.parametrize("key", sorted(_abouts()))
+def test_the_page_of_a_source_is_what_its_code_says(key: str, golden: Golden) -> None:
+    """Each source type has its page: example, settings, scopes, requests for 1 000 items, limits."""
+    golden(DOCS / "sources" / f"{key}.md", _source_page(key, _abouts()[key]))
+
+
+def test_every_source_type_says_what_it_is() -> None:
+    """A type without a page could not be used; a page without its type would lie."""
+    assert sorted(_abouts()) == sorted(source_types().by_key)
+    assert sorted(p.stem for p in (DOCS / "sources").glob("*.md")) == sorted(_abouts())
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/sources.md"])
+def test_the_table_of_sources_is_complete(page: str, golden: Golden) -> None:
+    """System, what it gives, how it is tested: a row for each source type."""
+    path = ROOT / page
+    begin, end = "<!-- sources -->\n", "<!-- /sources -->\n"
+    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+    folder = "sources" if page.startswith("docs") else "docs/sources"
+    rows = (
+        f"| [{about.system}]({folder}/{key}.md) | `{key}` | {_listed(about.gives)} | {about.tested} |"
+        for key, about in _abouts().items()
+    )
+    table = "\n".join(_table(("System", "`type`", "Gives", "Tested against"), rows)) + "\n"
+
+    golden(path, f"{before}{begin}{table}{end}{rest.partition(end)[2]}")
 
 
 def _metric_rows(metrics: tuple[Metric, ...]) -> Iterator[str]:
@@ -343,14 +424,6 @@ def test_every_shell_example_names_real_commands(text: str) -> None:
         command = commands[f"{name} {sub}"] if isinstance(commands[name], click.Group) else commands[name]
         known = {option for p in command.params for option in p.opts}
         assert set(re.findall(r"--[\w-]+", rest)) <= known
-
-
-def test_every_source_setting_has_its_place_in_the_how_to() -> None:
-    """The how-to of the sources names each setting of each source."""
-    text = (DOCS / "sources.md").read_text(encoding="utf-8")
-    names = {name for model in source_types().by_key.values() for name in model.model_fields}
-
-    assert {name for name in names if f"`{name}`" not in text} == set()
 
 
 def test_every_command_is_in_the_readme() -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, ClassVar, Literal
 
 import msgspec
 from pydantic import Field, field_validator
@@ -29,7 +29,7 @@ from collector.durations import Duration
 from collector.errors import BadRecord, Mistake, SourceError
 from collector.events import TYPE_OF_KIND, Event
 from collector.records import Cells, Records
-from collector.source import Page, SourceConfig, SourceContext
+from collector.source import About, Page, SourceConfig, SourceContext
 
 _JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 _CSV_ENDING = ".csv"
@@ -44,6 +44,18 @@ _A_KIND = f"expected one of {', '.join(TYPE_OF_KIND)}"
 
 class FilesConfig(SourceConfig):
     """Settings of files with events."""
+
+    about: ClassVar[About | None] = About(
+        system="Files (JSON Lines, CSV)",
+        gives=("any kind",),
+        tested="real files",
+        example="sources:\n  - type: files\n    name: deployments\n    path: events/*.jsonl\n    kind: deployment\n",
+        more=(
+            "A record holds the fields of one event, as [events](../events.md) lists them. Files may grow, be replaced or "
+            "be added; only what is new is read. A record that cannot be used is set aside with its place and reason, and "
+            "the good ones beside it are kept."
+        ),
+    )
 
     type: Literal["files"]
     path: str = Field(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,15 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from collector.api import ForgeConfig
+from collector.http import Tape, Wire
+from collector.recording import Player, Recorder, recordings
 from collector.run import RunOutcome
+from collector.source import SourceConfig
 from paceline.commands.options import FAILED, config_option, configured, opened, output_option
 from paceline.commands.output import print_json, table
-from paceline.wiring import Running
+from paceline.settings import Configuration
+from paceline.wiring import Running, build
 
 _SHOWN_RECORDS = 20
 
@@ -32,22 +40,86 @@ def check(config: Path | None) -> None:
 @click.command()
 @config_option
 @click.option("--source", "names", multiple=True, help="Only this source; may be given several times.")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
+    help="Read everything from this day or time (UTC) on, whatever was read before.",
+)
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write what APIs answer into this folder, without people, texts and secrets: a file for each source.",
+)
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Read what --record wrote instead of asking anybody; into a store that is thrown away.",
+)
 @output_option
-def collect(config: Path | None, names: tuple[str, ...], output: str) -> None:
+def collect(
+    config: Path | None,
+    names: tuple[str, ...],
+    since: datetime | None,
+    record: Path | None,
+    replay: Path | None,
+    output: str,
+) -> None:
     """Pull events from the sources into the store."""
-    with opened(config) as running:
-        outcomes = _collect(running, names)
+    if record is not None and replay is not None:
+        raise click.UsageError("--record and --replay exclude each other")
+    since = None if since is None else since.replace(tzinfo=UTC)
+    if replay is not None:
+        outcomes = _replayed(config, replay, names, since)
+    else:
+        with opened(config) as running:
+            chosen = _chosen(running.service.configuration, names)
+            outcomes = _collect(running, chosen, since, lambda name: _recorder(record, name, running))
     _print_outcomes(outcomes, output)
     if not all(o.succeeded for o in outcomes):
         sys.exit(FAILED)
 
 
-def _collect(running: Running, names: Sequence[str] = ()) -> list[RunOutcome]:
-    """Run sources one after another, with a progress bar where somebody is looking."""
-    sources = running.service.configuration.sources
-    unknown = sorted(set(names) - {s.name for s in sources})
+def _recorder(folder: Path | None, name: str, running: Running) -> Tape | None:
+    return None if folder is None else Recorder(folder / f"{name}.jsonl", running.people)
+
+
+def _replayed(config: Path | None, folder: Path, names: Sequence[str], since: datetime | None) -> list[RunOutcome]:
+    """Run the sources that a folder has recordings of, into a store of their own."""
+    known = set(recordings(folder))
+    found = configured(config)
+    # A recording holds what APIs answer: clones of repositories are not part of it.
+    chosen = [_without_clones(s) for s in _chosen(found, names) if s.name in known]
+    if not chosen:
+        raise click.UsageError(f"{folder} has no recording of a source of these settings")
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = found.settings.model_copy(update={"data_dir": Path(scratch)})
+        running = build(replace(found, settings=settings))
+        try:
+            return _collect(running, chosen, since, lambda name: Player(folder / f"{name}.jsonl"))
+        finally:
+            running.close()
+
+
+def _without_clones(source: SourceConfig) -> SourceConfig:
+    return source.model_copy(update={"commits": False}) if isinstance(source, ForgeConfig) else source
+
+
+def _chosen(found: Configuration, names: Sequence[str]) -> list[SourceConfig]:
+    """The sources of some names, or all. Raises UsageError for a name that there is not."""
+    unknown = sorted(set(names) - {s.name for s in found.sources})
     if unknown:
-        raise click.UsageError(f"no source named {', '.join(unknown)}; there are {', '.join(s.name for s in sources)}")
+        there = ", ".join(s.name for s in found.sources)
+        raise click.UsageError(f"no source named {', '.join(unknown)}; there are {there}")
+    return [s for s in found.sources if not names or s.name in names]
+
+
+def _collect(
+    running: Running,
+    sources: Sequence[SourceConfig],
+    since: datetime | None,
+    tape: Callable[[str], Tape | None],
+) -> list[RunOutcome]:
+    """Run sources one after another, with a progress bar where somebody is looking."""
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),
@@ -59,11 +131,10 @@ def _collect(running: Running, names: Sequence[str] = ()) -> list[RunOutcome]:
     outcomes = []
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         for source in sources:
-            if names and source.name not in names:
-                continue
             task = progress.add_task(f"Collecting {source.name}", total=None)
             report = _Report(progress, task)
-            outcomes.append(running.service.collect(source, report))
+            wire = Wire(tape=tape(source.name))
+            outcomes.append(running.service.collect(source, report, since=since, wire=wire))
     return outcomes
 
 
@@ -88,8 +159,12 @@ def _print_outcomes(outcomes: Sequence[RunOutcome], output: str) -> None:
                     "events": o.events,
                     "changed": o.changed,
                     "rejected": [{"location": r.location, "reason": r.reason} for r in o.rejected],
+                    "removed": o.removed,
                     "warnings": o.warnings,
+                    "truncations": o.truncations,
+                    "requests": o.requests,
                     "error": o.error,
+                    "failure": o.failure,
                 }
                 for o in outcomes
             ]
@@ -97,14 +172,16 @@ def _print_outcomes(outcomes: Sequence[RunOutcome], output: str) -> None:
         return
     table(
         "Collected",
-        ("Source", "Result", "Events", "Changed", "Set aside", "Seconds"),
+        ("Source", "Result", "Events", "Changed", "Set aside", "Cut off", "Requests", "Seconds"),
         [
             (
                 o.source,
                 o.error or "ok",
                 str(o.events),
                 str(o.changed),
-                str(len(o.rejected)),
+                str(o.rejected_total),
+                str(o.truncated_total),
+                str(o.requests),
                 f"{o.duration_seconds:.2f}",
             )
             for o in outcomes
@@ -116,3 +193,5 @@ def _print_outcomes(outcomes: Sequence[RunOutcome], output: str) -> None:
             click.echo(f"set aside: {record.location}: {record.reason}", err=True)
         if outcome.rejected_total > len(shown):
             click.echo(f"… and {outcome.rejected_total - len(shown)} more of {outcome.source}", err=True)
+        for truncation in outcome.truncations:
+            click.echo(f"cut off: {outcome.source}: {truncation}", err=True)

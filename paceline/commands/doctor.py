@@ -1,0 +1,96 @@
+"""The command `doctor`: what sources would report, and what is missing, before anything is kept."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from paceline.commands.options import FAILED, config_option, configured, output_option
+from paceline.commands.output import print_json, table
+from paceline.doctor import Diagnosis, Seen, Share, examine, together
+from paceline.settings import Configuration
+from paceline.wiring import looking
+from slo_engine.words import share_text
+
+
+@click.command()
+@config_option
+@click.option("--source", "names", multiple=True, help="Only this source; may be given several times.")
+@click.option("--days", type=click.IntRange(1, 3650), default=14, show_default=True, help="How far back to look.")
+@output_option
+def doctor(config: Path | None, names: tuple[str, ...], days: int, output: str) -> None:
+    """Look at what the sources would report, and say what is missing; keeps nothing."""
+    found = configured(config)
+    unknown = sorted(set(names) - {s.name for s in found.sources})
+    if unknown:
+        raise click.UsageError(f"no source named {', '.join(unknown)}")
+    seen = Seen()
+    diagnoses = _examined(found, names, timedelta(days=days), seen)
+    said = together(diagnoses, seen, found.organisation)
+    if output == "json":
+        print_json({"sources": [asdict(d) for d in diagnoses], "together": said, "shares": list(seen.shares)})
+    else:
+        for diagnosis in diagnoses:
+            _print(diagnosis)
+        _print_shares(seen.shares)
+        for line in said:
+            click.echo(f"! {line}")
+    if any(d.error for d in diagnoses):
+        sys.exit(FAILED)
+
+
+def _examined(found: Configuration, names: Sequence[str], span: timedelta, seen: Seen) -> list[Diagnosis]:
+    context, console = looking(found, os.environ), Console(stderr=True)
+    since = context.clock() - span
+    diagnoses = []
+    for source in found.sources:
+        if not names or source.name in names:
+            with console.status(f"Looking at {source.name}"):
+                diagnoses.append(examine(source, context, found.organisation, since, seen))
+    return diagnoses
+
+
+def _print(found: Diagnosis) -> None:
+    """A source in lines: what it gave, what rules took, what was left, what to do."""
+    asked = f", {found.requests} requests" if found.requests else ""
+    quota = "".join(
+        f", {n} of {most} {name} left" if most else f", {n} {name} left" for name, (n, most) in found.quota.items()
+    )
+    click.echo(f"{found.source} ({found.type}): {found.error or 'it can be read'}{asked}{quota}")
+    if found.events:
+        click.echo("  events: " + " · ".join(f"{kind} {n}" for kind, n in found.events.items()))
+    if found.environments:
+        click.echo("  deployments: " + " · ".join(f"{name} {n}" for name, n in found.environments.items()))
+    if found.rules:
+        rows = [
+            (str(n), r.rule, str(r.runs), ", ".join(f"{name} {count}" for name, count in r.names))
+            for n, r in enumerate(found.rules, start=1)
+        ]
+        table(f"Rules for deployments, tried on {found.finished_runs} runs and jobs", _RULE_HEAD, rows)
+    if found.lookalikes:
+        left = [(name, str(n)) for name, n in found.lookalikes]
+        table("Looks like a deployment, and no rule took it", ("Repository: pipeline / job", "Runs"), left)
+    _print_shares(found.shares)
+    for word, lines in (("cut off", found.truncations), ("warning", found.warnings), ("set aside", found.rejected)):
+        for line in lines:
+            click.echo(f"  {word}: {line}")
+    if found.rejected_total > len(found.rejected):
+        click.echo(f"  … and {found.rejected_total - len(found.rejected)} more set aside")
+    for line in found.advice:
+        click.echo(f"  ! {line}")
+
+
+_RULE_HEAD = ("Rule", "What it asks for", "Took", "Mostly")
+
+
+def _print_shares(shares: Sequence[Share]) -> None:
+    for share in shares:
+        if share.whole:
+            click.echo(f"  {share.what}: {share.part} of {share.whole} ({share_text(share.part / share.whole)})")

@@ -1,0 +1,207 @@
+"""Looks at what sources would report, before anything is kept: what rules take, what they leave, and what is missing.
+
+Nothing is written but the clones of repositories, which are a cache.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import islice
+
+from collector.api import CiConfig
+from collector.deploying import DeploymentRule
+from collector.errors import AuthError, PacelineError
+from collector.events import Change, ChangeState, Commit, Deployment, Event, PipelineRun, Result, RunState, kind_of
+from collector.findings import Findings
+from collector.http import Traffic
+from collector.source import Page, SourceConfig, SourceContext
+from slo_engine.organisation import Organisation
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleFound:
+    """What a rule for deployments took: how many runs, by the names that occur most."""
+
+    rule: str
+    runs: int
+    names: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """How many of some events have what a number needs."""
+
+    what: str
+    part: int
+    whole: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """What a look at a source found. Nothing of it was kept."""
+
+    source: str
+    type: str
+    error: str | None = None
+    requests: int = 0
+    quota: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    events: Mapping[str, int] = field(default_factory=dict)
+    rejected: tuple[str, ...] = ()
+    rejected_total: int = 0
+    warnings: tuple[str, ...] = ()
+    truncations: tuple[str, ...] = ()
+    finished_runs: int = 0
+    rules: tuple[RuleFound, ...] = ()
+    lookalikes: tuple[tuple[str, int], ...] = ()
+    environments: Mapping[str, int] = field(default_factory=dict)
+    """Deployments by environment."""
+    unknown_services: tuple[str, ...] = ()
+    """Names of services in deployments that the catalogue does not know."""
+    shares: tuple[Share, ...] = ()
+    advice: tuple[str, ...] = ()
+
+
+@dataclass
+class Seen:
+    """What the sources that were looked at reported together: commits may come from another than deployments."""
+
+    commits: set[str] = field(default_factory=set)
+    deployed: list[str] = field(default_factory=list)
+    production: int = 0
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """How many deployments went to a commit that some source knows."""
+        known = sum(sha in self.commits for sha in self.deployed)
+        return (Share(what="deployed commits that a source knows", part=known, whole=len(self.deployed)),)
+
+
+@dataclass
+class _Tally:
+    organisation: Organisation
+    seen: Seen
+    events: Counter[str] = field(default_factory=Counter)
+    environments: Counter[str] = field(default_factory=Counter)
+    unknown: set[str] = field(default_factory=set)
+    having: Counter[str] = field(default_factory=Counter)
+    of: Counter[str] = field(default_factory=Counter)
+
+    def count(self, event: Event) -> None:
+        """Look at one event."""
+        self.events[kind_of(type(event))] += 1
+        if isinstance(event, Commit):
+            self.seen.commits.add(event.sha)
+        elif isinstance(event, Deployment):
+            self._deployment(event)
+        elif isinstance(event, Change) and event.state is ChangeState.MERGED:
+            self._share("merged changes with their merge commit", has=event.merge_sha is not None)
+        elif isinstance(event, PipelineRun) and event.state is RunState.COMPLETED:
+            timed = None not in {event.created_at, event.started_at, event.finished_at}
+            self._share("finished runs with all their times", has=timed)
+
+    def _deployment(self, event: Deployment) -> None:
+        self.environments[event.environment] += 1
+        self._share("deployments with their commit", has=event.sha is not None)
+        service = self.organisation.deployed(event.service)
+        if self.organisation.services and service is None:
+            self.unknown.add(event.service)
+        if event.result is Result.SUCCESS and event.sha is not None:
+            self.seen.deployed.append(event.sha)
+        self.seen.production += self.organisation.is_production(service or event.service, event.environment)
+
+    def _share(self, what: str, *, has: bool) -> None:
+        self.of[what] += 1
+        self.having[what] += has
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """What was counted, in the order in which it came."""
+        return tuple(Share(what=what, part=self.having[what], whole=whole) for what, whole in self.of.items())
+
+
+def examine(
+    config: SourceConfig, context: SourceContext, organisation: Organisation, since: datetime, seen: Seen
+) -> Diagnosis:
+    """Read what a source reports since a time, keep none of it, and say what it is. Never raises for the source."""
+    traffic, findings = Traffic(), Findings()
+    context = replace(context, since=since, findings=findings, wire=replace(context.wire, traffic=traffic))
+    tally, pages, error, refused = _Tally(organisation, seen), list[Page](), None, False
+    try:
+        for page in config.build(context).pull(None):
+            for event in page.events:
+                tally.count(event)
+            pages.append(replace(page, events=()))
+    except PacelineError as problem:
+        error, refused = str(problem), isinstance(problem, AuthError)
+    rules = config.deployments if isinstance(config, CiConfig) else []
+    found = Diagnosis(
+        source=config.name,
+        type=str(getattr(config, "type", "")),
+        error=error,
+        requests=traffic.requests,
+        quota={name: (left.remaining, left.limit) for name, left in traffic.quota.items()},
+        events=dict(sorted(tally.events.items())),
+        rejected=tuple(islice((str(r) for p in pages for r in p.rejected), _SHOWN)),
+        rejected_total=sum(len(p.rejected) for p in pages),
+        warnings=_once(w for p in pages for w in p.warnings),
+        truncations=_once(t for p in pages for t in p.truncations),
+        finished_runs=findings.runs,
+        rules=tuple(_rule_found(number, rule, findings) for number, rule in enumerate(rules)),
+        lookalikes=tuple(findings.lookalikes.most_common(_SHOWN)),
+        environments=dict(tally.environments.most_common(_SHOWN)),
+        unknown_services=tuple(sorted(tally.unknown)),
+        shares=tally.shares,
+    )
+    return replace(found, advice=tuple(_advice(config, found, refused=refused)))
+
+
+def together(found: Sequence[Diagnosis], seen: Seen, organisation: Organisation) -> list[str]:
+    """What is to be said of all sources at once."""
+    said: list[str] = []
+    deployments = sum(d.events.get("deployment", 0) for d in found)
+    if not deployments:
+        said.append("No source reports a deployment: lead time, frequency and fail rate will have no value.")
+    elif not seen.production:
+        seen_in = ", ".join(sorted({e for d in found for e in d.environments}))
+        wanted = ", ".join(p.text for p in organisation.production) or "nothing"
+        said.append(
+            f"No deployment went to production: `environments.production` is {wanted}, deployments went to {seen_in}."
+        )
+    if seen.deployed and not seen.commits:
+        said.append("No source reads commits: lead times need them. A forge reads them with `commits: true`, or `git`.")
+    return said
+
+
+def _once(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(islice(dict.fromkeys(texts), _SHOWN))
+
+
+def _rule_found(number: int, rule: DeploymentRule, findings: Findings) -> RuleFound:
+    names = findings.matched.get(number, Counter())
+    said = rule.model_dump(exclude_defaults=True)
+    shown = ", ".join(f"{k}: {' | '.join(v) if isinstance(v, list) else v}" for k, v in said.items())
+    return RuleFound(rule=shown, runs=names.total(), names=tuple(names.most_common(3)))
+
+
+def _advice(config: SourceConfig, found: Diagnosis, *, refused: bool) -> Iterable[str]:
+    if refused and config.about is not None:
+        for scope, what in config.about.scopes:
+            yield f"The token needs {scope}: {what}."
+    if found.error:
+        return
+    if not found.events:
+        yield "It reports nothing in this time: look at which repositories and projects are named, and at `--since`."
+    for number, rule in enumerate(found.rules, start=1):
+        if not rule.runs:
+            yield f"Rule {number} of `deployments` took nothing in this time: {rule.rule}."
+    if found.lookalikes and not found.rules:
+        name = found.lookalikes[0][0].partition(": ")[2]
+        yield f"No rule says what deploys; {name!r} sounds like it. See docs/deployments.md."
+    if found.unknown_services:
+        names = ", ".join(found.unknown_services[:_SHOWN])
+        yield f"The catalogue does not know what deployments call {names}; see `deployed_as` in docs/catalogue.md."
