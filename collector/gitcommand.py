@@ -11,11 +11,13 @@ import fcntl
 import os
 import re
 import subprocess
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import IO, TypeVar
+from urllib.parse import urlsplit
 
 from collector.errors import AuthError, ContractError, RetryableError, SourceError
 
@@ -46,11 +48,65 @@ _PATH_OPTIONS = (
 )
 
 
+# With these git writes what it sends, which is the secret, to where its errors are read from.
+_TELLS_TOO_MUCH = re.compile(r"GIT_TRACE|GIT_CURL_VERBOSE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """How git reaches a server over HTTP: with these credentials, certificates and proxy.
+
+    `authorization` is the value of the header. It goes to the server of `url` and to no other: git follows no redirect
+    then, since it would take the header along. All of it is handed over in the environment, so that it stands in no
+    command line, no URL and no file, and no credentials of whoever runs git are used instead.
+    """
+
+    url: str
+    authorization: str = field(default="", repr=False)
+    ca_file: Path | None = None
+    proxy: str = field(default="", repr=False)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that git understands; those that only add configuration count on from what is there."""
+        settings = [("http.proxy", self.proxy)] if self.proxy else []
+        if self.authorization:
+            parts = urlsplit(self.url)
+            own = f"http.{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
+            settings += [
+                ("credential.helper", ""),
+                ("http.followRedirects", "false"),
+                (f"{own}.followRedirects", "false"),
+                (f"{own}.extraHeader", ""),
+                (f"{own}.extraHeader", f"Authorization: {self.authorization}"),
+            ]
+        before = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+        added = {
+            f"GIT_CONFIG_{part}_{number}": text
+            for number, pair in enumerate(settings, start=before)
+            for part, text in zip(("KEY", "VALUE"), pair, strict=True)
+        }
+        certificates = {"GIT_SSL_CAINFO": str(self.ca_file)} if self.ca_file else {}
+        asks_nobody = {"GIT_ASKPASS": ""} if self.authorization else {}
+        return {**added, **certificates, **asks_nobody, "GIT_CONFIG_COUNT": str(before + len(settings))}
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must stand nowhere."""
+        return tuple(filter(None, (self.authorization.rpartition(" ")[2], self.proxy)))
+
+
+def basic(user: str, password: str) -> str:
+    """The value of an `Authorization` header for a user and a password, or a token."""
+    return f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
 @dataclass(frozen=True)
 class Git:
     """Runs git in one repository. Errors carry git's words without what stands in a URL before the host."""
 
     path: Path
+    access: Access | None = None
 
     def command(self, *arguments: str) -> list[str]:
         """The full command line."""
@@ -65,7 +121,7 @@ class Git:
                 stdin=subprocess.DEVNULL if stdin is None else None,
                 capture_output=True,
                 check=False,
-                env=git_environment(),
+                env=git_environment(self.access),
                 timeout=_FETCH_TIMEOUT_SECONDS,
             )
         except FileNotFoundError as error:
@@ -73,7 +129,7 @@ class Git:
         except subprocess.TimeoutExpired as error:
             raise RetryableError(f"git {arguments[0]} took longer than {_FETCH_TIMEOUT_SECONDS:.0f} s") from error
         if done.returncode != 0:
-            raise failure(arguments[0], done.stderr)
+            raise failure(arguments[0], done.stderr, self.access)
         return done.stdout.decode("utf-8", "backslashreplace")
 
     def lines(self, *arguments: str, stdin: str | None = None) -> list[str]:
@@ -167,12 +223,14 @@ def _texts(stream: IO[bytes]) -> Iterator[str]:
         raise ContractError("git log ended in the middle of a record")
 
 
-def git_environment() -> dict[str, str]:
+def git_environment(access: Access | None = None) -> dict[str, str]:
     """The environment for git: never asks, never fetches behind our back, speaks English.
 
     Variables that name a repository, as a hook has them, would win over the path we give: they are left out.
     """
     inherited = {k: v for k, v in os.environ.items() if k not in _OF_ONE_REPOSITORY}
+    if access is not None:
+        inherited = {k: v for k, v in inherited.items() if not _TELLS_TOO_MUCH.match(k)} | access.environment
     return inherited | {
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_NO_LAZY_FETCH": "1",
@@ -182,15 +240,21 @@ def git_environment() -> dict[str, str]:
     }
 
 
-def failure(command: str, stderr: bytes) -> SourceError:
+def failure(command: str, stderr: bytes, access: Access | None = None) -> SourceError:
     """The error for git's last words, sorted by what the caller can do."""
     words = " ".join(stderr.decode("utf-8", "replace").split()) or "no reason given"
+    for secret in access.secrets if access else ():
+        words = words.replace(secret, "…")
     words = re.sub(r"//[^/\s]+@", "//", words)
     message = f"git {command}: {words[-400:]}"
     if re.search(
         r"Authentication failed|could not read (Username|Password)|Permission denied|(HTTP|error:) 40[13]", words
     ):
+        if access is not None and access.authorization:
+            return AuthError(f"{message}; the server refused the token: check it, and that it may read the repository")
         return AuthError(f"{message}; check the credentials git uses for this URL")
+    if access is not None and access.authorization and re.search(r"error: 30[12378]", words):
+        return SourceError(f"{message}; redirected, which is not followed with a token: give the final address")
     if re.search(
         r"Could not resolve|timed out|[Cc]onnection|early EOF|hung up|(HTTP|error:) (429|5\d\d)|index\.lock", words
     ):
