@@ -52,8 +52,8 @@ class FilesConfig(SourceConfig):
         example="sources:\n  - type: files\n    name: deployments\n    path: events/*.jsonl\n    kind: deployment\n",
         more=(
             "A record holds the fields of one event, as [events](../events.md) lists them. Files may grow, be replaced "
-            "or be added; only what is new is read. A record that cannot be used is set aside with its place and reason, "
-            "and the good ones beside it are kept."
+            "or be added; only what is new is read. A record that cannot be used is set aside with its place and "
+            "reason, and the good ones beside it are kept."
         ),
     )
 
