@@ -107,6 +107,7 @@ class Indicator:
     labels: tuple[str, ...] = ()
     apart: tuple[str, ...] = ()
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    shared: tuple[str, ...] = ()
     people: bool = False
     measure: Measure | None = None
     stats: tuple[str, ...] = ()
@@ -248,6 +249,8 @@ def _unfit(indicator: Indicator) -> Iterator[tuple[str, str]]:
         yield "a label that is not published stands before others", "it last"
     if {"", *indicator.apart} - {"", *indicator.labels}:
         yield f"labels kept apart that it has not: {', '.join(indicator.apart)}", "some of its labels"
+    if set(indicator.shared) - (set(indicator.values) & set(indicator.labels)):
+        yield f"shared labels whose values are not known: {', '.join(indicator.shared)}", "labels with `values`"
     if (indicator.shape is Shape.MEASURE) != (indicator.measure is not None and bool(indicator.stats)):
         yield "its shape, its measure and its statistics do not belong together", "a MEASURE with both, or neither"
 

@@ -63,15 +63,15 @@ def cells_of(indicator: Indicator, dimensions: Iterable[str]) -> dict[str, list[
     """What is published of an indicator with labels: cells of label values, each with the dimensions it takes in.
 
     Every combination that is there; of each label that is not `apart` also all its values together, with an empty one.
+    What names no value of a label that is `shared` is in the cells of all its values.
     """
     found: dict[str, list[str]] = {}
     for dimension in dimensions:
         values = label_values(dimension, len(indicator.labels))
-        choices = [
-            dict.fromkeys((value,) if label in indicator.apart else ("", value))
-            for label, value in zip(indicator.labels, values, strict=True)
-            if label
-        ]
+        choices: list[Iterable[str]] = []
+        for label, value in zip(indicator.labels, values, strict=True):
+            named = indicator.values[label] if label in indicator.shared and not value else (value,)
+            choices += [dict.fromkeys(named if label in indicator.apart else ("", *named))] if label else []
         for cell in product(*choices):
             found.setdefault(labelled(*cell), []).append(dimension)
     return dict(sorted(found.items()))

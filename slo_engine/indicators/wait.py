@@ -23,7 +23,19 @@ from slo_engine.headcount import WEEK, Roster, changed_people, next_monday, read
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape, Unit
 from slo_engine.measure import Floats, Measured, Sample
 from slo_engine.name_rules import NameRules
-from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros, label_values, labelled, to_micros
+from slo_engine.observation import (
+    NO_PARTS,
+    Observation,
+    Outcome,
+    Reason,
+    Row,
+    Subject,
+    as_observation,
+    from_micros,
+    label_values,
+    labelled,
+    to_micros,
+)
 from slo_engine.options import Options
 from slo_engine.organisation import Organisation
 from slo_engine.requests_attempts import Attempt, read_attempts
@@ -38,6 +50,8 @@ _COUNTED, _DEVELOPERS, _ACTIVE = "counted", "developers", "active"
 """What a unit is that is no wait: how many jobs a sum stands for, how many developers there were, or one of them."""
 _EVERYBODY = "/"
 """The whole organisation: whose waits are that nobody's team is known for."""
+_ANY = ""
+"""The kind of a unit that is no wait and stands beside those of each kind."""
 _LAST_MONDAYS = 53 * WEEK
 """A roster that nobody touched for a year says nothing of the present."""
 
@@ -82,7 +96,7 @@ def _developers(sample: Sample) -> float:
     """How many developers there were: on the roster where there is one, else who was active."""
     on_roster = sample.inside & sample.named(1, _DEVELOPERS, _LABELS)
     if on_roster.any():
-        # Each kind of wait has the whole roster beside it: one of them is enough.
+        # An older store has the whole roster once for each kind of wait: one of them is enough.
         one = on_roster & (sample.dimension == sample.dimension[on_roster].min())
         mondays = (next_monday(sample.until + 1) - next_monday(sample.after + 1)) // WEEK
         return float(sample.value[one].sum()) / mondays
@@ -101,6 +115,8 @@ DEVELOPER_WAIT = Indicator(
     shape=Shape.MEASURE,
     metric="platform_developer_wait",
     labels=("kind", ""),
+    values={"kind": KINDS},
+    shared=("kind",),
     people=True,
     measure=developer_wait,
     stats=("value",),
@@ -157,7 +173,8 @@ def observe(events: Events, organisation: Organisation) -> Iterator[Observation]
     """The observations of all pieces, one after the other."""
     known = _Known(events, organisation)
     for scope in known.scopes():
-        yield from known.piece(scope).observations  # type: ignore[misc] # all of them are observations
+        for one in known.piece(scope).observations:
+            yield as_observation(one) if isinstance(one, Row) else one
 
 
 def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
@@ -234,7 +251,7 @@ class _Known:
             return self._asked_in(scope, None) or Piece(scope, ())
         start = _CI if scope.startswith(_CI) else _JOURNEY
         name, people = scope.removeprefix(start), _Teams(self.roster)
-        derive: dict[str, Callable[[str, _Teams], Iterator[Observation]]] = {
+        derive: dict[str, Callable[[str, _Teams], Iterator[Observation | Row]]] = {
             _CI: self._jobs,
             _JOURNEY: self._attempts,
         }
@@ -248,14 +265,13 @@ class _Known:
         source = "+".join(sorted({s.source for stays in self.roster.stays.values() for s in stays}))
         for monday, teams in self.roster.developers(self.roster.known_at + _LAST_MONDAYS):
             for team, people in sorted(teams.items()):
-                for kind in KINDS:
-                    yield _observation(
-                        " ".join((_date(monday), kind, team or _EVERYBODY)),
-                        monday,
-                        (kind, team or _EVERYBODY, source),
-                        what=_DEVELOPERS,
-                        value=float(len(people)),
-                    )
+                yield _observation(
+                    " ".join((_date(monday), team or _EVERYBODY)),
+                    monday,
+                    (_ANY, team or _EVERYBODY, source),
+                    what=_DEVELOPERS,
+                    value=float(len(people)),
+                )
 
     def _commits(self, scope: str) -> Piece:
         """Who committed in which week, where no roster tells who was there."""
@@ -304,7 +320,7 @@ class _Known:
         identities = self.organisation.identities
         return Job._make((*values, identities.person(actor), identities.is_bot(actor, flagged=bool(bot))))
 
-    def _attempts(self, journey: str, people: _Teams) -> Iterator[Observation]:
+    def _attempts(self, journey: str, people: _Teams) -> Iterator[Observation | Row]:
         """What attempts at self-service and their approvals took."""
         real = [a for a in read_attempts(self.events, self.organisation, [journey]) if not (a.dry_run or a.load_test)]
         for attempt in real:
@@ -465,11 +481,14 @@ def _left_out(found: CiWaits, repository: str) -> Iterator[Observation]:
         )
 
 
-def _active(first: Mapping[Who, int]) -> Iterator[Observation]:
-    """The first thing that somebody did in a week, for each kind of wait: without a roster all are one team."""
+def _active(first: Mapping[Who, int]) -> Iterator[Row]:
+    """The first thing that somebody did in a week, beside each kind of wait: without a roster all are one team."""
+    dimension = labelled(_ANY, _ACTIVE)
     for (person, _, source), at in first.items():
-        for kind in KINDS:
-            yield _observation(person, at, (kind, _EVERYBODY, source), what=_ACTIVE)
+        yield Row(
+            (DEVELOPER_WAIT.name, dimension, "", "", _EVERYBODY, source),
+            (at, person, None, *NO_PARTS, Outcome.MEASURED.value, "", None, _ACTIVE, "[]"),
+        )
 
 
 def _date(at: int) -> str:

@@ -129,6 +129,13 @@ def test_a_label_kept_apart_is_never_pooled() -> None:
     assert found[labelled("", "map")] == [labelled("db", "map"), labelled("vm", "map")]
 
 
+def test_what_names_no_value_of_a_shared_label_counts_for_each() -> None:
+    """Who could wait stands beside every kind of wait, and is there once."""
+    shared = replace(SUCCESS, values={"journey": ("db", "vm")}, shared=("journey",))
+
+    assert cells_of(shared, ["db", ""]) == {"": ["db", ""], "db": ["db", ""], "vm": [""]}
+
+
 def test_a_label_of_the_indicator_s_own_is_not_published() -> None:
     """The calendar's name, for example, tells units apart for the arithmetic and splits no number."""
     found = cells_of(REQUESTS, [labelled("db", "berlin"), labelled("db", "london")])

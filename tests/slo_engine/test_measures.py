@@ -252,6 +252,7 @@ def test_a_measure_is_published(put: Any) -> None:
         ({"stats": ()}, "do not belong together"),
         ({"measure": None}, "do not belong together"),
         ({"labels": ("", "kind")}, "stands before others"),
+        ({"labels": ("kind",), "shared": ("kind",)}, "whose values are not known"),
         ({"labels": ("kind",), "apart": ("queue",)}, "kept apart"),
         ({"labels": ("kind",), "dimension": "stage"}, "a dimension"),
     ],
