@@ -40,21 +40,27 @@ class Done(NamedTuple):
     changed: Mapping[int, int]
 
 
-class Helpers(Protocol):
-    """Derives and writes pieces of a family in other processes."""
-
-    def __call__(
-        self, family: Family, organisation: Organisation, scopes: Sequence[str], reason: Why
-    ) -> Sequence[Done]:
-        """What was done; a piece that is missing there is still to do."""
-
-
 class Why(NamedTuple):
     """What is kept of a derivation beside its results: the definitions, when (microseconds) and why it was made."""
 
     definitions: str
     at: int
     words: str
+
+
+class Task(NamedTuple):
+    """A family of which all pieces are to be derived for the first time."""
+
+    family: Family
+    scopes: Sequence[str]
+    why: Why
+
+
+class Helpers(Protocol):
+    """Derives and writes pieces of families in other processes."""
+
+    def __call__(self, organisation: Organisation, tasks: Sequence[Task]) -> Mapping[str, Sequence[Done]]:
+        """By family what was done; a piece that is missing there is still to do."""
 
 
 _MANY = 50
@@ -79,29 +85,58 @@ def derive(
     """
     organisation = organisation or Organisation()
     revisions = events.revisions()
-    done, pieces, total = [], 0, 0
+    looked_at = (_stale(family, store, revisions, organisation, to_micros(at)) for family in families)
+    stale = [found for found in looked_at if found is not None]
+    shared = _shared(stale, events, organisation, helpers)
+    pieces, total = 0, 0
     changes: dict[int, int] = {}
-    for family in families:
-        inputs: dict[str, int | str] = {kind_of(t): revisions.get(kind_of(t), 0) for t in family.inputs}
-        inputs["definitions"] = f"{family.version};{organisation.version_for(family.options)}"
-        stamp = store.stamp(family.name)
-        if stamp == inputs:
-            continue
-        why = Why(str(inputs["definitions"]), to_micros(at), _why(stamp, inputs))
-        asked = _asked(family, store, stamp, inputs)
-        shared: Sequence[Done] = ()
-        if helpers is not None and asked.since is None and family.scopes is not None:
-            scopes = sorted(family.scopes(events, organisation))
-            shared = helpers(family, organisation, scopes, why) if len(scopes) >= _MANY else ()
-        asked = _after(asked, shared)
+    for family, inputs, asked, why in stale:
+        elsewhere = shared.get(family.name, ())
+        rest = written(family, events, organisation, store, _after(asked, elsewhere), why)
         with seldom_collecting(), events.steadily():
-            for one in chain(shared, written(family, events, organisation, store, asked, why)):
+            for one in chain(elsewhere, rest):
                 pieces, total = pieces + 1, total + one.differing
                 for series, moment in one.changed.items():
                     changes[series] = min(moment, changes.get(series, moment))
         store.set_stamp(family.name, inputs)
-        done.append(family.name)
-    return Derived(families=tuple(done), pieces=pieces, observations=total, changes=changes)
+    return Derived(families=tuple(s.family.name for s in stale), pieces=pieces, observations=total, changes=changes)
+
+
+class _Stale(NamedTuple):
+    """A family that is to be derived: from which inputs, which pieces, and why."""
+
+    family: Family
+    inputs: Mapping[str, int | str]
+    asked: Asked
+    why: Why
+
+
+def _stale(
+    family: Family, store: DerivationStore, revisions: Mapping[str, int], organisation: Organisation, at: int
+) -> _Stale | None:
+    """What there is to do for a family; None where its inputs and definitions are unchanged."""
+    inputs: dict[str, int | str] = {kind_of(t): revisions.get(kind_of(t), 0) for t in family.inputs}
+    inputs["definitions"] = f"{family.version};{organisation.version_for(family.options)}"
+    stamp = store.stamp(family.name)
+    if stamp == inputs:
+        return None
+    why = Why(str(inputs["definitions"]), at, _why(stamp, inputs))
+    return _Stale(family, inputs, _asked(family, store, stamp, inputs), why)
+
+
+def _shared(
+    stale: Sequence[_Stale], events: EventStore, organisation: Organisation, helpers: Helpers | None
+) -> Mapping[str, Sequence[Done]]:
+    """By family what other processes did of the first derivations that are worth them."""
+    if helpers is None:
+        return {}
+    tasks = [
+        Task(one.family, sorted(one.family.scopes(events, organisation)), one.why)
+        for one in stale
+        if one.asked.since is None and one.family.scopes is not None
+    ]
+    tasks = [task for task in tasks if len(task.scopes) >= _MANY]
+    return helpers(organisation, tasks) if tasks else {}
 
 
 def written(

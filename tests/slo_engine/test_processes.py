@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ import pytest
 
 from collector.events import Deployment, Event, Incident, IncidentState, Result
 from collector.store import Database, DerivationStore, EventStore, ObservationRow, ObservationStore, Series
-from slo_engine.derive import Derived, Done, Helpers, Why, derive
-from slo_engine.indicator import Family
+from slo_engine.derive import Derived, Done, Helpers, Task, Why, derive
 from slo_engine.indicators.delivery import FAMILY
 from slo_engine.organisation import Organisation
 from slo_engine.processes import Processes
@@ -123,10 +122,10 @@ def test_few_pieces_are_not_worth_a_process(store: Callable[[str], Store]) -> No
     """What one process does sooner alone is not asked of others; nor is what follows a first derivation."""
     asked: list[str] = []
 
-    def helpers(family: Family, organisation: Organisation, scopes: Sequence[str], reason: Why) -> Sequence[Done]:
-        del organisation, scopes, reason
-        asked.append(family.name)
-        return ()
+    def helpers(organisation: Organisation, tasks: Sequence[Task]) -> Mapping[str, Sequence[Done]]:
+        del organisation
+        asked.extend(task.family.name for task in tasks)
+        return {}
 
     found = store("found")
     found.derive(helpers)
@@ -135,7 +134,8 @@ def test_few_pieces_are_not_worth_a_process(store: Callable[[str], Store]) -> No
     found.derive(helpers)
 
     assert asked == ["delivery"]
-    assert Processes(found.folder, 1)(FAMILY, Organisation(), ["service-00", "service-01"], Why("", 0, "")) == ()
+    tasks = [Task(FAMILY, ["service-00", "service-01"], Why("", 0, ""))]
+    assert Processes(found.folder, 1)(Organisation(), tasks) == {}
 
 
 def test_a_process_that_is_killed_costs_only_time(store: Callable[[str], Store]) -> None:
