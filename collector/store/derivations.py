@@ -157,6 +157,10 @@ def _of_scope() -> Any:
     return sa.select(SERIES).where(SERIES.c.family == sa.bindparam("f"), SERIES.c.scope == sa.bindparam("s"))
 
 
+def _last_number() -> Any:
+    return sa.select(sa.func.max(SERIES.c.id))
+
+
 def _counter() -> Any:
     return sa.select(PUBLISHED_COUNTER.c.value).where(PUBLISHED_COUNTER.c.series == sa.bindparam("n"))
 
@@ -259,10 +263,9 @@ def _number(transaction: Transaction, known: Mapping[Series, int], wanted: set[S
     fresh = sorted(s for s in wanted if s not in known)
     if not fresh:
         return dict(known)
-    start = 1 + (transaction.execute(sa.select(sa.func.max(SERIES.c.id))).scalar() or 0)
-    names = ["id", *Series._fields]
+    start = 1 + (_asked(transaction, _last_number)[0][0] or 0)
     rows = [(start + i, *series) for i, series in enumerate(fresh)]
-    transaction.write_rows(insert(SERIES).values({n: sa.bindparam(n) for n in names}), names, rows)
+    transaction.write_rows(_NEW_SERIES, _SERIES_COLUMNS, rows)
     return {**known, **{series: start + i for i, series in enumerate(fresh)}}
 
 
@@ -273,6 +276,8 @@ def _deletion(dialect: Any) -> str:
     return str(sa.delete(OBSERVATION).where(*keys).compile(dialect=dialect))
 
 
+_SERIES_COLUMNS = ("id", *Series._fields)
+_NEW_SERIES = insert(SERIES).values({n: sa.bindparam(n) for n in _SERIES_COLUMNS})
 _COLUMNS = ("series_id", *ObservationRow._fields)
 _INSERT = insert(OBSERVATION).values({n: sa.bindparam(n) for n in _COLUMNS})
 _UPSERT = _INSERT.on_conflict_do_update(

@@ -70,6 +70,13 @@ def packed(*numbers: int) -> bytes:
     return Marks().joined(np.array(numbers, dtype=np.uint64))
 
 
+def test_more_marks_find_their_places() -> None:
+    """Below, between and above those that are there, in order and each once."""
+    more = np.array([8, 2**64 - 1, 9, 1, 8], dtype=np.uint64)
+
+    assert Marks(packed(7, 9)).joined(more) == np.array([1, 7, 8, 9, 2**64 - 1], dtype=np.uint64).tobytes()
+
+
 def test_marks_are_found_again() -> None:
     """A mark of the set is found among others, the greatest that fits into 64 bits too."""
     assert Marks(packed(7, 2**64 - 1, 9)).among([1, 2**64 - 1])
