@@ -65,7 +65,7 @@ class Helpers(Protocol):
 
 _MANY = 50
 """From so many pieces on a first derivation is worth other processes, each of which takes a second to start."""
-_TOGETHER = 2_000
+_TOGETHER = 10_000
 """After so many rows pieces are written: most have few, for which a transaction of their own would be the cost."""
 
 

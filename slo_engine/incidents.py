@@ -13,7 +13,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,11 +27,32 @@ from slo_engine.observation import to_micros
 from slo_engine.organisation import Organisation
 from slo_engine.shipping import Chain, Release
 
-_COLUMNS = (
-    *("id", "source", "native_id", "url", "service", "environment", "state", "started_at", "restored_at", "closed_at"),
-    *("deployment_native_id", "shas", "artifact", "links", "transitions", "revision"),
-)
+_TRANSITIONS = msgspec.json.Decoder(list[Transition])
 _MICROSECOND = timedelta(microseconds=1)
+
+
+class _Row(NamedTuple):
+    """An incident as the store gives it; `shas`, `links` and `transitions` are JSON text."""
+
+    id: str
+    source: str
+    native_id: str
+    url: str | None
+    service: str | None
+    environment: str | None
+    state: str
+    started_at: int
+    restored_at: int | None
+    closed_at: int | None
+    deployment_native_id: str | None
+    shas: str
+    artifact: str | None
+    links: str
+    transitions: str
+    revision: int
+
+
+_COLUMNS = _Row._fields
 
 
 class Incident(NamedTuple):
@@ -114,43 +136,43 @@ def _grouped(pairs: Iterable[tuple[str, Incident]]) -> dict[str, list[Incident]]
 
 def read_incidents(events: Events, organisation: Organisation) -> Incidents:
     """All incidents, in the order of their ids."""
-    rows = (dict(zip(_COLUMNS, row, strict=True)) for row in events.columns(IncidentEvent, *_COLUMNS))
-    return Incidents(sorted((_incident(row, organisation) for row in rows), key=lambda i: i.id))
+    rows = events.columns(IncidentEvent, *_COLUMNS)
+    return Incidents(sorted((_incident(_Row._make(row), organisation) for row in rows), key=attrgetter("id")))
 
 
-def _incident(row: Mapping[str, Any], organisation: Organisation) -> Incident:
-    restored, rule = _restored(row)
-    service = row["service"] or ""
+def _incident(row: _Row, organisation: Organisation) -> Incident:
+    service = row.service or ""
     # A bare number means something else in every system; any other id may be what a deployment's links name.
-    own = row["native_id"] if not row["native_id"].isdigit() else None
+    own = row.native_id if not row.native_id.isdigit() else None
     return Incident(
-        id=row["id"],
-        source=row["source"],
-        service=(organisation.component(service) or service) if service else "",
-        environment=row["environment"],
-        started_at=row["started_at"],
-        restored_at=restored,
-        rule=rule,
-        names=frozenset(n for n in (row["deployment_native_id"], row["artifact"], *names(row["shas"])) if n),
-        links=frozenset(n for n in names(row["links"]) if n),
-        aliases=frozenset(n for n in (row["url"], own) if n),
-        revision=row["revision"],
+        row.id,
+        row.source,
+        (organisation.component(service) or service) if service else "",
+        row.environment,
+        row.started_at,
+        *_restored(row),
+        _known(row.deployment_native_id, row.artifact, *names(row.shas)),
+        _known(*names(row.links)),
+        _known(row.url, own),
+        row.revision,
     )
 
 
-def _restored(row: Mapping[str, Any]) -> tuple[int | None, str]:
+def _known(*some: str | None) -> frozenset[str]:
+    return frozenset([text for text in some if text])
+
+
+def _restored(row: _Row) -> tuple[int | None, str]:
     """When an incident was last resolved, and how that is known. Acknowledged is not resolved."""
-    if row["state"] != IncidentState.RESOLVED:
+    if row.state != IncidentState.RESOLVED:
         return None, ""
-    transitions = msgspec.json.decode(row["transitions"] or "[]", type=list[Transition])
+    transitions = _TRANSITIONS.decode(row.transitions) if row.transitions else ()
     resolved = [to_micros(t.at) for t in transitions if t.state.casefold() == IncidentState.RESOLVED]
-    told: int | None = row["restored_at"]
-    if told is not None:
-        return max([told, *resolved]), ""
+    if row.restored_at is not None:
+        return max([row.restored_at, *resolved]), ""
     if resolved:
         return max(resolved), "last transition"
-    closed: int | None = row["closed_at"]
-    return closed, "closed_at" if closed is not None else "missing_time"
+    return row.closed_at, "closed_at" if row.closed_at is not None else "missing_time"
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,8 @@ def judged(  # noqa: PLR0913, PLR0917 - everything a service is judged by
         own,
         attribution,
         organisation,
-        frozenset(elsewhere),
-        frozenset(owned),
+        elsewhere,
+        owned,
         since,
         week or {},
     )

@@ -21,6 +21,7 @@ _LATE = 86_400_000_000
 """What is dated more than a day before the last publication is late, in microseconds."""
 _MOST_RESTATEMENTS = 1_000
 _FINAL = ("good", "bad", "measured")
+_READS = msgspec.json.Decoder(tuple[str, ...])
 
 
 class PieceRecord(NamedTuple):
@@ -85,10 +86,8 @@ class DerivationStore:
 
     def pieces(self, family: str) -> dict[str, PieceRecord]:
         """The stored pieces of a family by scope, without their states."""
-        query = sa.select(PIECE.c.scope, PIECE.c.definitions, PIECE.c.reads).where(PIECE.c.family == family)
-        with self._database.reading() as connection:
-            rows = connection.execute(query).all()
-        return {scope: PieceRecord(text, tuple(msgspec.json.decode(reads))) for scope, text, reads in rows}
+        rows = self._database.select(partial(_text, _pieces_of), (family,))
+        return {scope: PieceRecord(text, _READS.decode(reads)) for scope, text, reads in rows}
 
     def state(self, family: str, scope: str) -> bytes | None:
         """What the next derivation of a piece can start from; None where it must start from nothing."""
@@ -106,7 +105,8 @@ class DerivationStore:
     def replace_all(self, new: Iterable[Replacement], at: int, why: str) -> list[tuple[int, dict[int, int]]]:
         """Replace some pieces in one transaction: for each what `replace` returns."""
         with self._database.transaction() as transaction:
-            return [_replaced(transaction, one, at, why) for one in new]
+            noticed = _Noticed(at, why, _published_until(transaction))
+            return [_replaced(transaction, one, noticed) for one in new]
 
     def drop(self, family: str, scopes: Iterable[str], at: int, why: str) -> dict[int, int]:
         """Forget pieces that no event belongs to any more, with their observations."""
@@ -145,6 +145,10 @@ def _of_piece(*columns: Any) -> Any:
     return sa.select(*columns).where(PIECE.c.family == sa.bindparam("f"), PIECE.c.scope == sa.bindparam("s"))
 
 
+def _pieces_of() -> Any:
+    return sa.select(PIECE.c.scope, PIECE.c.definitions, PIECE.c.reads).where(PIECE.c.family == sa.bindparam("f"))
+
+
 def _state_of() -> Any:
     return _of_piece(PIECE.c.state)
 
@@ -179,7 +183,15 @@ _Key = tuple[int, int, str]
 _KEY = slice(3)
 
 
-def _replaced(transaction: Transaction, new: Replacement, at: int, why: str) -> tuple[int, dict[int, int]]:
+class _Noticed(NamedTuple):
+    """When a replacement is made and why, and until when numbers had been published by then."""
+
+    at: int
+    why: str
+    until: int
+
+
+def _replaced(transaction: Transaction, new: Replacement, noticed: _Noticed) -> tuple[int, dict[int, int]]:
     known = _series_of(transaction, new.family, new.scope)
     old = _stored(transaction, known, new) if known else {}
     if not old and not _is_known(transaction, new):
@@ -192,8 +204,8 @@ def _replaced(transaction: Transaction, new: Replacement, at: int, why: str) -> 
         transaction.run_many(_deletion(transaction.dialect), gone)
         # In the order of the primary key an insert appends instead of searching.
         transaction.write_rows(_UPSERT, _COLUMNS, (wanted[key] for key in sorted(written)))
-        until, series = _published_until(transaction), {n: one for one, n in ids.items()}
-        _log(transaction, _restated(series, old, wanted, gone, written, until), at, why)
+        series = {n: one for one, n in ids.items()}
+        _log(transaction, _restated(series, old, wanted, gone, written, noticed.until), noticed)
     _keep_piece(transaction, new)
     changed: dict[int, int] = {}
     for number, moment, _ in (*gone, *written):
@@ -382,23 +394,23 @@ def _said(row: tuple[Any, ...]) -> str:
     return msgspec.json.encode([one.at, one.outcome, one.reason, one.value, *parts]).decode()
 
 
-def _log(transaction: Transaction, changes: Iterable[_Change], at: int, why: str) -> None:
+def _log(transaction: Transaction, changes: Iterable[_Change], noticed: _Noticed) -> None:
     """Write restatements; beyond a thousand of one indicator and service in one go, one line says how many more."""
     rows: list[dict[str, Any]] = []
     ordered = sorted(changes, key=lambda c: (c.series.indicator, c.series.service, c.series.environment, c.unit))
     for _, same in groupby(ordered, key=lambda c: itemgetter(1, 3, 4)(c.series)):
         group = list(same)
-        rows += [_restatement_row(c, at, why) for c in group[:_MOST_RESTATEMENTS]]
+        rows += [_restatement_row(c, noticed) for c in group[:_MOST_RESTATEMENTS]]
         if rest := group[_MOST_RESTATEMENTS:]:
-            rows.append(_restatement_row(rest[0]._replace(unit="", was=f"{len(rest)} more units", now=""), at, why))
+            rows.append(_restatement_row(rest[0]._replace(unit="", was=f"{len(rest)} more units", now=""), noticed))
     if rows:
         transaction.execute(insert(RESTATEMENT), rows)
 
 
-def _restatement_row(change: _Change, at: int, why: str) -> dict[str, Any]:
+def _restatement_row(change: _Change, noticed: _Noticed) -> dict[str, Any]:
     series = change.series
     return Restatement(
-        restated_at=at,
+        restated_at=noticed.at,
         indicator=series.indicator,
         service=series.service,
         environment=series.environment,
@@ -406,5 +418,5 @@ def _restatement_row(change: _Change, at: int, why: str) -> dict[str, Any]:
         unit=change.unit,
         was=change.was,
         now=change.now,
-        why=why,
+        why=noticed.why,
     )._asdict()

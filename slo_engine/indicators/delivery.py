@@ -10,6 +10,8 @@ import contextlib
 import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from functools import cached_property
 
 from collector.conditions import Above, Where
 from collector.events import Change, Commit, Deployment, Incident, Result, Review, kind_of
@@ -166,7 +168,7 @@ class _Batch:
             self._note(scope, {r for r in reads if not r.startswith(_REPOSITORY)})
         self._histories: OrderedDict[str, History] = OrderedDict()
 
-    @property
+    @cached_property
     def scopes(self) -> set[str]:
         """All services of which something is known."""
         return {*self._named, *self._incidents.of_service}
@@ -292,17 +294,24 @@ class _Batch:
     def _touches(self, scope: str) -> bool:
         return scope in self._left or not self._left.isdisjoint(self._reads.get(scope, ()))
 
-    def _owned_by_others(self, scope: str) -> set[str]:
-        """The incidents that their own service answers for, as far as another service must know."""
-        return self._others(self._owned, _OWN, scope)
+    def _owned_by_others(self, scope: str) -> AbstractSet[str]:
+        """The incidents that their own service answers for; those of a service itself are never asked for."""
+        left = {i for i in self._answering_alone(scope, self._owned, _OWN) if not self._is_own(i, scope)}
+        return self._owned.keys() - left if left else self._owned.keys()
 
-    def _elsewhere(self, scope: str) -> set[str]:
-        return self._others(self._answered, _INCIDENT, scope)
+    def _elsewhere(self, scope: str) -> AbstractSet[str]:
+        """The incidents of a service for which others answer."""
+        own = {i.id for i in self._incidents.of_service.get(scope, ()) if i.id in self._answered}
+        return own - self._answering_alone(scope, self._answered, _INCIDENT) if own else own
 
-    def _others(self, scopes: Mapping[str, set[str]], kind: str, scope: str) -> set[str]:
-        """The incidents that mean more than one service."""
-        own = (r.removeprefix(kind) for r in self._reads.get(scope, ()) if r.startswith(kind))
-        return set(scopes) - {i for i in own if scopes.get(i) == {scope}}
+    def _answering_alone(self, scope: str, scopes: Mapping[str, set[str]], kind: str) -> set[str]:
+        """The incidents for which a service answers and no other one does."""
+        read = (r.removeprefix(kind) for r in self._reads.get(scope, ()) if r.startswith(kind))
+        return {i for i in read if scopes.get(i) == {scope}}
+
+    def _is_own(self, identity: str, scope: str) -> bool:
+        incident = self._incidents.by_id.get(identity)
+        return incident is not None and incident.service == scope
 
     def _continued(self, scope: str, state: State) -> Piece:
         """A service from its settled state and what came later. Raises Settled where that is not enough."""
