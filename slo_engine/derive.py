@@ -11,9 +11,10 @@ from typing import Any, NamedTuple, Protocol
 from collector.bulk import seldom_collecting
 from collector.events import kind_of
 from collector.store import DerivationStore, EventStore, Replacement, Series, from_micros, to_micros
-from slo_engine.indicator import Asked, Family, Piece
+from slo_engine.indicator import Asked, Events, Family, Piece
 from slo_engine.observation import Row, as_row, label_values
 from slo_engine.organisation import Organisation
+from slo_engine.remembered import Remembered
 
 _EPOCH = from_micros(0)
 
@@ -88,11 +89,12 @@ def derive(
     looked_at = (_stale(family, store, revisions, organisation, to_micros(at)) for family in families)
     stale = [found for found in looked_at if found is not None]
     shared = _shared(stale, events, organisation, helpers)
+    known = Remembered(events)
     pieces, total = 0, 0
     changes: dict[int, int] = {}
     for family, inputs, asked, why in stale:
         elsewhere = shared.get(family.name, ())
-        rest = written(family, events, organisation, store, _after(asked, elsewhere), why)
+        rest = written(family, known, organisation, store, _after(asked, elsewhere), why)
         with seldom_collecting(), events.steadily():
             for one in chain(elsewhere, rest):
                 pieces, total = pieces + 1, total + one.differing
@@ -140,7 +142,7 @@ def _shared(
 
 
 def written(
-    family: Family, events: EventStore, organisation: Organisation, store: DerivationStore, asked: Asked, why: Why
+    family: Family, events: Events, organisation: Organisation, store: DerivationStore, asked: Asked, why: Why
 ) -> Iterator[Done]:
     """Derive and write the pieces that are asked for, one after the other."""
     found = (
