@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import msgspec
 
@@ -417,6 +417,7 @@ def _waiting(judged: Judged, chain: Chain) -> Iterator[Waiting]:
                 yield Waiting(change.merged_at, at)
 
 
+@lru_cache(maxsize=1024)
 def _joined(one: str, other: str) -> str:
     """The sources a judgement rests on: its number is shown only while all of them are fresh."""
     return one if one == other else "+".join(sorted((one, other)))

@@ -18,7 +18,7 @@ from slo_engine.settled import Marks, text_mark
 
 _OPEN_WEEKS = 8
 """So many of the last weeks with acts stay open: acts that are told of less late than this cost nothing old."""
-_BEGINNING = -(2**62)
+_BEGINNING, _NEVER = -(2**62), 2**62
 _ID = 8
 """So many hex digits of an act's id are in its mark; two that share them cost time and nothing else."""
 
@@ -55,10 +55,11 @@ class _State(msgspec.Struct, array_like=True, frozen=True):
 def weekly(acts: Iterable[Act]) -> dict[Who, int]:
     """When everybody was first active in each week."""
     first: dict[Who, int] = {}
-    for act in acts:
-        if act.person:
-            who = act.person, next_monday(act.at + 1), act.source
-            first[who] = min(act.at, first.get(who, act.at))
+    for _, person, at, source in acts:
+        if person:
+            who = person, next_monday(at + 1), source
+            if at < first.get(who, _NEVER):
+                first[who] = at
     return first
 
 
@@ -95,9 +96,16 @@ def _packed(monday: int, first: Mapping[Who, int], known: bytes) -> bytes:
 
 
 def _marks(acts: Iterable[Act]) -> NDArray[np.uint64]:
-    return np.array([_mark(act) for act in acts if act.person], dtype=np.uint64)
+    """The marks of the acts of somebody."""
+    own = [act for act in acts if act.person]
+    ids = np.frombuffer(bytes.fromhex("".join([act.id[:_ID] for act in own])), dtype=">u4").astype(np.uint64)
+    return ids << np.uint64(32) | np.array([_told(act) for act in own], dtype=np.uint64)
 
 
 def _mark(act: Act) -> int:
     """The mark of an act as it is told: what is told otherwise has another one, which begins alike."""
-    return int(act.id[:_ID], 16) << 32 | text_mark("\0".join((act.person, str(act.at), act.source)))
+    return int(act.id[:_ID], 16) << 32 | _told(act)
+
+
+def _told(act: Act) -> int:
+    return text_mark(f"{act.person}\0{act.at}\0{act.source}")

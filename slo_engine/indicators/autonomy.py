@@ -19,7 +19,7 @@ from collector.events import Deployment, Member, Result, Ticket
 from slo_engine.headcount import Roster, changed_people, read_roster
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape
 from slo_engine.name_rules import NameRules
-from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros
+from slo_engine.observation import NO_PARTS, Observation, Outcome, Reason, Row, as_observation
 from slo_engine.options import Options
 from slo_engine.organisation import Organisation
 from slo_engine.requests_tickets import Call, Calls, read_calls
@@ -85,7 +85,7 @@ def observe(events: Events, organisation: Organisation) -> Iterator[Observation]
     known = _Known(events, organisation)
     for service in sorted(known.named):
         judged = known.judged(service)
-        yield from judged.observations(judged.sources)
+        yield from map(as_observation, judged.observations(judged.sources))
 
 
 def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
@@ -210,7 +210,7 @@ class _Judged:
         found = set(self._asked_for)
         for one in self.deployments:
             found.update(one.links)
-            found.update(c.id for c in self._linked[one.id])
+        found.update(c.id for linked in self._linked.values() for c in linked)
         return tuple(sorted(found))
 
     @cached_property
@@ -220,8 +220,9 @@ class _Judged:
 
     @cached_property
     def _linked(self) -> Mapping[str, Sequence[Call]]:
-        """The tickets that each deployment is linked with."""
-        return {d.id: self.calls.linked(d) for d in self.deployments}
+        """The tickets that each deployment is linked with, of those that are linked with any."""
+        linked = ((d.id, self.calls.linked(d)) for d in self.deployments) if self.calls.all else ()
+        return {key: calls for key, calls in linked if calls}
 
     @cached_property
     def sources(self) -> set[str]:
@@ -229,30 +230,31 @@ class _Judged:
         found = {c.source for linked in self._linked.values() for c in linked}
         return found.union(s.source for p in self._asked_for for s in self.roster.stays.get(p, ()))
 
-    def observations(self, sources: Iterable[str]) -> Iterator[Observation]:
+    def observations(self, sources: Iterable[str]) -> Iterator[Row]:
         """Each deployment to an environment that is judged; each rests on some sources beside its own."""
+        environments = {d.environment for d in self.deployments}
+        judged = {e for e in environments if self.organisation.is_judged(self.service, e)}
+        joined = {one: "+".join(sorted({one, *sources})) for one in {d.source for d in self.deployments}}
         for one in self.deployments:
-            if not self.organisation.is_judged(self.service, one.environment):
+            if one.environment not in judged:
                 continue
-            outcome, why, evidence = self._verdict(one, self._linked[one.id])
-            excluded = outcome is Outcome.EXCLUDED
-            yield Observation(
-                indicator=AUTONOMY.name,
-                unit=one.id,
-                at=from_micros(one.finished_at),
-                subject=Subject(self.service, one.environment),
-                source="+".join(sorted({one.source, *sources})),
-                outcome=outcome,
-                reason=why if excluded else "",
-                rule="" if excluded else why,
-                evidence=evidence,
+            outcome, why, asked = self._verdict(one, self._linked.get(one.id, ()))
+            told = (why, None, "") if outcome is Outcome.EXCLUDED else ("", None, why)
+            evidence = msgspec.json.encode(asked).decode() if asked else "[]"
+            yield Row(
+                (AUTONOMY.name, "", self.service, one.environment, "", joined[one.source]),
+                (one.finished_at, one.id, None, *NO_PARTS, outcome.value, *told, evidence),
             )
+
+    @cached_property
+    def _is_the_platform_s(self) -> bool:
+        return self.organisation.is_platform(self.organisation.team(self.service) or None)
 
     def _verdict(self, one: _Deployment, calls: Sequence[Call]) -> tuple[Outcome, str, tuple[str, ...]]:
         """Whether a deployment went without the platform's team: the outcome, why, and the tickets that say so."""
         if one.result != Result.SUCCESS:
             return Outcome.EXCLUDED, Reason.NOT_SUCCESSFUL, ()
-        if self.organisation.is_platform(self.organisation.team(self.service) or None):
+        if self._is_the_platform_s:
             return Outcome.EXCLUDED, Reason.PLATFORM_TEAM, ()
         stay = self.roster.stay(one.actor, one.finished_at)
         team = one.actor_team or (stay.team if stay else "")

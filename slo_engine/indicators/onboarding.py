@@ -16,6 +16,7 @@ from collector.events import Change, Commit, Deployment, Member, Milestone, Mile
 from collector.patterns import patterns
 from slo_engine.calendars import WorkCalendar
 from slo_engine.credits import joined
+from slo_engine.distinct import distinct
 from slo_engine.episodes import MICROSECOND, Episode
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape, Unit
 from slo_engine.joiners import Joiners
@@ -94,7 +95,7 @@ def measure_time(sample: Sample) -> Measured:
     durations[waiting], on_the_way = _elapsed(sample, waiting)
     chosen = arrived | left | waiting
     stats = kaplan_meier(durations[chosen], arrived[chosen])
-    return Measured(n=np.unique(sample.unit[chosen]).size, stats=stats, pending=on_the_way)
+    return Measured(n=distinct(sample.unit[chosen]).size, stats=stats, pending=on_the_way)
 
 
 def _elapsed(sample: Sample, waiting: Mask) -> tuple[Floats, int]:

@@ -19,6 +19,7 @@ from collector.conditions import Above, Where
 from collector.events import Commit, Member, PipelineRun, SelfServiceAttempt, Ticket, TicketState, Transition, kind_of
 from collector.patterns import any_matches, patterns
 from slo_engine.ci_waits import DAY, MOST_EVIDENCE, CiWaits, Job, ci_waits, union
+from slo_engine.distinct import distinct
 from slo_engine.headcount import WEEK, Roster, changed_people, next_monday, read_roster, team_path
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape, Unit
 from slo_engine.measure import Floats, Measured, Sample
@@ -101,7 +102,7 @@ def _developers(sample: Sample) -> float:
         mondays = (next_monday(sample.until + 1) - next_monday(sample.after + 1)) // WEEK
         return float(sample.value[one].sum()) / mondays
     active = sample.inside & sample.named(1, _ACTIVE, _LABELS)
-    return float(np.unique(sample.unit[active]).size)
+    return float(distinct(sample.unit[active]).size)
 
 
 DEVELOPER_WAIT = Indicator(

@@ -22,7 +22,7 @@ from slo_engine.identities import Identities
 from slo_engine.indicator import Asked
 from slo_engine.indicators import autonomy
 from slo_engine.indicators.autonomy import AutonomyOptions
-from slo_engine.observation import Observation, Subject
+from slo_engine.observation import Observation, Row, Subject, as_observation
 from slo_engine.organisation import Organisation, Service
 from slo_engine.plain_events import PlainEvents
 
@@ -235,7 +235,7 @@ def test_order_and_duplicates_change_nothing(events: list[Event], data: st.DataO
 def test_all_pieces_are_what_observing_gives(events: list[Event]) -> None:
     """Service by service is the same as all at once, and each deployment is judged once."""
     pieces = autonomy.pieces(PlainEvents(events), ORGANISATION, Asked())
-    found = _sorted(o for p in pieces for o in p.observations if isinstance(o, Observation))
+    found = _sorted(as_observation(o) for p in pieces for o in p.observations if isinstance(o, Row))
 
     assert found == _sorted(observed(*events))
     assert len({o.unit for o in found}) == sum(isinstance(e, Deployment) for e in events)
