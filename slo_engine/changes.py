@@ -268,7 +268,8 @@ def read_requests(
     for source, native_id, at, author in _human_reviews(events, repository, identities, names_of):
         reviews[source, native_id].append((at, author))
     return sorted(
-        r._replace(first_review_at=_first_review(r, reviews.get((r.source, r.native_id), ()))) for r in requests
+        Request(*r[:-1], _first_review(r, reviews[r.source, r.native_id])) if (r.source, r.native_id) in reviews else r
+        for r in requests
     )
 
 
@@ -398,15 +399,16 @@ def _rebased(commits: Commits, head: int, request: Request, named: Sequence[str]
 
     A rebase makes as many commits as the request had, and keeps their author times.
     """
-    before_names = named or [""]
+    if not named:
+        return [head] if commits.authored[head] == request.first_commit_at else []
     run = [head]
-    while len(run) < len(before_names) and len(parents := commits.graph.parents[run[-1]]) == 1:
+    while len(run) < len(named) and len(parents := commits.graph.parents[run[-1]]) == 1:
         run.append(parents[0])
-    before = [commits.graph.number.get(n) for n in before_names]
+    before = [commits.graph.number.get(n) for n in named]
     known = sorted(commits.authored[n] for n in before if n is not None)
     times = sorted(commits.authored[n] for n in run)
-    same = known == times if len(known) == len(before_names) else times[0] == request.first_commit_at
-    return run if len(run) == len(before_names) and same else []
+    same = known == times if len(known) == len(named) else times[0] == request.first_commit_at
+    return run if len(run) == len(named) and same else []
 
 
 def _reverts(commits: Commits) -> tuple[list[Revert], set[str]]:
