@@ -6,6 +6,7 @@ patched: the client under test gets an adapter, as requests itself would use one
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
@@ -171,6 +173,47 @@ def page_of(asked: Request, items: Sequence[Any], *, most: int = 100, default: i
 
     links = [link(page + 1, "next"), link(last, "last")] if page < last else []
     return list(items[(page - 1) * size : page * size]), ", ".join(links)
+
+
+@contextlib.contextmanager
+def served(provider: Provider) -> Iterator[str]:
+    """The same API over real HTTP on loopback; its address. Requests are still noted by the provider."""
+    path = urlsplit(provider.base).path.rstrip("/")
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._answer()
+
+        def do_POST(self) -> None:
+            self._answer()
+
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            request = requests.Request(self.command, f"{address}{self.path}", dict(self.headers), data=body).prepare()
+            reply = provider.send(request)
+            self.send_response(reply.status_code)
+            content = reply.content
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        address = f"http://127.0.0.1:{server.server_port}"
+        provider.base = address + path
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield provider.base
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @dataclass(frozen=True)
