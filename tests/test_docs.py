@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import click
 import pytest
 from pydantic import AwareDatetime, BaseModel, SecretStr
+from replay import Provider, Reply, Request, page_of
 
 from collector.document import read_documents, validate
+from collector.http import Wire
 from collector.people import People
 from collector.registry import source_types
 from collector.source import About, SourceContext
@@ -448,13 +450,38 @@ def test_the_source_example_works(tmp_path: Path) -> None:
     """The source of the page is configured by its YAML, and pulls events."""
     (tmp_path / "settings.yaml").write_text("type: beacon\nname: ours\nservice: api\n", encoding="utf-8")
     (tmp_path / "data").mkdir()
-    model = _python("SourceConfig")["BeaconConfig"]
+    model = _python("BeaconConfig")["BeaconConfig"]
     context = SourceContext(data_dir=tmp_path, base_dir=tmp_path, people=People(b"k" * 32), clock=lambda: NOW)
     (document,) = read_documents(tmp_path / "settings.yaml")
 
     pages = list(validate(document, model).build(context).pull(None))
 
     assert [(e.kind, e.source) for p in pages for e in p.events] == [("usage_event", "ours")]
+
+
+def test_the_api_source_example_works(tmp_path: Path) -> None:
+    """The source of an API of the page reads every page of a list, and goes on from there."""
+    base = "https://house.example.com"
+    provider = Provider(base)
+
+    @provider.route("lamps")
+    def lamps(asked: Request) -> Reply:
+        since = asked.time("since")
+        lit = [{"id": n, "room": "attic", "lit_at": f"2026-03-0{n}T09:00:00Z", "watts": 7} for n in (1, 2)]
+        found = [lamp for lamp in lit if since is None or datetime.fromisoformat(str(lamp["lit_at"])) >= since]
+        page, link = page_of(asked, found, most=1)
+        return Reply(page, headers={"Link": link} if link else {})
+
+    space = _python("LampsConfig")
+    context = SourceContext(
+        data_dir=tmp_path, base_dir=tmp_path, people=People(b"k" * 32), clock=lambda: NOW, wire=Wire(adapter=provider)
+    )
+    source = space["LampsConfig"](type="lamps", name="home", url=base).build(context)
+    first = list(source.pull(None))
+    again = list(source.pull(first[-1].cursor))
+
+    assert [e.native_id for p in first for e in p.events] == ["1", "2"]
+    assert [e.native_id for p in again for e in p.events] == ["2"]
 
 
 def test_the_indicator_example_works() -> None:
