@@ -81,16 +81,17 @@ _ABOUT = About(
     ),
     example="""\
 sources:
-  azure:
-    type: azuredevops
+  - type: azuredevops
+    name: azure
     url: https://dev.azure.com/example
     token: ${AZURE_DEVOPS_TOKEN:-}
     projects: [Shop]
     deployments:
-      - pipeline: release
-        job: Deploy production
+      - {pipeline: release, job: Deploy production}
 """,
     more="""\
+## What is read
+
 Repositories are called `project/repository`; runs of repositories elsewhere keep those names (`owner/name`).
 
 - **Changes** are pull requests. The merge commit is `lastMergeCommit`, whichever strategy made it. *Ready* is when a

@@ -199,7 +199,7 @@ def record(kind: str, name: str, result: str, parent: str | None = None, **more:
         "result": result,
         "resultCode": None,
         "changeId": 12,
-        "lastModified": "0001-01-01T00:00:00",
+        "lastModified": "2026-02-21T08:04:01Z",
         "workerName": "Agent 4",
         "order": 1,
         "details": None,
@@ -342,9 +342,9 @@ class World:
             2: [deployed(4, 1, None, None)],
         }
         self.released = [
-            released(1, "succeeded", "Approved"),
-            released(2, "notDeployed", "Rejected", completedOn="0001-01-01T00:00:00"),
-            released(3, "failed", "PhaseFailed", completedOn="2026-02-22T11:05:00Z"),
+            released(1, "succeeded", "approved"),
+            released(2, "notDeployed", "rejected", completedOn=None),
+            released(3, "failed", "phaseFailed", completedOn="2026-02-22T11:05:00Z"),
         ]
         self.releases = [{"id": 55, "name": "Release-2", "artifacts": [ARTIFACT]}]
 
@@ -359,10 +359,10 @@ def _listed(items: Sequence[Any], token: str | None = None) -> Reply:
     )
 
 
-def _tokened(asked: Request, items: Sequence[Any]) -> Reply:
+def _tokened(asked: Request, most: int, items: Sequence[Any]) -> Reply:
     """A page that begins at the token, which is a place in the list."""
     start = asked.number("continuationToken", 0)
-    size = min(asked.number("$top", asked.number("top", 50)), _MOST)
+    size = min(asked.number("$top", asked.number("top", 50)), most)
     following = start + size
     return _listed(items[start:following], str(following) if following < len(items) else None)
 
@@ -371,8 +371,8 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def provider(world: World) -> Provider:  # noqa: C901 - one function per path
-    """The server."""
+def provider(world: World, most: int = _MOST) -> Provider:  # noqa: C901 - one function per path
+    """The server; `most` is how many items it gives at once."""
     stand_in = Provider(BASE)
     project = "Web%20Shop/_apis"
 
@@ -391,7 +391,7 @@ def provider(world: World) -> Provider:  # noqa: C901 - one function per path
             found = [pr for pr in found if after is None or _time(pr["closedDate"]) >= after]
             found = [pr for pr in found if before is None or _time(pr["closedDate"]) < before]
         start = asked.number("$skip", 0)
-        return _listed(found[start : start + min(asked.number("$top", 101), _MOST)])
+        return _listed(found[start : start + min(asked.number("$top", 101), most)])
 
     @stand_in.route(f"{project}/git/repositories/(?P<repository>[^/]+)/pullRequests/(?P<number>\\d+)/threads")
     def threads(asked: Request, repository: str, number: str) -> Reply:
@@ -401,14 +401,14 @@ def provider(world: World) -> Provider:  # noqa: C901 - one function per path
     def builds(asked: Request) -> Reply:
         found = list(world.builds)
         if ids := asked.one("buildIds"):
-            return _tokened(asked, [b for b in found if str(b["id"]) in ids.split(",")])
+            return _tokened(asked, most, [b for b in found if str(b["id"]) in ids.split(",")])
         if status := asked.one("statusFilter"):
             found = [b for b in found if b["status"] == status]
         if asked.one("queryOrder") == "finishTimeAscending":
             after = asked.time("minTime")
             found = sorted(found, key=lambda b: str(b["finishTime"]))
             found = [b for b in found if after is None or _time(b["finishTime"]) >= after]
-        return _tokened(asked, found)
+        return _tokened(asked, most, found)
 
     @stand_in.route(f"{project}/build/builds/(?P<number>\\d+)/timeline")
     def timeline(asked: Request, number: str) -> Reply:
@@ -420,17 +420,17 @@ def provider(world: World) -> Provider:  # noqa: C901 - one function per path
 
     @stand_in.route(f"{project}/distributedtask/environments")
     def environments(asked: Request) -> Reply:
-        return _tokened(asked, world.environments)
+        return _tokened(asked, most, world.environments)
 
     @stand_in.route(f"{project}/distributedtask/environments/(?P<number>\\d+)/environmentdeploymentrecords")
     def records(asked: Request, number: str) -> Reply:
-        return _tokened(asked, world.deployed[int(number)][::-1])
+        return _tokened(asked, most, world.deployed[int(number)][::-1])
 
     @stand_in.route(f"{project}/release/deployments")
     def deployments(asked: Request) -> Reply:
         after = asked.time("minModifiedTime")
         found = sorted(world.released, key=lambda d: int(d["id"]), reverse=asked.one("queryOrder") != "ascending")
-        return _tokened(asked, [d for d in found if after is None or _time(d["lastModifiedOn"]) >= after])
+        return _tokened(asked, most, [d for d in found if after is None or _time(d["lastModifiedOn"]) >= after])
 
     @stand_in.route(f"{project}/release/releases")
     def releases(asked: Request) -> Reply:
