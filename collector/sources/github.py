@@ -1,0 +1,802 @@
+"""GitHub and GitHub Enterprise Server: pull requests, workflow runs, deployments, releases and issues.
+
+GraphQL reads what takes many requests by REST (pull requests with their reviews, statuses, comments); REST reads the
+rest, and tells by its ETags, which cost no quota, where nothing is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import chain
+from typing import Any, ClassVar, Literal, TypeVar
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from collector.api import ForgeConfig, IssueSettings
+from collector.deploying import Deployments
+from collector.errors import BadRecord, ContractError, Mistake, SourceError
+from collector.events import Deployment, Event, Incident, PipelineRun, Reply, RunKind, Ticket
+from collector.github_api import (
+    CHANGES,
+    COMMENTS,
+    RELEASES,
+    REVIEWS,
+    STATUSES,
+    Access,
+    App,
+    Graph,
+    decoded_nodes,
+)
+from collector.github_shapes import (
+    ChangeNode,
+    CommentItem,
+    Issue,
+    Job,
+    Node,
+    OwnDeployment,
+    PullRequest,
+    ReleaseItem,
+    ReleaseNode,
+    Repository,
+    ReviewItem,
+    ReviewNode,
+    Run,
+    Shaping,
+    StatusItem,
+    as_item,
+    goes_on,
+    lower,
+    once_each,
+    undated,
+)
+from collector.http import Answer
+from collector.paging import linked, side_by_side, windows
+from collector.patterns import Pattern
+from collector.secrets import Secret, reveal
+from collector.source import About, Complete, Page, SourceContext
+from collector.streams import Notes, Part, State, Stream, pull
+from collector.times import as_rfc3339
+from collector.webhooks import Delivery, Received, Receiver, id_of, is_signed
+
+_T = TypeVar("_T")
+
+_PAGE = "100"
+_LAST_UPDATED = {"state": "all", "sort": "updated", "direction": "desc", "per_page": "1"}
+"""The one of a list by which its ETag tells whether there is anything new."""
+_CHANGES_OF_A_PAGE = 50
+_MOST_RESULTS = 1_000
+_GONE = 404
+_DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
+_CHANGES_LATE = timedelta(days=31)
+"""A run may be run again for 30 days."""
+_WAITS = timedelta(days=35)
+"""How long a run or a deployment may wait: 30 days for an approval, and the run is cancelled after 35."""
+
+
+class ReleaseSettings(BaseModel):
+    """What published releases are here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    environment: str = Field(min_length=1, description="The environment to which a published release goes.")
+    prereleases: bool = Field(default=False, description="Whether pre-releases go there too.")
+
+
+class GitHubConfig(ForgeConfig):
+    """Settings of GitHub, or of a GitHub Enterprise Server."""
+
+    about: ClassVar[About] = About(
+        system="GitHub",
+        gives=("change", "review", "pipeline_run", "deployment", "incident", "ticket"),
+        tested="recorded shape",
+        scopes=(
+            ("Contents: read", "the names of repositories, releases, and commits"),
+            ("Pull requests: read", "pull requests and reviews"),
+            ("Actions: read", "workflow runs and jobs"),
+            ("Deployments: read", "deployments and their statuses"),
+            ("Issues: read", "incidents and tickets, where issues are read"),
+            ("classic token: repo", "all of these; `public_repo` for public repositories alone"),
+        ),
+        costs=(
+            ("pull requests with reviews, first commit, labels", "21 by GraphQL; 3 010 by REST"),
+            ("workflow runs", "10, and 1 for each earlier attempt"),
+            ("workflow runs with their jobs", "1 010"),
+            ("deployments with statuses", "20; 1 010 by REST"),
+            ("releases", "11"),
+            ("issues; tickets with their comments", "10; 20"),
+            ("a repository without anything new", "one for each kind, answered 304, which counts against no quota"),
+        ),
+        limits=(
+            (
+                "Of one question 1 000 runs are listed: spans of time are halved until they hold no more. What one "
+                "second holds beyond that is reported as cut off."
+            ),
+            "5 000 requests and 5 000 points of GraphQL an hour for a token, more for an App of a large organisation.",
+            "Runs are kept 400 days at most, their logs less.",
+        ),
+        example="""\
+- name: github
+  type: github
+  organisations: [example]
+  token: ${GITHUB_TOKEN:-}
+  deployments:
+    - pipeline: Deploy
+      job: /deploy-(?P<environment>\\w+)/
+      to: "{environment}"
+""",
+    )
+
+    type: Literal["github"]
+    url: str = Field(
+        default="https://api.github.com",
+        description="Address of the REST API; of a server of your own it is https://HOST/api/v3.",
+    )
+    app_id: str = Field(default="", description="Instead of a token: the id of a GitHub App.")
+    installation_id: str = Field(default="", description="Where that App is installed.")
+    private_key: Secret = Field(default=SecretStr(""), description="The private key of that App, in PEM.")
+    jobs: bool = Field(
+        default=False,
+        description="Whether the jobs of all runs are read; those that a rule of deployments asks for are.",
+    )
+    releases: ReleaseSettings | None = Field(
+        default=None, description="Published releases are deployments, where this says to which environment."
+    )
+
+    def build(self, context: SourceContext) -> GitHubSource:
+        """The source. Nothing is asked for yet."""
+        app = App(self.app_id, self.installation_id, reveal(self.private_key)) if self.app_id else None
+        access = Access(
+            url=self.url,
+            client=lambda url, headers: self.client(context, headers=headers, url=url),
+            clock=context.clock,
+            token=reveal(self.token),
+            app=app,
+        )
+        return GitHubSource(
+            config=self,
+            context=context,
+            access=access,
+            graph=Graph(access, partial(_reset, context)),
+            shaping=Shaping(source=self.name, people=context.people),
+            deploying=self.deploying(context),
+        )
+
+    def check(self, context: SourceContext) -> Sequence[Mistake]:
+        """As every forge's; and that an App is whole, and no token stands beside it."""
+        found = list(super().check(context))
+        own = {"app_id": self.app_id, "installation_id": self.installation_id}
+        given = {**own, "private_key": self.private_key.get_secret_value()}
+        if any(given.values()):
+            found += [_mistake(n, "an App needs it too", "all of an App") for n, v in given.items() if not v]
+            if self.token.get_secret_value():
+                found.append(_mistake("token", "an App has a token of its own", "a token or an App"))
+        return found
+
+    def receiver(self, context: SourceContext) -> Receiver | None:
+        """What takes its webhooks; None without a secret."""
+        if not self.webhook_secret.get_secret_value():
+            return None
+        return GitHubReceiver(self, Shaping(source=self.name, people=context.people), self.deploying(context))
+
+    def wants_jobs(self, repository: str, pipeline: str, ref: str) -> bool:
+        """Whether the jobs of a run are read: they cost a request for each run."""
+        return self.jobs or any(
+            rule.job and _fits(rule.pipeline, pipeline) and _fits(rule.ref, ref) and _fits(rule.repository, repository)
+            for rule in self.deployments
+        )
+
+    @property
+    def one_kind_of_deployment(self) -> bool:
+        """Whether all deployments of this source come from one list, which then tells what was deleted."""
+        return [bool(self.deployments), self.reads_own_deployments, self.releases is not None].count(True) == 1
+
+
+def _fits(rules: Sequence[str], name: str) -> bool:
+    return not rules or any(Pattern(rule).matches(name) for rule in rules)
+
+
+def _mistake(path: str, problem: str, expected: str) -> Mistake:
+    return Mistake(file="", line=0, path=path, problem=problem, expected=expected)
+
+
+def _reset(context: SourceContext, answer: Answer) -> float | None:
+    """When the limit that an answer speaks of is set back: its headers were noted when it came."""
+    quota = context.wire.traffic.quota.get(answer.headers.get("x-ratelimit-resource", "requests"))
+    return quota.resets_in_seconds if quota else None
+
+
+class _Total(msgspec.Struct):
+    total_count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GitHubSource:
+    """See GitHubConfig. For each repository a stream of each kind."""
+
+    config: GitHubConfig
+    context: SourceContext = field(repr=False)
+    access: Access
+    graph: Graph
+    shaping: Shaping
+    deploying: Deployments
+
+    def pull(self, cursor: str | None) -> Iterator[Page]:
+        """What is new since the cursor, repository by repository."""
+        notes = Notes()
+        yield from pull(None if self.context.since else cursor, self._streams(notes), notes)
+
+    def _streams(self, notes: Notes) -> Iterator[Stream]:
+        repositories = list(self._repositories(notes))
+        names = [_last(r.full_name) for r in repositories]
+        for one in repositories:
+            name = one.full_name
+            yield Stream(f"{name} changes", partial(self._changes, name))
+            yield Stream(f"{name} runs", partial(self._runs, name))
+            if self.config.reads_own_deployments:
+                yield Stream(f"{name} deployments", partial(self._deployments, name))
+            if self.config.releases is not None:
+                yield Stream(f"{name} releases", partial(self._releases, name, self.config.releases))
+            if self.config.issues is not None and one.has_issues:
+                alone = names.count(_last(name)) == 1
+                yield Stream(f"{name} issues", partial(self._issues, name, self.config.issues, alone=alone))
+
+    def _repositories(self, notes: Notes) -> Iterator[Repository]:
+        """Those that are named, and those of organisations that are wanted; each once."""
+        known = {name.lower() for name in self.config.repositories}
+        yield from (Repository(name) for name in dict.fromkeys(self.config.repositories))
+        for organisation in self.config.organisations:
+            for answer in self._listed(organisation):
+                found, rejected = answer.items(Repository)
+                notes.reject(rejected)
+                for one in found:
+                    unread = one.disabled or (one.archived and not self.config.archived)
+                    if one.full_name.lower() not in known and not unread and self.config.wants(one.full_name):
+                        known.add(one.full_name.lower())
+                        yield one
+
+    def _listed(self, owner: str) -> Iterator[Answer]:
+        """The pages of repositories of an organisation; of a user, where there is no organisation of that name."""
+        asked = {"per_page": _PAGE, "sort": "full_name"}
+        try:
+            yield from linked(self.access.rest, f"orgs/{owner}/repos", {**asked, "type": "all"})
+        except SourceError as error:
+            if error.status != _GONE:
+                raise
+            yield from linked(self.access.rest, f"users/{owner}/repos", {**asked, "type": "owner"})
+
+    def _floor(self, state: State) -> datetime:
+        """From when on a stream reads."""
+        since = self.config.horizon(self.context) if state.since is None else state.since - self.config.overlap
+        return since.replace(microsecond=0)
+
+    def _sweeps(self, state: State) -> bool:
+        """Whether the recent past is read again: daily, and not right after a first read."""
+        return state.swept_at is not None and self.context.clock() - state.swept_at >= _DAY
+
+    def _swept(self, state: State) -> State:
+        return msgspec.structs.replace(state, swept_at=self.context.clock())
+
+    # ---- pull requests
+
+    def _changes(self, repository: str, state: State, notes: Notes) -> Iterator[Part]:
+        """Last updated first, down to what is known. A place holds while others come in before it."""
+        if state.after is None:
+            newest = self.access.rest.get(f"repos/{repository}/pulls", _LAST_UPDATED, etag=state.etag)
+            if newest.unchanged:
+                return
+            state = msgspec.structs.replace(state, etag=newest.etag)
+        floor = self._floor(state)
+        pages = self.graph.connection(CHANGES, repository, ["pullRequests"], _CHANGES_OF_A_PAGE, state.after)
+        for page, refused in pages:
+            found, rejected = decoded_nodes(page, ChangeNode, f"pull requests of {repository}")
+            notes.reject([*refused, *rejected])
+            fresh = [node for node in found if node.updated_at >= floor]
+            for node in fresh:
+                state = state.begun(node.updated_at)
+            events = [event for node in fresh for event in self._change(repository, node, notes)]
+            if len(fresh) < len(found) or not page.page_info.has_next_page:
+                break
+            state = msgspec.structs.replace(state, after=page.page_info.end_cursor)
+            yield Part(events, state)
+        yield Part(events, state.ended())
+
+    def _change(self, repository: str, node: ChangeNode, notes: Notes) -> Iterator[Event]:
+        change = self.shaping.change(repository, node, notes)
+        yield change
+        reviews = node.reviews
+        yield from self.shaping.reviews(repository, change.native_id, reviews.nodes, notes)
+        if not reviews.page_info.has_next_page:
+            return
+        path, place = ["pullRequest", "reviews"], reviews.page_info.end_cursor
+        for page, refused in self.graph.connection(REVIEWS, repository, path, 100, place, number=node.number):
+            more, rejected = decoded_nodes(page, ReviewNode, f"reviews of {repository}")
+            notes.reject([*refused, *rejected])
+            yield from self.shaping.reviews(repository, change.native_id, more, notes)
+
+    # ---- workflow runs
+
+    def _runs(self, repository: str, state: State, notes: Notes) -> Iterator[Part]:
+        """Spans of time, oldest first, where there are many; then what had not ended; once a day the recent past."""
+        met = _Met(set(state.open), state.since)
+        floor = self._floor(state)
+        asked = {"per_page": "1", "exclude_pull_requests": "true"}
+        newest = self.access.rest.get(f"repos/{repository}/actions/runs", asked, etag=state.etag)
+        for span in () if newest.unchanged else self._spans(repository, floor, met, notes):
+            for answer in span:
+                yield Part(self._run_events(repository, met.runs(answer, notes), notes), state)
+            state = msgspec.structs.replace(state, since=met.newest, open=met.open)
+            yield Part((), state)
+        state = msgspec.structs.replace(state, etag=newest.etag or state.etag)
+        if missed := sorted(met.waiting - met.seen):
+            answers = side_by_side(partial(self._run, repository), missed, self.config.parallel)
+            runs = [run for run in answers if run is not None]
+            met.note(runs, missed)
+            state = msgspec.structs.replace(state, open=met.open)
+            yield Part(self._run_events(repository, runs, notes), state)
+        if self._sweeps(state):
+            yield from self._runs_again(repository, state, met, notes)
+        else:
+            yield Part((), state if state.swept_at else self._swept(state))
+
+    def _runs_again(self, repository: str, state: State, met: _Met, notes: Notes) -> Iterator[Part]:
+        """The recent past read whole: what was run again since the last time, and what is gone."""
+        since = self.context.clock().replace(microsecond=0) - _CHANGES_LATE
+        # A run that was run again is dated by that; it may be as much older again.
+        start, again = since - _CHANGES_LATE, (state.swept_at or since) - _DAY
+        ids = set[str]()
+        for span in self._spans(repository, start, met, notes):
+            for answer in span:
+                runs = met.runs(answer, notes)
+                ids |= {f"run/{run.id}/{n}" for run in runs for n in range(1, run.run_attempt + 1)}
+                rerun = [r for r in runs if not r.ended or (r.run_attempt > 1 and (r.run_started_at or again) >= again)]
+                yield Part(self._run_events(repository, rerun, notes), state)
+        where = {"repository": repository, "run_kind": RunKind.PIPELINE.value}
+        gone = Complete(kind=PipelineRun, where=where, dated="created_at", since=since, native_ids=frozenset(ids))
+        state = self._swept(msgspec.structs.replace(state, open=met.open))
+        yield Part((), state, (gone,) if met.whole else ())
+
+    def _created(self, repository: str, start: datetime, last: datetime | None = None) -> Iterator[Answer]:
+        """Pages of runs that were created from a second to another, both with it; newest first."""
+        created = f"{as_rfc3339(start)}..{as_rfc3339(last)}" if last else f">={as_rfc3339(start)}"
+        asked = {"created": created, "per_page": _PAGE, "exclude_pull_requests": "true"}
+        return linked(self.access.rest, f"repos/{repository}/actions/runs", asked)
+
+    def _spans(self, repository: str, start: datetime, met: _Met, notes: Notes) -> Iterator[Iterable[Answer]]:
+        """The pages of all runs from a time on: of spans that hold no more than the 1 000 that GitHub hands out."""
+        pages = self._created(repository, start)
+        first = next(pages)
+        total = first.read(_Total).total_count
+        created = [run.created_at for run in first.items(Run, "workflow_runs")[0]]
+        if total <= _MOST_RESULTS or not created:
+            yield chain([first], pages)
+            return
+
+        def count(start: datetime, end: datetime) -> int:
+            asked = {"created": f"{as_rfc3339(start)}..{as_rfc3339(end - _SECOND)}", "per_page": "1"}
+            answer = self.access.rest.get(f"repos/{repository}/actions/runs", asked)
+            return answer.read(_Total).total_count
+
+        for window in windows(start, max(created) + _SECOND, count, _MOST_RESULTS):
+            if window.total > _MOST_RESULTS:
+                met.whole = False
+                missing = window.total - _MOST_RESULTS
+                notes.cut(f"{repository}: {missing} runs of {as_rfc3339(window.start)} are not handed out")
+            if window.total:
+                yield self._created(repository, window.start, window.end - _SECOND)
+
+    def _run(self, repository: str, native_id: str) -> Run | None:
+        """A run as it is now; None where it was deleted."""
+        return self._one(f"repos/{repository}/actions/runs/{native_id}", Run)
+
+    def _one(self, path: str, kind: type[_T]) -> _T | None:
+        try:
+            return self.access.rest.get(path).read(kind)
+        except SourceError as error:
+            if error.status == _GONE:
+                return None
+            raise
+
+    def _run_events(self, repository: str, runs: Sequence[Run], notes: Notes) -> list[Event]:
+        """Runs with their earlier attempts and the jobs that are wanted, and the deployments that these are."""
+        asking = [r for r in runs if r.run_attempt > 1 or self._wants_jobs(repository, r)]
+        details = side_by_side(partial(self._detail, repository), asking, self.config.parallel)
+        of_run = dict(zip((r.id for r in asking), details, strict=True))
+        events: list[Event] = []
+        for run in runs:
+            detail = of_run.get(run.id, _Detail())
+            notes.reject(detail.rejected)
+            attempts = [self.shaping.run(repository, r, notes) for r in (*detail.attempts, run)]
+            by_attempt = {a.attempt: a for a in attempts}
+            jobs = [
+                self.shaping.job(repository, run.pipeline, j, by_attempt.get(j.run_attempt, attempts[-1]), notes)
+                for j in once_each(detail.jobs)
+            ]
+            for one in (*attempts, *jobs):
+                events += filter(None, (one, self.deploying.of(one)))
+        return events
+
+    def _wants_jobs(self, repository: str, run: Run) -> bool:
+        return self.config.wants_jobs(repository, run.pipeline, run.head_branch or "")
+
+    def _detail(self, repository: str, run: Run) -> _Detail:
+        """The earlier attempts of a run, which its list does not show, and its jobs of all attempts."""
+        path = f"repos/{repository}/actions/runs/{run.id}"
+        earlier = (self._one(f"{path}/attempts/{n}", Run) for n in range(1, run.run_attempt))
+        detail = _Detail([attempt for attempt in earlier if attempt is not None])
+        if self._wants_jobs(repository, run):
+            for answer in linked(self.access.rest, f"{path}/jobs", {"filter": "all", "per_page": _PAGE}):
+                found, rejected = answer.items(Job, "jobs")
+                detail.jobs.extend(found)
+                detail.rejected.extend(rejected)
+        return detail
+
+    # ---- deployments and releases
+
+    def _deployments(self, repository: str, state: State, notes: Notes) -> Iterator[Part]:
+        """Newest first, down to what is known; then what had not ended; once a day the recent past whole."""
+        sweeps, now = self._sweeps(state), self.context.clock()
+        since, floor = now - _CHANGES_LATE, self._floor(state)
+        if sweeps:
+            floor = min(floor, since - _WAITS)
+        after, waiting, ids, whole = state, set(state.open), set[str](), True
+        etag = None if sweeps else state.etag
+        for answer in linked(self.access.rest, f"repos/{repository}/deployments", {"per_page": _PAGE}, etag=etag):
+            if answer.unchanged:
+                break
+            found, rejected = answer.items(OwnDeployment)
+            notes.reject(rejected)
+            whole, fresh = whole and not rejected, [d for d in found if d.created_at >= floor]
+            after = msgspec.structs.replace(after, etag=answer.etag) if not ids else after
+            ids |= {str(d.id) for d in found}
+            events, unended = self._deployed(repository, fresh, notes)
+            waiting = (waiting - {str(d.id) for d in fresh}) | unended
+            for one in fresh:
+                after = after.begun(one.created_at)
+            yield Part(events, state)
+            if len(fresh) < len(found):
+                break
+        path = f"repos/{repository}/deployments/"
+        missed = sorted(waiting - ids)
+        again = side_by_side(lambda n: self._one(path + n, OwnDeployment), missed, self.config.parallel)
+        events, unended = self._deployed(repository, [d for d in again if d is not None], notes)
+        after = msgspec.structs.replace(after.ended(), open=tuple(sorted((waiting & ids) | unended)))
+        complete = self._gone(repository, since, {f"deployment/{n}" for n in ids}) if sweeps and whole else ()
+        yield Part(events, self._swept(after) if sweeps or after.swept_at is None else after, complete)
+
+    def _gone(self, repository: str, since: datetime, ids: Iterable[str]) -> tuple[Complete, ...]:
+        """That no other deployments are there; where only one list makes deployments."""
+        if not self.config.one_kind_of_deployment:
+            return ()
+        where = {"repository": repository}
+        return (Complete(kind=Deployment, where=where, dated="finished_at", since=since, native_ids=frozenset(ids)),)
+
+    def _deployed(self, repository: str, found: Sequence[OwnDeployment], notes: Notes) -> tuple[list[Event], set[str]]:
+        """The deployments that ended, and the ids of those that go on and may still end."""
+        events: list[Event] = []
+        unended = set[str]()
+        nodes = self.graph.nodes(STATUSES, [one.node_id for one in found], Node)
+        for one, node in zip(found, nodes, strict=True):
+            if node is None:
+                continue
+            statuses = lower(node.statuses.nodes) if node.statuses else []
+            if node.statuses is not None and node.statuses.page_info.has_next_page:
+                path = f"repos/{repository}/deployments/{one.id}/statuses"
+                statuses = self._everything(path, StatusItem, notes)
+            if goes_on(statuses, notes) and one.created_at >= self.context.clock() - _WAITS:
+                unended.add(str(one.id))
+            place = self.deploying.place(repository, one.environment or "production", one.ref or "")
+            events += filter(None, [self.shaping.deployment(repository, place, one, statuses)])
+        return events, unended
+
+    def _everything(self, path: str, kind: type[_T], notes: Notes) -> list[_T]:
+        """A list that is longer than what a query shows of it."""
+        items: list[_T] = []
+        for answer in linked(self.access.rest, path, {"per_page": _PAGE}):
+            found, rejected = answer.items(kind)
+            items += found
+            notes.reject(rejected)
+        return items
+
+    def _releases(self, repository: str, settings: ReleaseSettings, state: State, notes: Notes) -> Iterator[Part]:
+        """All releases, whenever the first page of them changed: one may be published long after it was made."""
+        first = self.access.rest.get(f"repos/{repository}/releases", {"per_page": _PAGE}, etag=state.etag)
+        if first.unchanged:
+            return
+        floor, ids, whole = self.config.horizon(self.context), set[str](), True
+        for page, refused in self.graph.connection(RELEASES, repository, ["releases"], int(_PAGE)):
+            found, rejected = decoded_nodes(page, ReleaseNode, f"releases of {repository}")
+            notes.reject([*refused, *rejected])
+            whole = whole and not refused and not rejected
+            events: list[Event] = []
+            for node in found:
+                sha = node.tag_commit.oid if node.tag_commit else None
+                place = _release_place(self.deploying, settings, repository, node.tag_name)
+                released = self.shaping.release(repository, place, as_item(node), sha, listed=True)
+                if node.is_prerelease and not settings.prereleases:
+                    continue
+                if released is not None and released.finished_at >= floor:
+                    events.append(released)
+            ids |= {event.native_id for event in events}
+            yield Part(events, state)
+        complete = self._gone(repository, floor, ids) if whole else ()
+        yield Part((), msgspec.structs.replace(state, etag=first.etag), complete)
+
+    # ---- issues
+
+    def _issues(
+        self, repository: str, settings: IssueSettings, state: State, notes: Notes, *, alone: bool
+    ) -> Iterator[Part]:
+        """What was updated, last first; once a day the recent past whole, for what is gone or was relabelled."""
+        sweeps, floor, after = self._sweeps(state), self._floor(state), state
+        since = self.context.clock().replace(microsecond=0) - _CHANGES_LATE
+        floor = min(floor, since) if sweeps else floor
+        path = f"repos/{repository}/issues"
+        newest = self.access.rest.get(path, _LAST_UPDATED, etag=None if sweeps else state.etag)
+        if newest.unchanged:
+            return
+        asked = {**_LAST_UPDATED, "per_page": _PAGE, "since": as_rfc3339(floor)}
+        ids: dict[type[Event], set[str]] = {Incident: set(), Ticket: set()}
+        whole = True
+        for answer in linked(self.access.rest, path, asked):
+            found, rejected = answer.items(Issue)
+            notes.reject(rejected)
+            whole = whole and not rejected
+            if any(one.updated_at < floor for one in found):
+                raise ContractError(f"{answer.asked}: it ignored `since`: some issues were last updated before")
+            for one in found:
+                after = after.begun(one.updated_at)
+            events = self._issue_events(repository, settings, found, notes)
+            for event in events:
+                ids[type(event)].add(event.native_id)
+            yield Part(events, state)
+        after = msgspec.structs.replace(after.ended(), etag=newest.etag)
+        complete = _complete_issues(repository, settings, since, ids, alone=alone) if sweeps and whole else ()
+        yield Part((), self._swept(after) if sweeps or after.swept_at is None else after, complete)
+
+    def _issue_events(
+        self, repository: str, settings: IssueSettings, found: Sequence[Issue], notes: Notes
+    ) -> list[Incident | Ticket]:
+        tickets = [i for i in found if i.pull_request is None and settings.kind(i.label_names) is Ticket]
+        replies = self._replies(repository, [i for i in tickets if i.comments], notes)
+        service = _last(repository)
+        events = (self.shaping.issue(repository, service, i, settings, replies.get(i.id, ())) for i in found)
+        return [event for event in events if event is not None]
+
+    def _replies(self, repository: str, found: Sequence[Issue], notes: Notes) -> dict[int, list[Reply]]:
+        """The comments on issues, by the issues' ids."""
+        replies: dict[int, list[Reply]] = {}
+        for one, node in zip(found, self.graph.nodes(COMMENTS, [i.node_id for i in found], Node), strict=True):
+            if node is None or node.comments is None:
+                continue
+            if node.comments.page_info.has_next_page:
+                comments = self._everything(f"repos/{repository}/issues/{one.number}/comments", CommentItem, notes)
+                replies[one.id] = [self.shaping.reply(c.created_at, c.user) for c in comments]
+            else:
+                replies[one.id] = [self.shaping.reply(c.created_at, c.author) for c in node.comments.nodes if c]
+        return replies
+
+
+@dataclass
+class _Met:
+    """What a reading of runs has met. `waiting`: ids of what had not ended. `whole`: nothing was left out."""
+
+    waiting: set[str]
+    newest: datetime | None
+    seen: set[str] = field(default_factory=set)
+    whole: bool = True
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """The ids of what has not ended, for a state."""
+        return tuple(sorted(self.waiting))
+
+    def runs(self, answer: Answer, notes: Notes) -> list[Run]:
+        """The runs of a page that can be used."""
+        found, rejected = answer.items(Run, "workflow_runs")
+        undatable = [bad for run in found if (bad := undated(run, answer.asked)) is not None]
+        notes.reject([*rejected, *undatable])
+        self.whole = self.whole and not rejected and not undatable
+        runs = [run for run in found if undated(run, answer.asked) is None]
+        self.note(runs)
+        return runs
+
+    def note(self, runs: Sequence[Run], asked: Iterable[str] = ()) -> None:
+        """Runs as they are now. What was asked for and is not among them is gone."""
+        ids = {str(run.id) for run in runs}
+        self.seen |= ids
+        self.waiting -= ids | set(asked)
+        self.waiting |= {str(run.id) for run in runs if not run.ended}
+        self.newest = max([run.created_at for run in runs] + ([self.newest] if self.newest else []), default=None)
+
+
+@dataclass(frozen=True)
+class _Detail:
+    """What is read of a run by itself."""
+
+    attempts: Sequence[Run] = ()
+    jobs: list[Job] = field(default_factory=list)
+    rejected: list[BadRecord] = field(default_factory=list)
+
+
+def _last(repository: str) -> str:
+    """The last part of a repository's name."""
+    return repository.rpartition("/")[2]
+
+
+def _release_place(deploying: Deployments, settings: ReleaseSettings, repository: str, tag: str) -> tuple[str, str]:
+    """The service and the environment of a release."""
+    return deploying.place(repository, settings.environment, tag)
+
+
+def _complete_issues(
+    repository: str, settings: IssueSettings, since: datetime, ids: dict[type[Event], set[str]], *, alone: bool
+) -> tuple[Complete, ...]:
+    """That no other issues mean something here; not where several repositories share a queue or a service's name."""
+    tickets = Complete(
+        kind=Ticket,
+        where={"queue": repository},
+        dated="created_at",
+        since=since,
+        native_ids=frozenset(ids[Ticket]),
+    )
+    incidents = Complete(
+        kind=Incident,
+        where={"service": _last(repository)},
+        dated="started_at",
+        since=since,
+        native_ids=frozenset(ids[Incident]),
+    )
+    return (*(() if settings.queue else (tickets,)), *((incidents,) if alone else ()))
+
+
+# ---- webhooks
+
+
+class _Hook(msgspec.Struct, kw_only=True):
+    """What all webhooks have."""
+
+    repository: Repository | None = None
+    action: str = ""
+
+
+class _ChangeHook(_Hook, kw_only=True):
+    pull_request: PullRequest
+
+
+class _ReviewHook(_ChangeHook, kw_only=True):
+    review: ReviewItem
+
+
+class _RunHook(_Hook, kw_only=True):
+    workflow_run: Run
+
+
+class _JobHook(_Hook, kw_only=True):
+    workflow_job: Job
+
+
+class _DeploymentHook(_Hook, kw_only=True):
+    deployment: OwnDeployment
+    deployment_status: StatusItem
+
+
+class _IssueHook(_Hook, kw_only=True):
+    issue: Issue
+
+
+class _ReleaseHook(_Hook, kw_only=True):
+    release: ReleaseItem
+
+
+_Events = Sequence[Event | BadRecord | None] | str
+"""What a delivery holds, or why nothing comes of it."""
+
+
+@dataclass(frozen=True)
+class GitHubReceiver:
+    """Takes what GitHub sends. What is deleted is not taken from here: the daily reading finds it."""
+
+    config: GitHubConfig
+    shaping: Shaping
+    deploying: Deployments
+
+    def is_genuine(self, delivery: Delivery) -> bool:
+        """Whether the body is signed with the secret."""
+        signature = delivery.headers.get("x-hub-signature-256", "")
+        return is_signed(reveal(self.config.webhook_secret), delivery.body, signature, prefix="sha256=")
+
+    def read(self, delivery: Delivery) -> Received:
+        """The events of a delivery. Raises ContractError for a body that is not as documented."""
+        event, identity = delivery.headers.get("x-github-event", ""), id_of(delivery, "x-github-delivery")
+        readers: dict[str, tuple[Any, Callable[[str, Any, Notes], _Events]]] = {
+            "pull_request": (_ChangeHook, self._change),
+            "pull_request_review": (_ReviewHook, self._review),
+            "workflow_run": (_RunHook, self._run),
+            "workflow_job": (_JobHook, self._job),
+            "deployment_status": (_DeploymentHook, self._deployment),
+            "issues": (_IssueHook, self._issue),
+            "release": (_ReleaseHook, self._release),
+        }
+        if event not in readers:
+            shown = event if event.isidentifier() else "unnamed"
+            return Received(id=identity, ignored=f"{shown}: this kind of delivery is not read")
+        kind, read = readers[event]
+        try:
+            hook = msgspec.json.decode(delivery.body, type=kind)
+        except (msgspec.DecodeError, RecursionError):
+            raise ContractError(
+                f"webhook {event}: the body is not as documented; is its content type application/json?"
+            ) from None
+        repository = self._repository(hook.repository)
+        if repository is None:
+            return Received(id=identity, ignored=f"{event}: its repository is not read here")
+        found = read(repository, hook, Notes())
+        if isinstance(found, str):
+            return Received(id=identity, ignored=f"{event}: {found}")
+        return Received(
+            id=identity,
+            events=[one for one in found if isinstance(one, Event)],
+            rejected=[one for one in found if isinstance(one, BadRecord)],
+        )
+
+    def _repository(self, found: Repository | None) -> str | None:
+        """The name under which a repository is read; None for one that is not."""
+        if found is None:
+            return None
+        named = {name.lower(): name for name in self.config.repositories}
+        if found.full_name.lower() in named:
+            return named[found.full_name.lower()]
+        owner = found.full_name.partition("/")[0].lower()
+        belongs = owner in {name.lower() for name in self.config.organisations}
+        return found.full_name if belongs and self.config.wants(found.full_name) else None
+
+    def _change(self, repository: str, hook: _ChangeHook, _notes: Notes) -> _Events:
+        return [self.shaping.pushed_change(repository, hook.pull_request, hook.action)]
+
+    def _review(self, repository: str, hook: _ReviewHook, notes: Notes) -> _Events:
+        review = self.shaping.review(repository, str(hook.pull_request.id), hook.review, notes)
+        return [review] if review else "nobody has submitted it yet"
+
+    def _run(self, repository: str, hook: _RunHook, notes: Notes) -> _Events:
+        if bad := undated(hook.workflow_run, "webhook workflow_run"):
+            return [bad]
+        run = self.shaping.run(repository, hook.workflow_run, notes)
+        return [run, self.deploying.of(run)]
+
+    def _job(self, repository: str, hook: _JobHook, notes: Notes) -> _Events:
+        job = hook.workflow_job
+        if job.workflow_name is None:
+            return [BadRecord(f"webhook workflow_job (id {job.id})", "it names no workflow; the next run reads it")]
+        if job.carried_over or not self.config.wants_jobs(repository, job.workflow_name, job.head_branch or ""):
+            return "this job is not read here"
+        run = self.shaping.job(repository, job.workflow_name, job, None, notes)
+        return [run, self.deploying.of(run)]
+
+    def _deployment(self, repository: str, hook: _DeploymentHook, _notes: Notes) -> _Events:
+        if not self.config.reads_own_deployments:
+            return "rules say what deployments are"
+        found = hook.deployment
+        place = self.deploying.place(repository, found.environment or "production", found.ref or "")
+        deployed = self.shaping.deployment(repository, place, found, [hook.deployment_status])
+        return [deployed] if deployed else "it has not ended, or it ended before"
+
+    def _issue(self, repository: str, hook: _IssueHook, _notes: Notes) -> _Events:
+        if self.config.issues is None or hook.action in {"deleted", "transferred"}:
+            return "issues are not read here" if self.config.issues is None else "the daily reading finds what is gone"
+        issue = self.shaping.issue(repository, _last(repository), hook.issue, self.config.issues, None)
+        return [issue] if issue else "its labels make it neither an incident nor a ticket"
+
+    def _release(self, repository: str, hook: _ReleaseHook, _notes: Notes) -> _Events:
+        settings, found = self.config.releases, hook.release
+        if settings is None:
+            return "releases are not deployments here"
+        if hook.action == "deleted" or (found.prerelease and not settings.prereleases):
+            return "it deploys nothing"
+        place = _release_place(self.deploying, settings, repository, found.tag_name)
+        released = self.shaping.release(repository, place, found, None, listed=False)
+        return [released] if released else "it is not published"
