@@ -75,11 +75,11 @@ class GitLabConfig(ForgeConfig):
             ("read_repository", "the clone, where `commits` are read"),
         ),
         costs=(
-            ("merged merge requests", "2 010: a page names 100; the commits and the notes of each"),
-            ("merge requests that are open or closed", "10"),
-            ("pipelines, however many jobs they have up to 100", "1 010: the jobs of each"),
-            ("deployments", "10"),
-            ("issues that are tickets with comments", "1 010: the comments of each"),
+            ("merged merge requests", "2 011: a page names 100; the commits and the notes of each"),
+            ("merge requests that are open or closed", "11"),
+            ("pipelines, however many jobs they have up to 100", "1 011: the jobs of each"),
+            ("deployments", "11"),
+            ("issues that are tickets with comments", "1 011: the comments of each"),
             ("projects in which nothing happened", "5 000: one for each list"),
         ),
         limits=(
