@@ -62,8 +62,8 @@ class Sample:
 
     def named(self, place: int, value: str, labels: int) -> Mask:
         """Which units name a value for the label at a place, of so many labels that the indicator has."""
-        chosen = [d for d, text in enumerate(self.dimensions) if label_values(text, labels)[place] == value]
-        found: Mask = np.isin(self.dimension, chosen)
+        chosen = [label_values(text, labels)[place] == value for text in self.dimensions]
+        found: Mask = np.array(chosen, dtype=bool)[self.dimension]
         return found
 
 

@@ -187,8 +187,9 @@ def _measured(
     measured again each time.
     """
     lengths, spans = _lengths(spans), spans_of(indicator, spans, reader.now)
-    units = _sampled(group, reader)
-    waits, until = units.waits(reader.now), units.until(indicator, spans, reader.now)
+    units = SampledUnits.of_group(group, reader)
+    waits = units.waits(reader.now)
+    until = units.until(indicator, spans, reader.now, waits)
     numbers, accounting, held = [], [], []
     for index, span in enumerate(spans):
         known = (units.places(indicator, span, reader.now), waits)
@@ -206,18 +207,6 @@ def _measured(
         numbers.append((replace(number, dimension=group.cell),))
         accounting.append(replace(beside, dimension=group.cell))
     return Summary(until, lengths, tuple(held), tuple(numbers), tuple(accounting))
-
-
-def _sampled(group: Group, reader: Reader) -> SampledUnits:
-    """The units of a group in the order of time: those of before where no row changed."""
-    parts = [(label, reader.columns.rows(n)) for label, ids in group.by_dimension.items() for n in ids]
-    for known, units in group.sampled:
-        if len(known) == len(parts) and all(one[1] is other[1] for one, other in zip(known, parts, strict=True)):
-            found: SampledUnits = units
-            return found
-    group.sampled[:] = [(parts, SampledUnits.of(parts))]
-    made: SampledUnits = group.sampled[0][1]
-    return made
 
 
 def _lengths(spans: Sequence[Span]) -> tuple[int, ...]:

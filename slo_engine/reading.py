@@ -21,7 +21,7 @@ from slo_engine.observation import MOST_PARTS, Subject, label_values, labelled
 from slo_engine.organisation import Organisation, levels
 from slo_engine.selecting import takes_in
 from slo_engine.slo import IndicatorSli
-from slo_engine.units import NEVER, SHARED_FOR, Columns, Ints, Pool, Units, units_of
+from slo_engine.units import NEVER, SHARED_FOR, Columns, Ints, Order, Pool, Units, by_time, units_of
 from slo_engine.windows import Window
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -102,8 +102,8 @@ class Group:
     pools: dict[str | None, Pool] = field(default_factory=dict)
     """The rows of a group once they were asked for, of all its series or of one dimension: several indicators read
     the same ones, and the group goes on with them when a series comes or goes."""
-    sampled: list[tuple[Any, Any]] = field(default_factory=list)
-    """What an arithmetic of its own was given of the group, with the rows that it was made of."""
+    sampled: Pool = field(default_factory=Pool)
+    """The same for an arithmetic of its own, in the order in which it is given them."""
 
 
 _SUBJECT = attrgetter("subject")
@@ -371,14 +371,16 @@ class Reader:
         numbers = group.series if dimension is None else group.by_dimension.get(dimension, ())
         if len(numbers) == 1:
             return self.units(numbers[0], column)
-        pool = group.pools.get(dimension)
-        if pool is None:
-            pool = group.pools[dimension] = Pool()
-        stamp = (self.columns.version, numbers)
-        if pool.stamp[0] != stamp[0] or pool.stamp[1] is not numbers:
-            pool.fill({n: self.columns.rows(n) for n in numbers})
-            pool.stamp = stamp
+        pool = self.filled(group.pools.setdefault(dimension, Pool()), numbers, by_time, exact=once)
         return pool.units(self.now, column, self.columns.missing_time, once=once)
+
+    def filled(self, pool: Pool, numbers: Sequence[int], order: Order, *, exact: bool = False) -> Pool:
+        """A pool with the rows that some prepared series have now."""
+        version, known = pool.stamp
+        if version != self.columns.version or known is not numbers:
+            pool.fill({n: self.columns.rows(n) for n in numbers}, self.columns.changed_from, order, exact=exact)
+            pool.stamp = self.columns.version, numbers
+        return pool
 
     def histograms(self, numbers: Sequence[int], spans: Sequence[Span]) -> tuple[Ints, int]:
         """For each span the histogram of some prepared series, and until when (exclusive) these hold."""

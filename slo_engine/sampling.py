@@ -15,7 +15,7 @@ from slo_engine.indicator import Indicator, Reach
 from slo_engine.measure import Mask, Sample
 from slo_engine.observation import Outcome, Subject
 from slo_engine.organisation import Organisation
-from slo_engine.reading import Span
+from slo_engine.reading import Group, Reader, Span
 from slo_engine.snapshot import Accounting, Number
 from slo_engine.units import ALL_TIME, CODES, NEVER, Codes, Floats, Ints, Rows, joined
 
@@ -58,16 +58,22 @@ class SampledUnits(NamedTuple):
         rows = joined([rows for _, rows in known])
         sizes = [rows.at.size for _, rows in known]
         dimension = np.repeat(np.array([names.index(name) for name, _ in known], dtype=np.int64), sizes)
-        order = np.lexsort((rows.values[0], rows.outcome, dimension, rows.at))
-        return cls(
-            rows.at[order],
-            rows.values[0, order],
-            rows.outcome[order],
-            rows.matures_at[order],
-            rows.unit[order],
-            dimension[order],
-            names,
-        )
+        order = _order(rows, dimension)
+        return cls._made(rows.taken(order), dimension[order], names)
+
+    @classmethod
+    def of_group(cls, group: Group, reader: Reader) -> SampledUnits:
+        """The units of a group whose series are prepared: in order already but for what is new."""
+        names = tuple(sorted(group.by_dimension))
+        codes = np.zeros(max(group.series, default=0) + 1, dtype=np.int64)
+        for code, name in enumerate(names):
+            codes[list(group.by_dimension[name])] = code
+        pool = reader.filled(group.sampled, group.series, lambda rows, owner: _order(rows, codes[owner]))
+        return cls._made(pool.rows, codes[pool.owner], names)
+
+    @classmethod
+    def _made(cls, rows: Rows, dimension: Ints, names: tuple[str, ...]) -> SampledUnits:
+        return cls(rows.at, rows.values[0], rows.outcome, rows.matures_at, rows.unit, dimension, names)
 
     def places(self, indicator: Indicator, span: Span, now: int) -> tuple[int, ...]:
         """Where the stretches that a number looks at begin and end: while these are the same, so are its units."""
@@ -78,9 +84,9 @@ class SampledUnits(NamedTuple):
         """How many units are pending at a time: while some are, a number may change with time alone."""
         return int(np.count_nonzero(_waiting(self, now)))
 
-    def until(self, indicator: Indicator, spans: Sequence[Span], now: int) -> int:
+    def until(self, indicator: Indicator, spans: Sequence[Span], now: int, waits: int) -> int:
         """Until when (exclusive) rolling spans hold the same units, and no number changes with time alone."""
-        if indicator.reach is Reach.ALL or self.waits(now):
+        if indicator.reach is Reach.ALL or waits:
             return now
         found = [NEVER]
         for edge in {e for s in spans for e in (reach_of(indicator, s), s.after)} | {now}:
@@ -93,8 +99,12 @@ class SampledUnits(NamedTuple):
         self, indicator: Indicator, subject: Subject, span: Span, now: int, organisation: Organisation
     ) -> Sample:
         """The units within an indicator's reach of a span, without those that are gone."""
-        kept = (self.at > reach_of(indicator, span)) & (self.at <= min(span.until, now))
-        kept &= (self.outcome != _PENDING) | (self.matures_at == ALL_TIME) | (self.matures_at > now)
+        start, end = self.at.searchsorted((reach_of(indicator, span), min(span.until, now)), side="right")
+        kept: slice | Ints = slice(start, end)
+        pending = self.outcome[kept] == _PENDING
+        if pending.any():
+            matures_at = self.matures_at[kept]
+            kept = start + np.flatnonzero(~pending | (matures_at == ALL_TIME) | (matures_at > now))
         return Sample(
             after=span.after,
             until=span.until,
@@ -109,6 +119,12 @@ class SampledUnits(NamedTuple):
             dimension=self.dimension[kept],
             dimensions=self.dimensions,
         )
+
+
+def _order(rows: Rows, dimension: Ints) -> Ints:
+    """The order of time; of the same time that of what can be told apart, so that it is one whatever that of rows."""
+    found: Ints = np.lexsort((rows.values[0], rows.outcome, dimension, rows.at))
+    return found
 
 
 def _waiting(units: SampledUnits, now: int) -> Mask:

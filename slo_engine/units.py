@@ -29,6 +29,8 @@ _SPARE = 9 * DAY
 _REASONS_AT_ONCE = 32
 # So few series are sooner put in order again than the rows of one exchanged.
 _FEW = 8
+# How many times as many rows as its series hold a pool may keep.
+_MOST_KEPT = 1.25
 
 _VALUES = ("value", *(f"part_{n + 1}" for n in range(MOST_PARTS)))
 _OUTCOMES = tuple(Outcome)
@@ -54,16 +56,19 @@ class Rows(NamedTuple):
     matures_at: Ints
     unit: Ints
 
-    def before(self, at: int) -> Rows:
-        """The rows before a time."""
-        end = int(np.searchsorted(self.at, at))
+    def split(self, at: int) -> tuple[Rows, Rows]:
+        """The rows before a time, and the others."""
+        place = int(self.at.searchsorted(at))
+        return self._between(slice(place)), self._between(slice(place, None))
+
+    def _between(self, places: slice) -> Rows:
         return Rows(
-            self.at[:end],
-            self.values[:, :end],
-            self.outcome[:end],
-            self.reason[:end],
-            self.matures_at[:end],
-            self.unit[:end],
+            self.at[places],
+            self.values[:, places],
+            self.outcome[places],
+            self.reason[places],
+            self.matures_at[places],
+            self.unit[places],
         )
 
     def taken(self, which: Ints | NDArray[np.bool_]) -> Rows:
@@ -112,11 +117,15 @@ def _concatenated(arrays: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
 
 @dataclass(slots=True)
 class _Held:
-    """What is held of a series: every row after a time, as read when the unripe ones were those after `ripe_at`."""
+    """What is held of a series: every row after a time, as read when the unripe ones were those after `ripe_at`.
+
+    `earlier`: what was held until it was last read, and from what time on it has changed since.
+    """
 
     after: int
     ripe_at: int
     rows: Rows
+    earlier: tuple[Rows, int] | None = None
 
 
 class Columns:
@@ -161,19 +170,22 @@ class Columns:
     def prepare(self, numbers: Iterable[int], after: int, now: int) -> None:
         """Have the rows of some series after a time: one statement for all that is not there yet."""
         wanted: dict[int, int] = {}
+        earlier: dict[int, tuple[Rows, int]] = {}
         for number in numbers:
-            held = self._held.get(number)
-            if held is not None and number not in self._read_from and held.after <= after:
+            held, start = self._held.get(number), self._read_from.get(number)
+            if held is not None and start is None and held.after <= after:
                 continue
-            if held is None or held.after > after or (number in self._read_from and held.after < after - _SPARE):
+            if held is None or start is None or held.after > after or held.after < after - _SPARE:
+                if held is not None and start is not None and held.after <= after < start:
+                    earlier[number] = held.rows, start
                 self._drop(number)
                 wanted[number] = after
             else:
-                wanted[number] = self._read_from[number] - 1
+                wanted[number] = start - 1
         if wanted:
-            self._read(wanted, now)
+            self._read(wanted, earlier, now)
 
-    def _read(self, wanted: Mapping[int, int], now: int) -> None:
+    def _read(self, wanted: Mapping[int, int], earlier: Mapping[int, tuple[Rows, int]], now: int) -> None:
         self.version += 1
         found: dict[int, list[Rows]] = {}
         alike: dict[tuple[int, bool], dict[int, int]] = {}
@@ -189,9 +201,10 @@ class Columns:
             held = self._held.get(number)
             start = self._read_from.pop(number, None)
             if held is None or start is None:
-                self._held[number] = _Held(after, now, joined(new))
+                self._held[number] = _Held(after, now, joined(new), earlier.get(number))
             else:
-                held.rows = joined([held.rows.before(start), *new])
+                held.earlier = held.rows, start
+                held.rows = joined([held.rows.split(start)[0], *new])
 
     def _columns(self, chunk: Sequence[tuple[Any, ...]], *, named: bool) -> Iterable[tuple[int, Rows]]:
         """The rows of a chunk by series."""
@@ -258,6 +271,13 @@ class Columns:
     def rows(self, number: int) -> Rows:
         """The rows held of a series that was prepared."""
         return self._held[number].rows
+
+    def changed_from(self, number: int, rows: Rows) -> int:
+        """From what time on the rows of a prepared series are others than these, which were its rows once."""
+        held = self._held[number]
+        if held.rows is rows:
+            return NEVER
+        return held.earlier[1] if held.earlier is not None and held.earlier[0] is rows else ALL_TIME
 
     def tallies(self, numbers: Iterable[int], judge: Judge) -> dict[int, Tally]:
         """For some prepared series, what there is at and before the time their rows begin."""
@@ -342,48 +362,66 @@ class Units(NamedTuple):
         return found + [self.values[0, :0]] * (width - len(found))
 
 
+Order = Callable[[Rows, Ints], Ints]
+"""Gives the places of some rows in order, first of all that of time; beside each row its series' number."""
+
+
+def by_time(rows: Rows, _: Ints) -> Ints:
+    """The order of time alone."""
+    return np.argsort(rows.at, kind="stable")
+
+
 class Pool:
-    """Rows of several series, held together in the order of time: only those of changed series are put in anew."""
+    """Rows of several series, held together in order: only what follows the first change is put in order anew."""
 
     def __init__(self) -> None:
         self.stamp: tuple[int, Sequence[int]] = (-1, ())
         """The version of the columns, and the series, that it was last filled with."""
+        self.rows = joined(())
+        self.owner: Ints = np.array([], dtype=np.int64)
+        """For each row the number of its series."""
         self._from: dict[int, Rows] = {}
-        self._rows = joined(())
-        self._owner: Ints = np.array([], dtype=np.int64)
         self._repeated: Ints | None = None
 
-    def fill(self, series: Mapping[int, Rows]) -> None:
-        """Hold the rows of these series and of no others. Rows are the same while they are the same object."""
+    def fill(
+        self,
+        series: Mapping[int, Rows],
+        changed_from: Callable[[int, Rows], int],
+        order: Order = by_time,
+        *,
+        exact: bool = False,
+    ) -> None:
+        """Hold the rows of these series and of no others. Rows are the same while they are the same object.
+
+        `changed_from` says from what time on the rows of a series are others than it had before. What a series no
+        longer holds because it lies too long ago may stay until it is much, unless `exact`.
+        """
         before, self._from = self._from, dict(series)
         new = {n: rows for n, rows in series.items() if before.get(n) is not rows}
-        stale = [n for n in before if n in new or n not in series]
-        if not new and not stale:
+        gone = [n for n in before if n not in series]
+        if not new and not gone:
             return
-        if len(series) <= _FEW or 2 * len(new) > len(series):
-            self._order(series)
-        else:
-            self._exchange(new, stale)
         self._repeated = None
+        known = [n for n in new if n in before]
+        anew = len(series) <= _FEW or self.rows.at.size > _MOST_KEPT * sum(r.at.size for r in series.values())
+        if anew or (exact and any(_first(new[n]) > _first(before[n]) for n in known)):
+            self._put(joined(()), joined(list(series.values())), _owners(series), order)
+            return
+        starts = [changed_from(n, before[n]) for n in known]
+        starts += [_first(before[n]) for n in gone] + [_first(rows) for n, rows in new.items() if n not in before]
+        start = min(starts)
+        head, tail = self.rows.split(start)
+        owner = self.owner[head.at.size :]
+        stays = ~np.isin(owner, np.array([*known, *gone], dtype=np.int64))
+        fresh = {n: rows.split(start)[1] for n, rows in new.items()}
+        rows = joined([tail.taken(stays), *fresh.values()])
+        self._put(head, rows, np.concatenate([owner[stays], _owners(fresh)]), order)
 
-    def _order(self, series: Mapping[int, Rows]) -> None:
-        """Put all rows in order."""
-        rows = joined(list(series.values()))
-        order = np.argsort(rows.at, kind="stable")
-        self._rows, self._owner = rows.taken(order), _owners(series)[order]
-
-    def _exchange(self, new: Mapping[int, Rows], stale: Sequence[int]) -> None:
-        """Put the rows of some series in, where those of stale ones were."""
-        stays = np.arange(self._owner.size)
-        if stale:
-            stays = stays[~np.isin(self._owner, np.array(stale, dtype=np.int64))]
-        fresh = joined(list(new.values()))
-        # Put in where they belong, after what is there of the same time: cheaper than to sort all anew.
-        later = np.argsort(fresh.at, kind="stable")
-        places = self._rows.at[stays].searchsorted(fresh.at[later], side="right")
-        order = np.insert(stays, places, self._owner.size + later)
-        rows, owner = joined([self._rows, fresh]), np.concatenate([self._owner, _owners(new)])
-        self._rows, self._owner = rows.taken(order), owner[order]
+    def _put(self, head: Rows, rows: Rows, owner: Ints, order: Order) -> None:
+        """Hold the rows of a head, which are in order already, and others that follow them."""
+        places = order(rows, owner)
+        self.owner = np.concatenate([self.owner[: head.at.size], owner[places]])
+        self.rows = joined([head, rows.taken(places)]) if head.at.size else rows.taken(places)
 
     def units(self, now: int, column: int | None, missing_time: int, *, once: bool = False) -> Units:
         """The units at a time; see `units_of`.
@@ -392,10 +430,10 @@ class Pool:
         out elsewhere; of equal sightings that of the series that was named first.
         """
         if not once:
-            return units_of(self._rows, now, column, missing_time)
-        units, gone = _all_of(self._rows, now, column, missing_time), _gone(self._rows, now)
+            return units_of(self.rows, now, column, missing_time)
+        units, gone = _all_of(self.rows, now, column, missing_time), _gone(self.rows, now)
         if self._repeated is None:
-            self._repeated = _repeated(self._rows.unit)
+            self._repeated = _repeated(self.rows.unit)
         seen = self._repeated if gone is None else self._repeated[~gone[self._repeated]]
         again = self._later_sightings(seen, units.outcome)
         if not again.size and gone is None:
@@ -406,15 +444,20 @@ class Pool:
 
     def _later_sightings(self, shared: Ints, outcome: Codes) -> Ints:
         """Of the places of units that are there several times, those that follow another sighting."""
-        at, unit = self._rows.at[shared], self._rows.unit[shared]
+        at, unit = self.rows.at[shared], self.rows.unit[shared]
         named = np.array(list(self._from), dtype=np.int64)
         by_number = np.argsort(named)
-        rank = by_number[named.searchsorted(self._owner[shared], sorter=by_number)]
+        rank = by_number[named.searchsorted(self.owner[shared], sorter=by_number)]
         order = np.lexsort((rank, at, outcome[shared] == _EXCLUDED, unit))
         at, unit = at[order], unit[order]
         again = (unit[1:] == unit[:-1]) & (np.abs(at[1:] - at[:-1]) <= SHARED_FOR)
         found: Ints = shared[order[1:][again]]
         return found
+
+
+def _first(rows: Rows) -> int:
+    """The time of the first row."""
+    return int(rows.at[0]) if rows.at.size else NEVER
 
 
 def _owners(series: Mapping[int, Rows]) -> Ints:

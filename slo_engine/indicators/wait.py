@@ -71,8 +71,8 @@ def developer_wait(sample: Sample) -> Measured:
     unknown = reasons[Reason.MISSING_TIME]
     coverage = used / (used + unknown) if used + unknown else None
     pending = _how_many(sample.value[sample.inside & sample.is_(Outcome.PENDING)])
-    developers = _developers(sample)
-    if not developers or not waited.any():
+    developers = _developers(sample) if waited.any() else 0
+    if not developers:
         return Measured(0, {}, pending, reasons, coverage)
     value = float(sample.value[waited].sum()) / developers * 100
     return Measured(round(developers), {"value": value}, pending, reasons, coverage)
