@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
-from itertools import chain
+from itertools import accumulate, chain
 from math import log2
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -36,7 +37,7 @@ from slo_engine.gzipped import Deflated, deflated, member
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import label_values
 from slo_engine.slo import Composite, IndicatorSli, SloStatus
-from slo_engine.snapshot import Accounting, Part, SloState, Snapshot, SourceState
+from slo_engine.snapshot import Accounting, Number, Part, SloState, Snapshot, SourceState
 
 MOST_SERIES = 250_000
 """How many series of one metric are published unless told otherwise."""
@@ -44,12 +45,12 @@ MOST_SERIES = 250_000
 _LONGEST_LABEL = 128
 _MOST_LABELS = 100_000
 _SEGMENT_BYTES = 8_192
-# How many blocks are put together at once, on average: one that changes costs the others of its run.
-_RUN = 8
 # Above, the library switches to an exponent earlier than Python.
 _PLAIN_NUMBERS = 1e6
 
 Sample = tuple[Metric, tuple[str, ...], float]
+_Texts = tuple[tuple[str, bytes], ...]
+"""Lines by metric, those of one metric together."""
 Floor = Callable[[Mapping[str, float]], Mapping[str, float]]
 
 
@@ -147,42 +148,42 @@ def render(samples: Iterable[Sample]) -> Exposition:
     """The bytes of samples that are unique."""
     publisher = Publisher()
     block = _Block(("",), None)
-    publisher.render([_Changed(block, publisher.checked(samples), {})])
+    publisher.render([_Changed(block, publisher.checked(samples))])
     return publisher.assembled([block])
+
+
+class _Piece(NamedTuple):
+    """The lines of one metric in a block, how many they are, and the block's place."""
+
+    text: bytes
+    lines: int
+    place: int
 
 
 @dataclass(slots=True)
 class _Block:
     """What is rendered together: one subject of an indicator, one SLO, one source.
 
-    `key` is whose it is and the labels that are its own; its samples follow from `rows`. `lines` gives more of them, by
-    metric and written already: those that are many. Once rendered, `pieces` are all lines and how many, by metric.
+    `key` is whose it is and the labels that are its own; its samples follow from `rows`. `write` gives more lines,
+    those that are many: by the id of the row that they follow from, given those of the block before. Once rendered,
+    `pieces` are all lines by metric.
     """
 
     key: tuple[str, ...]
     rows: Any
     samples: Callable[[], Iterable[Sample]] = tuple
-    lines: Callable[[_Forms], dict[str, list[str]]] | None = None
-    pieces: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    write: Callable[[_Forms, Mapping[int, _Texts]], dict[int, _Texts]] | None = None
+    written: Mapping[int, _Texts] = field(default_factory=dict)
+    pieces: dict[str, _Piece] = field(default_factory=dict)
     published_as: tuple[str, ...] = ()
     place: int = 0
 
 
 class _Changed(NamedTuple):
-    """A block to be rendered: its samples, unique and with escaped labels, and the lines that are written already."""
+    """A block to be rendered, and its samples: unique and with escaped labels."""
 
     block: _Block
     samples: list[Sample]
-    lines: dict[str, list[str]]  # render adds to them
-
-
-@dataclass(slots=True)
-class _Run:
-    """Some blocks in a row, and their lines together: nothing of it is looked at while its blocks stay the same."""
-
-    blocks: tuple[_Block, ...]
-    pieces: dict[str, tuple[bytes, int]]
-    place: int
 
 
 class _Labels(dict[str, str]):
@@ -208,26 +209,6 @@ class _Forms(dict[str, "_Form"]):
         return found
 
 
-@dataclass(slots=True)
-class _Lines:
-    """The lines of one family while it is put together: where they come from, how many, and how many were cut."""
-
-    texts: list[bytes] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
-    count: int = 0
-    cut: int = 0
-
-    def add(self, pieces: Iterable[tuple[bytes, int, int]], limit: int) -> None:
-        """Add lines with their number and place, as far as they fit; from the first that do not, they are cut."""
-        for text, count, place in pieces:
-            if self.cut or self.count + count > limit:
-                self.cut += count
-            else:
-                self.texts.append(text)
-                self.places.append(place)
-                self.count += count
-
-
 class Publisher:
     """Makes expositions one after the other, and keeps what has not changed.
 
@@ -237,7 +218,6 @@ class Publisher:
 
     def __init__(self) -> None:
         self._blocks: dict[str, dict[tuple[Any, ...], _Block]] = {}
-        self._runs: dict[tuple[int, ...], _Run] = {}
         self._segments: dict[tuple[bytes, ...], _Segment] = {}
         self._forms = _Forms()
 
@@ -277,7 +257,7 @@ class Publisher:
                 changed += new
         flags = [(catalog.EXPOSITION_FAILED, (name,), float(name in failed)) for name in parts]
         last = _Block(("failed",), None)
-        self.render([*changed, _Changed(last, self.checked(flags), {})], floor)
+        self.render([*changed, _Changed(last, self.checked(flags))], floor)
         self._blocks = {name: {b.key: b for b in blocks} for name, blocks in ready.items()}
         return self.assembled([*chain.from_iterable(ready.values()), last], failed, limit)
 
@@ -289,21 +269,25 @@ class Publisher:
         Raises ValueError for what would be published twice.
         """
         found, changed = [], []
-        seen: set[tuple[str, ...]] = set()
         for block in blocks:
-            before = known.get(block.key)
-            if before is not None and (before is block or before.rows == block.rows):
-                block = before  # noqa: PLW2901 - it is the same, and rendered already
-            else:
-                block.published_as = tuple(map(_label, block.key))
-                block.place = zlib.crc32("\0".join(block.published_as).encode())
-                lines = block.lines(self._forms) if block.lines is not None else {}
-                changed.append(_Changed(block, self.checked(block.samples()), lines))
-            if block.published_as in seen:
-                raise ValueError(f"{block.published_as} would be published twice")
-            seen.add(block.published_as)
+            if not block.published_as:  # else it is one of before, and rendered already
+                before = known.get(block.key)
+                if before is not None and before.rows == block.rows:
+                    block = before  # noqa: PLW2901 - it is the same
+                else:
+                    changed.append(self._begun(block, before))
             found.append(block)
+        if len({b.published_as for b in found}) < len(found):
+            raise ValueError("a block would be published twice")
         return found, changed
+
+    def _begun(self, block: _Block, before: _Block | None) -> _Changed:
+        """A block with the lines that are written without looking at others, and its samples."""
+        block.published_as = tuple(map(_label, block.key))
+        block.place = zlib.crc32("\0".join(block.published_as).encode())
+        if block.write is not None:
+            block.written = block.write(self._forms, {} if before is None else before.written)
+        return _Changed(block, self.checked(block.samples()))
 
     def checked(self, samples: Iterable[Sample]) -> list[Sample]:
         """The samples with escaped labels. Raises ValueError for a series that is there twice."""
@@ -315,85 +299,50 @@ class Publisher:
 
     def render(self, changed: Sequence[_Changed], floor: Floor = no_floor) -> None:
         """Write the lines of blocks, with counters never below what was once published of them."""
-        counters = {_series_key(s): s[2] for _, samples, _ in changed for s in samples if s[0].type == "counter"}
+        counters = {_series_key(s): s[2] for _, samples in changed for s in samples if s[0].type == "counter"}
         raised = floor(counters) if counters else {}
-        for block, samples, lines in changed:
+        for block, samples in changed:
+            lines: dict[str, list[bytes]] = {}
+            for name, text in chain.from_iterable(block.written.values()):
+                lines.setdefault(name, []).append(text)
             for sample in samples:
                 metric, labels, value = sample
-                form = self._forms.of(metric)
                 if metric.type == "counter":
                     value = raised[_series_key(sample)]
-                own = lines.get(metric.name)
-                if own is None:
-                    own = lines[metric.name] = []
-                own.append(form.line(labels, value))
-            block.pieces = {name: ("".join(own).encode(), len(own)) for name, own in lines.items()}
+                lines.setdefault(metric.name, []).append(self._forms.of(metric).line(labels, value).encode())
+            for name, own in lines.items():
+                text = b"".join(own)
+                block.pieces[name] = _Piece(text, text.count(b"\n"), block.place)
 
     def assembled(self, blocks: Iterable[_Block], failed: Sequence[str] = (), limit: int = MOST_SERIES) -> Exposition:
         """The exposition of rendered blocks, in their order."""
-        families: dict[str, _Lines] = {}
-        for run in self._in_runs(blocks):
-            for name, (text, count) in run.pieces.items():
-                lines = families.get(name)
-                if lines is None:
-                    lines = families[name] = _Lines()
-                if lines.cut or lines.count + count <= limit:
-                    lines.add([(text, count, run.place)], limit)
-                else:
-                    lines.add([(*b.pieces[name], run.place) for b in run.blocks if name in b.pieces], limit)
-        cut = {name: lines.cut for name, lines in families.items() if lines.cut}
+        families: defaultdict[str, list[_Piece]] = defaultdict(list)
+        for block in blocks:
+            for name, piece in block.pieces.items():
+                families[name].append(piece)
+        cut = {name: _cut_to(limit, pieces) for name, pieces in families.items() if _count(pieces) > limit}
         if cut:
             told = _Block(("cut",), None)
             said = self.checked((catalog.EXPOSITION_CUT, (name,), float(count)) for name, count in cut.items())
-            self.render([_Changed(told, said, {})])
-            for name, (text, count) in told.pieces.items():
-                families[name] = _Lines([text], [0], count)
+            self.render([_Changed(told, said)])
+            families |= {name: [piece] for name, piece in told.pieces.items()}
         kept, self._segments = self._segments, {}
-        rendered = tuple(self._family(name, lines, kept) for name, lines in families.items() if lines.texts)
         return Exposition(
-            families=rendered,
+            families=tuple(self._family(name, pieces, kept) for name, pieces in families.items() if pieces),
             end=self._segment((b"# EOF\n",), kept),
-            series=sum(lines.count for lines in families.values()),
+            series=sum(map(_count, families.values())),
             failed_parts=tuple(failed),
             cut=cut,
         )
 
-    def _in_runs(self, blocks: Iterable[_Block]) -> list[_Run]:
-        """The blocks in runs whose ends do not move when blocks elsewhere change; those of before where they can be."""
-        found: list[_Run] = []
-        own: list[_Block] = []
-        for block in blocks:
-            own.append(block)
-            if block.place % _RUN == 0:
-                found.append(self._run(own))
-                own = []
-        if own:
-            found.append(self._run(own))
-        # A kept run keeps its blocks, so that their ids are nobody else's.
-        self._runs = {tuple(map(id, run.blocks)): run for run in found}
-        return found
-
-    def _run(self, blocks: Sequence[_Block]) -> _Run:
-        run = self._runs.get(tuple(map(id, blocks)))
-        if run is None:
-            texts: dict[str, list[bytes]] = {}
-            counts: dict[str, int] = {}
-            for block in blocks:
-                for name, (text, count) in block.pieces.items():
-                    texts.setdefault(name, []).append(text)
-                    counts[name] = counts.get(name, 0) + count
-            pieces = {name: (b"".join(own), counts[name]) for name, own in texts.items()}
-            run = _Run(tuple(blocks), pieces, blocks[-1].place // _RUN)
-        return run
-
-    def _family(self, name: str, lines: _Lines, kept: Mapping[tuple[bytes, ...], _Segment]) -> _Rendered:
+    def _family(self, name: str, pieces: Sequence[_Piece], kept: Mapping[tuple[bytes, ...], _Segment]) -> _Rendered:
         """A family's bytes, in segments whose ends do not move when lines elsewhere change."""
         form = self._forms[name]
-        average = sum(map(len, lines.texts)) / len(lines.texts)
+        average = sum(len(p.text) for p in pieces) / len(pieces)
         mask = 2 ** round(log2(max(_SEGMENT_BYTES / average, 1.0))) - 1
         segments: list[_Segment] = []
         own: list[bytes] = []
-        for text, place in zip(lines.texts, lines.places, strict=True):
+        for text, _, place in pieces:
             own.append(text)
             if not place & mask:
                 segments.append(self._segment(tuple(own), kept))
@@ -408,6 +357,19 @@ class Publisher:
             found = _Segment(texts, deflated(b"".join(texts)))
         self._segments[texts] = found
         return found
+
+
+def _count(pieces: Iterable[_Piece]) -> int:
+    """How many lines there are."""
+    return sum(p.lines for p in pieces)
+
+
+def _cut_to(limit: int, pieces: list[_Piece]) -> int:
+    """Cut the pieces from the first on that does not fit into a limit; how many lines that are."""
+    fits = next(n for n, count in enumerate(accumulate(p.lines for p in pieces)) if count > limit)
+    lost = _count(pieces[fits:])
+    del pieces[fits:]
+    return lost
 
 
 # --- what is published -----------------------------------------------------------------------------------
@@ -478,26 +440,24 @@ def _indicator_blocks(
     names = [m.name for m in (*catalog.FIXED, *(m for own in metrics.values() for m in own.all()))]
     if len(set(names)) < len(names):
         raise ValueError("a metric would be published twice")
+    same = {id(block.rows): block for block in known.values()}
     for part in snapshot.parts:
-        name = part.indicator
-        key = (name, *part.subject)
-        before = known.get(key)
-        if before is not None and before.rows is part:
+        before = same.get(id(part))
+        if before is not None:
             yield before
         else:
-            indicator, own = indicators[name], metrics[name]
-            yield _Block(
-                key, part, partial(_totals, indicator, own, part), partial(_indicator_lines, indicator, own, part)
-            )
+            indicator, own = indicators[part.indicator], metrics[part.indicator]
+            key, writer = (part.indicator, *part.subject), partial(_written, indicator, own, part)
+            yield _Block(key, part, partial(_totals, indicator, own, part), writer)
     withheld = sorted((metrics[name].value.name, len(cells)) for name, cells in snapshot.suppressed.items())
     yield _listed("suppressed", ((catalog.SUPPRESSED, (metric,), float(n)) for metric, n in withheld))
     yield _listed("restatements", ((catalog.RESTATEMENTS, (n,), v) for n, v in sorted(snapshot.restatements.items())))
 
 
-def _indicator_lines(
-    indicator: Indicator, metrics: IndicatorMetrics, part: Part, forms: _Forms
-) -> dict[str, list[str]]:
-    """The lines of an indicator's gauges for a subject: most of an exposition.
+def _written(
+    indicator: Indicator, metrics: IndicatorMetrics, part: Part, forms: _Forms, known: Mapping[int, _Texts]
+) -> dict[int, _Texts]:
+    """The lines of an indicator's gauges for a subject by row, most of an exposition; those known where unchanged.
 
     Raises ValueError for a series that is there twice.
     """
@@ -505,49 +465,55 @@ def _indicator_lines(
     beside = {(a.window, a.dimension) for a in part.accounting}
     if len(windows) < len(part.numbers) or len(beside) < len(part.accounting):
         raise ValueError("a series would be published twice")
-    escaped = forms.labels
-    subject = tuple(escaped[value] for value in part.subject)
-    frequency = indicator.shape is Shape.FREQUENCY
-    named = sum(1 for label in indicator.labels if label)
-    value, samples = forms.of(metrics.value), forms.of(metrics.samples)
-    found: dict[str, list[str]] = {}
-    for number in part.numbers:
-        if named:
-            split = tuple(escaped[value] for value in label_values(number.dimension, named))
-        else:
-            split = (escaped[number.dimension],) if indicator.dimension and not frequency else ()
-        labels = (*subject, escaped[number.window], *split)
-        found.setdefault(metrics.samples.name, []).append(samples.line(labels, float(number.n)))
-        if number.stats:
-            own = found.setdefault(metrics.value.name, [])
-            if frequency:
-                own += [value.line(labels, shown) for shown in number.stats.values()]
-            else:
-                start, end = value.around_last(labels)
-                own += [f"{start}{stat}{end} {_shown(shown)}\n" for stat, shown in number.stats.items()]
+    subject = tuple(forms.labels[value] for value in part.subject)
+    found = {id(n): known.get(id(n)) or _of_number(indicator, metrics, n, subject, forms) for n in part.numbers}
     for row in part.accounting:
-        split = tuple(escaped[value] for value in label_values(row.dimension, named))
-        _account(metrics, row, (*subject, escaped[row.window], *split), forms, found)
+        found[id(row)] = known.get(id(row)) or _of_accounting(indicator, metrics, row, subject, forms)
     return found
 
 
-def _account(
-    metrics: IndicatorMetrics,
-    row: Accounting,
-    labels: tuple[str, ...],
-    forms: _Forms,
-    found: dict[str, list[str]],
-) -> None:
-    """Add the lines of what stands beside a number."""
-    pending, coverage, excluded = metrics.pending, metrics.coverage, metrics.excluded
-    found.setdefault(pending.name, []).append(forms.of(pending).line(labels, float(row.pending)))
+def _of_number(
+    indicator: Indicator, metrics: IndicatorMetrics, number: Number, subject: tuple[str, ...], forms: _Forms
+) -> _Texts:
+    """The lines of a number."""
+    escaped, frequency = forms.labels, indicator.shape is Shape.FREQUENCY
+    split: tuple[str, ...] = ()
+    if indicator.labels:
+        split = _split(indicator, number.dimension, forms)
+    elif indicator.dimension and not frequency:
+        split = (escaped[number.dimension],)
+    labels = (*subject, escaped[number.window], *split)
+    samples = metrics.samples.name, forms.of(metrics.samples).line(labels, float(number.n)).encode()
+    if not number.stats:
+        return (samples,)
+    value = forms.of(metrics.value)
+    if frequency:
+        lines = [value.line(labels, shown) for shown in number.stats.values()]
+    else:
+        start, end = value.around_last(labels)
+        lines = [f"{start}{stat}{end} {_shown(shown)}\n" for stat, shown in number.stats.items()]
+    return samples, (metrics.value.name, "".join(lines).encode())
+
+
+def _of_accounting(
+    indicator: Indicator, metrics: IndicatorMetrics, row: Accounting, subject: tuple[str, ...], forms: _Forms
+) -> _Texts:
+    """The lines of what stands beside a number."""
+    labels = (*subject, forms.labels[row.window], *_split(indicator, row.dimension, forms))
+    found = [(metrics.pending.name, forms.of(metrics.pending).line(labels, float(row.pending)).encode())]
     if row.coverage is not None:
-        found.setdefault(coverage.name, []).append(forms.of(coverage).line(labels, row.coverage))
+        found.append((metrics.coverage.name, forms.of(metrics.coverage).line(labels, row.coverage).encode()))
     if row.excluded:
-        form, reasons = forms.of(excluded), forms.labels
-        found.setdefault(excluded.name, []).extend(
-            form.line((*labels, reasons[reason]), float(n)) for reason, n in row.excluded.items()
-        )
+        form = forms.of(metrics.excluded)
+        lines = [form.line((*labels, forms.labels[reason]), float(n)) for reason, n in row.excluded.items()]
+        found.append((metrics.excluded.name, "".join(lines).encode()))
+    return tuple(found)
+
+
+def _split(indicator: Indicator, dimension: str, forms: _Forms) -> tuple[str, ...]:
+    """The values of an indicator's published labels, escaped."""
+    named = sum(1 for label in indicator.labels if label)
+    return tuple(forms.labels[value] for value in label_values(dimension, named)) if named else ()
 
 
 def _totals(indicator: Indicator, metrics: IndicatorMetrics, part: Part) -> Iterator[Sample]:
