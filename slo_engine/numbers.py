@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from slo_engine.catalog import QUANTILES
@@ -204,8 +204,8 @@ def _measured(
             sample = units.sample(indicator, group.subject, span, reader.now, reader.organisation)
             reader.measured[place] = measured(indicator, sample, span.label, group.cell)
         number, beside = reader.measured[place]
-        numbers.append((replace(number, dimension=group.cell),))
-        accounting.append(replace(beside, dimension=group.cell))
+        numbers.append((msgspec.structs.replace(number, dimension=group.cell),))
+        accounting.append(msgspec.structs.replace(beside, dimension=group.cell))
     return Summary(until, lengths, tuple(held), tuple(numbers), tuple(accounting))
 
 

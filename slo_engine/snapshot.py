@@ -10,6 +10,8 @@ from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any, NamedTuple, Self
 
+import msgspec
+
 from slo_engine.observation import Subject
 from slo_engine.organisation import Service
 from slo_engine.slo import EventCounts, Slo, SloStatus
@@ -17,8 +19,7 @@ from slo_engine.suppression import Cell
 from slo_engine.words import share_text
 
 
-@dataclass(frozen=True, kw_only=True)
-class Number:
+class Number(msgspec.Struct, frozen=True, kw_only=True):
     """An indicator's statistics for a subject, window and dimension. `stats` lacks what has no value.
 
     DURATION: p50 p75 p90 p95 low high in seconds. RATIO: value low high, 0 to 1. FREQUENCY: per_day. MEASURE: its own.
@@ -33,8 +34,7 @@ class Number:
     stats: Mapping[str, float]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Accounting:
+class Accounting(msgspec.Struct, frozen=True, kw_only=True):
     """What stands beside the numbers of an indicator, subject and window: nothing vanishes silently.
 
     `dimension`: the values of the published labels; the parts of a duration have one accounting together.

@@ -41,10 +41,10 @@ def ordered_quantiles(ordered: NDArray[np.float64], wanted: Mapping[str, float])
 def _between(ordered: NDArray[np.float64], place: float) -> float:
     """The value at a place between two order statistics. From the nearer one, so that it never leaves them."""
     rank = int(place)
-    low, share = float(ordered[rank]), place - rank
+    low, share = ordered.item(rank), place - rank
     if share == 0:
         return low
-    high = float(ordered[rank + 1])
+    high = ordered.item(rank + 1)
     return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)  # noqa: PLR2004 - the nearer
 
 
@@ -60,7 +60,7 @@ def ordered_interval(ordered: NDArray[np.float64]) -> tuple[float, float] | None
     """The interval of the median of values that are in ascending order."""
     n = ordered.size
     rank = _lower_rank(n)
-    return (float(ordered[rank - 1]), float(ordered[n - rank])) if rank >= 1 else None
+    return (ordered.item(rank - 1), ordered.item(n - rank)) if rank >= 1 else None
 
 
 @lru_cache(maxsize=65_536)

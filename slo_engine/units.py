@@ -353,12 +353,9 @@ class Units(NamedTuple):
 
     def ordered(self, width: int) -> list[Floats]:
         """The values that were measured, ascending: of the whole and of its parts, as many of these as asked for."""
-        values = self.values[:width]
-        known = ~np.isnan(values)
-        known &= self.outcome == _MEASURED
-        found = [row[used] for row, used in zip(values, known, strict=True)]
-        for row in found:
-            row.sort()
+        values = np.where(self.outcome == _MEASURED, self.values[:width], np.nan)
+        values.sort(axis=1)  # what is unknown comes last
+        found = [row[: row.searchsorted(np.nan)] for row in values]
         return found + [self.values[0, :0]] * (width - len(found))
 
 
