@@ -161,20 +161,20 @@ def _of_units(
     if indicator.shape is Shape.FREQUENCY and indicator.dimensions:
         counted = reader.pooled(group, None, indicator.dimensions[0], once=once)
     cuts, until = cuts_of(units, spans, reader.now)
-    held = tuple((cut, units.pending) for cut in cuts)
+    held, width = tuple((cut, units.pending) for cut in cuts), reader.columns.width
+    histograms = units.histograms(cuts, width)
     numbers, accounting = [], []
     for index, (span, cut) in enumerate(zip(spans, cuts, strict=True)):
         if before is not None and before.held[index] == held[index]:
             numbers.append(before.numbers[index])
             accounting.append(before.accounting[index])
             continue
-        inside, width = units.between(*cut), reader.columns.width
         if duration:
-            numbers.append(tuple(_durations(indicator, group, inside, span)))
+            numbers.append(tuple(_durations(indicator, group, units.between(*cut), span)))
         else:
-            own = counted.between(*counted.cut(span.after, min(span.until, reader.now)))
-            numbers.append((_count(indicator, group, own.histogram(width), span),))
-        accounting.append(_accounting(indicator, group, inside.histogram(width), span, reader))
+            (own,) = counted.histograms([counted.cut(span.after, min(span.until, reader.now))], width)
+            numbers.append((_count(indicator, group, own, span),))
+        accounting.append(_accounting(indicator, group, histograms[index], span, reader))
     return Summary(until, _lengths(spans), held, tuple(numbers), tuple(accounting))
 
 

@@ -13,9 +13,8 @@ from itertools import chain, product
 from operator import attrgetter
 from typing import Any
 
-import numpy as np
-
 from collector.store import Judge, ObservationStore, Series, to_micros
+from slo_engine.histograms import Histograms
 from slo_engine.indicator import Indicator
 from slo_engine.observation import MOST_PARTS, Subject, label_values, labelled
 from slo_engine.organisation import Organisation, levels
@@ -150,7 +149,7 @@ class Reader:
         self.measured: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         """What an arithmetic of its own made at this time of some units of a subject, by indicator, series and span."""
         self._totals: dict[int, tuple[int, int]] = {}
-        self._histograms: dict[tuple[Any, ...], dict[int, tuple[Ints, int]]] = {}
+        self._histograms: dict[tuple[Any, ...], Histograms] = {}
         self._sharing: dict[tuple[str, str], set[int]] = {}
         self._pools: dict[tuple[Any, ...], Group] = {}
         self._of_service: dict[tuple[str, str], list[int]] = {}
@@ -257,7 +256,7 @@ class Reader:
             for known in self.kept.values():
                 known.pop(number, None)
             for histograms in self._histograms.values():
-                histograms.pop(number, None)
+                histograms.forget(number)
             if number in self._series:
                 self._sharing.pop(_whereabouts(self._series[number]), None)
         gone, fresh = self._changed_series(changes)
@@ -385,17 +384,15 @@ class Reader:
     def histograms(self, numbers: Sequence[int], spans: Sequence[Span]) -> tuple[Ints, int]:
         """For each span the histogram of some prepared series, and until when (exclusive) these hold."""
         width = self.columns.width
-        known = self._histograms.setdefault((width, *((s.after - self.now, s.until - self.now) for s in spans)), {})
-        for number in numbers:
-            if number not in known or known[number][1] <= self.now:
-                units = self.units(number)
-                cuts, until = cuts_of(units, spans, self.now)
-                known[number] = np.array([units.between(*cut).histogram(width) for cut in cuts]), until
-        if not numbers:
-            return np.zeros((len(spans), width), dtype=np.int64), NEVER
-        found = [known[n] for n in numbers]
-        pooled: Ints = found[0][0] if len(found) == 1 else np.sum([counts for counts, _ in found], axis=0)
-        return pooled, min(until for _, until in found)
+        key = (width, *((s.after - self.now, s.until - self.now) for s in spans))
+        known = self._histograms.get(key)
+        if known is None:
+            known = self._histograms[key] = Histograms(len(spans), width)
+        for number in known.expired(numbers, self.now):
+            units = self.units(number)
+            cuts, until = cuts_of(units, spans, self.now)
+            known.put(number, units.histograms(cuts, width), until)
+        return known.pooled(numbers)
 
     def shares(self, indicator: Indicator, group: Group) -> bool:
         """True where services of one level and environment, whose series are prepared, have a unit in common."""

@@ -47,6 +47,7 @@ class Rows(NamedTuple):
     """Observations of one series in columns, ordered by time. Times in microseconds; NaN where a value is unknown.
 
     `values` has a row for the value, and one for each part where any part is known. `outcome` and `reason` are codes.
+    `ripe_at`: a time at which all of them have matured. `waits`: whether there may be pending ones. Both save a look.
     """
 
     at: Ints
@@ -55,6 +56,8 @@ class Rows(NamedTuple):
     reason: Codes
     matures_at: Ints
     unit: Ints
+    ripe_at: int = NEVER
+    waits: bool = True
 
     def split(self, at: int) -> tuple[Rows, Rows]:
         """The rows before a time, and the others."""
@@ -69,6 +72,8 @@ class Rows(NamedTuple):
             self.reason[places],
             self.matures_at[places],
             self.unit[places],
+            self.ripe_at,
+            self.waits,
         )
 
     def taken(self, which: Ints | NDArray[np.bool_]) -> Rows:
@@ -80,6 +85,8 @@ class Rows(NamedTuple):
             self.reason[which],
             self.matures_at[which],
             self.unit[which],
+            self.ripe_at,
+            self.waits,
         )
 
     def there(self, now: int) -> Rows:
@@ -108,6 +115,8 @@ def joined(rows: Sequence[Rows]) -> Rows:
         _concatenated([r.reason for r in rows], np.int16),
         _concatenated([r.matures_at for r in rows], np.int64),
         _concatenated([r.unit for r in rows], np.int64),
+        max((r.ripe_at for r in rows), default=ALL_TIME),
+        any(r.waits for r in rows),
     )
 
 
@@ -235,6 +244,8 @@ class Columns:
                     reasons[part].copy(),
                     ripe[part].copy(),
                     units[part].copy(),
+                    int(ripe[part].max()),
+                    bool((outcomes[part] == _PENDING).any()),
                 ),
             )
 
@@ -345,11 +356,10 @@ class Units(NamedTuple):
             self.pending,
         )
 
-    def histogram(self, width: int) -> Ints:
-        """How many units have each outcome, by its code; after these, how many were excluded for each reason."""
+    def histograms(self, cuts: Iterable[tuple[int, int]], width: int) -> list[Ints]:
+        """How many units between some places have each outcome, by its code; then how many were excluded, by reason."""
         codes = np.where(self.outcome == _EXCLUDED, self.reason + len(_OUTCOMES), self.outcome)
-        found: Ints = np.bincount(codes, minlength=width)
-        return found
+        return [np.bincount(codes[start:end], minlength=width) for start, end in cuts]
 
     def ordered(self, width: int) -> list[Floats]:
         """The values that were measured, ascending: of the whole and of its parts, as many of these as asked for."""
@@ -486,9 +496,9 @@ def units_of(rows: Rows, now: int, column: int | None, missing_time: int) -> Uni
 
 def _gone(rows: Rows, now: int) -> NDArray[np.bool_] | None:
     """Which rows are there no more: pending ones that have matured. None where there is none."""
-    gone = rows.outcome == _PENDING
-    if not gone.any():  # nearly always: no family but those with deadlines has pending units that mature
+    if not rows.waits:  # nearly always: no family but those with deadlines has pending units that mature
         return None
+    gone = rows.outcome == _PENDING
     gone &= (rows.matures_at > ALL_TIME) & (rows.matures_at <= now)
     return gone if gone.any() else None
 
@@ -502,11 +512,13 @@ def _kept(units: Units, kept: NDArray[np.bool_]) -> Units:
 def _all_of(rows: Rows, now: int, column: int | None, missing_time: int) -> Units:
     """The units of all rows, those that are gone among them."""
     outcome, reason, values = rows.outcome, rows.reason, rows.values
-    waits = (rows.matures_at > now) & (outcome != _EXCLUDED)
-    pending, ripens_at = int(np.count_nonzero(waits)), NEVER
-    if pending:
-        outcome = np.where(waits, np.int16(_PENDING), outcome)
-        ripens_at = int(rows.matures_at[waits].min())
+    pending, ripens_at = 0, NEVER
+    if rows.ripe_at > now:
+        waits = (rows.matures_at > now) & (outcome != _EXCLUDED)
+        pending = int(np.count_nonzero(waits))
+        if pending:
+            outcome = np.where(waits, np.int16(_PENDING), outcome)
+            ripens_at = int(rows.matures_at[waits].min())
     if column is not None:
         values = values if column == 0 else rows.value(column)[np.newaxis]
         lacking = (outcome == _MEASURED) & np.isnan(values[0])
