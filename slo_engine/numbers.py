@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -30,6 +30,8 @@ OUT_OF_SCOPE = frozenset(
     )
 )
 """Units that the indicator does not ask about: they are counted, but do not lower its coverage."""
+
+T = TypeVar("T")
 
 
 class Summary(NamedTuple):
@@ -104,9 +106,24 @@ def _summaries(indicator: Indicator, reader: Reader, spans: Sequence[Span], fres
 def summary_of(
     indicator: Indicator, group: Group, reader: Reader, spans: Sequence[Span], before: Summary | None = None
 ) -> Summary:
-    """The numbers of a group whose series are prepared. A span that holds the same units as before keeps its rows."""
+    """The numbers of a group whose series are prepared. Rows that say the same as before are those of before."""
+    if before is not None and before.lengths != _lengths(spans):
+        before = None
     found = _summary(indicator, group, reader, spans, before)
+    if before is not None:
+        numbers = tuple(_as_before(own, known) for own, known in zip(found.numbers, before.numbers, strict=True))
+        accounting = _as_before(found.accounting, before.accounting)
+        found = found._replace(numbers=_as_before(numbers, before.numbers), accounting=accounting)
     return found._replace(people=_people(indicator, group, reader, spans, found)) if indicator.people else found
+
+
+def _as_before(rows: tuple[T, ...], known: tuple[T, ...]) -> tuple[T, ...]:
+    """The known rows where all are equal, else some rows of which each that is equal is the known one."""
+    if rows == known:
+        return known
+    if len(rows) != len(known):
+        return rows
+    return tuple(old if row == old else row for row, old in zip(rows, known, strict=True))
 
 
 def _people(
@@ -129,8 +146,6 @@ def _summary(
     indicator: Indicator, group: Group, reader: Reader, spans: Sequence[Span], before: Summary | None = None
 ) -> Summary:
     lengths = _lengths(spans)
-    if before is not None and before.lengths != lengths:
-        before = None
     if indicator.measure is not None:
         return _measured(indicator, group, reader, spans, before)
     if indicator.shape is Shape.DURATION or reader.shares(indicator, group):
