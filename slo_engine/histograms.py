@@ -32,7 +32,8 @@ class Histograms:
                 self._places[number] = self._place()
         if len(numbers) == 1:
             return list(numbers) if self._until[self._places[numbers[0]]] <= now else []
-        return [numbers[n] for n in np.flatnonzero(self._until[self._places_of(numbers)] <= now)]
+        expired = np.flatnonzero(self._until[self._places_of(numbers)] <= now)
+        return [numbers[place] for place in expired.tolist()]
 
     def put(self, number: int, histograms: Sequence[Ints], until: int) -> None:
         """Have the histograms of a series, by span."""

@@ -271,15 +271,16 @@ def _duration(indicator: Indicator, subject: Subject, part: str, ordered: Floats
 
 
 def _accounting(indicator: Indicator, group: Group, histogram: Ints, span: Span, reader: Reader) -> Accounting:
-    excluded = reader.columns.excluded(histogram) if histogram[_EXCLUDED + 1 :].any() else {}
-    used = int(histogram[_GOOD] + histogram[_BAD] + histogram[_MEASURED])
+    counts = histogram.tolist()
+    excluded = reader.columns.excluded(histogram) if any(counts[_EXCLUDED + 1 :]) else {}
+    used = counts[_GOOD] + counts[_BAD] + counts[_MEASURED]
     asked = used + sum(n for reason, n in excluded.items() if reason not in OUT_OF_SCOPE)
     return Accounting(
         indicator=indicator.name,
         subject=group.subject,
         window=span.label,
         dimension=group.cell,
-        pending=int(histogram[_PENDING]),
+        pending=counts[_PENDING],
         excluded=excluded,
         coverage=used / asked if asked else None,
     )

@@ -403,7 +403,7 @@ class Reader:
         if sharing is None:
             inside = [n for n in self.series(indicator) if _whereabouts(self._series[n]) == place]
             sharing = self._sharing[place] = self.columns.sharing(inside)
-        return not sharing.isdisjoint(group.series)
+        return bool(sharing) and not sharing.isdisjoint(group.series)
 
     def count(self, numbers: Iterable[int]) -> None:
         """Have the totals of some prepared series: one question to the store for all that are not known."""

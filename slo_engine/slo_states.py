@@ -194,9 +194,11 @@ def _standing(  # noqa: PLR0913, PLR0917 - a series, and all that it is judged b
     first = before.first_at if before.first_at is not None else int(times[0]) if end else None
     totals = EventCounts(before.good + passed, before.bad + end - passed)
     unknown = unknown if slots is None else unknown[counted(unknown, slots)]
-    gaps, gaps_until = _counted(unknown, np.zeros(unknown.size), now, bounds)
-    missed = int(gaps[list(windows_of(slo)).index(slo.window.label), 1])
-    until = min(until, gaps_until)
+    missed = 0
+    if unknown.size:  # hardly ever
+        gaps, gaps_until = _counted(unknown, np.zeros(unknown.size), now, bounds)
+        missed = int(gaps[list(windows_of(slo)).index(slo.window.label), 1])
+        until = min(until, gaps_until)
     if slots is None:
         return Standing(raw, None, totals=totals, first_at=first, until=until, unknown=missed)
     kept = counted(times, slots)

@@ -31,6 +31,8 @@ _REASONS_AT_ONCE = 32
 _FEW = 8
 # How many times as many rows as its series hold a pool may keep.
 _MOST_KEPT = 1.25
+# A pool has this part of its rows as room for more.
+_SPARE_ROOM = 8
 
 _VALUES = ("value", *(f"part_{n + 1}" for n in range(MOST_PARTS)))
 _OUTCOMES = tuple(Outcome)
@@ -58,6 +60,11 @@ class Rows(NamedTuple):
     unit: Ints
     ripe_at: int = NEVER
     waits: bool = True
+
+    @property
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """All columns."""
+        return self.at, self.values, self.outcome, self.reason, self.matures_at, self.unit
 
     def split(self, at: int) -> tuple[Rows, Rows]:
         """The rows before a time, and the others."""
@@ -385,8 +392,10 @@ class Pool:
         self.stamp: tuple[int, Sequence[int]] = (-1, ())
         """The version of the columns, and the series, that it was last filled with."""
         self.rows = joined(())
+        """They lie in room that is used again: whoever looks at them is done when the pool is filled the next time."""
         self.owner: Ints = np.array([], dtype=np.int64)
         """For each row the number of its series."""
+        self._room: list[NDArray[Any]] = [*self.rows.columns, self.owner]
         self._from: dict[int, Rows] = {}
         self._repeated: Ints | None = None
 
@@ -412,7 +421,7 @@ class Pool:
         known = [n for n in new if n in before]
         anew = len(series) <= _FEW or self.rows.at.size > _MOST_KEPT * sum(r.at.size for r in series.values())
         if anew or (exact and any(_first(new[n]) > _first(before[n]) for n in known)):
-            self._put(joined(()), joined(list(series.values())), _owners(series), order)
+            self._put(0, joined(list(series.values())), _owners(series), order)
             return
         starts = [changed_from(n, before[n]) for n in known]
         starts += [_first(before[n]) for n in gone] + [_first(rows) for n, rows in new.items() if n not in before]
@@ -422,13 +431,22 @@ class Pool:
         stays = ~np.isin(owner, np.array([*known, *gone], dtype=np.int64))
         fresh = {n: rows.split(start)[1] for n, rows in new.items()}
         rows = joined([tail.taken(stays), *fresh.values()])
-        self._put(head, rows, np.concatenate([owner[stays], _owners(fresh)]), order)
+        self._put(head.at.size, rows, np.concatenate([owner[stays], _owners(fresh)]), order)
 
-    def _put(self, head: Rows, rows: Rows, owner: Ints, order: Order) -> None:
-        """Hold the rows of a head, which are in order already, and others that follow them."""
-        places = order(rows, owner)
-        self.owner = np.concatenate([self.owner[: head.at.size], owner[places]])
-        self.rows = joined([head, rows.taken(places)]) if head.at.size else rows.taken(places)
+    def _put(self, start: int, rows: Rows, owner: Ints, order: Order) -> None:
+        """Hold as many rows as are in order already, and others that follow them."""
+        places, before, size = order(rows, owner), self.rows, start + owner.size
+        height = max(len(rows.values), len(before.values))
+        if size > self._room[-1].size or height > len(before.values):
+            self._room = [_with_room(column, start, size + size // _SPARE_ROOM, height) for column in self._room]
+        columns = (*rows._replace(values=_as_high(rows.values, height)).columns, owner)
+        for room, column in zip(self._room, columns, strict=True):
+            room[..., start:size] = column[..., places]
+        at, values, outcome, reason, matures_at, unit, self.owner = (room[..., :size] for room in self._room)
+        ripe_at, waits = (before.ripe_at, before.waits) if start else (ALL_TIME, False)
+        self.rows = Rows(
+            at, values, outcome, reason, matures_at, unit, max(ripe_at, rows.ripe_at), waits=waits or rows.waits
+        )
 
     def units(self, now: int, column: int | None, missing_time: int, *, once: bool = False) -> Units:
         """The units at a time; see `units_of`.
@@ -460,6 +478,20 @@ class Pool:
         again = (unit[1:] == unit[:-1]) & (np.abs(at[1:] - at[:-1]) <= SHARED_FOR)
         found: Ints = shared[order[1:][again]]
         return found
+
+
+def _with_room(column: NDArray[Any], size: int, room: int, height: int) -> NDArray[Any]:
+    """The beginning of a column with room for more; values with so many rows."""
+    values = column.ndim > 1
+    found = np.empty((height, room) if values else room, dtype=column.dtype)
+    found[..., :size] = (_as_high(column, height) if values else column)[..., :size]
+    return found
+
+
+def _as_high(values: Floats, height: int) -> Floats:
+    """Values with so many rows: what is missing is unknown."""
+    missing = height - len(values)
+    return np.pad(values, ((0, missing), (0, 0)), constant_values=np.nan) if missing else values
 
 
 def _first(rows: Rows) -> int:

@@ -101,7 +101,9 @@ class ObservationStore:
             query = query.where(SERIES.c.id.in_(sa.select(_EACH.c.value)))
         parameters = {} if among is None else {"each": msgspec.json.encode(sorted(among)).decode()}
         with self._database.reading() as connection:
-            return {row.id: Series(*row[1:]) for row in connection.execute(query, parameters)}
+            # As in `since`: plain tuples.
+            cursor: Any = connection.execute(query, parameters).cursor
+            return {number: Series._make(parts) for number, *parts in cursor.fetchall()}
 
     def window(self, series_ids: Sequence[int], after: int, until: int, *names: str) -> list[tuple[Any, ...]]:
         """Columns of the observations of some series with after < at ≤ until, ordered by series and time."""
