@@ -56,6 +56,9 @@ class _Judged(NamedTuple):
 
 
 _NONE: frozenset[Cell] = frozenset()
+_Totals = tuple[tuple[str, float], ...]
+_Scored = tuple[tuple[tuple[Number, ...], ...], ...]
+"""The numbers that scores are made from, by the indicators of the Quick Check and span."""
 
 
 class _Known(NamedTuple):
@@ -87,9 +90,9 @@ class Evaluator:
         self._told: SimpleQueue[Mapping[int, int]] = SimpleQueue()
         self._summaries: dict[str, dict[Group, Summary]] = {}
         self._states: dict[str, _Judged] = {}
-        self._parts: dict[tuple[str, Subject], _Known] = {}
+        self._parts: dict[str, dict[Subject, _Known]] = {}
         self._kept_back: dict[str, _KeptBack] = {}
-        self._scores: dict[Subject, tuple[dict[str, Summary], dict[str, Mapping[str, float]]]] = {}
+        self._scores: dict[Subject, tuple[_Scored, dict[str, dict[str, float]]]] = {}
         self._scored_for: Organisation | None = None
 
     def apply(self, changes: Mapping[int, int]) -> None:
@@ -204,28 +207,27 @@ class Evaluator:
     def _in_parts(
         self,
         shown: Mapping[str, Mapping[Group, Summary]],
-        totals: Mapping[tuple[str, Subject], tuple[tuple[str, float], ...]],
+        totals: Mapping[str, Mapping[Subject, _Totals]],
         suppressed: Mapping[str, frozenset[Cell]],
     ) -> list[Part]:
-        """The parts of a snapshot: that of before where neither numbers nor totals changed."""
-        wanted: dict[tuple[str, Subject], tuple[Summary, ...]] = {}
-        for name, known in shown.items():
-            for group, summary in known.items():
-                key = name, group.subject
-                wanted[key] = (*wanted[key], summary) if key in wanted else (summary,)
+        """The parts of a snapshot: that of before where neither numbers nor totals changed.
+
+        What has totals alone comes last.
+        """
+        found: list[Part] = []
+        alone: list[Part] = []
         before, self._parts = self._parts, {}
-        for key in (*wanted, *(k for k in totals if k not in wanted)):
-            summaries, own = wanted.get(key, ()), totals.get(key, ())
-            cells, last = suppressed.get(key[0], _NONE), before.get(key)
-            if (
-                last is None
-                or last.cells is not cells
-                or not _all_same(last.summaries, summaries)
-                or last.part.totals != own
-            ):
-                last = _Known(summaries, cells, _part(key, summaries, cells, own))
-            self._parts[key] = last
-        return [last.part for last in self._parts.values()]
+        for name, known in shown.items():
+            own, last = totals.get(name, {}), before.get(name, {})
+            wanted = _by_subject(known)
+            parts = self._parts[name] = {}
+            for subject in (*wanted, *(s for s in own if s not in wanted)):
+                summaries = wanted.get(subject, ())
+                parts[subject] = one = _known(
+                    (name, subject), summaries, suppressed.get(name, _NONE), own.get(subject, ()), last.get(subject)
+                )
+                (found if summaries else alone).append(one.part)
+        return found + alone
 
     def _slo_states(
         self, slos: Sequence[Slo], indicators: Mapping[str, Indicator], reader: Reader, conditions: Conditions
@@ -256,18 +258,19 @@ class Evaluator:
         self, shown: Mapping[str, Mapping[Group, Summary]], organisation: Organisation
     ) -> dict[tuple[Subject, str], Mapping[str, float]]:
         """The Quick Check scores of production in the windows that have them."""
-        found: dict[Subject, dict[str, Summary]] = {}
-        for name in QUICK_CHECK:
-            for group, summary in shown.get(name, {}).items():
-                found.setdefault(group.subject, {})[name] = summary
+        own = [{g.subject: s.numbers for g, s in shown.get(name, {}).items()} for name in QUICK_CHECK]
         before, self._scores = self._scores, {}
         if organisation != self._scored_for:
             before, self._scored_for = {}, organisation
-        for subject, summaries in found.items():
+        for subject in dict.fromkeys(chain.from_iterable(own)):
+            numbers = tuple(one.get(subject, ()) for one in own)
             known = before.get(subject)
-            if known is None or not _same(known[0], summaries):
+            if known is None or known[0] != numbers:
                 production = organisation.is_production(subject.service, subject.environment)
-                known = summaries, _scores_by_window(summaries) if production else {}
+                scores = _scores_by_window(numbers) if production else {}
+                # Those that say the same are the same object.
+                last = known[1] if known is not None else {}
+                known = numbers, {w: last[w] if last.get(w) == scored else scored for w, scored in scores.items()}
             self._scores[subject] = known
         return {(subject, window): own for subject, (_, known) in self._scores.items() for window, own in known.items()}
 
@@ -282,11 +285,33 @@ def _prepare(reader: Reader, indicators: Mapping[str, Indicator], spans: Sequenc
         reader.prepare(dict.fromkeys(numbers), after)
 
 
+def _by_subject(known: Mapping[Group, Summary]) -> dict[Subject, tuple[Summary, ...]]:
+    """The summaries of each subject."""
+    found: dict[Subject, tuple[Summary, ...]] = {}
+    for group, summary in known.items():
+        others = found.get(group.subject)
+        found[group.subject] = (summary,) if others is None else (*others, summary)
+    return found
+
+
+def _known(
+    key: tuple[str, Subject],
+    summaries: tuple[Summary, ...],
+    cells: frozenset[Cell],
+    totals: _Totals,
+    last: _Known | None,
+) -> _Known:
+    """A part with what it is made from: that of before where that is the same."""
+    if last is not None and last.cells is cells and last.part.totals == totals and _same(last.summaries, summaries):
+        return last
+    return _Known(summaries, cells, _part(key, summaries, cells, totals))
+
+
 def _part(
     key: tuple[str, Subject],
     summaries: Sequence[Summary],
     cells: frozenset[Cell],
-    totals: tuple[tuple[str, float], ...],
+    totals: _Totals,
 ) -> Part:
     if not cells:  # nearly always, and of many services
         numbers = tuple(chain.from_iterable(n for s in summaries for n in s.numbers))
@@ -296,26 +321,22 @@ def _part(
     return Part(*key, numbers, tuple(row for row in rows if isinstance(row, Accounting)), totals)
 
 
-def _all_same(some: Sequence[Summary], others: Sequence[Summary]) -> bool:
+def _same(some: tuple[Summary, ...], others: tuple[Summary, ...]) -> bool:
     """True where the rows of the summaries are the same objects, one by one."""
-    return len(some) == len(others) and all(
-        a is b or (a.numbers is b.numbers and a.accounting is b.accounting) for a, b in zip(some, others, strict=True)
+    return some == others or (
+        len(some) == len(others)
+        and all(a.numbers is b.numbers and a.accounting is b.accounting for a, b in zip(some, others, strict=True))
     )
 
 
-def _same(some: Mapping[str, Summary], others: Mapping[str, Summary]) -> bool:
-    """True where the numbers of the summaries are the same objects."""
-    return some.keys() == others.keys() and all(others[name].numbers is own.numbers for name, own in some.items())
-
-
-def _scores_by_window(summaries: Mapping[str, Summary]) -> dict[str, Mapping[str, float]]:
+def _scores_by_window(numbers: _Scored) -> dict[str, dict[str, float]]:
     """The scores of a subject in the windows that have them; nothing for a window without any."""
     found: dict[str, dict[str, Number]] = {}
-    for name, summary in summaries.items():
-        for rows in summary.numbers:
+    for name, spans in zip(QUICK_CHECK, numbers, strict=True):
+        for rows in spans:
             if rows and rows[0].window in _SCORED_WINDOWS:
                 found.setdefault(rows[0].window, {})[name] = rows[0]
-    scores = {window: _scores(numbers) for window, numbers in found.items()}
+    scores = {window: _scores(own) for window, own in found.items()}
     return {window: own for window, own in scores.items() if own}
 
 
@@ -330,29 +351,25 @@ def _scores(numbers: Mapping[str, Number]) -> dict[str, float]:
     return {**check.scores, **{kind: mean for kind, mean in means.items() if mean is not None}}
 
 
-def _totals(
-    indicators: Mapping[str, Indicator], reader: Reader, smallest: int
-) -> dict[tuple[str, Subject], tuple[tuple[str, float], ...]]:
-    """How many units of each dimension there ever were, whatever became of them.
+def _totals(indicators: Mapping[str, Indicator], reader: Reader, smallest: int) -> dict[str, dict[Subject, _Totals]]:
+    """By indicator how many units of each dimension there ever were, whatever became of them.
 
     Levels have only their own: a counter is summed where it is asked for, and a service that moves would make it fall.
     Of people, what concerns fewer than the smallest group is left out.
     """
-    groups = [
-        (indicator, group)
-        for indicator in indicators.values()
-        if indicator.shape is Shape.FREQUENCY
-        for group in reader.groups(indicator)
-        if group.own
-    ]
-    reader.count(n for _, group in groups for n in group.own)
+    counted = [i for i in indicators.values() if i.shape is Shape.FREQUENCY]
+    groups = {i.name: [g for g in reader.groups(i) if g.own] for i in counted}
+    reader.count(n for own in groups.values() for group in own for n in group.own)
     return {
-        (indicator.name, group.subject): tuple(
-            (dimension, float(total))
-            for dimension, total in reader.total(indicator, group)
-            if not (indicator.people and 0 < total < smallest)
-        )
-        for indicator, group in groups
+        i.name: {
+            group.subject: tuple(
+                (dimension, float(total))
+                for dimension, total in reader.total(i, group)
+                if not (i.people and 0 < total < smallest)
+            )
+            for group in groups[i.name]
+        }
+        for i in counted
     }
 
 

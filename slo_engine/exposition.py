@@ -233,8 +233,8 @@ class Publisher:
         parts: dict[str, Callable[[], Iterable[_Block]]] = {
             "slo": lambda: (_Block(("slo", s.slo.name), s, partial(_slo_samples, s)) for s in snapshot.slos),
             "indicator": lambda: _indicator_blocks(snapshot, indicators, self._blocks.get("indicator", {})),
-            "catalogue": lambda: _catalogue_blocks(snapshot),
-            "score": lambda: _score_blocks(snapshot),
+            "catalogue": lambda: _catalogue_blocks(snapshot, self._blocks.get("catalogue", {})),
+            "score": lambda: _score_blocks(snapshot, self._blocks.get("score", {})),
             "source": lambda: (_Block(("source", s.name), s, partial(_source_samples, s)) for s in snapshot.sources),
             "self": lambda: [_listed("self", self_samples(snapshot, indicators, version))],
         }
@@ -440,7 +440,7 @@ def _indicator_blocks(
     names = [m.name for m in (*catalog.FIXED, *(m for own in metrics.values() for m in own.all()))]
     if len(set(names)) < len(names):
         raise ValueError("a metric would be published twice")
-    same = {id(block.rows): block for block in known.values()}
+    same = _by_rows(known)
     for part in snapshot.parts:
         before = same.get(id(part))
         if before is not None:
@@ -525,21 +525,28 @@ def _totals(indicator: Indicator, metrics: IndicatorMetrics, part: Part) -> Iter
             yield metrics.total, (*part.subject, *split), value
 
 
-def _catalogue_blocks(snapshot: Snapshot) -> Iterator[_Block]:
-    """What the catalogue says, and what it does not know."""
+def _catalogue_blocks(snapshot: Snapshot, known: Mapping[tuple[str, ...], _Block]) -> Iterator[_Block]:
+    """What the catalogue says, and what it does not know; the blocks known where unchanged."""
+    same = _by_rows(known)
     for service in snapshot.services:
         sample = (catalog.SERVICE_INFO, (service.name, service.team, service.tier, service.owner), 1.0)
-        yield _Block(("service", service.name), sample, partial(tuple, (sample,)))
+        yield same.get(id(service)) or _Block(("service", service.name), service, partial(tuple, (sample,)))
     yield _listed(
         "unmatched", ((catalog.UNMATCHED, (kind,), float(n)) for kind, n in sorted(snapshot.unmatched.items()))
     )
 
 
-def _score_blocks(snapshot: Snapshot) -> Iterator[_Block]:
-    """The Quick Check scores by subject and window."""
+def _score_blocks(snapshot: Snapshot, known: Mapping[tuple[str, ...], _Block]) -> Iterator[_Block]:
+    """The Quick Check scores by subject and window; the blocks known where unchanged."""
+    same = _by_rows(known)
     for (subject, window), scores in snapshot.scores.items():
         labels = (*subject, window)
-        yield _Block(("score", *labels), scores, partial(_score_samples, labels, scores))
+        yield same.get(id(scores)) or _Block(("score", *labels), scores, partial(_score_samples, labels, scores))
+
+
+def _by_rows(known: Mapping[tuple[str, ...], _Block]) -> dict[int, _Block]:
+    """Blocks by the identity of what they are made from: it is nobody else's while they keep it."""
+    return {id(block.rows): block for block in known.values()}
 
 
 def _score_samples(labels: tuple[str, ...], scores: Mapping[str, float]) -> Iterator[Sample]:
