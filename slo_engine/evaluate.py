@@ -183,7 +183,9 @@ class Evaluator:
                 before = known[group] = summary_of(indicator, group, reader, spans, before)
             if group.sources <= fresh:
                 found[group] = before
-        self._summaries[indicator.name] = {g: known[g] for g in groups if g in known}
+        if len(known) > len(groups):
+            known = {g: known[g] for g in groups if g in known}
+        self._summaries[indicator.name] = known
         return found
 
     def _withheld(

@@ -13,6 +13,7 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
@@ -45,6 +46,8 @@ MOST_SERIES = 250_000
 _LONGEST_LABEL = 128
 _MOST_LABELS = 100_000
 _SEGMENT_BYTES = 8_192
+_THREADS = 2
+_END = b"# EOF\n"
 # Above, the library switches to an exponent earlier than Python.
 _PLAIN_NUMBERS = 1e6
 
@@ -326,37 +329,54 @@ class Publisher:
             said = self.checked((catalog.EXPOSITION_CUT, (name,), float(count)) for name, count in cut.items())
             self.render([_Changed(told, said)])
             families |= {name: [piece] for name, piece in told.pieces.items()}
-        kept, self._segments = self._segments, {}
+        lines = {name: _segmented(pieces) for name, pieces in families.items() if pieces}
+        forms = {name: self._forms[name] for name in lines}
+        heads = chain.from_iterable(((form.text,), (form.openmetrics,)) for form in forms.values())
+        kept = self._packed([(_END,), *heads, *chain.from_iterable(lines.values())])
         return Exposition(
-            families=tuple(self._family(name, pieces, kept) for name, pieces in families.items() if pieces),
-            end=self._segment((b"# EOF\n",), kept),
+            families=tuple(
+                _Rendered(kept[forms[name].text,], kept[forms[name].openmetrics,], tuple(map(kept.__getitem__, own)))
+                for name, own in lines.items()
+            ),
+            end=kept[_END,],
             series=sum(map(_count, families.values())),
             failed_parts=tuple(failed),
             cut=cut,
         )
 
-    def _family(self, name: str, pieces: Sequence[_Piece], kept: Mapping[tuple[bytes, ...], _Segment]) -> _Rendered:
-        """A family's bytes, in segments whose ends do not move when lines elsewhere change."""
-        form = self._forms[name]
-        average = sum(len(p.text) for p in pieces) / len(pieces)
-        mask = 2 ** round(log2(max(_SEGMENT_BYTES / average, 1.0))) - 1
-        segments: list[_Segment] = []
-        own: list[bytes] = []
-        for text, _, place in pieces:
-            own.append(text)
-            if not place & mask:
-                segments.append(self._segment(tuple(own), kept))
-                own = []
-        if own:
-            segments.append(self._segment(tuple(own), kept))
-        return _Rendered(self._segment((form.text,), kept), self._segment((form.openmetrics,), kept), tuple(segments))
-
-    def _segment(self, texts: tuple[bytes, ...], kept: Mapping[tuple[bytes, ...], _Segment]) -> _Segment:
-        found = self._segments.get(texts) or kept.get(texts)
-        if found is None:
-            found = _Segment(texts, deflated(b"".join(texts)))
-        self._segments[texts] = found
+    def _packed(self, wanted: Iterable[tuple[bytes, ...]]) -> Mapping[tuple[bytes, ...], _Segment]:
+        """Segments by their texts: those of before, and the others compressed by several threads."""
+        found: dict[tuple[bytes, ...], _Segment] = {}
+        new: list[tuple[bytes, ...]] = []
+        for texts in dict.fromkeys(wanted):
+            known = self._segments.get(texts)
+            if known is None:
+                new.append(texts)
+            else:
+                found[texts] = known
+        with ThreadPoolExecutor(_THREADS) as threads:  # the library compresses without holding the interpreter's lock
+            for some in threads.map(_compressed, (new[n::_THREADS] for n in range(_THREADS))):
+                found |= some
+        self._segments = found
         return found
+
+
+def _segmented(pieces: Sequence[_Piece]) -> list[tuple[bytes, ...]]:
+    """The texts of a family in segments whose ends do not move when lines elsewhere change."""
+    average = sum(len(p.text) for p in pieces) / len(pieces)
+    mask = 2 ** round(log2(max(_SEGMENT_BYTES / average, 1.0))) - 1
+    found: list[tuple[bytes, ...]] = []
+    own: list[bytes] = []
+    for text, _, place in pieces:
+        own.append(text)
+        if not place & mask:
+            found.append(tuple(own))
+            own = []
+    return [*found, tuple(own)] if own else found
+
+
+def _compressed(segments: Iterable[tuple[bytes, ...]]) -> dict[tuple[bytes, ...], _Segment]:
+    return {texts: _Segment(texts, deflated(b"".join(texts))) for texts in segments}
 
 
 def _count(pieces: Iterable[_Piece]) -> int:

@@ -153,6 +153,7 @@ class Reader:
         self._sharing: dict[tuple[str, str], set[int]] = {}
         self._pools: dict[tuple[Any, ...], Group] = {}
         self._of_service: dict[tuple[str, str], list[int]] = {}
+        self._at_place: dict[tuple[str, str], list[int]] = {}
         self._groups: dict[str, list[Group]] = {}
         self._regroup()
 
@@ -169,8 +170,9 @@ class Reader:
     def _regroup(self) -> None:
         """Sort all series anew; groups that stay as they are stay the same objects."""
         self.has_levels = self._levels_there()
-        self._pools, self._of_service = {}, {}
+        self._pools, self._of_service, self._at_place = {}, {}, {}
         for number, series in sorted(self._series.items()):
+            self._at_place.setdefault(_whereabouts(series), []).append(number)
             for service in {"", series.service}:
                 self._of_service.setdefault((series.indicator, service), []).append(number)
         for name in {s.indicator for s in self._series.values()} | set(self._groups):
@@ -182,6 +184,7 @@ class Reader:
         news: dict[tuple[str, Subject], dict[str, list[int]]] = {}
         places: set[tuple[str, str]] = set()
         for number, series in (*gone.items(), *fresh.items()):
+            _toggle(self._at_place.setdefault(_whereabouts(series), []), number)
             for service in {"", series.service}:
                 places.add((series.indicator, service))
                 _toggle(self._of_service.setdefault((series.indicator, service), []), number)
@@ -401,8 +404,7 @@ class Reader:
         place = indicator.observed_as, group.subject.environment
         sharing = self._sharing.get(place)
         if sharing is None:
-            inside = [n for n in self.series(indicator) if _whereabouts(self._series[n]) == place]
-            sharing = self._sharing[place] = self.columns.sharing(inside)
+            sharing = self._sharing[place] = self.columns.sharing(self._at_place.get(place, ()))
         return bool(sharing) and not sharing.isdisjoint(group.series)
 
     def count(self, numbers: Iterable[int]) -> None:
