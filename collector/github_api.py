@@ -195,6 +195,7 @@ class Access:
     clock: Callable[[], datetime]
     token: str = field(default="", repr=False)
     app: App | None = None
+    _granted: str = field(default="", repr=False)
     _rest: ApiClient | None = None
     _graph: ApiClient | None = None
     _ends_at: datetime | None = None
@@ -210,19 +211,25 @@ class Access:
         """A client of the address below which GraphQL is."""
         return self._clients()[1]
 
+    @property
+    def credential(self) -> str:
+        """The token that lets clients, and Git, in now; empty for nobody."""
+        self._clients()
+        return self._granted
+
     def _clients(self) -> tuple[ApiClient, ApiClient]:
         with self._lock:
             over = self._ends_at is not None and self.clock() + _RENEWED_BEFORE >= self._ends_at
             if self._rest is None or self._graph is None or over:
-                token = self._granted() if self.app else self.token
-                headers = {**_MEDIA, **({"Authorization": f"Bearer {token}"} if token else {})}
+                self._granted = self._ask_for_one() if self.app else self.token
+                headers = {**_MEDIA, **({"Authorization": f"Bearer {self._granted}"} if self._granted else {})}
                 self._rest = self.client(self.url, headers)
                 # A server of one's own has REST below /api/v3, and GraphQL beside it.
                 beside = self.url.removesuffix("/v3")
                 self._graph = self._rest if beside == self.url else self.client(beside, headers)
             return self._rest, self._graph
 
-    def _granted(self) -> str:
+    def _ask_for_one(self) -> str:
         assert self.app is not None  # noqa: S101 - asked before
         signed = {**_MEDIA, "Authorization": f"Bearer {self.app.statement(self.clock())}"}
         answer = self.client(self.url, signed).post(

@@ -6,20 +6,20 @@ rest, and tells by its ETags, which cost no quota, where nothing is new.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from collector.api import ForgeConfig, IssueSettings
+from collector.api import IssueSettings
 from collector.deploying import Deployments
-from collector.errors import BadRecord, ContractError, Mistake, SourceError
+from collector.errors import BadRecord, ContractError, SourceError
 from collector.events import Deployment, Event, Incident, PipelineRun, Reply, RunKind, Ticket
+from collector.gitcommand import basic
 from collector.github_api import (
     CHANGES,
     COMMENTS,
@@ -31,6 +31,9 @@ from collector.github_api import (
     Graph,
     decoded_nodes,
 )
+from collector.github_events import Shaping, goes_on, once_each, undated
+from collector.github_hooks import GitHubReceiver
+from collector.github_settings import GitHubSettings, ReleaseSettings, last_part
 from collector.github_shapes import (
     ChangeNode,
     CommentItem,
@@ -38,29 +41,22 @@ from collector.github_shapes import (
     Job,
     Node,
     OwnDeployment,
-    PullRequest,
-    ReleaseItem,
     ReleaseNode,
     Repository,
-    ReviewItem,
     ReviewNode,
     Run,
-    Shaping,
     StatusItem,
     as_item,
-    goes_on,
     lower,
-    once_each,
-    undated,
 )
+from collector.history import history
 from collector.http import Answer
 from collector.paging import linked, side_by_side, windows
-from collector.patterns import Pattern
-from collector.secrets import Secret, reveal
+from collector.secrets import reveal
 from collector.source import About, Complete, Page, SourceContext
 from collector.streams import Notes, Part, State, Stream, pull
 from collector.times import as_rfc3339
-from collector.webhooks import Delivery, Received, Receiver, id_of, is_signed
+from collector.webhooks import Receiver
 
 _T = TypeVar("_T")
 
@@ -78,16 +74,7 @@ _WAITS = timedelta(days=35)
 """How long a run or a deployment may wait: 30 days for an approval, and the run is cancelled after 35."""
 
 
-class ReleaseSettings(BaseModel):
-    """What published releases are here."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    environment: str = Field(min_length=1, description="The environment to which a published release goes.")
-    prereleases: bool = Field(default=False, description="Whether pre-releases go there too.")
-
-
-class GitHubConfig(ForgeConfig):
+class GitHubConfig(GitHubSettings):
     """Settings of GitHub, or of a GitHub Enterprise Server."""
 
     about: ClassVar[About] = About(
@@ -132,20 +119,6 @@ class GitHubConfig(ForgeConfig):
     )
 
     type: Literal["github"]
-    url: str = Field(
-        default="https://api.github.com",
-        description="Address of the REST API; of a server of your own it is https://HOST/api/v3.",
-    )
-    app_id: str = Field(default="", description="Instead of a token: the id of a GitHub App.")
-    installation_id: str = Field(default="", description="Where that App is installed.")
-    private_key: Secret = Field(default=SecretStr(""), description="The private key of that App, in PEM.")
-    jobs: bool = Field(
-        default=False,
-        description="Whether the jobs of all runs are read; those that a rule of deployments asks for are.",
-    )
-    releases: ReleaseSettings | None = Field(
-        default=None, description="Published releases are deployments, where this says to which environment."
-    )
 
     def build(self, context: SourceContext) -> GitHubSource:
         """The source. Nothing is asked for yet."""
@@ -166,42 +139,11 @@ class GitHubConfig(ForgeConfig):
             deploying=self.deploying(context),
         )
 
-    def check(self, context: SourceContext) -> Sequence[Mistake]:
-        """As every forge's; and that an App is whole, and no token stands beside it."""
-        found = list(super().check(context))
-        own = {"app_id": self.app_id, "installation_id": self.installation_id}
-        given = {**own, "private_key": self.private_key.get_secret_value()}
-        if any(given.values()):
-            found += [_mistake(n, "an App needs it too", "all of an App") for n, v in given.items() if not v]
-            if self.token.get_secret_value():
-                found.append(_mistake("token", "an App has a token of its own", "a token or an App"))
-        return found
-
     def receiver(self, context: SourceContext) -> Receiver | None:
         """What takes its webhooks; None without a secret."""
         if not self.webhook_secret.get_secret_value():
             return None
         return GitHubReceiver(self, Shaping(source=self.name, people=context.people), self.deploying(context))
-
-    def wants_jobs(self, repository: str, pipeline: str, ref: str) -> bool:
-        """Whether the jobs of a run are read: they cost a request for each run."""
-        return self.jobs or any(
-            rule.job and _fits(rule.pipeline, pipeline) and _fits(rule.ref, ref) and _fits(rule.repository, repository)
-            for rule in self.deployments
-        )
-
-    @property
-    def one_kind_of_deployment(self) -> bool:
-        """Whether all deployments of this source come from one list, which then tells what was deleted."""
-        return [bool(self.deployments), self.reads_own_deployments, self.releases is not None].count(True) == 1
-
-
-def _fits(rules: Sequence[str], name: str) -> bool:
-    return not rules or any(Pattern(rule).matches(name) for rule in rules)
-
-
-def _mistake(path: str, problem: str, expected: str) -> Mistake:
-    return Mistake(file="", line=0, path=path, problem=problem, expected=expected)
 
 
 def _reset(context: SourceContext, answer: Answer) -> float | None:
@@ -232,9 +174,11 @@ class GitHubSource:
 
     def _streams(self, notes: Notes) -> Iterator[Stream]:
         repositories = list(self._repositories(notes))
-        names = [_last(r.full_name) for r in repositories]
+        names = [last_part(r.full_name) for r in repositories]
         for one in repositories:
             name = one.full_name
+            if self.config.commits:
+                yield self._commits(name)
             yield Stream(f"{name} changes", partial(self._changes, name))
             yield Stream(f"{name} runs", partial(self._runs, name))
             if self.config.reads_own_deployments:
@@ -242,7 +186,7 @@ class GitHubSource:
             if self.config.releases is not None:
                 yield Stream(f"{name} releases", partial(self._releases, name, self.config.releases))
             if self.config.issues is not None and one.has_issues:
-                alone = names.count(_last(name)) == 1
+                alone = names.count(last_part(name)) == 1
                 yield Stream(f"{name} issues", partial(self._issues, name, self.config.issues, alone=alone))
 
     def _repositories(self, notes: Notes) -> Iterator[Repository]:
@@ -280,6 +224,19 @@ class GitHubSource:
 
     def _swept(self, state: State) -> State:
         return msgspec.structs.replace(state, swept_at=self.context.clock())
+
+    def _commits(self, repository: str) -> Stream:
+        token, ca_file = self.access.credential, self.config.ca_file
+        return history(
+            f"{repository} commits",
+            repository,
+            f"{self.config.web}/{repository}.git",
+            source=self.config.name,
+            context=self.context,
+            authorization=basic("x-access-token", token) if token else "",
+            ca_file=None if ca_file is None else self.context.base_dir / ca_file.expanduser(),
+            proxy=reveal(self.config.proxy),
+        )
 
     # ---- pull requests
 
@@ -515,7 +472,7 @@ class GitHubSource:
             events: list[Event] = []
             for node in found:
                 sha = node.tag_commit.oid if node.tag_commit else None
-                place = _release_place(self.deploying, settings, repository, node.tag_name)
+                place = self.deploying.place(repository, settings.environment, node.tag_name)
                 released = self.shaping.release(repository, place, as_item(node), sha, listed=True)
                 if node.is_prerelease and not settings.prereleases:
                     continue
@@ -563,7 +520,7 @@ class GitHubSource:
     ) -> list[Incident | Ticket]:
         tickets = [i for i in found if i.pull_request is None and settings.kind(i.label_names) is Ticket]
         replies = self._replies(repository, [i for i in tickets if i.comments], notes)
-        service = _last(repository)
+        service = last_part(repository)
         events = (self.shaping.issue(repository, service, i, settings, replies.get(i.id, ())) for i in found)
         return [event for event in events if event is not None]
 
@@ -623,16 +580,6 @@ class _Detail:
     rejected: list[BadRecord] = field(default_factory=list)
 
 
-def _last(repository: str) -> str:
-    """The last part of a repository's name."""
-    return repository.rpartition("/")[2]
-
-
-def _release_place(deploying: Deployments, settings: ReleaseSettings, repository: str, tag: str) -> tuple[str, str]:
-    """The service and the environment of a release."""
-    return deploying.place(repository, settings.environment, tag)
-
-
 def _complete_issues(
     repository: str, settings: IssueSettings, since: datetime, ids: dict[type[Event], set[str]], *, alone: bool
 ) -> tuple[Complete, ...]:
@@ -646,157 +593,9 @@ def _complete_issues(
     )
     incidents = Complete(
         kind=Incident,
-        where={"service": _last(repository)},
+        where={"service": last_part(repository)},
         dated="started_at",
         since=since,
         native_ids=frozenset(ids[Incident]),
     )
     return (*(() if settings.queue else (tickets,)), *((incidents,) if alone else ()))
-
-
-# ---- webhooks
-
-
-class _Hook(msgspec.Struct, kw_only=True):
-    """What all webhooks have."""
-
-    repository: Repository | None = None
-    action: str = ""
-
-
-class _ChangeHook(_Hook, kw_only=True):
-    pull_request: PullRequest
-
-
-class _ReviewHook(_ChangeHook, kw_only=True):
-    review: ReviewItem
-
-
-class _RunHook(_Hook, kw_only=True):
-    workflow_run: Run
-
-
-class _JobHook(_Hook, kw_only=True):
-    workflow_job: Job
-
-
-class _DeploymentHook(_Hook, kw_only=True):
-    deployment: OwnDeployment
-    deployment_status: StatusItem
-
-
-class _IssueHook(_Hook, kw_only=True):
-    issue: Issue
-
-
-class _ReleaseHook(_Hook, kw_only=True):
-    release: ReleaseItem
-
-
-_Events = Sequence[Event | BadRecord | None] | str
-"""What a delivery holds, or why nothing comes of it."""
-
-
-@dataclass(frozen=True)
-class GitHubReceiver:
-    """Takes what GitHub sends. What is deleted is not taken from here: the daily reading finds it."""
-
-    config: GitHubConfig
-    shaping: Shaping
-    deploying: Deployments
-
-    def is_genuine(self, delivery: Delivery) -> bool:
-        """Whether the body is signed with the secret."""
-        signature = delivery.headers.get("x-hub-signature-256", "")
-        return is_signed(reveal(self.config.webhook_secret), delivery.body, signature, prefix="sha256=")
-
-    def read(self, delivery: Delivery) -> Received:
-        """The events of a delivery. Raises ContractError for a body that is not as documented."""
-        event, identity = delivery.headers.get("x-github-event", ""), id_of(delivery, "x-github-delivery")
-        readers: dict[str, tuple[Any, Callable[[str, Any, Notes], _Events]]] = {
-            "pull_request": (_ChangeHook, self._change),
-            "pull_request_review": (_ReviewHook, self._review),
-            "workflow_run": (_RunHook, self._run),
-            "workflow_job": (_JobHook, self._job),
-            "deployment_status": (_DeploymentHook, self._deployment),
-            "issues": (_IssueHook, self._issue),
-            "release": (_ReleaseHook, self._release),
-        }
-        if event not in readers:
-            shown = event if event.isidentifier() else "unnamed"
-            return Received(id=identity, ignored=f"{shown}: this kind of delivery is not read")
-        kind, read = readers[event]
-        try:
-            hook = msgspec.json.decode(delivery.body, type=kind)
-        except (msgspec.DecodeError, RecursionError):
-            raise ContractError(
-                f"webhook {event}: the body is not as documented; is its content type application/json?"
-            ) from None
-        repository = self._repository(hook.repository)
-        if repository is None:
-            return Received(id=identity, ignored=f"{event}: its repository is not read here")
-        found = read(repository, hook, Notes())
-        if isinstance(found, str):
-            return Received(id=identity, ignored=f"{event}: {found}")
-        return Received(
-            id=identity,
-            events=[one for one in found if isinstance(one, Event)],
-            rejected=[one for one in found if isinstance(one, BadRecord)],
-        )
-
-    def _repository(self, found: Repository | None) -> str | None:
-        """The name under which a repository is read; None for one that is not."""
-        if found is None:
-            return None
-        named = {name.lower(): name for name in self.config.repositories}
-        if found.full_name.lower() in named:
-            return named[found.full_name.lower()]
-        owner = found.full_name.partition("/")[0].lower()
-        belongs = owner in {name.lower() for name in self.config.organisations}
-        return found.full_name if belongs and self.config.wants(found.full_name) else None
-
-    def _change(self, repository: str, hook: _ChangeHook, _notes: Notes) -> _Events:
-        return [self.shaping.pushed_change(repository, hook.pull_request, hook.action)]
-
-    def _review(self, repository: str, hook: _ReviewHook, notes: Notes) -> _Events:
-        review = self.shaping.review(repository, str(hook.pull_request.id), hook.review, notes)
-        return [review] if review else "nobody has submitted it yet"
-
-    def _run(self, repository: str, hook: _RunHook, notes: Notes) -> _Events:
-        if bad := undated(hook.workflow_run, "webhook workflow_run"):
-            return [bad]
-        run = self.shaping.run(repository, hook.workflow_run, notes)
-        return [run, self.deploying.of(run)]
-
-    def _job(self, repository: str, hook: _JobHook, notes: Notes) -> _Events:
-        job = hook.workflow_job
-        if job.workflow_name is None:
-            return [BadRecord(f"webhook workflow_job (id {job.id})", "it names no workflow; the next run reads it")]
-        if job.carried_over or not self.config.wants_jobs(repository, job.workflow_name, job.head_branch or ""):
-            return "this job is not read here"
-        run = self.shaping.job(repository, job.workflow_name, job, None, notes)
-        return [run, self.deploying.of(run)]
-
-    def _deployment(self, repository: str, hook: _DeploymentHook, _notes: Notes) -> _Events:
-        if not self.config.reads_own_deployments:
-            return "rules say what deployments are"
-        found = hook.deployment
-        place = self.deploying.place(repository, found.environment or "production", found.ref or "")
-        deployed = self.shaping.deployment(repository, place, found, [hook.deployment_status])
-        return [deployed] if deployed else "it has not ended, or it ended before"
-
-    def _issue(self, repository: str, hook: _IssueHook, _notes: Notes) -> _Events:
-        if self.config.issues is None or hook.action in {"deleted", "transferred"}:
-            return "issues are not read here" if self.config.issues is None else "the daily reading finds what is gone"
-        issue = self.shaping.issue(repository, _last(repository), hook.issue, self.config.issues, None)
-        return [issue] if issue else "its labels make it neither an incident nor a ticket"
-
-    def _release(self, repository: str, hook: _ReleaseHook, _notes: Notes) -> _Events:
-        settings, found = self.config.releases, hook.release
-        if settings is None:
-            return "releases are not deployments here"
-        if hook.action == "deleted" or (found.prerelease and not settings.prereleases):
-            return "it deploys nothing"
-        place = _release_place(self.deploying, settings, repository, found.tag_name)
-        released = self.shaping.release(repository, place, found, None, listed=False)
-        return [released] if released else "it is not published"
