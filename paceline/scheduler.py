@@ -22,6 +22,7 @@ from slo_engine.report import Week
 
 _GRACE_SECONDS = 2.0
 _LOOK_FOR_REPORT_SECONDS = 60.0
+_DRAIN_SECONDS = 1.0
 _LONGEST_WAIT_FOR_DATA = timedelta(days=1)
 
 
@@ -41,6 +42,12 @@ def schedule(service: Service, log: Log, clock: Callable[[], datetime]) -> Backg
             id=f"collect {source.name}",
             next_run_time=clock(),
         )
+    scheduler.add_job(
+        service.drain,
+        IntervalTrigger(seconds=_DRAIN_SECONDS),
+        id="drain",
+        next_run_time=clock(),
+    )
     scheduler.add_job(
         _refresh,
         IntervalTrigger(seconds=settings.evaluate_every.total_seconds()),

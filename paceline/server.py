@@ -14,6 +14,7 @@ from collector.errors import PacelineError
 from paceline.enricher import build_enricher
 from paceline.scheduler import schedule, shut_down
 from paceline.web import create_app
+from paceline.webhooks import Webhooks
 from paceline.wiring import Running
 
 _SLOW_READER_SECONDS = 1
@@ -25,7 +26,9 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
     listening = _listen(host, port)
     settings = service.configuration.settings.notify
     enricher = build_enricher(service, settings, tiers=service.tiers, log=log, clock=clock)
+    webhooks = Webhooks(service, log, clock)
     try:
+        service.drain()
         # What the store knows already is published before the first scrape, not only after the first run.
         service.refresh()
         scheduler = schedule(service, log, clock)
@@ -35,7 +38,7 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
         say(f"Metrics      {shown}/metrics")
         say(f"SLOs         {shown}/api/v1/slos")
         config = uvicorn.Config(
-            create_app(service, enricher),
+            create_app(service, enricher, webhooks),
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -50,9 +53,11 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
         if not finished:
             # Threads cannot be stopped. Giving up a run is harmless: it keeps all or nothing.
             log.warning("a job was still at work and is given up; the next start does its work")
+            webhooks.close()
             running.close()
             os._exit(0)
     finally:
+        webhooks.close()
         enricher.close()
         listening.close()
 

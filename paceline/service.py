@@ -13,21 +13,24 @@ from zoneinfo import ZoneInfo
 
 from collector.bulk import seldom_collecting
 from collector.document import nearest
-from collector.errors import PacelineError
+from collector.errors import PacelineError, StoreError
 from collector.events import Deployment, Incident, PipelineRun
 from collector.findings import Findings
 from collector.http import Wire
+from collector.pushed import PushedConfig
 from collector.run import Progress, Runner, RunOutcome
 from collector.source import Page, SourceConfig, SourceContext
 from collector.store import (
     DerivationStore,
     EventStore,
+    InboxStore,
     ObservationStore,
     Restatement,
     SourceRun,
     from_micros,
     to_micros,
 )
+from collector.webhooks import Receiver
 from paceline import resources
 from paceline.gate import Answer, ask, log_overrides
 from paceline.logs import Log
@@ -51,6 +54,10 @@ from slo_engine.slo_states import Conditions, Finished, finished, is_counted
 from slo_engine.snapshot import Snapshot, SourceState
 from slo_engine.spending import Ledger
 
+DELIVERIES_REMEMBERED = timedelta(days=14)
+"""How long the id of a delivery is known, so that a repetition changes nothing."""
+_FORGET_EVERY = timedelta(hours=1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
@@ -72,6 +79,7 @@ class Service:
         context: SourceContext,
         runner: Runner,
         events: EventStore,
+        inbox: InboxStore,
         observations: ObservationStore,
         derivations: DerivationStore,
         families: Sequence[Family],
@@ -83,6 +91,7 @@ class Service:
     ) -> None:
         self.configuration = configuration
         self.events = events
+        self.inbox = inbox
         self.observations = observations
         self.published: Published | None = None
         self.started_at = clock()
@@ -98,6 +107,7 @@ class Service:
         self._log = log
         self._clock = clock
         self._helpers = helpers
+        self._forgot_at: datetime | None = None
         self._refreshing = threading.Lock()
         self._deriving = threading.Lock()
 
@@ -129,6 +139,7 @@ class Service:
         `since`: read everything from then on, whatever was read before. `wire`: how its clients reach servers, where
         they do it in another way than usual.
         """
+        self.drain()
         with self._telemetry.span("paceline.collect") as span:
             context = dataclasses.replace(self._context, wire=wire or Wire(), since=since, findings=Findings())
             built = _Built(source, context, self.configuration.settings.privacy.is_public)
@@ -150,6 +161,31 @@ class Service:
         for truncation in outcome.truncations:
             self._log.warning("the source holds more than it handed out", source=source.name, what=truncation)
         return outcome
+
+    def receiver(self, source: SourceConfig) -> Receiver | None:
+        """What takes the webhooks of a source; None where it has none or is closed. Raises SourceError."""
+        return source.receiver(self._context)
+
+    def drain(self) -> int:
+        """Write what webhooks delivered into the tables of events; how many events. Never raises: it waits on."""
+        only_told = {s.name: s.join() for s in self.configuration.sources if isinstance(s, PushedConfig)}
+        events = 0
+        try:
+            while done := self.inbox.drain(only_told, to_micros(self._clock())):
+                events += sum(one.events for one in done)
+                for one in done:
+                    self._log.info("delivered", **dataclasses.asdict(one))
+            self._forget()
+        except StoreError as error:
+            self._log.error("what was delivered is not written yet; it waits", error=str(error))
+        return events
+
+    def _forget(self) -> None:
+        """Once an hour, forget deliveries that nobody sends again."""
+        now = self._clock()
+        if self._forgot_at is None or now - self._forgot_at >= _FORGET_EVERY:
+            self._forgot_at = now
+            self.inbox.forget(to_micros(now - DELIVERIES_REMEMBERED))
 
     def refresh(self) -> Published:
         """Derive what changed, evaluate, and publish. Raises StoreError, keeping what was published before."""

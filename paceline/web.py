@@ -21,6 +21,7 @@ from paceline.gate_routes import gate_routes
 from paceline.history import history_routes
 from paceline.service import Published, Service
 from paceline.status import SCORES, status_view
+from paceline.webhooks import Webhooks, webhook_routes
 from slo_engine.explain import subject_text
 from slo_engine.indicator import Shape
 from slo_engine.notes import no_production, unmatched_names
@@ -113,8 +114,10 @@ _Since = Annotated[
 _Limit = Annotated[int, Query(ge=1, le=1_000, description="At most so many.")]
 
 
-def create_app(service: Service, enricher: Enricher | None = None) -> FastAPI:  # noqa: C901 - one short function for each route
-    """The app of a service; with an enricher it takes alerts."""
+def create_app(  # noqa: C901 - one short function for each route
+    service: Service, enricher: Enricher | None = None, webhooks: Webhooks | None = None
+) -> FastAPI:
+    """The app of a service; with an enricher it takes alerts, with webhooks what systems send."""
     app = FastAPI(title="Paceline", version=version("paceline"), docs_url=None, redoc_url=None)
     pages = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -216,6 +219,8 @@ def create_app(service: Service, enricher: Enricher | None = None) -> FastAPI:  
     app.include_router(history_routes(service))
     if enricher is not None:
         app.include_router(router(enricher, service.configuration.settings.notify))
+    if webhooks is not None:  # after the alerts, which have a path of their own among them
+        app.include_router(webhook_routes(webhooks))
     app.include_router(explain_routes(service, pages))
     return app
 

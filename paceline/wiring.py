@@ -13,7 +13,7 @@ from collector.people import People, load_key
 from collector.registry import source_types
 from collector.run import Runner
 from collector.source import SourceContext
-from collector.store import Database, DerivationStore, ObservationStore
+from collector.store import Database, DerivationStore, EventStore, InboxStore, ObservationStore
 from paceline.logs import Log, configure
 from paceline.privacy import DiscreetEvents
 from paceline.quickstart import quickstart
@@ -119,6 +119,7 @@ def build(
         context=_context(found, people, clock),
         runner=Runner(database=database, store=events, clock=clock),
         events=events,
+        inbox=InboxStore(database, EventStore(database)),
         observations=ObservationStore(database),
         derivations=DerivationStore(database),
         families=families(),

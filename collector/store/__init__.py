@@ -9,12 +9,16 @@ from collector.store.columns import from_micros, to_micros
 from collector.store.database import Database, Transaction
 from collector.store.derivations import DerivationStore, PieceRecord, Replacement, Restatement
 from collector.store.events import EventStore, Quarantined, SourceRun
+from collector.store.inbox import Arrival, Drained, InboxStore, packed
 from collector.store.observations import Judge, ObservationRow, ObservationStore, Series, Tally
 
 __all__ = [
+    "Arrival",
     "Database",
     "DerivationStore",
+    "Drained",
     "EventStore",
+    "InboxStore",
     "Judge",
     "ObservationRow",
     "ObservationStore",
@@ -27,5 +31,6 @@ __all__ = [
     "Tally",
     "Transaction",
     "from_micros",
+    "packed",
     "to_micros",
 ]

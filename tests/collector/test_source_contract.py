@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC
 from itertools import chain
 from pathlib import Path
@@ -53,7 +53,27 @@ def provider(api: Sample) -> Provider:
 def built(sample: Sample, context: SourceContext) -> Source:
     """The source of a sample, which waits for nobody."""
     wire = Wire(adapter=sample.provider, sleep=lambda _: None, chance=lambda: 0.0)
-    return sample.config.build(replace(context, wire=wire))
+    made = sample.config.build(replace(context, wire=wire))
+    return Told(made, sample, context) if sample.deliveries else made
+
+
+@dataclass(frozen=True)
+class Told:
+    """A source that only receives, as if its deliveries came again with each run: what it reports are their events."""
+
+    source: Source
+    sample: Sample
+    context: SourceContext
+
+    def pull(self, cursor: str | None) -> Iterator[Page]:
+        """A page for each delivery."""
+        yield from self.source.pull(cursor)
+        receiver = self.sample.config.receiver(self.context)
+        assert receiver is not None
+        for delivery in self.sample.deliveries:
+            assert receiver.is_genuine(delivery)
+            received = receiver.read(delivery)
+            yield Page(events=received.events, rejected=received.rejected, cursor="told")
 
 
 @pytest.fixture

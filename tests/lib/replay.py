@@ -25,6 +25,7 @@ from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
 from collector.source import SourceConfig
+from collector.webhooks import Delivery
 
 
 class Request(NamedTuple):
@@ -220,12 +221,14 @@ def served(provider: Provider) -> Iterator[str]:
 class Sample:
     """A small configuration of a source with its input, and a way to take the input away.
 
-    `provider` stands for its API; None where it reads what is on this machine.
+    `provider` stands for its API; None where it reads what is on this machine. `deliveries` are what is sent to a
+    source that only receives.
     """
 
     config: SourceConfig
     take_away: Callable[[], object]
     provider: Provider | None = None
+    deliveries: Sequence[Delivery] = ()
 
 
 def sample_of(config: SourceConfig, provider: Provider) -> Sample:
@@ -235,6 +238,14 @@ def sample_of(config: SourceConfig, provider: Provider) -> Sample:
         provider.gone = True
 
     return Sample(config, vanish, provider)
+
+
+def told(config_type: type[SourceConfig], folder: Path, bodies: Sequence[Delivery], **settings: Any) -> Sample:
+    """A sample of a source that only receives; its secret stands in a file that can vanish."""
+    secret = folder / "secret"
+    secret.write_text("t0ken-of-the-sample", encoding="utf-8")
+    fields = {"name": "sample", "webhook_secret": f"file:{secret}", **settings}
+    return Sample(config_type.model_validate(fields), secret.unlink, deliveries=bodies)
 
 
 def recorded(folder: Path) -> Iterator[dict[str, Any]]:

@@ -371,6 +371,7 @@ def test_a_leaking_indicator_is_found(world: World, clock: Callable[[], datetime
         context=service._context,
         runner=service._runner,
         events=service.events,
+        inbox=service.inbox,
         observations=service.observations,
         derivations=service._derivations,
         families=(*families(), LEAKY),

@@ -120,7 +120,8 @@ def test_every_source_has_its_job_at_once(running: Running, service: Service, cl
     """Each source starts at once and comes again on its interval; jobs never overlap and late ones still run."""
     jobs = {job.id: job for job in schedule(service, running.log, clock).get_jobs()}
 
-    assert set(jobs) == {"collect events", "evaluate", "report"}
+    assert set(jobs) == {"collect events", "drain", "evaluate", "report"}
     assert jobs["collect events"].next_run_time == clock()
     assert jobs["collect events"].trigger.interval == timedelta(minutes=5)
+    assert jobs["drain"].trigger.interval == timedelta(seconds=1)
     assert {str(i) for i in (jobs["evaluate"].trigger.interval, jobs["report"].trigger.interval)} == {"0:01:00"}
