@@ -29,14 +29,11 @@ from collector.events import (
 
 ENDED = "ended"
 """What an end is called in transitions as long as the beginning is not known."""
+UNNAMED = "unnamed"
+"""The pipeline of runs of which nobody told the name: their ids would be as many names."""
 _ENDS = dict.fromkeys((ENDED, "resolved", "closed"), ENDED)
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime.fromtimestamp(0, UTC)
-
-
-def last_part(text: str) -> str:
-    """The last part of an id such as `service/shop`."""
-    return text.rstrip("/").rpartition("/")[2] or text
 
 
 def joined(known: Event, told: Event) -> Event:
@@ -55,8 +52,7 @@ def joined(known: Event, told: Event) -> Event:
 def _both(older: Event, newer: Event) -> dict[str, Any]:
     """What two events say together, where the newer one alone does not decide."""
     if isinstance(older, PipelineRun) and isinstance(newer, PipelineRun):
-        unnamed = newer.pipeline == last_part(newer.native_id)
-        return {"pipeline": older.pipeline if unnamed else newer.pipeline}
+        return {"pipeline": older.pipeline if newer.pipeline == UNNAMED else newer.pipeline}
     if isinstance(older, Change) and isinstance(newer, Change):
         return {"created_at": min(older.created_at, newer.created_at)}
     found: dict[str, Any] = {}

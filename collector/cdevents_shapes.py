@@ -123,6 +123,11 @@ def sha_of(text: str) -> str | None:
     return text if _SHA.fullmatch(text) else None
 
 
+def last_part(text: str) -> str:
+    """The last part of an id such as `service/shop`."""
+    return text.rstrip("/").rpartition("/")[2] or text
+
+
 def path_of(address: str) -> str:
     """The path of an address or URI reference as a repository's name; its host where it has none."""
     try:

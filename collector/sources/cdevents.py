@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from pydantic import Field, SecretStr
 
-from collector.cdevents_parts import ENDED, joined, last_part, settled
+from collector.cdevents_parts import ENDED, UNNAMED, joined, settled
 from collector.cdevents_shapes import (
     CdEvent,
     CloudEvent,
@@ -26,6 +26,7 @@ from collector.cdevents_shapes import (
     artifact_of,
     decoded,
     extra_of,
+    last_part,
     path_of,
     sha_of,
 )
@@ -247,7 +248,7 @@ class _Reader:
         run = PipelineRun(
             **self._common(told, "task" if is_task else "run"),
             repository=self._repository(told),
-            pipeline=name or last_part(told.event.subject.id),
+            pipeline=name or UNNAMED,
             run_kind=RunKind.TASK if is_task else RunKind.PIPELINE,
             task=name if is_task else None,
             parent_native_id=f"run/{told.of(content.pipeline_run)}" if is_task and content.pipeline_run else None,
