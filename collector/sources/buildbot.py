@@ -65,7 +65,7 @@ _ABOUT = About(
     limits=(
         "Builds that the master has deleted are not handed out; what was read of them before stays.",
         "A build request that no worker has taken yet is no run yet; its waiting counts once it is one.",
-        "A build that began before `history` and never ended is no longer asked about, which is said once.",
+        "A build that began before `history` and never ended is asked for no more, which is said.",
     ),
     example="""\
 sources:
@@ -389,7 +389,7 @@ class BuildbotSource:
         lost = {name for name, at in running.items() if at is not None and at < oldest}
         if lost:
             notes.warn(
-                f"{len(lost)} builds that began before {oldest:%Y-%m-%d} never ended; nobody asks about them again"
+                f"builds that began before {oldest:%Y-%m-%d} never ended, and are asked for no more: {len(lost)}"
             )
         ended = {str(b.buildid) for b in builds} - running.keys()
         still = dict.fromkeys([*(o for o in state.open if o not in ended | gone | lost), *running.keys() - lost])
