@@ -73,16 +73,19 @@ class JenkinsConfig(CiConfig):
             "Its list of builds ends after 100; older ones are read from the whole list, 100 at a time.",
         ),
         example="""
-type: jenkins
-name: jenkins
-url: https://jenkins.example.com
-username: paceline
-token: ${JENKINS_TOKEN:-}
-jobs: ["shop/*"]
-deployments:
-  - {pipeline: "shop/*", job: Deploy, ref: main}
+sources:
+  - type: jenkins
+    name: jenkins
+    url: https://jenkins.example.com
+    username: paceline
+    token: ${JENKINS_TOKEN:-}
+    jobs: ["shop/*"]
+    deployments:
+      - {pipeline: "shop/*", job: Deploy, ref: main}
 """,
         more="""
+## What is read
+
 | Jenkins | Paceline |
 |---|---|
 | job; of a multibranch project the project | `pipeline`, by its full name (`folder/job`) |
@@ -94,14 +97,20 @@ deployments:
 | a build that ended without a result | error: the controller stopped under it |
 | `queuingDurationMillis`, with the plug-in Metrics | the wait before the build's start; without it no wait is known |
 
-**Which commit.** Shared libraries are checked out too. Of several repositories the one counts whose name stands in the
+## Which commit
+
+Shared libraries are checked out too. Of several repositories the one counts whose name stands in the
 job's full name, else the first; name the others as `libraries`, or the one as `repository`.
 
-**Deployments.** A rule without `job` takes whole builds, one with `job` takes stages of pipelines by their names: with
+## Deployments
+
+A rule without `job` takes whole builds, one with `job` takes stages of pipelines by their names: with
 the stage's own time, read through the plug-in *Pipeline: REST API*. A stage that failed in a build that succeeded
 (`catchError`) deployed nothing and failed at nothing.
 
-**Webhooks.** The plug-in *Notification* sends what it knows of a build: format JSON, protocol HTTP, event *Job
+## Webhooks
+
+The plug-in *Notification* sends what it knows of a build: format JSON, protocol HTTP, event *Job
 Completed* (`completed`, `finalized` or `all`). It sends no header of its own, but credentials of the address:
 `https://jenkins:SECRET@paceline.example.com/webhooks/<name>`, best kept as a secret text. A bearer token is taken too.
 Stages are not in it: they come with the next run.
