@@ -252,17 +252,17 @@ class _Repository:
         settled = (owner >= 0) & (done[owner] if size else done)
         committed = np.array(self.commits.committed, dtype=np.int64)
         dormant = (owner < 0) & (committed < at - how.dormant_after // _MICROSECOND)
-        # A branch sleeps as a whole: what an open commit stands on would lead from it into what is set aside.
-        below = np.flatnonzero(~dormant & ~settled).tolist()
-        while below:
-            parents = [p for p in self.commits.graph.parents[below.pop()] if dormant[p]]
-            dormant[parents] = False
-            below += parents
         self.settled: list[bool] = settled.tolist()
         self.dormant: list[bool] = dormant.tolist()
-        self._settled = np.flatnonzero(settled).tolist()
-        self._dormant = np.flatnonzero(dormant & ~settled).tolist()
+        # A branch sleeps as a whole: what an open commit stands on would lead from it into what is set aside.
         self._open = np.flatnonzero(~dormant & ~settled).tolist()
+        for commit in self._open:
+            woken = [p for p in self.commits.graph.parents[commit] if self.dormant[p]]
+            for parent in woken:
+                self.dormant[parent] = False
+            self._open += woken  # and what these stand on
+        self._settled = np.flatnonzero(settled).tolist()
+        self._dormant = np.flatnonzero(self.dormant).tolist()
 
     def _past(self, chain: Chain) -> NDArray[np.bool_]:
         """For each commit whether it shipped in the settled past."""
