@@ -1,17 +1,47 @@
 #!/usr/bin/env bash
-# Installs the real programs some tests run against, where they are missing and we may (root on Debian).
-# Elsewhere it says what will be skipped; with CI=true a missing one is a failure.
+# Installs the real programs some tests run against, where they are missing and we may: Debian packages as root,
+# Buildbot into a venv of its own, Prism with GitHub's description of its API into tests/npm. Locks say which.
+# Elsewhere it says what will be skipped; with CI=true a missing one is a failure. Expects scripts/setup.sh dev.
 # shellcheck disable=SC2086 # $packages is several words
 . "$(dirname "$0")/lib.sh"
 
 # command=package
-wanted=(promtool=prometheus prometheus-alertmanager=prometheus-alertmanager chromium=chromium)
+wanted=(promtool=prometheus prometheus-alertmanager=prometheus-alertmanager chromium=chromium npm=npm)
 
 missing() {
     local pair
     for pair in "${wanted[@]}"; do
         command -v "${pair%%=*}" >/dev/null || echo "${pair#*=}"
     done
+}
+
+# once <folder> <files that decide what is in it…> -- <command…>: runs the command where the folder is not of these.
+once() {
+    local folder=$1 files=()
+    shift
+    while [[ $1 != -- ]]; do
+        files+=("$1")
+        shift
+    done
+    shift
+    local stamp=$folder/up-to-date now
+    now=$(cat "${files[@]}" scripts/servers.sh <(pwd -P) | cksum)
+    if [[ -f $stamp && $(<"$stamp") == "$now" ]]; then return; fi
+    echo "Installing into $folder"
+    rm -rf "$folder"
+    "$@" && echo "$now" >"$stamp"
+}
+
+buildbot() {
+    local uv=(.venv/bin/python -m uv --quiet)
+    "${uv[@]}" venv --python .venv/bin/python .venv-buildbot &&
+        "${uv[@]}" pip sync --python .venv-buildbot/bin/python --require-hashes --no-build requirements/buildbot.txt
+}
+
+prism() {
+    npm ci --prefix tests/npm --silent </dev/null || return
+    # Of the descriptions one is used; the others are 390 MB.
+    find tests/npm/node_modules/@octokit/openapi/generated -type f ! -name api.github.com.json -delete
 }
 
 packages=$(missing)
@@ -21,6 +51,8 @@ if [[ $packages ]] && can_apt; then
     apt_install $packages fonts-dejavu || echo "apt-get failed, see above." >&2
     packages=$(missing)
 fi
+once .venv-buildbot requirements/buildbot.txt -- buildbot || packages+=" buildbot"
+once tests/npm/node_modules tests/npm/package-lock.json -- prism || packages+=" prism"
 if [[ -z $packages ]]; then exit 0; fi
 echo "Missing, so the tests that need them are skipped:" $packages
 [[ ${CI:-} != true ]]
