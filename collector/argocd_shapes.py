@@ -170,12 +170,12 @@ class Reading:
 
     def deployments(self, app: Application, entries: Sequence[Entry], span: Span, notes: Notes) -> Iterator[Deployment]:
         """The syncs of an application that succeeded since then, and the last one if it failed."""
+        made = [_deployed(entry, app) for entry in entries]
         for place, entry in enumerate(entries):
-            before = entries[:place]
             # Without the one before it nobody can say again what it was; a read before this one could.
-            judged = not before and span.read is not None and entry.deployed_at <= span.read
+            judged = place == 0 and span.read is not None and entry.deployed_at <= span.read
             if entry.deployed_at >= span.since and not judged:
-                yield from self._of_entry(app, entry, before)
+                yield from self._of_entry(app, entry, made[: place + 1])
         operation = app.status.operation
         if operation is not None and operation.finished_at is not None and operation.finished_at >= span.since:
             yield from self._of_failure(app, operation, notes)
@@ -185,20 +185,19 @@ class Reading:
         operation = app.status.operation or _Operation()
         entries = history(app, notes)
         if operation.phase == "Succeeded" and entries:
-            yield from self._of_entry(app, entries[-1], entries[:-1])
+            yield from self._of_entry(app, entries[-1], [_deployed(entry, app) for entry in entries])
         elif operation.finished_at is not None:
             yield from self._of_failure(app, operation, notes)
 
-    def _of_entry(self, app: Application, entry: Entry, before: Sequence[Entry]) -> Iterator[Deployment]:
-        deployed, initiator = _deployed(entry, app), entry.initiator or _Initiator()
-        earlier = [_deployed(one, app) for one in before]
-        if initiator.automated and earlier and earlier[-1] == deployed:
+    def _of_entry(self, app: Application, entry: Entry, made: Sequence[_Deployed]) -> Iterator[Deployment]:
+        """The deployment of a sync; `made`: what all syncs up to this one deployed."""
+        *earlier, deployed = made
+        initiator, again = entry.initiator or _Initiator(), earlier[-1:] == [deployed]
+        if initiator.automated and again:
             return  # it repaired what had drifted: nothing was released
-        back = bool(earlier) and earlier[-1] != deployed and deployed in earlier
-        run = self._run(
-            app, f"sync/{_identity(app)}/{entry.id}", Result.SUCCESS, entry.started_at, entry.deployed_at, initiator
-        )
-        yield from self._deployment(run, deployed, rolled_back=back)
+        native_id = f"sync/{_identity(app)}/{entry.id}"
+        run = self._run(app, native_id, Result.SUCCESS, entry.started_at, entry.deployed_at, initiator)
+        yield from self._deployment(run, deployed, rolled_back=not again and deployed in earlier)
 
     def _of_failure(self, app: Application, operation: _Operation, notes: Notes) -> Iterator[Deployment]:
         sync, started_at = operation.operation.sync or _Sync(), operation.started_at
