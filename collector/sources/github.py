@@ -90,13 +90,14 @@ class GitHubConfig(GitHubSettings):
             ("classic token: repo", "all of these; `public_repo` for public repositories alone"),
         ),
         costs=(
-            ("pull requests with reviews, first commit, labels", "21 by GraphQL; 3 010 by REST"),
-            ("workflow runs", "10, and 1 for each earlier attempt"),
-            ("workflow runs with their jobs", "1 010"),
-            ("deployments with statuses", "20; 1 010 by REST"),
+            ("pull requests with reviews, first commit and labels", "21, and 3 010 without GraphQL"),
+            ("workflow runs", "11, and 1 for each earlier attempt"),
+            ("workflow runs with their jobs", "1 011"),
+            ("deployments with their statuses", "20, and 1 010 without GraphQL"),
             ("releases", "11"),
-            ("issues; tickets with their comments", "10; 20"),
-            ("a repository without anything new", "one for each kind, answered 304, which counts against no quota"),
+            ("issues", "11"),
+            ("tickets with their comments", "21"),
+            ("lists without anything new", "none that counts: one for each list, answered 304"),
         ),
         limits=(
             (

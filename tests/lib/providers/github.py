@@ -104,7 +104,7 @@ def label(name: str) -> dict[str, Any]:
         "node_id": "MDU6TGFiZWwyMDgwNDU5NDY=",
         "url": f"{API}/repos/o/r/labels/{name}",
         "name": name,
-        "description": None,
+        "description": "",
         "color": "f29513",
         "default": False,
     }
@@ -653,6 +653,11 @@ def serve(world: World, base: str = API) -> Provider:
     return provider
 
 
+def without(item: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """An object that lacks fields which it need not have."""
+    return {name: value for name, value in item.items() if name not in names}
+
+
 def small_world() -> World:
     """One repository of an organisation, with something of each kind, read in pages of two."""
     shop = Held(
@@ -680,12 +685,9 @@ def small_world() -> World:
         runs=[
             run(101, "2026-02-12T10:01:00Z", name="Deploy"),
             run(102, "2026-02-13T10:01:00Z", conclusion="cancelled"),
-            run(
-                103,
-                "2026-02-14T10:01:00Z",
-                run_attempt=2,
-                run_started_at="2026-02-14T12:00:00Z",
-                triggering_actor=None,
+            without(
+                run(103, "2026-02-14T10:01:00Z", run_attempt=2, run_started_at="2026-02-14T12:00:00Z"),
+                *("actor", "triggering_actor"),
             ),
             run(104, "2026-02-15T10:01:00Z", status="in_progress", conclusion=None),
             run(105, "2026-02-16T10:01:00Z", conclusion="evaporated"),
@@ -734,7 +736,13 @@ def small_world() -> World:
                 said=[("2026-02-13T12:01:00Z", "helper[bot]"), ("2026-02-13T13:00:00Z", "reviewer")],
             ),
             issue(9, "2026-02-14T12:00:00Z", "2026-02-14T12:00:00Z", "support", user=None),
-            issue(3, "2026-02-14T09:00:00Z", "2026-02-15T09:00:00Z", "support", pull_request={"url": API}),
+            issue(
+                3,
+                "2026-02-14T09:00:00Z",
+                "2026-02-15T09:00:00Z",
+                "support",
+                pull_request=dict.fromkeys(("url", "html_url", "diff_url", "patch_url"), API),
+            ),
         ],
     )
     repositories = [repository("acme/shop"), repository("acme/old", archived=True)]
