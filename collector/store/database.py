@@ -24,6 +24,7 @@ _BUSY_TIMEOUT_MS = 30_000
 _CACHE_KIB = 64 * 1024
 # A row of a commit has 300 bytes: on larger pages an import splits fewer of them.
 _PAGE_BYTES = 8192
+_SYNCHRONOUS = "PRAGMA synchronous=NORMAL"
 
 
 class Transaction:
@@ -93,12 +94,20 @@ class Database:
         return database
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """A transaction that writes. Raises StoreError, with nothing kept, where the database fails."""
+    def transaction(self, *, flushed: bool = False) -> Iterator[Transaction]:
+        """A transaction that writes. Raises StoreError, with nothing kept, where the database fails.
+
+        `flushed`: its commit is on the disk when it ends. Otherwise a power failure may take the last ones, which is
+        harmless where they can be read again.
+        """
         steady: Connection | None = getattr(self._steady, "connection", None)
         with self._writing:
             try:
-                with self._engine.begin() if steady is None else _begun(steady) as connection:
+                if flushed:
+                    begun = _flushed(self._engine)
+                else:
+                    begun = self._engine.begin() if steady is None else _begun(steady)
+                with begun as connection:
                     yield Transaction(connection)
             except (SQLAlchemyError, self._engine.dialect.dbapi.Error) as error:  # type: ignore[union-attr] # it has one
                 raise StoreError(f"the store failed, nothing was kept: {_first_line(error)}") from error
@@ -172,6 +181,19 @@ def _begun(connection: Connection) -> Iterator[Connection]:
         yield connection
 
 
+@contextlib.contextmanager
+def _flushed(engine: Engine) -> Iterator[Connection]:
+    """A transaction whose commit waits for the disk."""
+    with engine.connect() as connection:
+        raw: Any = connection.connection.driver_connection
+        raw.execute("PRAGMA synchronous=FULL")
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            raw.execute(_SYNCHRONOUS)
+
+
 def _fetched(raw: Any, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     cursor = raw.cursor()
     try:
@@ -197,7 +219,7 @@ def _sqlite_engine(path: Path) -> Engine:
         raw.isolation_level = None  # SQLAlchemy, not the driver, says when a transaction begins
         raw.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # of a new file; it must come before the log
         raw.execute("PRAGMA journal_mode=WAL")
-        raw.execute("PRAGMA synchronous=NORMAL")
+        raw.execute(_SYNCHRONOUS)
         raw.execute("PRAGMA foreign_keys=ON")
         raw.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         raw.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")

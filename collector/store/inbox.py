@@ -82,8 +82,8 @@ class InboxStore:
         self._database, self._events = database, events
 
     def keep(self, arrivals: Sequence[Arrival]) -> list[bool]:
-        """Keep deliveries, all or none: for each, whether it is new. Raises StoreError."""
-        with self._database.transaction() as transaction:
+        """Keep deliveries on the disk, all or none: for each, whether it is new. Raises StoreError."""
+        with self._database.transaction(flushed=True) as transaction:
             known = _known(transaction, arrivals)
             found = []
             for one in arrivals:

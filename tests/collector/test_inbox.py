@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from collector.errors import BadRecord, StoreError
 from collector.events import Event, Probe
@@ -223,3 +224,14 @@ def test_old_ids_are_forgotten_and_waiting_ones_are_not(inbox: InboxStore, bench
 
     assert inbox.forget(NOW - 5) == 1
     assert [row[1] for row in bench.dump()["inbox"]] == ["newer", "waiting"]
+
+
+def test_what_is_answered_is_on_the_disk(bench: Any) -> None:
+    """A flushed transaction waits for the disk, so that a power failure cannot take what a sender was told is kept."""
+    how = sa.text("PRAGMA synchronous")
+    with bench.database.transaction(flushed=True) as transaction:
+        flushed = transaction.execute(how).scalar()
+    with bench.database.transaction() as transaction:
+        usual = transaction.execute(how).scalar()
+
+    assert (flushed, usual) == (2, 1)  # FULL, NORMAL
