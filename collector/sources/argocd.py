@@ -102,7 +102,8 @@ there.
 
 Unless there are rules, each application is a service of its own name, and goes to `environment_from`: the namespace of
 its destination, its cluster, its project, or one of its labels; where that is empty, to the next of these. With rules
-only what one of them fits is a deployment: `pipeline` is the application's name, `environment` what was just said.
+only what one of them fits is a deployment: `pipeline` is the application's name, `environment` what was just said, and
+a rule without `service` means the application's name.
 
 ## Incidents
 

@@ -65,8 +65,8 @@ class JenkinsConfig(CiConfig):
         ),
         costs=(
             ("all jobs with their last builds", "1 request a run, and 1 for each folder deeper than four"),
-            ("builds", "10 for 1 000 of one job; 1 for each job that built since the last run"),
-            ("stages", "1 000, only of pipelines that a rule with `job` fits"),
+            ("builds of one job; later 1 for each job that built since the last run", "10"),
+            ("stages of builds, only of pipelines that a rule with `job` fits", "1 000"),
         ),
         limits=(
             "Jenkins discards old builds: what it discarded before it was read is reported as cut off.",
