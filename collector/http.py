@@ -343,13 +343,18 @@ class ApiClient:
         attempts = attempts or self._limits.attempts
         for attempt in range(attempts):
             try:
-                return self._once(question)
+                answer = self._once(question)
             except RetryableError as error:
                 wait = self._wait(attempt, error.retry_after_seconds)
                 if attempt + 1 == attempts or wait > self._limits.patience_seconds:
                     raise
                 self._traffic.repeated()
                 self._sleep(wait)
+                continue
+            # Some servers answer and say when to come again, before they refuse.
+            if question.method == "GET" and (wished := retry_after(answer.headers)):
+                self._sleep(min(wished, self._limits.patience_seconds))
+            return answer
         raise RetryableError(f"{question.asked}: not one attempt is allowed")
 
     def _wait(self, attempt: int, wished: float | None) -> float:

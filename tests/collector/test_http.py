@@ -169,6 +169,25 @@ def test_a_server_may_say_when() -> None:
     assert found.waits == [17.0]
 
 
+@pytest.mark.parametrize(("wish", "wait"), [("5", 5.0), ("3600", 120.0)])
+def test_a_server_that_answers_may_ask_to_be_left_alone(wish: str, wait: float) -> None:
+    """Retry-After on a success is heeded before anything else is asked, as long as patience lasts."""
+    found = asking((200, {"Retry-After": wish}, b'{"a": 1}'))
+
+    answer = found.client.get("x")
+
+    assert (answer.json(), found.waits) == ({"a": 1}, [wait])
+
+
+def test_a_message_that_was_taken_is_not_waited_for() -> None:
+    """Whoever posts asks for nothing more, so it is not held up."""
+    found = asking((200, {"Retry-After": "5"}, b"{}"))
+
+    found.client.post("x", {})
+
+    assert found.waits == []
+
+
 def test_a_long_wish_is_handed_on() -> None:
     """A server that wants an hour is not waited for: the caller is told."""
     found = asking((429, {"Retry-After": "3600"}, b""))
