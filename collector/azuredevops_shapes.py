@@ -85,6 +85,7 @@ class Repository(msgspec.Struct, rename="camel"):
     project: Named | None = None
     type: str | None = None
     url: str | None = None
+    is_disabled: bool | None = None
 
 
 class Head(msgspec.Struct, rename="camel"):
@@ -313,7 +314,7 @@ class Shapes:
             source=self.source,
             native_id=str(pr.pull_request_id),
             updated_at=closed or (None if state is ChangeState.WIP else created),
-            url=f"{self.url}/{_git_path(repository)}/pullrequest/{pr.pull_request_id}",
+            url=f"{self.url}/{git_path(repository)}/pullrequest/{pr.pull_request_id}",
             repository=repository,
             state=state,
             created_at=pr.creation_date,
@@ -579,6 +580,7 @@ def _above(record: str, parents: Mapping[str, str | None]) -> Iterator[str]:
         above = parents.get(above)
 
 
-def _git_path(repository: str) -> str:
+def git_path(repository: str) -> str:
+    """Where a repository is below its organisation, in a browser and for Git."""
     project, _, name = repository.partition("/")
     return f"{quote(project)}/_git/{quote(name)}"

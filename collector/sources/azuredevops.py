@@ -32,11 +32,14 @@ from collector.azuredevops_shapes import (
     Repository,
     Shapes,
     Thread,
+    git_path,
     time_of,
 )
 from collector.deploying import DeploymentRule, NameRules
 from collector.errors import AuthError, BadRecord, ContractError, SourceError
 from collector.events import ChangeState, Event, PipelineRun, RunState
+from collector.gitcommand import basic
+from collector.history import history
 from collector.http import Answer, ApiClient
 from collector.patterns import Pattern
 from collector.secrets import reveal
@@ -57,10 +60,10 @@ _OLD_CLOUD = ".visualstudio.com"
 
 _ABOUT = About(
     system="Azure DevOps (cloud and Server)",
-    gives=("change", "review", "pipeline_run", "deployment"),
+    gives=("commit", "change", "review", "pipeline_run", "deployment"),
     tested="official schema",
     scopes=(
-        ("Code (read)", "pull requests, their threads, names of repositories"),
+        ("Code (read)", "pull requests, their threads, names of repositories, clones without files"),
         ("Build (read)", "runs and their timelines"),
         ("Environment (read & manage)", "deployments to environments; the system has no smaller scope for them"),
         ("Release (read)", "classic releases, unless `releases: false`"),
@@ -128,6 +131,9 @@ class AzureDevOpsConfig(CiConfig):
     projects: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1, description="Projects by their names.")
     include: NameRules = Field(default_factory=list, description="Only repositories that a rule fits.")
     exclude: NameRules = Field(default_factory=list, description="No repository that a rule fits.")
+    commits: bool = Field(
+        default=True, description="Whether commits are read, through a clone without files; lead times need them."
+    )
     own_deployments: bool | None = Field(
         default=None,
         description="Whether environments and classic releases are read; unless given, where there are no rules.",
@@ -142,15 +148,15 @@ class AzureDevOpsConfig(CiConfig):
     def build(self, context: SourceContext) -> AzureDevOpsSource:
         """The source. The host of classic releases gets the same credentials."""
         token = reveal(self.token)
-        headers = {"Authorization": f"Bearer {token}"} if self.bearer else {}
-        basic = None if self.bearer else ("", token)
+        authorization = f"Bearer {token}" if self.bearer else basic("", token)
+        headers = {"Authorization": authorization}
+        release_url = self.release_url or _release_url(self.url)
         return AzureDevOpsSource(
             config=self,
             context=context,
-            client=self.client(context, headers=headers, basic=basic),
-            release_client=self.client(
-                context, headers=headers, basic=basic, url=self.release_url or _release_url(self.url)
-            ),
+            client=self.client(context, headers=headers),
+            release_client=self.client(context, headers=headers, url=release_url),
+            authorization=authorization,
         )
 
     def receiver(self, context: SourceContext) -> AzureDevOpsHooks | None:
@@ -213,6 +219,7 @@ class AzureDevOpsSource:
     context: SourceContext = field(repr=False)
     client: ApiClient
     release_client: ApiClient
+    authorization: str = field(repr=False)
 
     def pull(self, cursor: str | None) -> Iterator[Page]:
         """Changes with reviews, runs, and deployments of each project."""
@@ -228,6 +235,8 @@ class _Project:
 
     source: AzureDevOpsSource
     name: str
+    clones: list[str] = field(default_factory=list)
+    """The repositories whose commits are read, once the project's repositories were asked for."""
 
     def streams(self) -> Iterator[Stream]:
         """Its lists, in the order in which they are read."""
@@ -238,13 +247,30 @@ class _Project:
             yield Stream(f"environments of {self.name}", self.environments)
         if config.reads_own_deployments and config.releases:
             yield Stream(f"releases of {self.name}", self.releases)
+        if config.commits:
+            yield from map(self._history, self.clones)
+
+    def _history(self, repository: str) -> Stream:
+        config, context = self.source.config, self.source.context
+        return history(
+            f"commits of {repository}",
+            repository,
+            f"{config.url}/{git_path(repository)}",
+            source=config.name,
+            context=context,
+            authorization=self.source.authorization,
+            ca_file=None if config.ca_file is None else context.base_dir / config.ca_file.expanduser(),
+            proxy=reveal(config.proxy),
+        )
 
     @cached_property
     def shapes(self) -> Shapes:
         """With the names of the project's repositories, which runs may leave out."""
-        answer = self._get("git/repositories")
-        found, _ = answer.items(Repository, "value")
+        found, _ = self._get("git/repositories").items(Repository, "value")
         names = {r.id: f"{(r.project and r.project.name) or self.name}/{r.name}" for r in found if r.id and r.name}
+        disabled = {r.id for r in found if r.is_disabled}
+        wants = self.source.config.wants
+        self.clones.extend(sorted(n for one, n in names.items() if one not in disabled and wants(n)))
         return self.source.config.shapes(self.source.context, names)
 
     def _path(self, path: str) -> str:
@@ -261,6 +287,7 @@ class _Project:
 
     def changes(self, state: State, notes: Notes) -> Iterator[Part]:
         """Those closed since, a month at a time, then all that are open: a month that was read is not read again."""
+        shapes = self.shapes
         start = (parsed(state.after) if state.after else None) or self._start(state)
         now = self.source.context.clock()
         while True:
@@ -280,7 +307,7 @@ class _Project:
             start = end
             state = msgspec.structs.replace(state, after=as_rfc3339(start))
         for found in self._pull_requests({"searchCriteria.status": "active"}, notes):
-            yield Part([self.shapes.change(pr, notes) for pr in found], state)
+            yield Part([shapes.change(pr, notes) for pr in found], state)
         yield Part((), state.ended())
 
     def _pull_requests(self, parameters: Mapping[str, str], notes: Notes) -> Iterator[list[PullRequest]]:

@@ -40,6 +40,7 @@ from collector.errors import AuthError, ContractError
 from collector.events import (
     Change,
     ChangeState,
+    Commit,
     Deployment,
     Event,
     PipelineRun,
@@ -48,6 +49,7 @@ from collector.events import (
     ReviewState,
     RunState,
 )
+from collector.history import clone_path
 from collector.http import Wire
 from collector.source import Page, SourceContext
 from collector.webhooks import Delivery, Received
@@ -776,6 +778,15 @@ def test_a_server_that_is_busy_is_waited_for(server: Server) -> None:
     assert server.slept == [7.0]
 
 
+def test_a_server_that_answers_and_asks_for_patience_gets_it(server: Server) -> None:
+    """`Retry-After` on a success: the server delays before it refuses, and is left alone for that long."""
+    server.provider.faults = {1: Reply({"count": 0, "value": []}, headers={"Retry-After": "5"})}
+
+    server.pages()
+
+    assert server.slept == [5.0]
+
+
 def test_what_is_left_of_the_limit_is_known(server: Server) -> None:
     """The server says on any answer how much of its throughput is left."""
     limits = {"X-RateLimit-Remaining": "150", "X-RateLimit-Limit": "200", "X-RateLimit-Resource": "Collection/Core"}
@@ -852,6 +863,30 @@ def test_a_timeline_is_as_described(server: Server) -> None:
 
 def _answer(server: Server, asked: Request) -> bytes:
     return server.provider._reply(asked).bytes()
+
+
+# ---- commits
+
+
+def test_commits_are_read_through_a_clone_of_each_repository(server: Server, repository: Any) -> None:
+    """A repository is cloned from where browsers find it, under the name that its changes carry."""
+    first = repository.commit(at=1)
+    clone = clone_path(server.context, f"{BASE}/Web%20Shop/_git/web")
+    repository.git("clone", "--quiet", "--bare", str(repository.path), str(clone))
+    second = repository.commit(at=2)
+
+    commits = server.read(Commit, commits=True, exclude=["docs"])
+
+    assert {(c.sha, c.repository) for c in commits.values()} == {(first, "Web Shop/web"), (second, "Web Shop/web")}
+
+
+def test_a_disabled_repository_is_not_cloned(server: Server) -> None:
+    """A repository that was disabled answers nobody, and is left alone."""
+    server.world.repositories = [one | {"isDisabled": True} for one in server.world.repositories]
+
+    pages = server.pages(commits=True)
+
+    assert [t for page in pages for t in page.truncations] == []
 
 
 # ---- settings

@@ -457,6 +457,7 @@ def settings(**more: Any) -> AzureDevOpsConfig:
         "bearer": True,
         "projects": [PROJECT],
         "history": "40d",
+        "commits": False,
         "own_deployments": True,
         "deployments": [{"pipeline": "release", "job": "Deploy", "to": "production"}],
     }
