@@ -84,6 +84,7 @@ class GiteaConfig(ForgeConfig):
             "A page holds 50 items unless the server allows more. Lists end nowhere.",
             "Runs of before 1.24, and of Forgejo before it listed runs, are known by their jobs alone.",
             "Runs that were started again are found for seven days, within a day.",
+            "A run that has not ended after 30 days is not looked at again.",
             "Forgejo does not tell when a job ended: the last update of its task is taken.",
             "Pull requests, issues and releases of the last 30 days that were deleted are found once a day.",
         ),
@@ -401,16 +402,20 @@ class _Asked:
         *,
         key: str | None = None,
     ) -> Iterator[list[N]]:
-        """The pages of a list that stands newest first, down to a time; each item once, though the list may move."""
+        """The pages of a list that stands newest first, down to a time; each item once, though the list may move.
+
+        Of a list that was asked for in an order (`sort`), that order is proven; the others stand in that of their ids,
+        which their times follow more or less: there a whole page must be older.
+        """
         known: set[int] = set()
         for items in self._pages(path, parameters, kind, notes, key=key):
             times = [time for item in items if (time := at(item)) is not None]
-            if any(earlier < later - _TOLERATED for earlier, later in pairwise(times)):
+            if "sort" in parameters and any(newer < older - _TOLERATED for newer, older in pairwise(times)):
                 raise ContractError(f"GET {path}: it does not stand in the order that was asked for")
             fresh = [i for i in items if i.id not in known]
             known |= {i.id for i in items}
             yield [i for i in fresh if (at(i) or floor) >= floor]
-            if times and times[-1] < floor:
+            if times and max(times) < floor:
                 return
 
     def _pages(
@@ -525,9 +530,9 @@ class _Runs:
         state = state.begun(max((r.begun_at for r in met if r.begun_at), default=None)).ended()
         if state.since is None:
             return state
-        start = state.since - self.asked.config.overlap
+        start, given_up = state.since - self.asked.config.overlap, self.asked.context.clock() - _SWEPT
         kept = {r.version for r in met if r.has_ended and r.begun_at and r.begun_at >= start}
-        kept |= {str(r.id) for r in met if not r.has_ended}
+        kept |= {str(r.id) for r in met if not r.has_ended and r.begun_at and r.begun_at >= given_up}
         return msgspec.structs.replace(state, open=tuple(sorted(kept)))
 
     def _events(self, runs: Sequence[Run], notes: Notes) -> list[Event]:
