@@ -71,7 +71,6 @@ class Repository(msgspec.Struct):
     """A repository and which of its parts are in use."""
 
     full_name: str
-    clone_url: str = ""
     archived: bool = False
     empty: bool = False
     has_pull_requests: bool = True

@@ -127,12 +127,13 @@ def updated_at(version: str) -> datetime:
 
 
 class Project(msgspec.Struct):
-    """A project of a group."""
+    """A project, and which of its parts are in use."""
 
     path_with_namespace: str
     merge_requests_access_level: str | None = None
     builds_access_level: str | None = None
     issues_access_level: str | None = None
+    empty_repo: bool = False
 
 
 class MergeRequest(Listed, kw_only=True):

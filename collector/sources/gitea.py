@@ -157,16 +157,19 @@ class GiteaSource:
 
     def pull(self, cursor: str | None) -> Iterator[Page]:
         """Events of all repositories; each page is a place from which the next run may go on."""
+        notes = Notes()
+        yield from streams.pull(None if self.context.since else cursor, self.asked().streams(notes), notes)
+
+    def asked(self) -> Asked:
+        """The lists of one pull. Raises RetryableError where the token cannot be read."""
         token = reveal(self.config.token)
         headers = {"Authorization": f"token {token}"} if token else None
         client = self.config.client(self.context, headers=headers, url=f"{self.config.url}/api/v1")
-        notes = Notes()
-        asked = _Asked(self.config, self.context, client, self.config.reader(self.context))
-        yield from streams.pull(None if self.context.since else cursor, asked.streams(notes), notes)
+        return Asked(self.config, self.context, client, self.config.reader(self.context))
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """The lists of one pull."""
 
     config: GiteaConfig
@@ -220,14 +223,15 @@ class _Asked:
         if self.config.issues is not None and repository.has_issues:
             yield self._issues(name, alone=alone)
         if self.config.commits and not repository.empty:
-            yield self._commits(name, repository.clone_url or f"{self.config.url}/{name}.git")
+            yield self._commits(name)
 
-    def _commits(self, name: str, url: str) -> Stream:
+    def _commits(self, name: str) -> Stream:
+        """By the address that was given, whatever the server calls its own: the token goes nowhere else."""
         token, ca_file = reveal(self.config.token), self.config.ca_file
         return history(
             f"{name} commits",
             name,
-            url,
+            f"{self.config.url}/{name}.git",
             source=self.config.name,
             context=self.context,
             authorization=basic("oauth2", token) if token else "",
@@ -461,7 +465,7 @@ class _Asked:
 class _Runs:
     """The runs of a repository, and the jobs that no run lists. Which of the two there are, the first page tells."""
 
-    asked: _Asked
+    asked: Asked
     name: str
     has_tasks: bool = False
     numbers: dict[int, str] = field(default_factory=dict)

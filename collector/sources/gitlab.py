@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 from typing import ClassVar, Generic, Literal, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -80,7 +81,7 @@ class GitLabConfig(ForgeConfig):
             ("pipelines, however many jobs they have up to 100", "1 011: the jobs of each"),
             ("deployments", "11"),
             ("issues that are tickets with comments", "1 011: the comments of each"),
-            ("projects in which nothing happened", "5 000: one for each list"),
+            ("projects in which nothing happened", "5 000: one for each list, and one for the project if named"),
         ),
         limits=(
             "Lists end at 50 000 items where pages are counted. They are read by the time of the last update instead.",
@@ -169,8 +170,11 @@ class GitLabSource:
     def pull(self, cursor: str | None) -> Iterator[Page]:
         """Events of all projects; each page is a place from which the next run may go on."""
         notes = Notes()
-        asked = _Asked(self.config, self.context, self._client(), self.config.reader(self.context))
-        yield from streams.pull(None if self.context.since else cursor, asked.streams(notes), notes)
+        yield from streams.pull(None if self.context.since else cursor, self.asked().streams(notes), notes)
+
+    def asked(self) -> Asked:
+        """The lists of one pull. Raises RetryableError where the token cannot be read."""
+        return Asked(self.config, self.context, self._client(), self.config.reader(self.context))
 
     def _client(self) -> ApiClient:
         token = reveal(self.config.token)
@@ -179,7 +183,7 @@ class GitLabSource:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """The lists of one pull."""
 
     config: GitLabConfig
@@ -189,18 +193,32 @@ class _Asked:
 
     def streams(self, notes: Notes) -> Iterator[Stream]:
         """The lists of each project, and a broken one for each group that is refused."""
-        projects = {name.lower(): Project(name) for name in self.config.repositories}
-        for group in self.config.organisations:
+        projects: dict[str, Project] = {}
+        for name, ask in self._asks(notes):
             try:
-                found = self._all(f"groups/{_quoted(group)}/projects", self._of_groups, Project, notes)
+                found = ask()
             except SourceError as error:
-                yield _refused(group, error)
+                yield _refused(name, error)
             else:
-                wanted = (p for p in found if self.config.wants(p.path_with_namespace))
-                projects = {p.path_with_namespace.lower(): p for p in wanted} | projects
+                projects |= {p.path_with_namespace.lower(): p for p in found}
         services = Counter(last_part(p.path_with_namespace) for p in projects.values())
         for project in projects.values():
             yield from self._of(project, alone=services[last_part(project.path_with_namespace)] == 1)
+
+    def _asks(self, notes: Notes) -> Iterator[tuple[str, Callable[[], list[Project]]]]:
+        """What names projects, and how they are asked for: each by its name, those of a group together."""
+        for name in self.config.repositories:
+            yield name, partial(self._named, name)
+        for group in self.config.organisations:
+            yield group, partial(self._wanted, group, notes)
+
+    def _named(self, name: str) -> list[Project]:
+        """A project as its server calls it: names are compared without case, and one that moved has another."""
+        return [self.client.get(f"projects/{_quoted(name)}").read(Project)]
+
+    def _wanted(self, group: str, notes: Notes) -> list[Project]:
+        found = self._all(f"groups/{_quoted(group)}/projects", self._of_groups, Project, notes)
+        return [p for p in found if self.config.wants(p.path_with_namespace)]
 
     @property
     def _of_groups(self) -> dict[str, str]:
@@ -219,7 +237,7 @@ class _Asked:
                 yield self._deployments(name)
         if self.config.issues is not None and project.issues_access_level != "disabled":
             yield self._issues(name, alone=alone)
-        if self.config.commits:
+        if self.config.commits and not project.empty_repo:
             yield self._commits(name)
 
     def _commits(self, name: str) -> Stream:
@@ -440,7 +458,7 @@ class _Asked:
 class _Places:
     """Which jobs deploy to which environment: their own list does not tell, that of deployments does."""
 
-    asked: _Asked
+    asked: Asked
     path: str
     since: datetime | None = None
     newest: datetime | None = None
@@ -461,14 +479,14 @@ class _Places:
         return self.names
 
 
-def _refused(group: str, error: SourceError) -> Stream:
-    """Stands for a group whose projects are not told: the others go on."""
+def _refused(name: str, error: SourceError) -> Stream:
+    """Stands for a project or a group that is not told: the others go on."""
 
     def read(state: State, notes: Notes) -> Iterator[Part]:
         del state, notes
         raise error
 
-    return Stream(f"{group} projects", read)
+    return Stream(name, read)
 
 
 def _goes_on(answer: Answer) -> bool:

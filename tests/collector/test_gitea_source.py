@@ -56,6 +56,7 @@ from collector.events import (
 from collector.http import Wire
 from collector.people import People
 from collector.source import Page, SourceContext
+from collector.streams import Notes
 from collector.webhooks import Delivery, Received
 
 E = TypeVar("E", bound=Event)
@@ -607,6 +608,17 @@ def test_a_repository_is_called_as_its_server_calls_it(pages: Reads) -> None:
     read = pages(world(), organisations=[], repositories=["Shop/API"])
 
     assert {c.repository for c in of(Change, read)} == {"shop/api"}
+
+
+def test_commits_are_read_through_a_clone(context: SourceContext) -> None:
+    """Where commits are wanted each repository has a list more, unless there is nothing in it yet."""
+    held = world()
+    held.repositories[1]["empty"] = True
+    wire = Wire(adapter=provider(held), sleep=lambda _: None)
+
+    keys = [s.key for s in settings(commits=True).build(replace(context, wire=wire)).asked().streams(Notes())]
+
+    assert [k for k in keys if k.endswith("commits")] == ["shop/api commits"]
 
 
 def test_a_repository_that_is_gone_does_not_stop_the_others(pages: Reads) -> None:

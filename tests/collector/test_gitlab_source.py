@@ -48,6 +48,7 @@ from collector.events import (
 from collector.http import Wire
 from collector.people import People
 from collector.source import Page, SourceContext
+from collector.streams import Notes
 from collector.webhooks import Delivery, Received
 
 E = TypeVar("E", bound=Event)
@@ -576,7 +577,7 @@ def test_a_server_that_ignores_since_is_refused(pages: Reads) -> None:
     """An item last updated before `since` proves it was ignored → error."""
     api = provider(alone(merge_requests=[merge_request(1, updated_at=at(1))]))
     ignoring = Reply([merge_request(1, updated_at=at(1))])
-    api.routes.insert(0, ("GET", api.routes[1][1], lambda *_, **__: ignoring))
+    api.routes.insert(0, ("GET", api.routes[2][1], lambda *_, **__: ignoring))
 
     with pytest.raises(ContractError, match="it gives what is older than was asked for"):
         pages(api, since=datetime(2026, 2, 2, tzinfo=UTC))
@@ -663,12 +664,30 @@ def test_rules_choose_projects_of_a_group(pages: Reads) -> None:
     assert {a.path.split("/")[1] for a in api.asked} == {"shop", "shop%2Fdocs"}
 
 
+def test_a_project_is_called_as_its_server_calls_it(pages: Reads) -> None:
+    """Names are compared without case, and written as the server does."""
+    read = pages(world(), organisations=[], repositories=["Shop/API"])
+
+    assert {c.repository for c in of(Change, read)} == {"shop/api"}
+
+
+def test_commits_are_read_through_a_clone(context: SourceContext) -> None:
+    """Where commits are wanted each project has a list more, unless there is nothing in it yet."""
+    held = world()
+    held.projects[1]["empty_repo"] = True
+    wire = Wire(adapter=provider(held), sleep=lambda _: None)
+
+    keys = [s.key for s in settings(commits=True).build(replace(context, wire=wire)).asked().streams(Notes())]
+
+    assert [k for k in keys if k.endswith("commits")] == ["shop/api commits"]
+
+
 def test_a_group_that_is_gone_does_not_stop_the_others(pages: Reads) -> None:
     """A refused group is reported as cut off; the projects named beside it are read."""
     read = pages(world(), organisations=["nobody"], repositories=["shop/api"])
 
     (cut,) = [t for p in read for t in p.truncations]
-    assert cut.startswith("nobody projects: GET https://git.example.com/groups/nobody/projects: answered 404")
+    assert cut.startswith("nobody: GET https://git.example.com/groups/nobody/projects: answered 404")
     assert of(Change, read)
 
 

@@ -265,6 +265,7 @@ def project(number: int, name: str, **more: Any) -> dict[str, Any]:
         "web_url": f"{BASE}/{name}",
         "namespace": {"id": 2, "name": "Shop", "path": "shop", "kind": "group", "full_path": "shop"},
         "archived": False,
+        "empty_repo": False,
         "issues_access_level": "enabled",
         "merge_requests_access_level": "enabled",
         "builds_access_level": "enabled",
@@ -396,6 +397,12 @@ def provider(held: World) -> Provider:  # noqa: C901 - one route after another
             return Reply({"message": "404 Group Not Found"}, status=404)
         hidden = asked.one("archived") == "false"
         return listed(asked, [p for p in held.projects if not (hidden and p["archived"])])
+
+    @made.route(_PROJECT)
+    def one(asked: Request, project: str) -> Reply:
+        del asked
+        known = (p for p in held.projects if p["path_with_namespace"] == project.lower())
+        return next((Reply(p) for p in known), Reply({"message": "404 Project Not Found"}, status=404))
 
     @made.route(f"{_PROJECT}/merge_requests")
     def merge_requests(asked: Request, project: str) -> Reply:
