@@ -78,6 +78,7 @@ _DEPLOYED = {"success": Result.SUCCESS, "failure": Result.FAILURE, "error": Resu
 _GOES_ON = frozenset({"queued", "pending", "in_progress", "waiting"})
 _DEPLOYMENT_STATES = frozenset({*_DEPLOYED, *_GOES_ON, "inactive"})
 _UNREMEDIED = frozenset({"not_planned", "duplicate"})
+_DELETED = "ghost"  # who stands for all accounts that were deleted, by REST
 _NO_REVIEW = "pending"  # somebody still writes it
 
 
@@ -90,7 +91,7 @@ class Shaping:
 
     def person(self, actor: Actor | None) -> tuple[str | None, bool]:
         """The keyed hash of an account, and whether it is a bot's; nobody for one that was deleted."""
-        if actor is None:
+        if actor is None or actor.login == _DELETED:
             return None, False
         bot = "Bot" in {actor.type, actor.typename}
         login = actor.login if not bot or actor.login.endswith("[bot]") else f"{actor.login}[bot]"

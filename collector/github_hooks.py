@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -27,6 +27,9 @@ from collector.github_shapes import (
 from collector.secrets import reveal
 from collector.streams import Notes
 from collector.webhooks import Delivery, Received, id_of, is_signed
+
+_CHANGES_NOTHING = frozenset({"pinned", "unpinned"})
+"""What is sent with these lacks most of the issue."""
 
 
 class _Hook(msgspec.Struct, kw_only=True):
@@ -65,6 +68,7 @@ class _ReleaseHook(_Hook, kw_only=True):
     release: ReleaseItem
 
 
+_H = TypeVar("_H", bound=_Hook)
 _Events = Sequence[Event | BadRecord | None] | str
 """What a delivery holds, or why nothing comes of it."""
 
@@ -85,6 +89,16 @@ class GitHubReceiver:
     def read(self, delivery: Delivery) -> Received:
         """The events of a delivery. Raises ContractError for a body that is not as documented."""
         event, identity = delivery.headers.get("x-github-event", ""), id_of(delivery, "x-github-delivery")
+        found = self._found(event, delivery.body)
+        if isinstance(found, str):
+            return Received(id=identity, ignored=f"{event if event.isidentifier() else 'unnamed'}: {found}")
+        return Received(
+            id=identity,
+            events=[one for one in found if isinstance(one, Event)],
+            rejected=[one for one in found if isinstance(one, BadRecord)],
+        )
+
+    def _found(self, event: str, body: bytes) -> _Events:
         readers: dict[str, tuple[Any, Callable[[str, Any, Notes], _Events]]] = {
             "pull_request": (_ChangeHook, self._change),
             "pull_request_review": (_ReviewHook, self._review),
@@ -95,26 +109,13 @@ class GitHubReceiver:
             "release": (_ReleaseHook, self._release),
         }
         if event not in readers:
-            shown = event if event.isidentifier() else "unnamed"
-            return Received(id=identity, ignored=f"{shown}: this kind of delivery is not read")
+            return "this kind of delivery is not read"
         kind, read = readers[event]
-        try:
-            hook = msgspec.json.decode(delivery.body, type=kind)
-        except (msgspec.DecodeError, RecursionError):
-            raise ContractError(
-                f"webhook {event}: the body is not as documented; is its content type application/json?"
-            ) from None
+        if _decoded(event, body, _Hook).action in _CHANGES_NOTHING:
+            return "this action changes nothing that is read"
+        hook = _decoded(event, body, kind)
         repository = self._repository(hook.repository)
-        if repository is None:
-            return Received(id=identity, ignored=f"{event}: its repository is not read here")
-        found = read(repository, hook, Notes())
-        if isinstance(found, str):
-            return Received(id=identity, ignored=f"{event}: {found}")
-        return Received(
-            id=identity,
-            events=[one for one in found if isinstance(one, Event)],
-            rejected=[one for one in found if isinstance(one, BadRecord)],
-        )
+        return "its repository is not read here" if repository is None else read(repository, hook, Notes())
 
     def _repository(self, found: Repository | None) -> str | None:
         """The name under which a repository is read; None for one that is not."""
@@ -172,3 +173,12 @@ class GitHubReceiver:
         place = self.deploying.place(repository, settings.environment, found.tag_name)
         released = self.shaping.release(repository, place, found, None, listed=False)
         return [released] if released else "it is not published"
+
+
+def _decoded(event: str, body: bytes, kind: type[_H]) -> _H:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise ContractError(f"webhook {event}: the body is not as documented: {error}") from None
+    except (msgspec.DecodeError, RecursionError):
+        raise ContractError(f"webhook {event}: the body is no JSON; is its content type application/json?") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -11,6 +12,8 @@ from collector.errors import Mistake, PacelineError
 from collector.patterns import Pattern
 from collector.secrets import Secret, reveal
 from collector.source import SourceContext
+
+_WHOLE_NAME = re.compile(r"[^/\s]+/[^/\s]+")
 
 
 class ReleaseSettings(BaseModel):
@@ -40,8 +43,10 @@ class GitHubSettings(ForgeConfig):
     )
 
     def check(self, context: SourceContext) -> Sequence[Mistake]:
-        """As every forge's; and that an App is whole, and no token stands beside it."""
+        """As every forge's; whole names of repositories; and that an App is whole, and no token stands beside it."""
         found = list(super().check(context))
+        nameless = (name for name in self.repositories if not _WHOLE_NAME.fullmatch(name))
+        found += [_mistake("repositories", f"{name!r} is no whole name", "owner/name") for name in nameless]
         own = {"app_id": self.app_id, "installation_id": self.installation_id}
         given = {**own, "private_key": self.private_key.get_secret_value()}
         if any(given.values()):

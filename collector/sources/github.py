@@ -80,7 +80,7 @@ class GitHubConfig(GitHubSettings):
     about: ClassVar[About] = About(
         system="GitHub",
         gives=("change", "review", "pipeline_run", "deployment", "incident", "ticket"),
-        tested="recorded shape",
+        tested="official schema",
         scopes=(
             ("Contents: read", "the names of repositories, releases, and commits"),
             ("Pull requests: read", "pull requests and reviews"),
@@ -91,7 +91,7 @@ class GitHubConfig(GitHubSettings):
         ),
         costs=(
             ("pull requests with reviews, first commit and labels", "21, and 3 010 without GraphQL"),
-            ("workflow runs", "11, and 1 for each earlier attempt"),
+            ("workflow runs", "11, and 1 for each earlier attempt; once a day as much for those of the last 62 days"),
             ("workflow runs with their jobs", "1 011"),
             ("deployments with their statuses", "20, and 1 010 without GraphQL"),
             ("releases", "11"),
@@ -110,12 +110,39 @@ class GitHubConfig(GitHubSettings):
         example="""\
 - name: github
   type: github
-  organisations: [example]
   token: ${GITHUB_TOKEN:-}
+  organisations: [shop]
   deployments:
     - pipeline: Deploy
-      job: /deploy-(?P<environment>\\w+)/
-      to: "{environment}"
+      job: /deploy-(?P<place>production|staging)/
+      to: "{place}"
+  issues:
+    incidents: incident
+""",
+        more="""\
+A pull request is a change, a draft one as work in progress. Its merge commit is what GitHub put on the branch, be it
+a merge, a squash or the head of a rebase. It is ready when it was last marked ready, else when it was opened. Reviews
+are those that were submitted; comments below a pull request are none.
+
+Each attempt of a workflow run is a run, named by its workflow; it ended when GitHub last updated it. Stale runs count
+as cancelled, neutral ones and those that require an action as skipped. Jobs are read where a rule of `deployments` asks
+for a `job` of that workflow, or all with `jobs: true`. What a later attempt only shows again is the earlier job.
+
+Without rules, GitHub's own deployments count: the service is the repository, the environment is GitHub's, the time is
+that of the first status `success`, whatever comes later (`inactive`). One that was given up is none. With `releases:
+{environment: production}` a published release is a deployment of its tag's commit.
+
+Where `issues` is set, its labels make incidents and tickets; pull requests are neither. An incident that was closed as
+not planned, or as a duplicate, was not restored. Comments are replies.
+
+Once a day the last 31 days are read whole, for runs that were run again and for what was deleted or relabelled.
+
+An App instead of a token: `app_id`, `installation_id` and `private_key: file:/run/secrets/app.pem`. Enterprise Server:
+`url: https://HOST/api/v3`.
+
+Webhooks, of a repository, an organisation or an App, as `application/json` and with the secret: pull requests, pull
+request reviews, workflow runs, workflow jobs, deployment statuses, issues, releases. What a webhook does not tell
+(first commits, replies, a release's commit) comes with the next run.
 """,
     )
 

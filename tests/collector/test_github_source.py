@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -62,13 +61,13 @@ from collector.github_shapes import (
     Run,
     StatusItem,
 )
-from collector.http import Answer, Wire
+from collector.http import Answer, Wire, refuse
 from collector.source import Complete, Page, SourceContext
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT.parent / "shared" / "recordings" / "github"
-PACKAGES = Path(os.environ.get("NODE_PATH", ROOT / "node_modules")) / "@octokit"
+PACKAGES = ROOT / "tests" / "npm" / "node_modules" / "@octokit"
 SCHEMA = PACKAGES / "graphql-schema" / "schema.graphql"
 DESCRIPTION = PACKAGES / "openapi" / "generated" / "api.github.com.json"
 E = TypeVar("E", bound=Event)
@@ -705,6 +704,13 @@ def test_people_with_bot_in_their_name_are_people(read: Read, login: str) -> Non
     assert change.bot is False
 
 
+def test_the_account_that_stands_for_deleted_ones_is_nobody(read: Read) -> None:
+    """By REST a deleted account is called `ghost`: that is not one person."""
+    (ran,) = read(holding(runs=[run(1, "2026-02-12T10:00:00Z", triggering_actor=user("ghost"))])).of(PipelineRun)
+
+    assert ran.actor is None
+
+
 # ---- what GitHub itself calls a deployment
 
 
@@ -1010,6 +1016,16 @@ def test_organisations_are_read_as_they_come(read: Read) -> None:
     assert "repos/acme/old/pulls" in with_old.paths
 
 
+def test_a_repository_without_its_owner_is_a_mistake(context: SourceContext) -> None:
+    """A name of half the length is found before anything is asked."""
+    found = configured(repositories=["shop", "acme/shop", "https://github.com/acme/shop"]).check(context)
+
+    assert [(m.path, m.problem, m.expected) for m in found] == [
+        ("repositories", "'shop' is no whole name", "owner/name"),
+        ("repositories", "'https://github.com/acme/shop' is no whole name", "owner/name"),
+    ]
+
+
 def test_somebody_who_is_no_organisation_has_repositories_too(read: Read) -> None:
     """A name that is no organisation's may be a user's."""
     world = World(held={"ada/x": Held()}, users={"ada": [repository("ada/x")]})
@@ -1065,16 +1081,13 @@ def test_commits_come_from_the_server_that_the_api_speaks_of(url: str, web: str)
 
 
 def test_commits_that_cannot_be_cloned_are_told(read: Read) -> None:
-    """Commits are read through a clone; one that fails says so, and the rest is read."""
-    world = World(held={"no such/one": Held(runs=[run(1, "2026-02-12T10:00:00Z")])})
+    """Commits are read through a clone; where that fails it is said, and the rest is read."""
+    world = holding(runs=[run(1, "2026-02-12T10:00:00Z")])
 
-    found = read(
-        world, repositories=["no such/one"], commits=True, url="https://api.github.com", proxy="http://[::1]:1"
-    )
+    found = read(world, commits=True, proxy="http://127.0.0.1:1")
 
-    assert found.ids(PipelineRun) == ["run/1/1"]
-    assert found.of(Commit) == []
-    assert [text.partition(":")[0] for text in found.truncations] == ["no such/one commits"]
+    assert (found.ids(PipelineRun), found.of(Commit)) == (["run/1/1"], [])
+    assert [text.partition(":")[0] for text in found.truncations] == ["acme/shop commits"]
 
 
 # ---- costs
@@ -1239,3 +1252,71 @@ def test_recorded_objects_are_read_or_set_aside_with_a_reason(
     assert len(found) == usable
     assert len(found) + len(rejected) == len(items)
     assert all("not as documented" in bad.reason for bad in rejected)
+
+
+def played(path: str, *statuses: int) -> Provider:
+    """A server that gives the recorded answers of a path which came one after another with these statuses."""
+    every = recordings("errors")
+    spans = (every[n : n + len(statuses)] for n in range(len(every)))
+    span = next(
+        x for x in spans if tuple(one["status"] for one in x) == statuses and {one["path"] for one in x} == {path}
+    )
+    provider, replies = Provider("https://api.github.com", with_etags=False), iter(span)
+
+    def answer(_: Request) -> Reply:
+        x = next(replies)
+        body = x["body"] if isinstance(x["body"], str) else json.dumps(x["body"])
+        return Reply(status=x["status"], headers=x["headers"], body=body.encode())
+
+    provider.route(path.lstrip("/"))(answer)
+    return provider
+
+
+@recorded_only
+def test_a_recorded_server_that_failed_three_times_is_asked_a_fourth_time() -> None:
+    """502, 502, 502, 200, as they were recorded: the fourth answer is the one."""
+    provider = played("/repos/user3/PyGithub", 502, 502, 502, 200)
+    client = Wire(adapter=provider, sleep=lambda _: None).client("https://api.github.com")
+
+    found = client.get("repos/user3/PyGithub").read(Repository)
+
+    assert (found.full_name, len(provider.asked)) == ("user3/PyGithub", 4)
+
+
+@recorded_only
+def test_a_recorded_answer_is_known_by_its_etag() -> None:
+    """200 and then 304 for its ETag, as they were recorded."""
+    provider = played("/repos/user52/PyGithub", 200, 304)
+    client = Wire(adapter=provider).client("https://api.github.com")
+    first = client.get("repos/user52/PyGithub")
+
+    again = client.get("repos/user52/PyGithub", etag=first.etag)
+
+    assert (first.unchanged, again.unchanged) == (False, True)
+
+
+def refused(exchange: dict[str, Any]) -> str:
+    """Which error a recorded refusal becomes."""
+    try:
+        refuse(exchange["status"], exchange["headers"], "GET https://api.github.com")
+    except SourceError as error:
+        return type(error).__name__
+    return ""
+
+
+@recorded_only
+def test_recorded_refusals_are_errors_of_their_kind() -> None:
+    """Answers of thirteen years: credentials, limits and failures of the server are told apart."""
+    found = {(x["status"], refused(x)) for x in recordings("errors") if x["status"] >= 400}
+
+    assert found == {
+        (400, "SourceError"),
+        (401, "AuthError"),
+        (403, "AuthError"),
+        (403, "RetryableError"),
+        (404, "SourceError"),
+        (422, "SourceError"),
+        (500, "RetryableError"),
+        (502, "RetryableError"),
+        (503, "RetryableError"),
+    }
