@@ -90,6 +90,8 @@ The changes since the builder's last successful build come with a deployment.
 
 **Webhooks.** `reporters.HttpStatusPush("https://paceline.example.com/webhooks/ci", headers={"Authorization":
 "Bearer …"})`, or its `auth=("any", "…")`, with `webhook_secret` as the secret. Builds arrive as they begin and end.
+Unless its `BuildStatusGenerator` has `mode="all"`, a master does not post the end of cancelled builds: the next run
+reads it.
 """,
 )
 
