@@ -47,6 +47,8 @@ def schedule(service: Service, log: Log, clock: Callable[[], datetime]) -> Backg
         IntervalTrigger(seconds=_DRAIN_SECONDS),
         id="drain",
         next_run_time=clock(),
+        # One that comes while another is at work leaves at once; skipping it would be logged each second.
+        max_instances=2,
     )
     scheduler.add_job(
         _refresh,

@@ -108,6 +108,7 @@ class Service:
         self._clock = clock
         self._helpers = helpers
         self._forgot_at: datetime | None = None
+        self._draining = threading.Lock()
         self._refreshing = threading.Lock()
         self._deriving = threading.Lock()
 
@@ -166,8 +167,19 @@ class Service:
         """What takes the webhooks of a source; None where it has none or is closed. Raises SourceError."""
         return source.receiver(self._context)
 
-    def drain(self) -> int:
-        """Write what webhooks delivered into the tables of events; how many events. Never raises: it waits on."""
+    def drain(self, *, whole: bool = True) -> int:
+        """Write what webhooks delivered into the tables of events; how many events. Never raises: it waits on.
+
+        Where somebody is at it already there is nothing to do. Not `whole`: only as much as one transaction takes.
+        """
+        if not self._draining.acquire(blocking=False):
+            return 0
+        try:
+            return self._drain(whole=whole)
+        finally:
+            self._draining.release()
+
+    def _drain(self, *, whole: bool) -> int:
         only_told = {s.name: s.join() for s in self.configuration.sources if isinstance(s, PushedConfig)}
         events = 0
         try:
@@ -175,6 +187,8 @@ class Service:
                 events += sum(one.events for one in done)
                 for one in done:
                     self._log.info("delivered", **dataclasses.asdict(one))
+                if not whole:
+                    return events
             self._forget()
         except StoreError as error:
             self._log.error("what was delivered is not written yet; it waits", error=str(error))

@@ -12,7 +12,7 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -66,7 +66,7 @@ class Outcome(StrEnum):
 class _Batch:
     arrivals: list[Arrival] = field(default_factory=list)
     size: int = 0
-    kept: Future[list[bool]] | None = None
+    kept: asyncio.Future[list[bool]] | None = None
 
 
 class Committer:
@@ -90,7 +90,7 @@ class Committer:
             batch = self._open
             if batch is None:
                 batch = self._open = _Batch()
-                batch.kept = self._thread.submit(self._commit, batch)
+                batch.kept = asyncio.wrap_future(self._thread.submit(self._commit, batch))
             place = len(batch.arrivals)
             batch.arrivals.append(arrival)
             batch.size += arrival.size
@@ -98,7 +98,7 @@ class Committer:
             kept = batch.kept
         assert kept is not None  # noqa: S101 - it is set with the batch
         # Shielded: who hangs up must not take away the others' commit.
-        return (await asyncio.shield(asyncio.wrap_future(kept)))[place]
+        return (await asyncio.shield(kept))[place]
 
     def close(self) -> None:
         """Keep what is waiting, and take nothing more."""
@@ -170,7 +170,8 @@ class Webhooks:
         self._service, self._log, self._clock = service, log, clock
         self._sources: Mapping[str, SourceConfig] = {s.name: s for s in service.configuration.sources}
         self._public = service.configuration.settings.privacy.is_public
-        self._committer = Committer(service.inbox.keep, service.drain)
+        # A little at a time, so that closing never waits for a backlog: the schedule writes that.
+        self._committer = Committer(service.inbox.keep, lambda: service.drain(whole=False))
         self._reading = 0
         self._counts: Counter[tuple[str, Outcome]] = Counter()
         self._ignored: Counter[tuple[str, str]] = Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -22,6 +23,7 @@ from fastapi.testclient import TestClient
 from collector.errors import StoreError
 from collector.events import Deployment, PipelineRun
 from collector.http import Wire
+from collector.store import Arrival
 from paceline.service import DELIVERIES_REMEMBERED, Service
 from paceline.web import create_app
 from paceline.webhooks import (
@@ -153,6 +155,15 @@ def test_an_id_is_remembered_for_fourteen_days(send: Send, service: Service, clo
     service.drain()
 
     assert (still, send(deployment()).status_code) == (200, 202)
+
+
+def test_who_comes_while_somebody_drains_leaves_at_once(send: Send, service: Service) -> None:
+    """Two drains do not wait for each other: who is at it writes what waits."""
+    send(deployment())
+    with service._draining:
+        beside = service.drain()
+
+    assert (beside, service.drain()) == (0, 1)
 
 
 def test_collecting_writes_what_waits(send: Send, service: Service) -> None:
@@ -438,13 +449,36 @@ def test_many_requests_share_a_commit(client: TestClient, service: Service, webh
     assert service.inbox.waiting() == 20
 
 
-def test_closing_keeps_what_waits(service: Service) -> None:
-    """At the end nothing is settled any more, and the commit under way is finished."""
-    committer = Committer(service.inbox.keep, lambda: None)
+def test_what_is_kept_is_written_soon(running: Running, service: Service, clock: Any) -> None:
+    """After a commit, once nothing more is to be kept, what waits is written: nobody waits for the next second."""
+    webhooks = Webhooks(service, running.log, clock)
+    with TestClient(create_app(service, webhooks=webhooks)) as client:
+        client.post("/webhooks/pushed", json=deployment(), headers={"Authorization": f"Bearer {SECRET}"})
 
-    committer.close()
+    webhooks.close()
 
-    assert service.inbox.waiting() == 0
+    assert (service.inbox.waiting(), deployed(service)) == (0, ["1"])
+
+
+def test_closing_waits_for_the_commit_under_way() -> None:
+    """At the end what was put is kept: its sender may have the answer already."""
+    kept: list[str] = []
+
+    def keep(arrivals: Any) -> list[bool]:
+        time.sleep(0.1)
+        kept.extend(one.delivery for one in arrivals)
+        return [True] * len(arrivals)
+
+    async def put() -> None:
+        committer = Committer(keep, lambda: None)
+        waiting = asyncio.ensure_future(committer.put(Arrival(source="s", delivery="d-1", received_at=0)))
+        await asyncio.sleep(0)
+        committer.close()
+        await waiting
+
+    asyncio.run(put())
+
+    assert kept == ["d-1"]
 
 
 # --- freshness of who is only pushed to ------------------------------------------------------------------
