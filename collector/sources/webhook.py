@@ -32,7 +32,7 @@ class WebhookConfig(PushedConfig):
     about: ClassVar[About | None] = About(
         system="Any system that can send JSON",
         gives=tuple(TYPE_OF_KIND),
-        tested="recorded shape",
+        tested="official schema",
         scopes=(("`webhook_secret`", "shown as bearer token, or used to sign each body"),),
         costs=(("a delivery of any number of records", "no request of Paceline's own"),),
         limits=("A delivery has at most 8 MiB. More is sent in several.",),

@@ -11,10 +11,11 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
 from collector.errors import ContractError, RetryableError
-from collector.events import EVENT_TYPES, Event
+from collector.events import EVENT_TYPES, Event, json_schema
 from collector.people import People
 from collector.source import SourceContext
 from collector.sources.webhook import WebhookConfig
@@ -22,6 +23,7 @@ from collector.webhooks import Delivery, Receiver
 
 SECRET = "t0ken-of-the-sample"  # noqa: S105 - it opens nothing but the tests' own door
 AT = datetime(2026, 3, 2, 8, 30, tzinfo=UTC)
+SCHEMA = Draft202012Validator(json_schema())
 DEPLOYMENT = {
     "native_id": "17",
     "service": "shop",
@@ -67,7 +69,7 @@ def test_of_two_versions_in_a_list_the_later_wins(context: SourceContext) -> Non
 def test_every_kind_of_event_can_be_pushed(
     data: st.DataObject, context: SourceContext, event_strategies: dict[type[Event], st.SearchStrategy[Event]]
 ) -> None:
-    """What Paceline holds of any kind can be written as JSON, pushed, and is the same event again."""
+    """What the published schema allows of any kind can be pushed, and is the same event again."""
     event = data.draw(event_strategies[data.draw(st.sampled_from(EVENT_TYPES))])
     assume(all(abs(v) < 2**63 for v in msgspec.structs.asdict(event).values() if isinstance(v, float)))
     record = json.loads(msgspec.json.encode(event))
@@ -76,6 +78,7 @@ def test_every_kind_of_event_can_be_pushed(
 
     found = receiver(context).read(sent(msgspec.json.encode(record)))
 
+    assert SCHEMA.is_valid(record)
     expected = msgspec.structs.replace(event, source="pushed", updated_at=event.updated_at or AT)
     assert list(found.events) == [expected]
 
