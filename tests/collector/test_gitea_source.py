@@ -56,6 +56,7 @@ from collector.events import (
 from collector.http import Wire
 from collector.people import People
 from collector.source import Page, SourceContext
+from collector.sources.gitea import GiteaConfig
 from collector.streams import Notes
 from collector.webhooks import Delivery, Received
 
@@ -225,15 +226,37 @@ def test_one_broken_item_is_set_aside(pages: Reads) -> None:
     ]
 
 
-def test_what_is_told_of_costs_holds(pages: Reads) -> None:
-    """A thousand merged pull requests cost 3 020 requests, as the source's page says."""
-    held = alone(pulls=[pull(n, updated_at=at(12, n // 60, n % 60)) for n in range(1000)])
-    held.repositories[0]["has_actions"] = False
-    api = provider(held)
+def minute(number: int) -> str:
+    """Times of their own for a thousand things."""
+    return at(12, number // 60, number % 60)
 
-    pages(api, issues=None, releases="", parallel=1)
 
-    assert len(api.asked) - 1 == 3020
+THOUSAND: dict[str, Callable[[], World]] = {
+    "merged pull requests": lambda: alone(pulls=[pull(n, updated_at=minute(n)) for n in range(1000)]),
+    "pull requests that are open or closed": lambda: alone(
+        pulls=[unmerged(n, updated_at=minute(n)) for n in range(1000)]
+    ),
+    "runs of Gitea": lambda: alone(
+        runs=[workflow_run(n, "success", minute(n), minute(n)) for n in range(1000)], product="gitea"
+    ),
+    "runs of Forgejo with ten jobs each": lambda: alone(
+        runs=[run(200 + n, "success", minute(n), minute(n)) for n in range(1000)],
+        tasks=[task(2000 + n, "job", "success", minute(n // 10), minute(n // 10)) for n in range(10_000)],
+    ),
+    "releases": lambda: alone(releases=[release(n, f"v{n}", minute(n)) for n in range(1000)]),
+}
+EMPTY = {"pulls", "issues", "releases", "runs"}
+"""The lists that cost a request although nothing is in them."""
+
+
+@pytest.mark.parametrize(("what", "told"), GiteaConfig.about.costs[:-1])
+def test_what_is_told_of_costs_holds(pages: Reads, what: str, told: str) -> None:
+    """A thousand of each cost as many requests as the source's page says, beside one for each list that is empty."""
+    api = provider(THOUSAND[what]())
+
+    pages(api, parallel=1)
+
+    assert len(api.asked) - len(EMPTY) == int(told.partition(":")[0].replace(" ", ""))
 
 
 # ---- runs and what they deploy

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ BULK_KIND = Task
 _REPOSITORY = "repos/(?P<owner>[^/]+)/(?P<repository>[^/]+)"
 _MAIN = "a" * 40
 _NEVER = "0001-01-01T00:00:00Z"
+_at = lru_cache(maxsize=None)(datetime.fromisoformat)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)")
 
 
@@ -504,7 +506,7 @@ def provider(held: World) -> Provider:  # noqa: C901, PLR0915 - one route after 
         return items if name == "api" else []
 
     def newest_first(items: Sequence[dict[str, Any]], by: str) -> list[dict[str, Any]]:
-        return sorted(items, key=lambda i: (datetime.fromisoformat(i[by]), i["id"]), reverse=True)
+        return sorted(items, key=lambda i: (_at(i[by]), i["id"]), reverse=True)
 
     @made.route("orgs/(?P<owner>[^/]+)/repos")
     def owned(asked: Request, owner: str) -> Reply:
@@ -588,8 +590,8 @@ def provider(held: World) -> Provider:  # noqa: C901, PLR0915 - one route after 
         since = asked.one("since")
         if since and not _TIME.fullmatch(since):
             return Reply({"message": "bad date"}, status=422)
-        after = datetime.fromisoformat(since) if since else None
-        kept = [i for i in held.issues if after is None or datetime.fromisoformat(i["updated_at"]) >= after]
+        after = _at(since) if since else None
+        kept = [i for i in held.issues if after is None or _at(i["updated_at"]) >= after]
         kept = kept if asked.one("type") == "issues" else [*kept, issue(99, pull_request={"merged": False})]
         return listed(asked, of(repository, newest_first(kept, "created_at")))
 
