@@ -52,8 +52,8 @@ _END = b"# EOF\n"
 _PLAIN_NUMBERS = 1e6
 
 Sample = tuple[Metric, tuple[str, ...], float]
-_Texts = tuple[tuple[str, bytes], ...]
-"""Lines by metric, those of one metric together."""
+_Texts = tuple[bytes, ...]
+"""The lines of a row, those of one metric together; empty where there are none."""
 Floor = Callable[[Mapping[str, float]], Mapping[str, float]]
 
 
@@ -168,18 +168,24 @@ class _Block:
     """What is rendered together: one subject of an indicator, one SLO, one source.
 
     `key` is whose it is and the labels that are its own; its samples follow from `rows`. `write` gives more lines,
-    those that are many: by the id of the row that they follow from, given those of the block before. Once rendered,
-    `pieces` are all lines by metric.
+    those that are many: of each row, given those of the block before. Once rendered, `pieces` are all lines by metric.
     """
 
     key: tuple[str, ...]
     rows: Any
     samples: Callable[[], Iterable[Sample]] = tuple
-    write: Callable[[_Forms, Mapping[int, _Texts]], dict[int, _Texts]] | None = None
-    written: Mapping[int, _Texts] = field(default_factory=dict)
+    write: Callable[[_Forms, Mapping[int, _Texts]], _Written] | None = None
+    written: _Written = field(default_factory=lambda: _Written({}, {}))
     pieces: dict[str, _Piece] = field(default_factory=dict)
     published_as: tuple[str, ...] = ()
     place: int = 0
+
+
+class _Written(NamedTuple):
+    """Lines that are written already: by the id of the row that they follow from, and by metric."""
+
+    by_row: Mapping[int, _Texts]
+    by_metric: Mapping[str, bytes]
 
 
 class _Changed(NamedTuple):
@@ -286,10 +292,13 @@ class Publisher:
 
     def _begun(self, block: _Block, before: _Block | None) -> _Changed:
         """A block with the lines that are written without looking at others, and its samples."""
-        block.published_as = tuple(map(_label, block.key))
-        block.place = zlib.crc32("\0".join(block.published_as).encode())
+        if before is None:
+            block.published_as = tuple(map(_label, block.key))
+            block.place = zlib.crc32("\0".join(block.published_as).encode())
+        else:
+            block.published_as, block.place = before.published_as, before.place
         if block.write is not None:
-            block.written = block.write(self._forms, {} if before is None else before.written)
+            block.written = block.write(self._forms, {} if before is None else before.written.by_row)
         return _Changed(block, self.checked(block.samples()))
 
     def checked(self, samples: Iterable[Sample]) -> list[Sample]:
@@ -305,9 +314,7 @@ class Publisher:
         counters = {_series_key(s): s[2] for _, samples in changed for s in samples if s[0].type == "counter"}
         raised = floor(counters) if counters else {}
         for block, samples in changed:
-            lines: dict[str, list[bytes]] = {}
-            for name, text in chain.from_iterable(block.written.values()):
-                lines.setdefault(name, []).append(text)
+            lines = {name: [text] for name, text in block.written.by_metric.items()}
             for sample in samples:
                 metric, labels, value = sample
                 if metric.type == "counter":
@@ -476,26 +483,33 @@ def _indicator_blocks(
 
 def _written(
     indicator: Indicator, metrics: IndicatorMetrics, part: Part, forms: _Forms, known: Mapping[int, _Texts]
-) -> dict[int, _Texts]:
-    """The lines of an indicator's gauges for a subject by row, most of an exposition; those known where unchanged.
+) -> _Written:
+    """The lines of an indicator's gauges for a subject, most of an exposition; those known where unchanged.
 
     Raises ValueError for a series that is there twice.
     """
-    windows = {(n.window, n.dimension) for n in part.numbers}
-    beside = {(a.window, a.dimension) for a in part.accounting}
-    if len(windows) < len(part.numbers) or len(beside) < len(part.accounting):
-        raise ValueError("a series would be published twice")
+    for own in (part.numbers, part.accounting):
+        if len({(row.window, row.dimension) for row in own}) < len(own):
+            raise ValueError("a series would be published twice")
     subject = tuple(forms.labels[value] for value in part.subject)
-    found = {id(n): known.get(id(n)) or _of_number(indicator, metrics, n, subject, forms) for n in part.numbers}
-    for row in part.accounting:
-        found[id(row)] = known.get(id(row)) or _of_accounting(indicator, metrics, row, subject, forms)
-    return found
+    numbers = [known.get(id(n)) or _of_number(indicator, metrics, n, subject, forms) for n in part.numbers]
+    beside = [known.get(id(a)) or _of_accounting(indicator, metrics, a, subject, forms) for a in part.accounting]
+    by_row = dict(zip(map(id, chain(part.numbers, part.accounting)), chain(numbers, beside), strict=True))
+    by_metric = _joined((metrics.samples, metrics.value), numbers)
+    by_metric |= _joined((metrics.pending, metrics.coverage, metrics.excluded), beside)
+    return _Written(by_row, by_metric)
+
+
+def _joined(metrics: Sequence[Metric], rows: Sequence[_Texts]) -> dict[str, bytes]:
+    """The lines of some rows by metric; nothing for a metric without any."""
+    texts = {metric.name: b"".join(map(itemgetter(place), rows)) for place, metric in enumerate(metrics)}
+    return {name: text for name, text in texts.items() if text}
 
 
 def _of_number(
     indicator: Indicator, metrics: IndicatorMetrics, number: Number, subject: tuple[str, ...], forms: _Forms
 ) -> _Texts:
-    """The lines of a number."""
+    """The lines of a number: how many units it rests on, and its statistics."""
     escaped, frequency = forms.labels, indicator.shape is Shape.FREQUENCY
     split: tuple[str, ...] = ()
     if indicator.labels:
@@ -503,31 +517,28 @@ def _of_number(
     elif indicator.dimension and not frequency:
         split = (escaped[number.dimension],)
     labels = (*subject, escaped[number.window], *split)
-    samples = metrics.samples.name, forms.of(metrics.samples).line(labels, float(number.n)).encode()
+    samples = forms.of(metrics.samples).line(labels, float(number.n)).encode()
     if not number.stats:
-        return (samples,)
+        return samples, b""
     value = forms.of(metrics.value)
     if frequency:
         lines = [value.line(labels, shown) for shown in number.stats.values()]
     else:
         start, end = value.around_last(labels)
         lines = [f"{start}{stat}{end} {_shown(shown)}\n" for stat, shown in number.stats.items()]
-    return samples, (metrics.value.name, "".join(lines).encode())
+    return samples, "".join(lines).encode()
 
 
 def _of_accounting(
     indicator: Indicator, metrics: IndicatorMetrics, row: Accounting, subject: tuple[str, ...], forms: _Forms
 ) -> _Texts:
-    """The lines of what stands beside a number."""
+    """The lines of what stands beside a number: how many units are pending, the coverage, and what was left out."""
     labels = (*subject, forms.labels[row.window], *_split(indicator, row.dimension, forms))
-    found = [(metrics.pending.name, forms.of(metrics.pending).line(labels, float(row.pending)).encode())]
-    if row.coverage is not None:
-        found.append((metrics.coverage.name, forms.of(metrics.coverage).line(labels, row.coverage).encode()))
-    if row.excluded:
-        form = forms.of(metrics.excluded)
-        lines = [form.line((*labels, forms.labels[reason]), float(n)) for reason, n in row.excluded.items()]
-        found.append((metrics.excluded.name, "".join(lines).encode()))
-    return tuple(found)
+    pending = forms.of(metrics.pending).line(labels, float(row.pending))
+    coverage = "" if row.coverage is None else forms.of(metrics.coverage).line(labels, row.coverage)
+    form = forms.of(metrics.excluded)
+    excluded = [form.line((*labels, forms.labels[reason]), float(n)) for reason, n in row.excluded.items()]
+    return pending.encode(), coverage.encode(), "".join(excluded).encode()
 
 
 def _split(indicator: Indicator, dimension: str, forms: _Forms) -> tuple[str, ...]:

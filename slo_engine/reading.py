@@ -435,7 +435,9 @@ class Reader:
 
 def cuts_of(units: Units, spans: Sequence[Span], now: int) -> tuple[list[tuple[int, int]], int]:
     """Where the spans begin and end among some units, and until when (exclusive) rolling ones hold the same."""
-    cuts = [units.cut(s.after, min(s.until, now)) for s in spans]
+    edges = [edge for s in spans for edge in (s.after, min(s.until, now))]
+    places = units.at.searchsorted(edges, side="right").tolist()
+    cuts = list(zip(places[::2], places[1::2], strict=True))
     nexts = (_next(units.at, cut, s.until - s.after) for cut, s in zip(cuts, spans, strict=True))
     return cuts, min([units.ripens_at, *nexts])
 
