@@ -57,8 +57,6 @@ class _Judged(NamedTuple):
 
 _NONE: frozenset[Cell] = frozenset()
 _Totals = tuple[tuple[str, float], ...]
-_Scored = tuple[tuple[tuple[Number, ...], ...], ...]
-"""The numbers that scores are made from, by the indicators of the Quick Check and span."""
 
 
 class _Known(NamedTuple):
@@ -92,7 +90,7 @@ class Evaluator:
         self._states: dict[str, _Judged] = {}
         self._parts: dict[str, dict[Subject, _Known]] = {}
         self._kept_back: dict[str, _KeptBack] = {}
-        self._scores: dict[Subject, tuple[_Scored, dict[str, dict[str, float]]]] = {}
+        self._scores: dict[Subject, _Scores] = {}
         self._scored_for: Organisation | None = None
 
     def apply(self, changes: Mapping[int, int]) -> None:
@@ -220,15 +218,17 @@ class Evaluator:
         alone: list[Part] = []
         before, self._parts = self._parts, {}
         for name, known in shown.items():
-            own, last = totals.get(name, {}), before.get(name, {})
-            wanted = _by_subject(known)
-            parts = self._parts[name] = {}
-            for subject in (*wanted, *(s for s in own if s not in wanted)):
-                summaries = wanted.get(subject, ())
-                parts[subject] = one = _known(
-                    (name, subject), summaries, suppressed.get(name, _NONE), own.get(subject, ()), last.get(subject)
-                )
-                (found if summaries else alone).append(one.part)
+            own, cells, last = totals.get(name, {}), suppressed.get(name, _NONE), before.get(name, {})
+            wanted, parts = _by_subject(known), self._parts.setdefault(name, {})
+            for subject, summaries in wanted.items():
+                one, counted = last.get(subject), own.get(subject, ())
+                if one is None or one[:2] != (summaries, cells) or one.part.totals != counted:  # few are looked into
+                    one = _known((name, subject), summaries, cells, counted, one)
+                parts[subject] = one
+                found.append(one.part)
+            for subject in [s for s in own if s not in wanted]:
+                parts[subject] = _known((name, subject), (), cells, own[subject], last.get(subject))
+                alone.append(parts[subject].part)
         return found + alone
 
     def _slo_states(
@@ -265,16 +265,11 @@ class Evaluator:
         if organisation != self._scored_for:
             before, self._scored_for = {}, organisation
         for subject in dict.fromkeys(chain.from_iterable(own)):
-            numbers = tuple(one.get(subject, ()) for one in own)
-            known = before.get(subject)
-            if known is None or known[0] != numbers:
-                production = organisation.is_production(subject.service, subject.environment)
-                scores = _scores_by_window(numbers) if production else {}
-                # Those that say the same are the same object.
-                last = known[1] if known is not None else {}
-                known = numbers, {w: last[w] if last.get(w) == scored else scored for w, scored in scores.items()}
-            self._scores[subject] = known
-        return {(subject, window): own for subject, (_, known) in self._scores.items() for window, own in known.items()}
+            last = before.get(subject)
+            if last is None:
+                last = _Scores(organisation.is_production(subject.service, subject.environment))
+            self._scores[subject] = last.of(tuple(one.get(subject, ()) for one in own)) if last.production else last
+        return {(subject, window): own for subject, one in self._scores.items() for window, own in one.scores.items()}
 
 
 def _prepare(reader: Reader, indicators: Mapping[str, Indicator], spans: Sequence[Span], earliest_at: int) -> None:
@@ -303,9 +298,9 @@ def _known(
     totals: _Totals,
     last: _Known | None,
 ) -> _Known:
-    """A part with what it is made from: that of before where that is the same."""
+    """A part with what it is made from: that of before where its rows are the same objects."""
     if last is not None and last.cells is cells and last.part.totals == totals and _same(last.summaries, summaries):
-        return last
+        return last._replace(summaries=summaries)
     return _Known(summaries, cells, _part(key, summaries, cells, totals))
 
 
@@ -325,29 +320,42 @@ def _part(
 
 def _same(some: tuple[Summary, ...], others: tuple[Summary, ...]) -> bool:
     """True where the rows of the summaries are the same objects, one by one."""
-    return some == others or (
-        len(some) == len(others)
-        and all(a.numbers is b.numbers and a.accounting is b.accounting for a, b in zip(some, others, strict=True))
+    return len(some) == len(others) and all(
+        a.numbers is b.numbers and a.accounting is b.accounting for a, b in zip(some, others, strict=True)
     )
 
 
-def _scores_by_window(numbers: _Scored) -> dict[str, dict[str, float]]:
-    """The scores of a subject in the windows that have them; nothing for a window without any."""
-    found: dict[str, dict[str, Number]] = {}
-    for name, spans in zip(QUICK_CHECK, numbers, strict=True):
-        for rows in spans:
-            if rows and rows[0].window in _SCORED_WINDOWS:
-                found.setdefault(rows[0].window, {})[name] = rows[0]
-    scores = {window: _scores(own) for window, own in found.items()}
-    return {window: own for window, own in scores.items() if own}
+class _Scores(NamedTuple):
+    """The Quick Check scores of a subject by window, with the numbers and the values that they were made from."""
+
+    production: bool
+    numbers: tuple[tuple[tuple[Number, ...], ...], ...] = ()
+    values: Mapping[str, Mapping[str, float | None]] = {}
+    scores: Mapping[str, Mapping[str, float]] = {}
+
+    def of(self, numbers: tuple[tuple[tuple[Number, ...], ...], ...]) -> _Scores:
+        """The scores of some numbers, by the indicators of the Quick Check and span: those known where unchanged."""
+        if self.numbers == numbers:
+            return self
+        values: dict[str, dict[str, float | None]] = {}
+        for name, spans in zip(QUICK_CHECK, numbers, strict=True):
+            for rows in spans:
+                if rows and rows[0].window in _SCORED_WINDOWS:
+                    values.setdefault(rows[0].window, {})[name] = _scored_value(rows[0].stats)
+        scores = {
+            window: self.scores.get(window, {}) if self.values.get(window) == own else _scores(own)
+            for window, own in values.items()
+        }
+        return _Scores(self.production, numbers, values, {window: own for window, own in scores.items() if own})
 
 
-def _scores(numbers: Mapping[str, Number]) -> dict[str, float]:
-    """The scores of a subject's numbers by indicator, and their means; nothing for what has no value."""
-    values = {
-        name: next((number.stats[key] for key in _SCORED_STATS if number.stats.get(key, -1.0) >= 0), None)
-        for name, number in numbers.items()
-    }
+def _scored_value(stats: Mapping[str, float]) -> float | None:
+    """The statistic that has a score; None where there is none."""
+    return next((stats[key] for key in _SCORED_STATS if stats.get(key, -1.0) >= 0), None)
+
+
+def _scores(values: Mapping[str, float | None]) -> dict[str, float]:
+    """The scores of a subject's values by indicator, and their means; nothing for what has no value."""
     check = quick_check(values)
     means = {"throughput": check.throughput, "stability": check.stability, "overall": check.overall}
     return {**check.scores, **{kind: mean for kind, mean in means.items() if mean is not None}}

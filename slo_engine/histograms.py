@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from slo_engine.units import ALL_TIME, NEVER, Ints
 
+Places = NDArray[np.intp]
+
 
 class Histograms:
     """Of some series a histogram for each of some spans, and until when (exclusive) these hold."""
@@ -25,31 +27,27 @@ class Histograms:
         if place is not None:
             self._free.append(place)
 
-    def expired(self, numbers: Sequence[int], now: int) -> list[int]:
-        """Those of some series whose histograms are not known at a time. Each has a place afterwards."""
+    def places(self, numbers: Sequence[int]) -> Places:
+        """Where the histograms of some series stand, or will."""
         for number in numbers:
             if number not in self._places:
                 self._places[number] = self._place()
-        if len(numbers) == 1:
-            return list(numbers) if self._until[self._places[numbers[0]]] <= now else []
-        expired = np.flatnonzero(self._until[self._places_of(numbers)] <= now)
-        return [numbers[place] for place in expired.tolist()]
+        return np.fromiter(map(self._places.__getitem__, numbers), dtype=np.intp, count=len(numbers))
 
-    def put(self, number: int, histograms: Sequence[Ints], until: int) -> None:
+    def expired(self, places: Places, now: int) -> list[int]:
+        """Which of some places have no histograms that hold at a time."""
+        found: list[int] = np.flatnonzero(self._until[places] <= now).tolist()
+        return found
+
+    def put(self, place: int, histograms: Sequence[Ints], until: int) -> None:
         """Have the histograms of a series, by span."""
-        place = self._places[number]
         self._counts[place], self._until[place] = histograms, until
 
-    def pooled(self, numbers: Sequence[int]) -> tuple[Ints, int]:
+    def pooled(self, places: Places) -> tuple[Ints, int]:
         """The histograms of some series together, by span, and until when (exclusive) they hold."""
-        if len(numbers) == 1:
-            place = self._places[numbers[0]]
-            return self._counts[place].copy(), int(self._until[place])
-        places = self._places_of(numbers)
+        if places.size == 1:
+            return self._counts[places[0]].copy(), int(self._until[places[0]])
         return self._counts[places].sum(axis=0), int(self._until[places].min(initial=NEVER))
-
-    def _places_of(self, numbers: Sequence[int]) -> NDArray[np.intp]:
-        return np.fromiter(map(self._places.__getitem__, numbers), dtype=np.intp, count=len(numbers))
 
     def _place(self) -> int:
         """A place that no series has."""

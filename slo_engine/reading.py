@@ -9,9 +9,12 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import chain, product
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from collector.store import Judge, ObservationStore, Series, to_micros
 from slo_engine.histograms import Histograms
@@ -26,8 +29,7 @@ from slo_engine.windows import Window
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """A stretch of time after `after` and up to `until`, in microseconds, with the label it has everywhere."""
 
     after: int
@@ -391,11 +393,12 @@ class Reader:
         known = self._histograms.get(key)
         if known is None:
             known = self._histograms[key] = Histograms(len(spans), width)
-        for number in known.expired(numbers, self.now):
-            units = self.units(number)
+        places = known.places(numbers)
+        for which in known.expired(places, self.now):
+            units = self.units(numbers[which])
             cuts, until = cuts_of(units, spans, self.now)
-            known.put(number, units.histograms(cuts, width), until)
-        return known.pooled(numbers)
+            known.put(places[which], units.histograms(cuts, width), until)
+        return known.pooled(places)
 
     def shares(self, indicator: Indicator, group: Group) -> bool:
         """True where services of one level and environment, whose series are prepared, have a unit in common."""
@@ -435,11 +438,16 @@ class Reader:
 
 def cuts_of(units: Units, spans: Sequence[Span], now: int) -> tuple[list[tuple[int, int]], int]:
     """Where the spans begin and end among some units, and until when (exclusive) rolling ones hold the same."""
-    edges = [edge for s in spans for edge in (s.after, min(s.until, now))]
-    places = units.at.searchsorted(edges, side="right").tolist()
+    places = units.at.searchsorted(_edges(tuple(spans), now), side="right").tolist()
     cuts = list(zip(places[::2], places[1::2], strict=True))
     nexts = (_next(units.at, cut, s.until - s.after) for cut, s in zip(cuts, spans, strict=True))
     return cuts, min([units.ripens_at, *nexts])
+
+
+@lru_cache(maxsize=8)
+def _edges(spans: tuple[Span, ...], now: int) -> Ints:
+    """Where spans begin and end, of what is dated up to now."""
+    return np.array([edge for s in spans for edge in (s.after, min(s.until, now))], dtype=np.int64)
 
 
 def _next(times: Ints, cut: tuple[int, int], length: int) -> int:
