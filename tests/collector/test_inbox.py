@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from collector.errors import BadRecord, StoreError
 from collector.events import Event, Probe
-from collector.store import Arrival, InboxStore, SourceRun, from_micros, packed, to_micros
+from collector.store import Arrival, InboxStore, SourceRun, Transaction, from_micros, packed, to_micros
 
 NOW = 1_772_442_000_000_000
 MakeProbe = Callable[..., Probe]
@@ -235,3 +235,29 @@ def test_what_is_answered_is_on_the_disk(bench: Any) -> None:
         usual = transaction.execute(how).scalar()
 
     assert (flushed, usual) == (2, 1)  # FULL, NORMAL
+
+
+def test_keeping_is_flushed(bench: Any, probe: MakeProbe) -> None:
+    """Deliveries are kept by a flushed transaction; writing them on is not, since they wait until it is done."""
+
+    class Noting:
+        """The database, with how its transactions were asked for."""
+
+        def __init__(self) -> None:
+            self.flushed: list[bool] = []
+
+        def transaction(self, *, flushed: bool = False) -> AbstractContextManager[Transaction]:
+            self.flushed.append(flushed)
+            found: AbstractContextManager[Transaction] = bench.database.transaction(flushed=flushed)
+            return found
+
+        def reading(self) -> Any:
+            return bench.database.reading()
+
+    noting = Noting()
+    inbox = InboxStore(noting, bench.store)  # type: ignore[arg-type] # it does what is asked of a database
+
+    inbox.keep([arrival("1", probe("a"))])
+    inbox.drain({}, NOW)
+
+    assert noting.flushed == [True, False]

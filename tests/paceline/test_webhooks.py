@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 
 from collector.errors import StoreError
@@ -28,6 +29,7 @@ from paceline.service import DELIVERIES_REMEMBERED, Service
 from paceline.web import create_app
 from paceline.webhooks import (
     LARGEST_BODY_BYTES,
+    MOST_READING_BYTES,
     MOST_WAITING_BYTES,
     Committer,
     Webhooks,
@@ -397,6 +399,32 @@ def test_beyond_what_may_wait_senders_are_sent_away(
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
     assert service.inbox.waiting() == 0
     assert client.get("/webhooks").json()["sources"][-1]["deliveries"] == {"full": 1}
+
+
+def test_bodies_that_are_read_at_once_are_bounded(send: Send, webhooks: Webhooks) -> None:
+    """Where too much is being read already the next body is refused, and makes room again."""
+    webhooks._reading = MOST_READING_BYTES
+    full = send(deployment())
+    left = webhooks._reading
+    webhooks._reading = 0
+
+    assert (full.status_code, full.headers["retry-after"]) == (503, "10")
+    assert left == MOST_READING_BYTES
+    assert (send(deployment()).status_code, webhooks._reading) == (202, 0)
+
+
+def test_a_body_that_does_not_arrive_is_given_up(webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that opens a request and says nothing more is answered 408, and holds nothing."""
+    monkeypatch.setattr("paceline.webhooks.BODY_SECONDS", 0.01)
+
+    async def never() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        return {}
+
+    scope = {"type": "http", "method": "POST", "path": "/webhooks/pushed", "headers": []}
+    answer = asyncio.run(webhooks.answer("pushed", Request(scope, never)))
+
+    assert (answer.status_code, webhooks._reading) == (408, 0)
 
 
 def test_the_doors_say_what_is_open(client: TestClient, send: Send) -> None:
