@@ -17,7 +17,7 @@ import msgspec
 
 from collector.api import IssueSettings
 from collector.deploying import Deployments
-from collector.errors import BadRecord, ContractError, SourceError
+from collector.errors import BadRecord, ContractError, RetryableError, SourceError
 from collector.events import Deployment, Event, Incident, PipelineRun, Reply, RunKind, Ticket
 from collector.gitcommand import basic
 from collector.github_api import (
@@ -65,7 +65,7 @@ _LAST_UPDATED = {"state": "all", "sort": "updated", "direction": "desc", "per_pa
 """The one of a list by which its ETag tells whether there is anything new."""
 _CHANGES_OF_A_PAGE = 50
 _MOST_RESULTS = 1_000
-_GONE = 404
+_UNAUTHORISED, _GONE = 401, 404
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
 _CHANGES_LATE = timedelta(days=31)
@@ -201,7 +201,7 @@ class GitHubSource:
         yield from pull(None if self.context.since else cursor, self._streams(notes), notes)
 
     def _streams(self, notes: Notes) -> Iterator[Stream]:
-        repositories = list(self._repositories(notes))
+        repositories = self._repositories(notes)
         names = [last_part(r.full_name) for r in repositories]
         for one in repositories:
             name = one.full_name
@@ -217,19 +217,31 @@ class GitHubSource:
                 alone = names.count(last_part(name)) == 1
                 yield Stream(f"{name} issues", partial(self._issues, name, self.config.issues, alone=alone))
 
-    def _repositories(self, notes: Notes) -> Iterator[Repository]:
-        """Those that are named, and those of organisations that are wanted; each once."""
-        known = {name.lower() for name in self.config.repositories}
-        yield from (Repository(name) for name in dict.fromkeys(self.config.repositories))
+    def _repositories(self, notes: Notes) -> list[Repository]:
+        """Those that are named, and those of organisations that are wanted; each once.
+
+        An organisation that may not be read is cut off, and the others are read; where nothing is left it is an error.
+        """
+        found = {name.lower(): Repository(name) for name in self.config.repositories}
+        refused: list[SourceError] = []
         for organisation in self.config.organisations:
-            for answer in self._listed(organisation):
-                found, rejected = answer.items(Repository)
-                notes.reject(rejected)
-                for one in found:
-                    unread = one.disabled or (one.archived and not self.config.archived)
-                    if one.full_name.lower() not in known and not unread and self.config.wants(one.full_name):
-                        known.add(one.full_name.lower())
-                        yield one
+            try:
+                for answer in self._listed(organisation):
+                    listed, rejected = answer.items(Repository)
+                    notes.reject(rejected)
+                    for one in filter(self._reads, listed):
+                        found.setdefault(one.full_name.lower(), one)
+            except SourceError as error:
+                if isinstance(error, RetryableError | ContractError) or error.status == _UNAUTHORISED:
+                    raise
+                refused.append(error)
+                notes.cut(f"{organisation}: {error}")
+        if refused and not found:
+            raise refused[0]
+        return list(found.values())
+
+    def _reads(self, one: Repository) -> bool:
+        return self.config.wants(one.full_name) and not one.disabled and (self.config.archived or not one.archived)
 
     def _listed(self, owner: str) -> Iterator[Answer]:
         """The pages of repositories of an organisation; of a user, where there is no organisation of that name."""

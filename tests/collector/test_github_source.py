@@ -49,10 +49,11 @@ from collector.events import (
     Ticket,
     TicketState,
 )
-from collector.github_api import CHANGES, COMMENTS, RELEASES, REVIEWS, STATUSES
+from collector.github_api import CHANGES, COMMENTS, RELEASES, REVIEWS, STATUSES, Graph
 from collector.github_shapes import (
     Issue,
     Job,
+    Node,
     OwnDeployment,
     PullRequest,
     ReleaseItem,
@@ -151,6 +152,31 @@ def holding(most: int = 100, **lists: Any) -> World:
     return World(held={"acme/shop": Held(**lists)}, most=most)
 
 
+def answering(world: World, answer: Reply) -> Provider:
+    """The API of a world whose GraphQL always gives one answer."""
+    provider = serve(world)
+    provider.routes = [route for route in provider.routes if route[0] == "GET"]
+    provider.route("graphql", "POST")(lambda _: answer)
+    return provider
+
+
+def of_changes(*nodes: object, place: str | None = None, **more: Any) -> Reply:
+    """An answer of GraphQL with these pull requests; `place` is the next page's."""
+    page = {"pageInfo": {"hasNextPage": place is not None, "endCursor": place}, "nodes": nodes}
+    return Reply({"data": {"repository": {"pullRequests": page}, "nodes": []}, **more})
+
+
+def pulled(context: SourceContext, provider: Provider, **settings: Any) -> Reading:
+    """A first run against an API."""
+    source = configured(**{**ONLY, **settings}).build(replace(context, wire=Wire(adapter=provider)))
+    return Reading(list(source.pull(None)), provider)
+
+
+def graph_of(provider: Provider, context: SourceContext) -> Graph:
+    """What asks an API by GraphQL."""
+    return configured().build(replace(context, wire=Wire(adapter=provider))).graph
+
+
 def merged(number: int = 1, **more: Any) -> dict[str, Any]:
     """A merged pull request."""
     at = "2026-02-12T10:00:00Z"
@@ -176,16 +202,11 @@ def test_a_pull_request_that_is_closed_without_a_merge_has_no_merge_time(read: R
     assert (change.state, change.merged_at, change.merge_sha) == (ChangeState.CLOSED, None, None)
 
 
-def test_a_merge_without_its_time_is_kept_as_it_is(read: Read, context: SourceContext) -> None:
+def test_a_merge_without_its_time_is_kept_as_it_is(context: SourceContext) -> None:
     """State says `merged` but the merge time is null → kept, never guessed."""
-    world, node = holding(pulls=[merged()]), github.change_node(merged())
-    provider = serve(world)
-    page = {"pageInfo": {"hasNextPage": False, "endCursor": None}, "nodes": [{**node, "mergedAt": None}]}
-    provider.routes = [r for r in provider.routes if r[0] == "GET"]
-    provider.route("graphql", "POST")(lambda _: Reply({"data": {"repository": {"pullRequests": page}}}))
-    source = configured(**ONLY).build(replace(context, wire=Wire(adapter=provider)))
+    node = {**github.change_node(merged()), "mergedAt": None}
 
-    change = next(e for p in source.pull(None) for e in p.events if isinstance(e, Change))
+    (change,) = pulled(context, answering(holding(), of_changes(node))).of(Change)
 
     assert (change.state, change.merged_at, change.merge_sha) == (ChangeState.MERGED, None, None)
 
@@ -321,8 +342,6 @@ def test_used_up_points_are_patience_not_an_empty_list(read: Read, kind: str) ->
 
 def test_used_up_points_say_when_there_are_new_ones(context: SourceContext) -> None:
     """The wait is the one that the answer's headers tell, by the server's own clock."""
-    provider = serve(holding(pulls=[merged()]))
-    provider.routes = [r for r in provider.routes if r[0] == "GET"]
     headers = {
         "Date": "Mon, 02 Mar 2026 09:00:00 GMT",
         "X-RateLimit-Remaining": "0",
@@ -331,11 +350,9 @@ def test_used_up_points_say_when_there_are_new_ones(context: SourceContext) -> N
         "X-RateLimit-Resource": "graphql",
     }
     limited = {"data": None, "errors": [{"type": "RATE_LIMITED", "message": "API rate limit exceeded"}]}
-    provider.route("graphql", "POST")(lambda _: Reply(limited, headers=headers))
-    source = configured(**ONLY).build(replace(context, wire=Wire(adapter=provider)))
 
     with pytest.raises(RetryableError) as failed:
-        list(source.pull(None))
+        pulled(context, answering(holding(), Reply(limited, headers=headers)))
 
     assert failed.value.retry_after_seconds == 90
 
@@ -359,16 +376,10 @@ def test_a_query_that_never_ends_fails_the_run(read: Read) -> None:
 
 def test_a_part_that_was_refused_sets_its_record_aside(context: SourceContext) -> None:
     """Data with errors beside it: the record that lacks a part is set aside; half of it would say what is not so."""
-    provider = serve(holding(pulls=[merged(1), merged(2)]))
-    provider.routes = [r for r in provider.routes if r[0] == "GET"]
     nodes = [github.change_node(merged(1)), {**github.change_node(merged(2)), "reviews": None}]
-    page = {"pageInfo": {"hasNextPage": False, "endCursor": None}, "nodes": nodes}
     error = {"type": "FORBIDDEN", "path": ["repository", "pullRequests", "nodes", 1, "reviews"], "message": "SAML"}
-    answer = {"data": {"repository": {"pullRequests": page}}, "errors": [error]}
-    provider.route("graphql", "POST")(lambda _: Reply(answer))
-    source = configured(**ONLY).build(replace(context, wire=Wire(adapter=provider)))
 
-    found = Reading(list(source.pull(None)), provider)
+    found = pulled(context, answering(holding(), of_changes(*nodes, errors=[error])))
 
     assert found.ids(Change) == ["4000000001"]
     assert [bad.reason for bad in found.rejected] == ["the server refused a part of it: FORBIDDEN"]
@@ -376,14 +387,9 @@ def test_a_part_that_was_refused_sets_its_record_aside(context: SourceContext) -
 
 def test_a_broken_record_leaves_the_others(context: SourceContext) -> None:
     """One pull request that is not as documented is set aside; the rest survives."""
-    provider = serve(holding(pulls=[merged(1)]))
-    provider.routes = [r for r in provider.routes if r[0] == "GET"]
     nodes = [{**github.change_node(merged(1)), "createdAt": "2026-02-30"}, github.change_node(merged(2))]
-    page = {"pageInfo": {"hasNextPage": False, "endCursor": None}, "nodes": nodes}
-    provider.route("graphql", "POST")(lambda _: Reply({"data": {"repository": {"pullRequests": page}}}))
-    source = configured(**ONLY).build(replace(context, wire=Wire(adapter=provider)))
 
-    found = Reading(list(source.pull(None)), provider)
+    found = pulled(context, answering(holding(), of_changes(*nodes)))
 
     assert found.ids(Change) == ["4000000002"]
     assert [bad.location for bad in found.rejected] == ["pull requests of acme/shop item 1"]
@@ -402,16 +408,40 @@ def test_an_error_of_graphql_is_an_error_of_its_kind(
     context: SourceContext, problem: dict[str, Any], error: type[SourceError]
 ) -> None:
     """An answer of 200 with errors is named for what it is."""
-    world = holding(pulls=[merged()], deployments=[deployment(1, "2026-02-12T09:00:00Z", [])])
-    provider = serve(world)
-    provider.routes = [r for r in provider.routes if "deployments" in r[1].pattern and r[0] == "GET"]
-    provider.route("graphql", "POST")(lambda _: Reply({"data": None, "errors": [problem]}))
-    source = configured(**{**ONLY, "own_deployments": True}).build(replace(context, wire=Wire(adapter=provider)))
+    graph = graph_of(answering(holding(), Reply({"data": None, "errors": [problem]})), context)
 
-    with pytest.raises(SourceError) as failed:
-        list(source.pull(None))
+    with pytest.raises(error):
+        graph.nodes(STATUSES, ["DE_1"], Node)
 
-    assert {type(failed.value), error} <= {error, SourceError}
+
+def test_pages_that_never_end_are_an_error(context: SourceContext) -> None:
+    """A place that comes again as the next one is an error, not an endless read."""
+    provider = answering(holding(), of_changes(github.change_node(merged()), place="x"))
+
+    with pytest.raises(ContractError, match="its pages never end"):
+        pulled(context, provider)
+
+
+def test_fewer_things_than_were_asked_for_are_an_error(context: SourceContext) -> None:
+    """Things are told apart by their order: a list of another length would mix them up."""
+    world = holding(deployments=[deployment(1, "2026-02-12T09:00:00Z", [])])
+
+    with pytest.raises(ContractError, match="1 things were asked for, and 0 answered"):
+        pulled(context, answering(world, of_changes()), own_deployments=True)
+
+
+def test_unknown_states_are_told_and_claim_nothing(read: Read) -> None:
+    """New enum values → record survives; the unknown value is counted and named."""
+    made = deployment(1, "2026-02-12T09:59:00Z", [("dreaming", "2026-02-12T10:00:00Z")])
+
+    found = read(holding(pulls=[merged(merged_at=None, state="frozen")], deployments=[made]), own_deployments=True)
+
+    assert [c.state for c in found.of(Change)] == [ChangeState.OPEN]
+    assert found.of(Deployment) == []
+    assert found.warnings == [
+        "pull request state 'FROZEN' is not known here; it is taken as open",
+        "deployment state 'dreaming' is not known here; it is taken as not yet ended",
+    ]
 
 
 # ---- workflow runs and their jobs: traps of B and L
@@ -798,11 +828,10 @@ def test_a_deployment_that_vanished_while_it_was_read_is_none(context: SourceCon
     """GraphQL does not know any more what REST has just listed: it is left out, and nothing fails."""
     world = holding(deployments=[deployment(1, "2026-02-12T09:59:00Z", [("success", "2026-02-12T10:00:00Z")])])
     provider = serve(world)
-    provider.routes = [r for r in provider.routes if r[0] == "GET"]
-    provider.route("graphql", "POST")(lambda asked: graphql(World(held={"acme/shop": Held()}), asked))
-    source = configured(**{**ONLY, **OWN}).build(replace(context, wire=Wire(adapter=provider)))
+    provider.routes = [route for route in provider.routes if route[0] == "GET"]
+    provider.route("graphql", "POST")(lambda asked: graphql(holding(), asked))
 
-    found = Reading(list(source.pull(None)), provider)
+    found = pulled(context, provider, own_deployments=True)
 
     assert (found.of(Deployment), found.truncations) == ([], [])
 
@@ -1054,6 +1083,24 @@ def test_a_repository_that_is_gone_is_told_and_the_others_are_read(read: Read) -
     assert [text.partition(":")[0] for text in found.truncations] == ["acme/gone changes", "acme/gone runs"]
 
 
+def test_an_organisation_that_is_gone_is_told_and_the_others_are_read(read: Read) -> None:
+    """One name that is neither an organisation's nor a user's costs its own repositories, said aloud."""
+    world = World(held={"acme/web": Held()}, organisations={"acme": [repository("acme/web")]})
+
+    found = read(world, organisations=["nobody", "acme"], repositories=[])
+
+    assert "repos/acme/web/pulls" in found.paths
+    assert found.truncations == [
+        "nobody: GET https://api.github.com/users/nobody/repos: answered 404; check the address and what is asked"
+    ]
+
+
+def test_nothing_to_read_at_all_is_an_error(read: Read) -> None:
+    """Where no organisation can be read there is no success without repositories."""
+    with pytest.raises(SourceError, match="users/nobody/repos: answered 404"):
+        read(World(), organisations=["nobody"], repositories=[])
+
+
 def test_a_server_of_ones_own_needs_no_telling_name(context: SourceContext) -> None:
     """Self-hosted name without the product in it → the configured type decides; GraphQL is beside /api/v3."""
     world = holding(pulls=[merged()])
@@ -1093,40 +1140,37 @@ def test_commits_that_cannot_be_cloned_are_told(read: Read) -> None:
 # ---- costs
 
 
-def thousand(make: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
-    """As many as the page counts for."""
-    return [make(n) for n in range(1_000)]
-
-
 MOMENT = "2026-02-12T10:00:00Z"
-RUNS = {"runs": thousand(lambda n: run(n, MOMENT))}
-DEPLOYED = {"deployments": thousand(lambda n: deployment(n, MOMENT, [("success", MOMENT)]))}
-PUBLISHED = {"releases": thousand(lambda n: release(n, "v1", MOMENT))}
-UNANSWERED = {"issues": thousand(lambda n: issue(n, MOMENT, MOMENT, "support"))}
-ANSWERED = {"issues": thousand(lambda n: issue(n, MOMENT, MOMENT, "support", said=[(MOMENT, "reviewer")]))}
 
 
 @pytest.mark.parametrize(
-    ("row", "lists", "settings", "of_an_empty_list"),
+    ("row", "kind", "make", "settings", "of_an_empty_list"),
     [
-        (0, {"pulls": thousand(merged)}, {}, 2),
-        (1, RUNS, {}, 2),
-        (2, RUNS, {"jobs": True}, 2),
-        (3, DEPLOYED, OWN, 1),
-        (4, PUBLISHED, RELEASED, 2),
-        (5, UNANSWERED, ISSUES, 2),
-        (6, ANSWERED, ISSUES, 2),
+        (0, "pulls", merged, {}, 2),
+        (1, "runs", lambda n: run(n, MOMENT), {}, 2),
+        (2, "runs", lambda n: run(n, MOMENT), {"jobs": True}, 2),
+        (3, "deployments", lambda n: deployment(n, MOMENT, [("success", MOMENT)]), OWN, 1),
+        (4, "releases", lambda n: release(n, "v1", MOMENT), RELEASED, 2),
+        (5, "issues", lambda n: issue(n, MOMENT, MOMENT, "support"), ISSUES, 2),
+        (6, "issues", lambda n: issue(n, MOMENT, MOMENT, "support", said=[(MOMENT, "reviewer")]), ISSUES, 2),
     ],
     ids=["changes", "runs", "jobs", "deployments", "releases", "issues", "tickets"],
 )
 def test_reading_a_thousand_costs_what_the_page_says(
-    read: Read, row: int, lists: dict[str, Any], settings: dict[str, Any], of_an_empty_list: int
+    read: Read,
+    row: int,
+    kind: str,
+    make: Callable[[int], dict[str, Any]],
+    settings: dict[str, Any],
+    of_an_empty_list: int,
 ) -> None:
     """The page of the source tells what is asked for 1 000 of each; so it is."""
-    more = len(read(holding(**lists), **settings).paths) - len(read(holding(), **settings).paths)
+    lists: dict[str, Any] = {kind: [make(n) for n in range(1_000)]}
+    world = World(held={"acme/shop": Held(**lists)})
+
+    more = len(read(world, **settings).paths) - len(read(holding(), **settings).paths)
 
     said = configured().about.costs[row][1]
-
     assert said.partition(",")[0].replace(" ", "") == str(more + of_an_empty_list)
 
 
