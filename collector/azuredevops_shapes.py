@@ -411,7 +411,7 @@ class Shapes:
             result=_result(build.result, notes) if completed else None,
             created_at=time_of(build.queue_time),
             started_at=time_of(build.start_time),
-            finished_at=time_of(build.finish_time) if completed else None,
+            finished_at=time_of(build.finish_time),
             sha=head or _sha(build.source_version),
             ref=_ref(build.source_branch),
             actor=author,

@@ -253,6 +253,14 @@ def test_people_and_services_are_told_apart(server: Server, context: SourceConte
     assert changes["5"].bot
 
 
+def test_the_build_service_of_a_server_is_a_bot(server: Server) -> None:
+    """Azure DevOps Server gives no descriptors: its build service is known by its account."""
+    service = {"displayName": "Build Service", "uniqueName": f"Build\\{guid('service')}"}
+    server.only(pull_requests=[pull_request(1, "active", "2026-02-20T08:00:00Z", createdBy=service)])
+
+    assert server.read(Change)["1"].bot
+
+
 def test_threads_that_are_not_shown_cost_reviews_and_no_change(server: Server) -> None:
     """A repository that is closed to the token: the change stays, and what is missing is said."""
     gone = Reply({"message": "TF401019: The repository does not exist."}, status=404)
@@ -342,9 +350,10 @@ def test_a_run_without_creation_or_start_is_kept(server: Server) -> None:
     assert runs["run/2"].created_at is not None
 
 
-def test_the_year_one_is_no_time(server: Server) -> None:
-    """`0001-01-01T00:00:00` means that something has not happened."""
-    server.only(builds=[build(1, "canceled", "2026-02-20T08:05:00Z", startTime="0001-01-01T00:00:00")])
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00", "0001-01-01T00:00:00Z"])
+def test_the_year_one_is_no_time(server: Server, time: str) -> None:
+    """The first day of the calendar means that something has not happened."""
+    server.only(builds=[build(1, "canceled", "2026-02-20T08:05:00Z", startTime=time)])
 
     assert server.read(PipelineRun)["run/1"].started_at is None
 
@@ -369,6 +378,26 @@ def test_a_run_under_way_is_looked_at_until_it_has_ended(server: Server) -> None
     runs = server.read(PipelineRun, cursor, overlap="1m")
 
     assert runs["run/5"].result is Result.SUCCESS
+
+
+def test_a_run_that_is_being_cancelled_is_looked_at_by_its_id(server: Server) -> None:
+    """It is in neither list, and so is its end, which may lie before what is known: it is asked for until it ended."""
+    cursor = server.pages()[-1].cursor
+    server.world.builds[4]["status"] = "cancelling"
+    cursor = server.pages(cursor)[-1].cursor
+    server.world.builds[4] |= {"status": "completed", "result": "canceled", "finishTime": "2026-02-01T08:30:00Z"}
+
+    assert server.read(PipelineRun, cursor)["run/5"].result is Result.CANCELLATION
+
+
+def test_a_run_that_ended_is_not_asked_for_by_its_id(server: Server) -> None:
+    """What the list of finished runs holds costs no further request."""
+    cursor = server.pages(**DEPLOY)[-1].cursor
+    server.world.builds[4] |= {"status": "completed", "result": "succeeded", "finishTime": "2026-03-01T08:30:00Z"}
+
+    server.pages(cursor, **DEPLOY)
+
+    assert [r for r in server.asked("build/builds") if r.one("buildIds")] == []
 
 
 def test_a_run_that_is_deleted_under_way_is_removed(server: Server, bench: Any) -> None:
@@ -468,6 +497,19 @@ def test_three_jobs_deploy_three_services(server: Server) -> None:
     assert {d.service for d in found.values()} == {"api", "web", "jobs"}
 
 
+def test_a_run_without_stages_deploys_by_its_jobs(server: Server) -> None:
+    """A pipeline without stages has one that nobody named: a rule for any job takes its jobs, and not that stage."""
+    server.world.timelines = _timeline(
+        record("Stage", "__default", "succeeded"),
+        record("Job", "Deploy api", "succeeded", "Stage __default"),
+        record("Job", "Deploy web", "succeeded", "Stage __default"),
+    )
+
+    found = server.read(Deployment, own_deployments=False, deployments=[{"pipeline": "release", "job": "*"}])
+
+    assert len(found) == 2
+
+
 def test_the_jobs_of_a_stage_that_deploys_are_parts_of_it(server: Server) -> None:
     """A stage and a job in it that fit one rule are one deployment."""
     server.world.timelines = _timeline(
@@ -551,7 +593,8 @@ def test_an_environment_is_called_as_a_rule_says(server: Server) -> None:
 def test_a_deployment_under_way_holds_the_cursor(server: Server) -> None:
     """The cursor never passes the oldest unfinished one, however many ended after it."""
     server.only(environments=[{"id": 1, "name": "production"}])
-    server.world.deployed = {1: [deployed(1, 1, None, None), deployed(5, 1, "succeeded", "2026-02-25T09:05:00Z")]}
+    ended = [deployed(n, 1, "succeeded", f"2026-02-2{n}T09:05:00Z") for n in range(4, 9)]
+    server.world.deployed = {1: [deployed(1, 1, None, None), *ended]}
     cursor = server.pages(**OWN)[-1].cursor
     server.world.deployed[1][0] |= {"result": "succeeded", "finishTime": "2026-02-26T09:05:00Z"}
 
@@ -729,6 +772,18 @@ def test_a_first_read_goes_month_by_month(server: Server) -> None:
         ("2026-01-21", "2026-02-20"),
         ("2026-02-20", ""),
     ]
+
+
+def test_an_interrupted_read_goes_on_in_its_month(server: Server) -> None:
+    """What was read of months that are over is not read again."""
+    pages = server.pages(history="100d")
+    closed = [e.native_id for e in pages[2].events if isinstance(e, Change)]
+    server.provider.asked.clear()
+
+    server.pages(pages[2].cursor, history="100d")
+
+    again = [r for r in server.asked("git/pullrequests") if r.one("searchCriteria.minTime")]
+    assert (closed, again[0].one("searchCriteria.minTime")[:10]) == (["1"], "2026-01-21")
 
 
 def test_a_clock_that_is_wrong_loses_nothing(server: Server) -> None:
