@@ -32,6 +32,8 @@ _MOST_NODES = 100
 
 _LIMITED = frozenset({"RATE_LIMIT", "RATE_LIMITED"})
 _FORBIDDEN = frozenset({"FORBIDDEN", "INSUFFICIENT_SCOPES", "SAML_FAILURE"})
+_TOO_MUCH = frozenset({None, "INTERNAL", "RESOURCE_LIMITS_EXCEEDED", "SERVICE_UNAVAILABLE", "TIMEOUT"})
+"""Errors of a query that was too much at once: one that took too long has no type at all."""
 _GONE = "NOT_FOUND"
 _STALE_PLACE = "INVALID_CURSOR_ARGUMENTS"
 
@@ -277,25 +279,34 @@ class Graph:
     def nodes(self, query: str, ids: Sequence[str], kind: type[T]) -> list[T | None]:
         """Things by their global ids, in their order; None for one that is not there any more."""
         found: list[T | None] = []
-        for start in range(0, len(ids), _MOST_NODES):
-            part = list(ids[start : start + _MOST_NODES])
-            data, problems, asked = self._ask(query, {"ids": part})
-            for problem in problems:
-                if problem.type != _GONE:
-                    raise _error(problem, asked)
-            nodes = _decoded(data.get("nodes", msgspec.Raw(b"null")), list[kind | None], asked)  # type: ignore[valid-type]
-            if len(nodes) != len(part):
-                raise ContractError(f"{asked}: {len(part)} things were asked for, and {len(nodes)} answered")
-            found += nodes
+        start, size = 0, _MOST_NODES
+        while start < len(ids):
+            try:
+                found += self._nodes(query, list(ids[start : start + size]), kind)
+            except RetryableError as error:
+                if not _may_be_smaller(error, size):
+                    raise
+                size //= 2
+                continue
+            start += size
         return found
+
+    def _nodes(self, query: str, ids: list[str], kind: type[T]) -> list[T | None]:
+        data, problems, asked = self._ask(query, {"ids": ids})
+        for problem in problems:
+            if problem.type != _GONE:
+                raise _error(problem, asked)
+        nodes = _decoded(data.get("nodes", msgspec.Raw(b"null")), list[kind | None], asked)  # type: ignore[valid-type]
+        if len(nodes) != len(ids):
+            raise ContractError(f"{asked}: {len(ids)} things were asked for, and {len(nodes)} answered")
+        return nodes
 
     def _shrinking(self, query: str, variables: dict[str, Any]) -> tuple[dict[str, msgspec.Raw], list[_Problem], str]:
         while True:
             try:
                 return self._ask(query, variables)
             except RetryableError as error:
-                broken = error.status is None or error.status >= _SERVER_ERRORS
-                if not broken or error.retry_after_seconds is not None or variables["first"] // 2 < _SMALLEST_PAGE:
+                if not _may_be_smaller(error, variables["first"]):
                     raise
                 variables["first"] //= 2
 
@@ -312,11 +323,17 @@ class Graph:
                 )
             if problem.type is None and problem.extensions and "code" in problem.extensions:
                 raise ContractError(f"{answer.asked}: it does not know the query; this server may be too old for it")
-            if problem.type is None:  # such as a query that took too long; what came is not whole
+            if problem.type in _TOO_MUCH:  # what came beside it is not whole
                 raise RetryableError(f"{answer.asked}: it could not finish the query", status=_SERVER_ERRORS)
         if reply.data is None and not problems:
             raise ContractError(f"{answer.asked}: the answer is not as documented: it has no data")
         return reply.data or {}, problems, answer.asked
+
+
+def _may_be_smaller(error: RetryableError, size: int) -> bool:
+    """Whether asking for less may help: the server broke, or gave up, and did not ask for patience."""
+    broken = error.status is not None and error.status >= _SERVER_ERRORS
+    return broken and error.retry_after_seconds is None and size // 2 >= _SMALLEST_PAGE
 
 
 def _connection(

@@ -365,6 +365,27 @@ def test_a_query_that_takes_too_long_is_asked_in_smaller_pages(read: Read) -> No
     assert len(read(world).of(Change)) == 60
 
 
+def test_many_things_that_are_too_much_at_once_are_asked_for_in_parts(read: Read) -> None:
+    """Statuses of a hundred deployments may take too long: then of fewer, until the server can."""
+    ended = [("success", "2026-02-12T10:00:00Z")]
+    world = holding(deployments=[deployment(n, "2026-02-12T09:59:00Z", ended) for n in range(100)])
+    world.slow_from = 30
+
+    found = read(world, own_deployments=True)
+
+    assert len(set(found.ids(Deployment))) == 100
+    assert found.rejected == []
+
+
+@pytest.mark.parametrize("kind", ["RESOURCE_LIMITS_EXCEEDED", "SERVICE_UNAVAILABLE", "INTERNAL"])
+def test_a_query_that_was_too_much_is_asked_in_smaller_pages(read: Read, kind: str) -> None:
+    """Whatever the server calls it: less is asked for, and all is read."""
+    world = holding(pulls=[merged(n) for n in range(60)])
+    world.problems = [{"type": kind, "path": ["repository", "pullRequests"], "message": "too much"}]
+
+    assert len(read(world).of(Change)) == 60
+
+
 def test_a_query_that_never_ends_fails_the_run(read: Read) -> None:
     """A server that breaks on the smallest page is asked for no less."""
     world = holding(pulls=[merged()])

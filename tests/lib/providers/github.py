@@ -496,7 +496,7 @@ def graphql(world: World, asked: Request) -> Reply:
     query, variables = said["query"], said["variables"]
     if world.problems:
         return Reply({"data": None, "errors": [world.problems.pop(0)]})
-    if variables.get("first", 0) >= world.slow_from:
+    if max(variables.get("first", 0), len(variables.get("ids", ()))) >= world.slow_from:
         message = "Something went wrong while executing your query. This may be the result of a timeout."
         return Reply({"data": None, "errors": [{"message": message}]})
     if "ids" in variables:
