@@ -22,30 +22,31 @@ _KEPT_HEADERS = re.compile(
     r"link|etag|content-type|date|location|retry-after|x-?ratelimit-.*|ratelimit-.*|x-total.*|x-next-page|x-page"
     r"|x-per-page|x-prev-page|x-ms-continuationtoken|last-modified"
 )
-_LOGINS = frozenset(
-    {"login", "username", "user_name", "uniquename", "unique_name", "email", "mail", "author_email", "committer_email",
-     "publicemail", "commit_email", "useremail", "emailaddress"}
-)  # fmt: skip
-_NAMES = frozenset({"displayname", "display_name", "fullname", "full_name", "author_name", "committer_name", "name"})
-_TEXTS = frozenset(
-    {"body", "description", "message", "title", "summary", "comment", "text", "content", "note", "subject", "bio",
-     "commit_message", "body_html", "body_text", "shortdescription", "longdescription", "reason"}
-)  # fmt: skip
-_SECRET = re.compile(r"(^|_)(token|secret|password|passwd|private_key|authorization|cookie)$", re.IGNORECASE)
+_LOGINS = ("login", "email", "emailaddress", "username", "userid", "uniquename", "mail")
+_NAMES = ("displayname", "fullname", "realname", "nickname", "authorname", "committername", "actorname", "sendername")
+_TEXTS = (
+    *("body", "description", "message", "title", "summary", "comment", "text", "content", "note", "subject", "bio"),
+    *("bodyhtml", "bodytext", "reason", "statestring"),
+)
+_SECRETS = ("token", "secret", "password", "passwd", "privatekey", "authorization", "cookie")
+_PLACES = re.compile(r"page|next|continu|cursor|after")
+"""Tokens that say where a list goes on are no secrets: without them nothing could be replayed."""
 _SECRET_VALUE = re.compile(r"gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+")
 _MAIL = re.compile(r"[\w.+'-]+@[\w-]+(\.[\w-]+)+")
+_NAME_AND_MAIL = re.compile(r"([^<>\"\n]{2,60}?) *<([\w.+'-]+@[^<>\s]+)>")
 _REFERENCE = re.compile(r"#\d+")
 _PICTURES = re.compile(r"avatar|gravatar|picture|image_?url|photo", re.IGNORECASE)
 _SHORTEST = 3
 
 
 class Recorder:
-    """Writes what is answered; passes every request on."""
+    """Writes what is answered, and passes every request on. `close` it: names that were met late stand earlier too."""
 
     def __init__(self, path: Path, people: People) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._people, self._lock = path, people, Lock()
         self._known: dict[str, str] = {}
+        self._asked: set[str] = set()
         path.write_text("", encoding="utf-8")
 
     def play(self, method: Method, path: str, request: bytes) -> None:
@@ -54,20 +55,27 @@ class Recorder:
 
     def keep(self, exchange: Exchange) -> None:
         """Write an exchange without what concerns nobody else."""
-        body = _as_json(exchange.body)
+        line: dict[str, Any] = {"method": exchange.method, "path": exchange.path, "status": exchange.status}
         with self._lock:
-            clean = self._clean(body, "")
-            line = {
-                "method": exchange.method,
-                "path": exchange.path,
-                "status": exchange.status,
-                "headers": {k: v for k, v in exchange.headers.items() if _KEPT_HEADERS.fullmatch(k)},
-                "body": self._without_known(clean, set(re.split(r"[/?&=%]", exchange.path))),
-            }
+            self._asked.update(re.split(r"[/?&=%]", exchange.path))
+            self._asked.update(re.findall(r"[\w.-]+", exchange.request.decode("utf-8", "replace")))
+            line["headers"] = {k: v for k, v in exchange.headers.items() if _KEPT_HEADERS.fullmatch(k)}
+            line["body"] = self._clean(_as_json(exchange.body))
             if exchange.request:
                 line["request"] = _as_json(exchange.request)
             with self._path.open("a", encoding="utf-8") as out:
                 out.write(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n")
+
+    def close(self) -> None:
+        """Replace every name that was met wherever it stands, in links too.
+
+        Those that stand in what was asked for stay, or nothing would be found again: an account that owns repositories.
+        """
+        names = sorted((n for n in self._known if n not in self._asked), key=len, reverse=True)
+        if names:
+            rule = re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, names)) + r")(?![\w-])")
+            text = self._path.read_text(encoding="utf-8")
+            self._path.write_text(rule.sub(lambda m: self._known[m[1]], text), encoding="utf-8")
 
     def _pseudonym(self, name: str) -> str:
         """The same made-up name for the same person; automation keeps its own, because it counts otherwise."""
@@ -77,38 +85,39 @@ class Recorder:
         self._known[name] = made + ("@example.invalid" if "@" in name else "")
         return self._known[name]
 
-    def _clean(self, value: Any, key: str) -> Any:
+    def _clean(self, value: Any) -> Any:
         if isinstance(value, dict):
-            person = any(k.lower() in _LOGINS or _PICTURES.search(k) for k in value)
-            return {k: self._field(k, v, person=person) for k, v in value.items()}
+            plain = {k: _plain(k) for k in value}
+            person = any(p.endswith(_LOGINS) or _PICTURES.search(p) for p in plain.values())
+            told = value.get("system") is True  # what the system itself says, such as that somebody approved
+            return {k: self._field(plain[k], v, person=person, told=told) for k, v in value.items()}
         if isinstance(value, list):
-            return [self._clean(one, key) for one in value]
+            return [self._clean(one) for one in value]
         return self._text(value) if isinstance(value, str) else value
 
-    def _field(self, key: str, value: Any, *, person: bool) -> Any:
-        lowered, secret = key.lower(), _SECRET.search(key)
+    def _field(self, key: str, value: Any, *, person: bool, told: bool) -> Any:
+        secret = key.endswith(_SECRETS) and not _PLACES.search(key)
         if not isinstance(value, str):
-            return None if secret and value else self._clean(value, key)
+            return None if secret and value else self._clean(value)
         if secret or _PICTURES.search(key):
             return "removed" if secret and value else ""
-        if value and (lowered in _LOGINS or (person and lowered in _NAMES)):
+        if value and (key.endswith((*_LOGINS, *_NAMES)) or (person and key == "name")):
             return self._pseudonym(value)
-        if value and lowered in _TEXTS:
+        if value and key.endswith(_TEXTS) and not told:
             return " ".join(["Text removed.", *_REFERENCE.findall(value)])
         return self._text(value)
 
     def _text(self, value: str) -> str:
         value = _SECRET_VALUE.sub("removed", value)
-        return _MAIL.sub(lambda m: self._pseudonym(m[0]), value) if "@" in value else value
-
-    def _without_known(self, value: Any, asked: set[str]) -> Any:
-        """Names that were met stand in links too; those that the settings ask for stay, or nothing would be found."""
-        names = sorted((n for n in self._known if n not in asked), key=len, reverse=True)
-        if not names:
+        if "@" not in value:
             return value
-        rule = re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, names)) + r")(?![\w-])")
-        text = json.dumps(value, ensure_ascii=False)
-        return json.loads(rule.sub(lambda m: self._known[m[1]], text))
+        value = _NAME_AND_MAIL.sub(lambda m: f"{self._pseudonym(m[1])} <{self._pseudonym(m[2])}>", value)
+        return _MAIL.sub(lambda m: m[0] if m[0].endswith(".invalid") else self._pseudonym(m[0]), value)
+
+
+def _plain(key: str) -> str:
+    """A key as it is compared: systems write `user_name`, `userName` and `user-name`."""
+    return re.sub(r"[_-]", "", key.lower())
 
 
 class Player:

@@ -133,8 +133,10 @@ def _collect(
         for source in sources:
             task = progress.add_task(f"Collecting {source.name}", total=None)
             report = _Report(progress, task)
-            wire = Wire(tape=tape(source.name))
-            outcomes.append(running.service.collect(source, report, since=since, wire=wire))
+            used = tape(source.name)
+            outcomes.append(running.service.collect(source, report, since=since, wire=Wire(tape=used)))
+            if isinstance(used, Recorder):
+                used.close()
     return outcomes
 
 

@@ -46,13 +46,15 @@ def recorded(folder: Path, *replies: Reply) -> tuple[Path, str]:
     provider.route("issues")(lambda _: waiting.pop(0))
     provider.route("search", "POST")(lambda asked: Reply({"found": asked.json()["query"]}))
     path = folder / "forge.jsonl"
-    client = ApiClient(BASE, adapter=provider, tape=Recorder(path, PEOPLE), headers={"Authorization": TOKEN})
+    recorder = Recorder(path, PEOPLE)
+    client = ApiClient(BASE, adapter=provider, tape=recorder, headers={"Authorization": TOKEN})
     for _ in replies:
         try:
             client.get("issues", {"page": "1", "a": "b"})
         except SourceError:
             continue
     client.post("search", {"query": "q"}, repeatable=True)
+    recorder.close()
     return path, path.read_text(encoding="utf-8")
 
 
@@ -117,11 +119,12 @@ def test_every_source_can_be_recorded_and_replayed(
     sample, path = samples[key](tmp_path), tmp_path / "sample.jsonl"
     assert sample.provider is not None
     server, replayed = new_bench("server"), new_bench("replayed")
-    recording = Wire(adapter=sample.provider, sleep=lambda _: None, tape=Recorder(path, context.people))
-    played = Wire(sleep=lambda _: None, tape=None)
+    recorder = Recorder(path, context.people)
+    recording = Wire(adapter=sample.provider, sleep=lambda _: None, tape=recorder)
 
     first = server.runner.run("sample", sample.config.build(replace(context, wire=recording)))
-    played = replace(played, tape=Player(path))
+    recorder.close()
+    played = Wire(sleep=lambda _: None, tape=Player(path))
     second = replayed.runner.run("sample", sample.config.build(replace(context, wire=played)))
 
     assert (first.error, second.error) == (None, None)

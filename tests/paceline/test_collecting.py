@@ -7,11 +7,13 @@ import importlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from replay import Sample, served
 from ruamel.yaml import YAML
 
@@ -37,10 +39,10 @@ def served_sample(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tu
 def cli(served_sample: tuple[Sample, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> Run:
     """Runs a command on settings that name the sample alone; its token stands in the environment."""
     sample, address = served_sample
-    said = _plain(sample.config) | {"url": address}
+    said = _plain(sample.config, address)
     (tmp_path / "paceline.yaml").write_text("", encoding="utf-8")
     with (tmp_path / "paceline.yaml").open("w", encoding="utf-8") as out:
-        YAML().dump({"sources": [said], "timezone": "UTC", "logs": {"level": "debug"}}, out)
+        YAML().dump({"sources": [said], "as_of": "2026-03-02T09:00:00Z", "logs": {"level": "debug"}}, out)
     monkeypatch.setenv("SAMPLE_TOKEN", TOKEN)
 
     def run(*arguments: str) -> tuple[object, str, str]:
@@ -54,11 +56,22 @@ def cli(served_sample: tuple[Sample, str], tmp_path: Path, capsys: pytest.Captur
     return run
 
 
-def _plain(config: BaseModel) -> dict[str, Any]:
-    """Settings as a person writes them: what differs from the defaults, secrets from the environment."""
-    said = json.loads(config.model_dump_json(exclude_unset=True))
-    secrets = {name for name, value in config if hasattr(value, "get_secret_value") and value.get_secret_value()}
-    return {k: "${SAMPLE_TOKEN}" if k in secrets else v for k, v in said.items()}
+def _plain(config: BaseModel, address: str) -> dict[str, Any]:
+    """Settings as a person writes them: what is said, with the server's address, and secrets by reference."""
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(address))
+    return {name: _written(value, origin) for name, value in config if name in {*config.model_fields_set, "url"}}
+
+
+def _written(value: Any, origin: str) -> Any:
+    if isinstance(value, SecretStr):
+        return "${SAMPLE_TOKEN}" if value.get_secret_value() else ""
+    if isinstance(value, timedelta):
+        return f"{int(value.total_seconds())}s"
+    if isinstance(value, str) and value.startswith("http"):
+        return origin + urlsplit(value).path
+    if isinstance(value, BaseModel):
+        return {name: _written(one, origin) for name, one in value if name in value.model_fields_set}
+    return [_written(one, origin) for one in value] if isinstance(value, list) else value
 
 
 def events(folder: Path) -> dict[str, int]:
