@@ -341,10 +341,7 @@ class _List:
         events, open_ones = self.reading.events(pipelines, notes)
         for pipeline in pipelines:
             state = state.begun(time_of(pipeline.created_at))
-        read = {pipeline.id for pipeline in pipelines}
-        left = tuple(mark for mark in state.open if mark.partition(" ")[2] not in read)
-        kept = msgspec.structs.replace(state, open=left)
-        return _marked(kept, (p for p in pipelines if p.id in open_ones)), events
+        return _marked(state, (p for p in pipelines if p.id in open_ones)), events
 
 
 def _marked(state: State, pipelines: Iterable[Pipeline]) -> State:
