@@ -60,20 +60,22 @@ def check(document: Path | Mapping[str, Any], asked: Request, status: int, body:
 
     `base` stands before the path that was asked, where the description's paths begin further up.
     """
-    description = _read(document) if isinstance(document, Path) else Description(document)
+    description = described(document) if isinstance(document, Path) else Description(document)
     return description.check(asked, status, body, base)
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path) -> Description:
+def described(path: Path) -> Description:
+    """The description in a file, read once."""
     return Description(json.loads(path.read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation that a request belongs to, and the values that stand in its path."""
+    """An operation that a request belongs to: its path as the description has it, and the values that stand in it."""
 
     template: str
+    path: str
     definition: Mapping[str, Any]
     parameters: Sequence[Mapping[str, Any]]
     values: Mapping[str, str]
@@ -114,7 +116,7 @@ class Description:
         if asked.method.lower() not in item:
             return f"{asked.method} {template}: there is no such method"
         definition = item[asked.method.lower()]
-        return Operation(template, definition, self._parameters(item, definition), values)
+        return Operation(template, path, definition, self._parameters(item, definition), values)
 
     def _own_base(self) -> str:
         servers = self.document.get("servers") or [{"url": ""}]
@@ -223,8 +225,8 @@ class Description:
 def _fitting(template: str, path: str) -> dict[str, str] | None:
     """The values of a template's names where a path fits it."""
     names = re.findall(r"\{([^}]+)\}", template)
-    pattern = "([^/]+)".join(map(re.escape, re.split(r"\{[^}]+\}", template)))
-    found = re.fullmatch(f"{pattern}/?", path)
+    pattern = "([^/]+)".join(map(re.escape, re.split(r"\{[^}]+\}", template.rstrip("/"))))
+    found = re.fullmatch(pattern, path)
     return None if found is None else dict(zip(names, map(unquote, found.groups()), strict=True))
 
 
