@@ -105,9 +105,9 @@ class DerivationStore:
     def replace_all(self, new: Iterable[Replacement], at: int, why: str) -> list[tuple[int, dict[int, int]]]:
         """Replace some pieces in one transaction: for each what `replace` returns."""
         with self._database.transaction() as transaction:
-            noticed, fresh = _Noticed(at, why, _published_until(transaction)), _Fresh(transaction)
-            found = [_replaced(transaction, one, noticed, fresh) for one in new]
-            fresh.write()
+            noticed, writing = _Noticed(at, why, _published_until(transaction)), _Writing(transaction)
+            found = [_replaced(transaction, one, noticed, writing) for one in new]
+            writing.write()
         return found
 
     def drop(self, family: str, scopes: Iterable[str], at: int, why: str) -> dict[int, int]:
@@ -193,11 +193,8 @@ class _Noticed(NamedTuple):
     until: int
 
 
-class _Fresh:
-    """Pieces of which nothing is stored, written together: a statement for each would cost more than its rows.
-
-    There is nothing to compare them with, and nothing was published of them.
-    """
+class _Writing:
+    """What the replacements of a transaction write, together: a statement for each would cost more than its rows."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -207,54 +204,69 @@ class _Fresh:
     def _start(self) -> None:
         self._scopes.clear()
         self._series: list[tuple[Any, ...]] = []
-        self._rows: list[tuple[Any, ...]] = []
+        self._gone: list[_Key] = []
+        self._new: list[tuple[Any, ...]] = []
+        self._changed: list[tuple[Any, ...]] = []
         self._pieces: list[tuple[Any, ...]] = []
 
     def __contains__(self, new: Replacement) -> bool:
         return (new.family, new.scope) in self._scopes
 
-    def add(self, new: Replacement, known: Mapping[Series, int]) -> tuple[int, dict[int, int]]:
-        """Write a piece with the others; what `replace` returns."""
-        last = self._series[-1][0] if self._series else None
-        ids, series = _numbered(self._transaction, known, set(new.rows), last)
-        # In the order of the primary key an insert appends instead of searching.
-        ordered = sorted((ids[series], sorted(rows, key=itemgetter(0, 1))) for series, rows in new.rows.items())
+    def number(self, known: Mapping[Series, int], wanted: Iterable[Series]) -> dict[Series, int]:
+        """The numbers of series; new ones are given the next numbers, in their order."""
+        fresh = sorted(s for s in wanted if s not in known)
+        if not fresh:
+            return dict(known)
+        last = self._series[-1][0] if self._series else _asked(self._transaction, _last_number)[0][0] or 0
+        ids = {series: last + 1 + i for i, series in enumerate(fresh)}
+        self._series += [(number, *series) for series, number in ids.items()]
+        return {**known, **ids}
+
+    def add(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Write rows of series that have none."""
+        self._new += rows
+
+    def exchange(self, gone: Iterable[_Key], rows: Iterable[tuple[Any, ...]]) -> None:
+        """Forget some rows, and write others that may be there with other values."""
+        self._gone += gone
+        self._changed += rows
+
+    def keep(self, new: Replacement) -> None:
+        """Write what is kept of a piece itself."""
         self._scopes.add((new.family, new.scope))
-        self._series += series
-        self._rows += [(number, *row) for number, rows in ordered for row in rows]
-        self._pieces += _piece_rows(new)
-        changed = {number: rows[0][0] for number, rows in ordered if rows}
-        return sum(map(len, new.rows.values())), changed
+        if not new.same_state:
+            reads = msgspec.json.encode(new.reads).decode()
+            self._pieces.append((new.family, new.scope, new.definitions, reads, new.state))
 
     def write(self) -> None:
-        """Write what was added."""
+        """Write it now."""
+        self._transaction.run_many(_deletion(self._transaction.dialect), self._gone)
         self._transaction.write_rows(_NEW_SERIES, _SERIES_COLUMNS, self._series)
-        self._transaction.write_rows(_INSERT, _COLUMNS, self._rows)
+        self._transaction.write_rows(_INSERT, _COLUMNS, self._new)
+        self._transaction.write_rows(_UPSERT, _COLUMNS, self._changed)
         self._transaction.write_rows(_KEEP, _PIECE_COLUMNS, self._pieces)
         self._start()
 
 
 def _replaced(
-    transaction: Transaction, new: Replacement, noticed: _Noticed, fresh: _Fresh
+    transaction: Transaction, new: Replacement, noticed: _Noticed, writing: _Writing
 ) -> tuple[int, dict[int, int]]:
-    if new in fresh:  # it comes a second time, and the later one counts
-        fresh.write()
+    if new in writing:  # it comes a second time, and the later one counts
+        writing.write()
     known = _series_of(transaction, new.family, new.scope)
     old = _stored(transaction, known, new) if known else {}
     if not old and not _is_known(transaction, new):
-        return fresh.add(new, known)
-    fresh.write()
-    ids = _number(transaction, known, {series for series, rows in new.rows.items() if rows})
+        return _write_new(writing, known, new)
+    ids = writing.number(known, {series for series, rows in new.rows.items() if rows})
     wanted = {(n, row[0], row[1]): (n, *row) for s, rows in new.rows.items() if rows for n in (ids[s],) for row in rows}
     gone = [key for key in old if key not in wanted]
     written = [key for key, row in wanted.items() if old.get(key) != row]
     if gone or written:
-        transaction.run_many(_deletion(transaction.dialect), gone)
         # In the order of the primary key an insert appends instead of searching.
-        transaction.write_rows(_UPSERT, _COLUMNS, (wanted[key] for key in sorted(written)))
+        writing.exchange(gone, [wanted[key] for key in sorted(written)])
         series = {n: one for one, n in ids.items()}
         _log(transaction, _restated(series, old, wanted, gone, written, noticed.until), noticed)
-    transaction.write_rows(_KEEP, _PIECE_COLUMNS, _piece_rows(new))
+    writing.keep(new)
     changed: dict[int, int] = {}
     for number, moment, _ in (*gone, *written):
         changed[number] = min(moment, changed.get(number, moment))
@@ -264,6 +276,17 @@ def _replaced(
 def _is_known(transaction: Transaction, new: Replacement) -> bool:
     """Whether the piece was derived before: then what is new in it may have been missing from what was published."""
     return bool(_asked(transaction, _piece_of, new.family, new.scope))
+
+
+def _write_new(writing: _Writing, known: Mapping[Series, int], new: Replacement) -> tuple[int, dict[int, int]]:
+    """Write a piece of which nothing is stored: nothing to compare with, and nothing was published of it."""
+    ids = writing.number(known, new.rows)
+    # In the order of the primary key an insert appends instead of searching.
+    ordered = sorted((ids[series], sorted(rows, key=itemgetter(0, 1))) for series, rows in new.rows.items())
+    writing.add((number, *row) for number, rows in ordered for row in rows)
+    writing.keep(new)
+    changed = {number: rows[0][0] for number, rows in ordered if rows}
+    return sum(map(len, new.rows.values())), changed
 
 
 def _series_of(transaction: Transaction, family: str, scope: str) -> dict[Series, int]:
@@ -307,28 +330,6 @@ def _select_rows(dialect: Any, series: int, moments: int, *, later: bool) -> str
     return str(query.compile(dialect=dialect))
 
 
-def _number(transaction: Transaction, known: Mapping[Series, int], wanted: set[Series]) -> dict[Series, int]:
-    """The numbers of series; new ones are written."""
-    ids, rows = _numbered(transaction, known, wanted, None)
-    transaction.write_rows(_NEW_SERIES, _SERIES_COLUMNS, rows)
-    return ids
-
-
-def _numbered(
-    transaction: Transaction, known: Mapping[Series, int], wanted: set[Series], last: int | None
-) -> tuple[dict[Series, int], list[tuple[Any, ...]]]:
-    """The numbers of series, and the rows of new ones: in their order they are given those after the last number.
-
-    Where that is None it is the last one stored.
-    """
-    fresh = sorted(s for s in wanted if s not in known)
-    if not fresh:
-        return dict(known), []
-    start = 1 + (last or _asked(transaction, _last_number)[0][0] or 0)
-    ids = {series: start + i for i, series in enumerate(fresh)}
-    return {**known, **ids}, [(number, *series) for series, number in ids.items()]
-
-
 @lru_cache(maxsize=4)
 def _deletion(dialect: Any) -> str:
     own = OBSERVATION.c
@@ -351,12 +352,6 @@ _NEW_PIECE = insert(PIECE).values({n: sa.bindparam(n) for n in _PIECE_COLUMNS})
 _KEEP = _NEW_PIECE.on_conflict_do_update(
     index_elements=["family", "scope"], set_={n: _NEW_PIECE.excluded[n] for n in _PIECE_COLUMNS[2:]}
 )
-
-
-def _piece_rows(new: Replacement) -> list[tuple[Any, ...]]:
-    """The row of a piece itself; none where what is stored stays."""
-    reads = msgspec.json.encode(new.reads).decode()
-    return [] if new.same_state else [(new.family, new.scope, new.definitions, reads, new.state)]
 
 
 def _published_until(transaction: Transaction) -> int:
