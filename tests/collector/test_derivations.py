@@ -87,6 +87,19 @@ def test_of_a_piece_that_comes_twice_the_later_counts(derivations: DerivationSto
     assert units(stored) == [("2", DAY)]
 
 
+def test_new_series_of_known_and_of_new_pieces_have_numbers_of_their_own(
+    derivations: DerivationStore, stored: ObservationStore
+) -> None:
+    """One transaction changes a known piece, adds a series to it and brings a new piece."""
+    derivations.replace(piece(row("1", HOUR)), 0, "")
+    more = piece(rows={WAIT: [row("1", DAY)], WORK: [row("2", DAY)]})
+    derivations.replace_all([more, piece(row("3", DAY), series=OTHER)], 0, "")
+
+    assert units(stored) == [("1", DAY), ("3", DAY)]
+    assert units(stored, "work") == [("2", DAY)]
+    assert len(set(numbers(stored).values())) == 3
+
+
 def test_a_piece_is_replaced_whole(derivations: DerivationStore, stored: ObservationStore) -> None:
     """Without a time, what is given stands for everything of the piece."""
     derivations.replace(piece(row("1", HOUR), row("2", DAY)), 0, "")
