@@ -129,8 +129,9 @@ as cancelled, neutral ones and those that require an action as skipped. Jobs are
 for a `job` of that workflow, or all with `jobs: true`. What a later attempt only shows again is the earlier job.
 
 Without rules, GitHub's own deployments count: the service is the repository, the environment is GitHub's, the time is
-that of the first status `success`, whatever comes later (`inactive`). One that was given up is none. With `releases:
-{environment: production}` a published release is a deployment of its tag's commit.
+that of the first status `success`, whatever comes later (`inactive`). One that was given up is none. Beside rules they
+count with `own_deployments: true`; a rule with an `environment` then says what it is. With `releases: {environment:
+production}` a published release is a deployment of its tag's commit.
 
 Where `issues` is set, its labels make incidents and tickets; pull requests are neither. An incident that was closed as
 not planned, or as a duplicate, was not restored. Comments are replies.
@@ -441,27 +442,28 @@ class GitHubSource:
         if sweeps:
             floor = min(floor, since - _WAITS)
         after, waiting, ids, whole = state, set(state.open), set[str](), True
-        etag = None if sweeps else state.etag
+        seen, etag = set[str](), None if sweeps else state.etag
         for answer in linked(self.access.rest, f"repos/{repository}/deployments", {"per_page": _PAGE}, etag=etag):
             if answer.unchanged:
                 break
             found, rejected = answer.items(OwnDeployment)
             notes.reject(rejected)
-            whole, fresh = whole and not rejected, [d for d in found if d.created_at >= floor]
-            after = msgspec.structs.replace(after, etag=answer.etag) if not ids else after
-            ids |= {str(d.id) for d in found}
+            after = after if ids else msgspec.structs.replace(after, etag=answer.etag)
+            whole, ids = whole and not rejected, ids | {str(d.id) for d in found}
+            fresh = [d for d in found if d.created_at >= floor or str(d.id) in waiting]
             events, unended = self._deployed(repository, fresh, notes)
+            seen |= {str(d.id) for d in fresh}
             waiting = (waiting - {str(d.id) for d in fresh}) | unended
             for one in fresh:
                 after = after.begun(one.created_at)
             yield Part(events, state)
-            if len(fresh) < len(found):
+            if any(d.created_at < floor for d in found):
                 break
         path = f"repos/{repository}/deployments/"
-        missed = sorted(waiting - ids)
+        missed = sorted(waiting - seen)
         again = side_by_side(lambda n: self._one(path + n, OwnDeployment), missed, self.config.parallel)
         events, unended = self._deployed(repository, [d for d in again if d is not None], notes)
-        after = msgspec.structs.replace(after.ended(), open=tuple(sorted((waiting & ids) | unended)))
+        after = msgspec.structs.replace(after.ended(), open=tuple(sorted((waiting & seen) | unended)))
         complete = self._gone(repository, since, {f"deployment/{n}" for n in ids}) if sweeps and whole else ()
         yield Part(events, self._swept(after) if sweeps or after.swept_at is None else after, complete)
 

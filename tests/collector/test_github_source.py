@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -802,21 +803,28 @@ def test_a_deployment_that_was_given_up_is_none(read: Read) -> None:
     assert "open" not in found.cursor
 
 
-def test_a_deployment_that_goes_on_is_looked_at_until_it_ends(read: Read) -> None:
-    """Running → no deployment yet, and looked at again until finished."""
-    world = holding(deployments=[deployment(1, "2026-02-12T09:59:00Z", [("waiting", "2026-02-12T10:00:00Z")])])
+@pytest.mark.parametrize("newer", [1, 120], ids=["on the first page", "beyond it"])
+def test_a_deployment_that_goes_on_is_looked_at_until_it_ends(read: Read, newer: int) -> None:
+    """Running → no deployment yet, and looked at again until finished, however many newer ones there are."""
+    ended = [("success", "2026-02-20T10:01:00Z")]
+    waiting = deployment(1, "2026-02-12T09:59:00Z", [("waiting", "2026-02-12T10:00:00Z")])
+    others = [deployment(n, "2026-02-20T10:00:00Z", ended) for n in range(2, 2 + newer)]
+    world = holding(deployments=[waiting, *others])
     first = read(world, **OWN)
+    second = read(world, first.cursor, **OWN)
     world.held["acme/shop"].deployments = [
         deployment(1, "2026-02-12T09:59:00Z", [("success", "2026-03-01T10:00:00Z")]),
-        *(deployment(n, "2026-03-01T10:00:00Z", [("success", "2026-03-01T10:01:00Z")]) for n in (2, 3)),
+        *others,
     ]
 
-    second = read(world, first.cursor, **OWN)
     third = read(world, second.cursor, **OWN)
+    fourth = read(world, third.cursor, **OWN)
 
-    assert first.of(Deployment) == []
-    assert sorted(second.ids(Deployment)) == ["deployment/1", "deployment/2", "deployment/3"]
-    assert "repos/acme/shop/deployments/1" not in third.paths
+    assert "deployment/1" not in [*first.ids(Deployment), *second.ids(Deployment)]
+    assert [d.finished_at for d in third.of(Deployment) if d.native_id == "deployment/1"] == [
+        datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
+    ]
+    assert "repos/acme/shop/deployments/1" not in fourth.paths
 
 
 def test_many_statuses_are_all_read(read: Read) -> None:
@@ -1102,6 +1110,31 @@ def test_a_repository_that_is_gone_is_told_and_the_others_are_read(read: Read) -
 
     assert found.ids(PipelineRun) == ["run/1/1"]
     assert [text.partition(":")[0] for text in found.truncations] == ["acme/gone changes", "acme/gone runs"]
+
+
+def test_a_repository_that_was_renamed_keeps_its_ids_and_the_name_of_the_settings(context: SourceContext) -> None:
+    """GitHub leads from the old name to the new one; what is read there is what it was."""
+    held = Held(pulls=[merged()], runs=[run(1, "2026-02-12T10:00:00Z")])
+    provider = serve(World(held={"acme/store": held, "acme/shop": held}))
+    moved = "https://api.github.com/repositories/17"
+    provider.routes.insert(
+        0,
+        (
+            "GET",
+            re.compile("repos/acme/shop/(?P<below>.*)"),
+            lambda _, below: Reply(
+                {"message": "Moved Permanently"}, status=301, headers={"Location": f"{moved}/{below}"}
+            ),
+        ),
+    )
+    provider.routes.append(("GET", re.compile("repositories/17/pulls"), lambda _: Reply([{}])))
+    listed = Reply({"total_count": 1, "workflow_runs": held.runs})
+    provider.routes.append(("GET", re.compile("repositories/17/actions/runs"), lambda _: listed))
+
+    found = pulled(context, provider)
+
+    assert [(c.native_id, c.repository) for c in found.of(Change)] == [("4000000001", "acme/shop")]
+    assert [(r.native_id, r.repository) for r in found.of(PipelineRun)] == [("run/1/1", "acme/shop")]
 
 
 def test_an_organisation_that_is_gone_is_told_and_the_others_are_read(read: Read) -> None:
