@@ -23,7 +23,13 @@ _KEPT_HEADERS = re.compile(
     r"|x-per-page|x-prev-page|x-ms-continuationtoken|last-modified"
 )
 _LOGINS = ("login", "email", "emailaddress", "username", "userid", "uniquename", "mail")
-_NAMES = ("displayname", "fullname", "realname", "nickname", "authorname", "committername", "actorname", "sendername")
+_NAMES = ("displayname", "realname", "nickname", "authorname", "committername", "actorname", "sendername")
+_IN_PERSONS = frozenset({"name", "fullname"})
+_PERSONS = re.compile(
+    r"(user|author|owner|assignee|committer|creator|sender|actor|reviewer|culprit|approver|createdby|closedby|mergedby"
+    r"|requestedby|requestedfor|triggeredby|initiatedby|by)s?"
+)
+"""Under these keys somebody is told of; a `fullName` elsewhere is that of a job or a repository."""
 _TEXTS = (
     *("body", "description", "message", "title", "summary", "comment", "text", "content", "note", "subject", "bio"),
     *("bodyhtml", "bodytext", "reason", "statestring"),
@@ -85,23 +91,24 @@ class Recorder:
         self._known[name] = made + ("@example.invalid" if "@" in name else "")
         return self._known[name]
 
-    def _clean(self, value: Any) -> Any:
+    def _clean(self, value: Any, under: str = "") -> Any:
         if isinstance(value, dict):
             plain = {k: _plain(k) for k in value}
-            person = any(p.endswith(_LOGINS) or _PICTURES.search(p) for p in plain.values())
+            # An organisation has a login too; what has repositories of its own is asked for, and keeps its name.
+            person = bool(_PERSONS.fullmatch(under)) or any(p.endswith(_LOGINS) for p in plain.values())
             told = value.get("system") is True  # what the system itself says, such as that somebody approved
             return {k: self._field(plain[k], v, person=person, told=told) for k, v in value.items()}
         if isinstance(value, list):
-            return [self._clean(one) for one in value]
+            return [self._clean(one, under) for one in value]
         return self._text(value) if isinstance(value, str) else value
 
     def _field(self, key: str, value: Any, *, person: bool, told: bool) -> Any:
         secret = key.endswith(_SECRETS) and not _PLACES.search(key)
         if not isinstance(value, str):
-            return None if secret and value else self._clean(value)
+            return None if secret and value else self._clean(value, key)
         if secret or _PICTURES.search(key):
             return "removed" if secret and value else ""
-        if value and (key.endswith((*_LOGINS, *_NAMES)) or (person and key == "name")):
+        if value and (key.endswith((*_LOGINS, *_NAMES)) or (person and key in _IN_PERSONS)):
             return self._pseudonym(value)
         if value and key.endswith(_TEXTS) and not told:
             return " ".join(["Text removed.", *_REFERENCE.findall(value)])
