@@ -53,6 +53,8 @@ _TOKEN = "x-ms-continuationtoken"  # noqa: S105 - the name of a header
 _SIGN_IN, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND = 203, 401, 403, 404
 _PAGE, _RUNS = 100, 200
 _WINDOW = timedelta(days=30)
+_TOLERANCE = timedelta(seconds=1)
+"""Servers compare what they round."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _IN_CLOUD = "dev.azure.com"
 _OLD_CLOUD = ".visualstudio.com"
@@ -78,6 +80,7 @@ _ABOUT = About(
     limits=(
         "Pull requests have no time of their last update: reviews are read once a pull request is merged.",
         "Retention deletes runs, often after 30 days: what was read is kept. A run that is deleted under way goes.",
+        "Azure DevOps Server must be 2022.1 or newer, the first with REST API 7.1.",
         "Usage is limited by throughput units: the server first delays answers, then answers 429, which is waited for.",
         "A job that runs out of time is reported as cancelled, so it is no failure.",
         "A run whose stage ran again has a new end, and a rule for whole runs follows it; one with `job` does not.",
@@ -300,7 +303,7 @@ class _Project:
             }
             for found in self._pull_requests({**asked, **until}, notes):
                 for pr in found:
-                    state = state.begun(time_of(pr.closed_date))
+                    state = state.begun(_since(start, time_of(pr.closed_date), "searchCriteria.minTime"))
                 yield Part(self._closed(found, notes), state)
             if not until:
                 break
@@ -367,16 +370,17 @@ class _Project:
         waiting = {str(b.id): b for found, _ in self._unfinished(notes) for b in found}
         state = msgspec.structs.replace(state, open=tuple(sorted(left | waiting.keys())))
         yield Part(self._events(list(waiting.values()), notes), state)
+        start = self._start(state)
         asked = {
             "statusFilter": "completed",
             "queryOrder": "finishTimeAscending",
-            "minTime": as_rfc3339(self._start(state)),
+            "minTime": as_rfc3339(start),
             "$top": str(_RUNS),
         }
         for found, following in self._builds(asked, notes, start=state.after):
             left.difference_update(str(b.id) for b in found)
             for build in found:
-                state = state.begun(time_of(build.finish_time))
+                state = state.begun(_since(start, time_of(build.finish_time), "minTime"))
             state = msgspec.structs.replace(state, after=following)
             yield Part(self._events(found, notes), state)
         state = msgspec.structs.replace(state, open=tuple(sorted(waiting)))
@@ -452,15 +456,21 @@ class _Project:
     def _timelines(self, run: PipelineRun) -> list[Answer]:
         """The stages, jobs and tasks of a run, and those of earlier attempts; none where they are gone."""
         path = f"build/builds/{run.native_id.partition('/')[2]}/timeline"
-        try:
-            newest = self._get(path)
-        except SourceError as error:
-            if error.status != _NOT_FOUND:
-                raise
+        newest = self._timeline(path)
+        if newest is None:
             return []
         records, _ = newest.items(Record, "records")
         earlier = {a.timeline_id for r in records for a in r.previous_attempts or () if a.timeline_id}
-        return [newest, *(self._get(f"{path}/{quote(one)}") for one in sorted(earlier))]
+        found = (self._timeline(f"{path}/{quote(one)}") for one in sorted(earlier))
+        return [newest, *(answer for answer in found if answer is not None)]
+
+    def _timeline(self, path: str) -> Answer | None:
+        try:
+            return self._get(path)
+        except SourceError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            return None
 
     # ---- the system's own deployments
 
@@ -519,13 +529,13 @@ class _Project:
 
     def releases(self, state: State, notes: Notes) -> Iterator[Part]:
         """Deployments of classic releases that changed since, in the order of their ids."""
-        config = self.source.config
+        config, start = self.source.config, self._start(state)
         for answer, following in paging.continued(
             self.source.release_client,
             self._path("release/deployments"),
             {
                 **_VERSION,
-                "minModifiedTime": as_rfc3339(self._start(state)),
+                "minModifiedTime": as_rfc3339(start),
                 "queryOrder": "ascending",
                 "$top": str(_PAGE),
             },
@@ -536,7 +546,7 @@ class _Project:
             found, rejected = answer.items(Released, "value")
             notes.reject(rejected)
             for one in found:
-                state = state.begun(time_of(one.last_modified_on))
+                state = state.begun(_since(start, time_of(one.last_modified_on), "minModifiedTime"))
             state = msgspec.structs.replace(state, after=following)
             self._complete(found)
             events = [event for one in found for event in self.shapes.released(one, notes) if config.takes(event)]
@@ -553,6 +563,15 @@ class _Project:
         known = {release.id: release.artifacts for release in answer.items(Release, "value")[0]}
         for one in found:
             one.release.artifacts = one.release.artifacts or known.get(one.release.id)
+
+
+def _since(start: datetime, at: datetime | None, asked: str) -> datetime | None:
+    """A time that a list was asked for. One before it proves that the server took no notice of what was asked."""
+    if at is not None and at < start - _TOLERANCE:
+        raise ContractError(
+            f"the server takes no notice of `{asked}`; Azure DevOps Server 2022.1 is the first to do so"
+        )
+    return at
 
 
 class _Counted(msgspec.Struct):

@@ -551,6 +551,13 @@ def test_a_run_without_a_timeline_is_a_run(server: Server) -> None:
     assert "run/4" in server.read(PipelineRun, **DEPLOY)
 
 
+def test_an_earlier_attempt_that_is_gone_costs_itself(server: Server) -> None:
+    """What is left of an earlier attempt was deleted: the newest attempt counts."""
+    server.world.earlier = {}
+
+    assert [d.result for d in server.read(Deployment, **DEPLOY).values()] == [Result.SUCCESS]
+
+
 def test_a_rule_for_whole_runs_needs_no_timeline(server: Server) -> None:
     """A pipeline that deploys as a whole is known from its run."""
     found = server.read(Deployment, own_deployments=False, deployments=[{"pipeline": "release"}])
@@ -792,6 +799,29 @@ def test_a_clock_that_is_wrong_loses_nothing(server: Server) -> None:
     server.only(pull_requests=[pull_request(1, "completed", "2026-02-20T08:00:00Z", ahead)])
 
     assert set(server.read(Change)) == {"1"}
+
+
+@pytest.mark.parametrize("name", ["searchCriteria.minTime", "minTime", "minModifiedTime"])
+def test_a_server_that_takes_no_notice_of_a_time_is_an_error(server: Server, name: str) -> None:
+    """`since` goes out as RFC 3339; an item from before it proves that it was ignored."""
+    server.only(
+        pull_requests=[pull_request(1, "completed", "2025-12-20T08:00:00Z", "2025-12-21T08:00:00Z")],
+        builds=[build(1, "succeeded", "2025-12-20T08:05:00Z")],
+        released=[released(1, "succeeded", "approved", lastModifiedOn="2025-12-20T08:05:00Z")],
+    )
+    server.provider.routes = [(m, path, _deaf(handler, name)) for m, path, handler in server.provider.routes]
+
+    with pytest.raises(ContractError, match=f"takes no notice of `{name}`"):
+        server.pages(**OWN)
+
+
+def _deaf(handler: Callable[..., Reply], name: str) -> Callable[..., Reply]:
+    """A handler that does not know a parameter."""
+
+    def answer(asked: Request, **named: str) -> Reply:
+        return handler(asked._replace(query={n: v for n, v in asked.query.items() if n != name}), **named)
+
+    return answer
 
 
 def test_a_sign_in_page_names_the_token(server: Server) -> None:
