@@ -232,7 +232,7 @@ def _source_page(key: str, about: About) -> str:
         f"`type: {key}` gives {_listed(about.gives)}. Tested against: {about.tested}.",
         "",
         "```yaml",
-        *about.example.strip().splitlines(),
+        *_settings_of(about.example),
         "```",
         "",
         *_table(("Setting", "Type", "Default", "Meaning"), _source_rows(model)),
@@ -249,6 +249,12 @@ def _source_page(key: str, about: About) -> str:
     if about.more:
         lines += ["", about.more.strip()]
     return "\n".join(lines) + "\n"
+
+
+def _settings_of(example: str) -> list[str]:
+    """An example as it stands in the settings, whether it is written with `sources:` or as an entry of it."""
+    lines = example.strip("\n").splitlines()
+    return lines if lines[0].startswith("sources:") else ["sources:", *(f"  {line}" for line in lines)]
 
 
 def _lists_of_mappings(model: type[BaseModel]) -> Iterator[str]:

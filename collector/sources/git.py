@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -20,7 +20,7 @@ from collector.events import Deployment, Event, Result
 from collector.gitcommand import Access, Git, basic
 from collector.history import PAGE, Clone, Commits, Look, clone_path, continuing, is_treeless, look_of, time_of
 from collector.secrets import Secret, reveal
-from collector.source import Page, SourceConfig, SourceContext
+from collector.source import About, Page, SourceConfig, SourceContext
 
 _PRE_RELEASE = "(?i:rc|alpha|beta|pre|dev|snapshot|nightly)"
 RELEASE_TAG = rf"(?!(.*[-_/])?{_PRE_RELEASE}\d*[-_/])(.*[-_/])?v?\d+(\.\d+)+([-+.](?!\d*{_PRE_RELEASE})\w+)*"
@@ -59,6 +59,20 @@ DeploymentRule = Annotated[TagRule | BranchRule, Field(discriminator="rule")]
 
 class GitConfig(SourceConfig):
     """Settings of a Git repository."""
+
+    about: ClassVar[About | None] = About(
+        system="Git",
+        gives=("commit", "deployment"),
+        tested="real server",
+        scopes=(("reading the repository", "a URL is cloned without files and fetched; a path needs no token"),),
+        costs=(("commits", "one fetch, however many"),),
+        limits=("A shallow clone is cut off where it ends: commits before are unknown, and deployments say so.",),
+        example=(
+            "sources:\n  - type: git\n    name: shop\n    repository: https://git.example.com/team/shop.git\n"
+            "    token: ${SHOP_TOKEN:-}\n    service: shop\n    deployments: {rule: tags}\n"
+        ),
+        more="[Sources](../sources.md#git) shows how deployments are read from tags and branches.",
+    )
 
     type: Literal["git"]
     repository: str = Field(min_length=1, description="A path, read in place, or a URL, cloned bare and without files.")
