@@ -7,7 +7,6 @@ host, which gets the same credentials because the settings name it. Work items a
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from pydantic import Field
 
 from collector import paging
 from collector.api import CiConfig, Url
+from collector.azuredevops_hooks import AzureDevOpsHooks
 from collector.azuredevops_shapes import (
     CHANGES,
     Build,
@@ -46,7 +46,6 @@ from collector.secrets import reveal
 from collector.source import About, Complete, Page, SourceContext
 from collector.streams import Notes, Part, State, Stream, pull
 from collector.times import as_rfc3339, parsed
-from collector.webhooks import Delivery, Received, bearer, id_of, is_same
 
 _VERSION = {"api-version": "7.1"}
 _TOKEN = "x-ms-continuationtoken"  # noqa: S105 - the name of a header
@@ -165,7 +164,7 @@ class AzureDevOpsConfig(CiConfig):
     def receiver(self, context: SourceContext) -> AzureDevOpsHooks | None:
         """What takes its service hooks; None without a secret."""
         secret = reveal(self.webhook_secret)
-        return AzureDevOpsHooks(self, secret, self.shapes(context, {})) if secret else None
+        return AzureDevOpsHooks(secret, self.shapes(context, {}), self.takes) if secret else None
 
     def shapes(self, context: SourceContext, names: Mapping[str, str]) -> Shapes:
         """What makes events of answers; `names` of repositories by their ids."""
@@ -582,77 +581,3 @@ def _may_take_jobs(rule: DeploymentRule, run: PipelineRun) -> bool:
     """Whether a rule for jobs may take one of a run: only then its timeline is asked for."""
     named = ((rule.pipeline, run.pipeline), (rule.repository, run.repository), (rule.ref, run.ref or ""))
     return bool(rule.job) and all(not texts or any(Pattern(t).matches(name) for t in texts) for texts, name in named)
-
-
-# ---- service hooks
-
-
-class _Envelope(msgspec.Struct, rename="camel"):
-    event_type: str
-    resource: msgspec.Raw
-    id: str = ""
-
-
-class _Finished(msgspec.Struct):
-    deployment: Released | None = None
-
-
-@dataclass(frozen=True)
-class AzureDevOpsHooks:
-    """Takes service hooks: the secret is the password of basic authentication, or a bearer token in a header."""
-
-    config: AzureDevOpsConfig
-    secret: str
-    shapes: Shapes
-
-    def is_genuine(self, delivery: Delivery) -> bool:
-        """Whether the secret came with it."""
-        return is_same(self.secret, bearer(delivery) or _password(delivery))
-
-    def read(self, delivery: Delivery) -> Received:
-        """A pull request, a finished run, or a finished deployment of a classic release."""
-        try:
-            envelope = msgspec.json.decode(delivery.body, type=_Envelope)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise ContractError("a delivery is no service hook: it names no event and no resource") from None
-        delivered = envelope.id[:200] or id_of(delivery)
-        notes = Notes()
-        try:
-            events = self._events(envelope, notes)
-        except msgspec.ValidationError as error:
-            notes.reject([BadRecord(f"{envelope.event_type} {delivered}", f"it is not as documented: {error}")])
-            events = []
-        if events is None:
-            return Received(id=delivered, ignored=f"events of the kind {envelope.event_type[:80]!r} are not read")
-        return Received(id=delivered, events=[*filter(self.config.takes, events)], rejected=notes.taken()[0])
-
-    def _events(self, envelope: _Envelope, notes: Notes) -> Sequence[Event] | None:
-        kind, shapes = envelope.event_type, self.shapes
-        if kind in {"git.pullrequest.created", "git.pullrequest.updated", "git.pullrequest.merged"}:
-            return [shapes.change(msgspec.json.decode(envelope.resource, type=PullRequest), notes)]
-        if kind == "build.complete":
-            run = shapes.run(msgspec.json.decode(envelope.resource, type=Build), notes)
-            if run.state is not RunState.COMPLETED or not run.repository:
-                why = "it is not of resource version 2.0, or does not name its repository; the next run reads it"
-                notes.reject([BadRecord(f"{kind} {run.native_id}", why)])
-                return []
-            deployment = shapes.deploying.of(run)
-            return [run] if deployment is None else [run, deployment]
-        if kind == "ms.vss-release.deployment-completed-event":
-            found = msgspec.json.decode(envelope.resource, type=_Finished).deployment
-            if found is None:
-                notes.reject([BadRecord(f"{kind} {envelope.id}", "it names no deployment; the next run reads it")])
-                return []
-            return list(shapes.released(found, notes))
-        return None
-
-
-def _password(delivery: Delivery) -> str:
-    """The password of basic authentication, empty where there is none."""
-    scheme, _, text = delivery.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return b64decode(text.strip(), validate=True).decode().partition(":")[2]
-    except ValueError:
-        return ""
