@@ -420,6 +420,19 @@ def test_a_run_that_is_started_again_is_found_within_a_day(pages: Reads) -> None
     assert by_id(PipelineRun, next_day)["run/201/2"].attempt == 2
 
 
+def test_an_unfinished_run_that_was_deleted_is_forgotten(pages: Reads) -> None:
+    """A run that is gone when it is looked at again does not end the list."""
+    held = alone(runs=[run(201, "running", at(20)), run(202, "success", at(28), at(28))])
+    before = pages(held)
+    del held.runs[0]
+
+    after = pages(held, before[-1].cursor)
+
+    assert '"201"' in before[-1].cursor
+    assert '"201"' not in after[-1].cursor
+    assert [t for p in after for t in p.truncations] == []
+
+
 def test_a_run_that_never_ends_is_given_up(pages: Reads) -> None:
     """What has not ended after thirty days is not asked for any more."""
     api = provider(alone(runs=[run(201, "blocked", "2026-01-01T00:00:00Z"), run(202, "blocked", at(20))]))

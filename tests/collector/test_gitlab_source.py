@@ -413,9 +413,32 @@ def test_a_job_that_ends_while_its_pipeline_runs_on_is_seen(pages: Reads) -> Non
     before = pages(held, deployments=DEPLOYS)
     held.jobs[202][0] |= {"status": "success", "finished_at": at(13, 9, 20)}
 
-    found = of(Deployment, pages(held, before[-1].cursor, deployments=DEPLOYS))
+    read = pages(held, before[-1].cursor, deployments=DEPLOYS)
 
-    assert [d.finished_at for d in found] == [time(13, 9, 20)]
+    assert [d.finished_at for d in of(Deployment, read)] == [time(13, 9, 20)]
+    assert by_id(PipelineRun, read)["job/2021"].updated_at == time(13, 9, 20)
+
+
+def test_an_unfinished_pipeline_at_the_end_of_a_page_is_read_once(pages: Reads) -> None:
+    """The next page begins with the last item of the one before; its jobs are not asked for again."""
+    api = provider(alone(pipelines=[pipeline(n, "running", at(13, 9, n - 200)) for n in (201, 202, 203)], most=2))
+
+    pages(api)
+
+    assert sorted(a.path.split("/")[3] for a in api.asked if a.path.endswith("/jobs")) == ["201", "202", "203"]
+
+
+def test_what_is_deleted_while_it_is_read_costs_its_details_alone(pages: Reads) -> None:
+    """A merge request that is gone when its notes are asked for does not end the list."""
+    api = provider(alone(merge_requests=[merge_request(1), merge_request(2)]))
+    gone = Reply({"message": "404 Not found"}, status=404)
+    notes = next(h for _, pattern, h in api.routes if pattern.fullmatch("projects/x/merge_requests/1/notes"))
+    api.routes = [(m, p, (lambda *_, **__: gone) if h is notes else h) for m, p, h in api.routes]
+
+    read = pages(api)
+
+    assert [c.number for c in of(Change, read)] == [1, 2]
+    assert [t for p in read for t in p.truncations] == []
 
 
 def test_finished_things_that_are_run_again_are_seen(pages: Reads) -> None:
@@ -984,6 +1007,19 @@ def test_a_hooked_deployment_is_that_of_the_api(pages: Reads, receive: Callable[
                 "note", object_attributes={"id": 1, "created_at": "2026-02-11 09:00:00 UTC", "noteable_type": "Issue"}
             ),
             "comments on merge requests alone are read",
+        ),
+        (
+            hook(
+                "note",
+                object_attributes={
+                    "id": 1,
+                    "created_at": "2026-02-11 09:00:00 UTC",
+                    "noteable_type": "MergeRequest",
+                    "author_id": 11,
+                },
+                merge_request={"id": 1001, "author_id": 11},
+            ),
+            "its author's own comment is no review",
         ),
     ],
 )
