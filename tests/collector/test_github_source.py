@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -618,6 +619,21 @@ def test_more_runs_than_the_server_hands_out_are_read_in_spans(read: Read) -> No
     assert found.truncations == []
 
 
+def test_a_long_first_read_goes_on_after_its_last_whole_span(read: Read, context: SourceContext) -> None:
+    """A first read may outlast a quota: what was read of older spans is not read again, and nothing is left out."""
+    start = datetime(2026, 2, 1, tzinfo=UTC)
+    times = [(start + timedelta(minutes=20 * n)).isoformat().replace("+00:00", "Z") for n in range(1_101)]
+    world = holding(runs=[run(n, created) for n, created in enumerate(times)])
+    source = configured(**ONLY).build(replace(context, wire=Wire(adapter=serve(world))))
+    broken = list(islice(source.pull(None), 8))
+
+    rest = read(world, broken[-1].cursor)
+    before = {e.native_id for page in broken for e in page.events}
+
+    assert len(before | set(rest.ids(PipelineRun))) == 1_101
+    assert len(rest.of(PipelineRun)) < 1_101 - 100
+
+
 def test_a_second_with_more_runs_than_are_handed_out_is_told(read: Read) -> None:
     """What no window is small enough for is reported as cut off, with how much it is."""
     world = holding(runs=[run(n, "2026-02-12T10:00:00Z") for n in range(1_003)])
@@ -1226,6 +1242,13 @@ def test_reading_a_thousand_costs_what_the_page_says(
 
     said = configured().about.costs[row][1]
     assert said.partition(",")[0].replace(" ", "") == str(more + of_an_empty_list)
+
+
+def test_pages_of_many_runs_are_read_whole() -> None:
+    """The pages that the measurements read hold what they say."""
+    pages = [Answer(200, {}, body, "GET").items(Run, github.BULK_KIND) for body in github.bulk(250)]
+
+    assert [(len(found), rejected) for found, rejected in pages] == [(100, []), (100, []), (50, [])]
 
 
 # ---- what the API's own descriptions say

@@ -16,7 +16,6 @@ from typing import Any
 from names import PLANTED_LOGIN, PLANTED_MAIL, PLANTED_NAME
 from replay import Provider, Reply, Request, Sample, page_of, sample_of
 
-from collector.github_shapes import Run
 from collector.sources.github import GitHubConfig
 
 API = "https://api.github.com"
@@ -24,8 +23,7 @@ WEB = "https://github.com"
 TOKEN = "t0ken-of-the-sample"  # noqa: S105 - planted
 SHA = "acb5820ced9479c074f688cc328bf03f341a511d"
 MOST_RESULTS = 1_000
-BULK_KIND = Run
-"""What `bulk` gives pages of, under `workflow_runs`."""
+BULK_KIND = "workflow_runs"
 
 _OF_USER = (
     *("followers_url", "following_url", "gists_url", "starred_url", "subscriptions_url", "organizations_url"),
