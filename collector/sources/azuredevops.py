@@ -241,16 +241,16 @@ class _Project:
     """The repositories whose commits are read, once the project's repositories were asked for."""
 
     def streams(self) -> Iterator[Stream]:
-        """Its lists, in the order in which they are read."""
+        """Its lists, in the order in which they are read: last what a token most likely lacks a scope for."""
         config = self.source.config
         yield Stream(f"changes of {self.name}", self.changes)
         yield Stream(f"runs of {self.name}", self.runs)
+        if config.commits:
+            yield from map(self._history, self.clones)
         if config.reads_own_deployments:
             yield Stream(f"environments of {self.name}", self.environments)
         if config.reads_own_deployments and config.releases:
             yield Stream(f"releases of {self.name}", self.releases)
-        if config.commits:
-            yield from map(self._history, self.clones)
 
     def _history(self, repository: str) -> Stream:
         config, context = self.source.config, self.source.context
