@@ -154,7 +154,8 @@ class _Batch:
         self._asking: set[str] = set()
         """New incidents that name something: somebody may have to answer for them."""
         self._busy: set[str] = set()
-        """Services with new deployments, and repositories with new commits: there is more than waiting requests."""
+        """Services with new deployments, or that a new incident means, and repositories with new commits: there is more
+        to judge than requests that wait."""
         self._left: set[str] = set()
         """Services and repositories that an event left: what they were judged by is no longer there."""
         self._incidents = read_incidents(events, organisation)
@@ -220,7 +221,9 @@ class _Batch:
             repositories |= {*new, *gone}
         wanted = {_REPOSITORY + r for r in repositories}
         scopes |= {scope for scope, reads in self._reads.items() if not wanted.isdisjoint(reads)}
-        scopes |= self._answering({n for i in changed for n in (*i.names, *i.links)})
+        meant = self._answering({n for i in changed for n in (*i.names, *i.links)})
+        self._busy |= meant
+        scopes |= meant
         self._asking = {i.id for i in changed if i.names}
         scopes |= {scope for i in changed for scope in self._answered.get(i.id, ())}
         return scopes

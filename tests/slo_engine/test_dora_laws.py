@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from collector.events import (
@@ -601,6 +601,8 @@ SETTLINGS = (
 )
 
 
+# A new incident of one service is linked with a deployment of another, where nothing else is new.
+@example(world=made_up(0, (1, 0, 5, 3), BERLIN), random=Random(0), late=0, settling=SETTLINGS[0])  # noqa: S311 - as above
 @through_the_store
 @given(
     world=worlds,
