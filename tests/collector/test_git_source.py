@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from collector.errors import AuthError, ContractError, RetryableError, SourceError
 from collector.events import Commit, Deployment, Event, Result
@@ -1502,6 +1502,32 @@ def test_check_names_what_is_wrong_with_a_path(context: SourceContext, tmp_path:
         ("repository", f"no Git repository at {tmp_path / 'plain'}"),
         ("repository", f"{tmp_path / 'missing'} does not exist"),
     ]
+
+
+@pytest.mark.parametrize("place", [".", "git@host.example:o/r.git", "ssh://git@host.example/o/r.git"])
+def test_a_token_that_reaches_no_server_is_a_mistake(repository: Any, context: SourceContext, place: str) -> None:
+    """Only a URL over HTTP takes a token; with any other place it would be set in vain."""
+    base = replace(context, base_dir=repository.path)
+
+    found = GitConfig(name="g", type="git", repository=place, token=SecretStr("t0ken")).check(base)
+
+    assert [(m.path, m.problem) for m in found] == [("token", "only a URL with https:// takes a token")]
+
+
+def test_a_token_that_cannot_be_read_is_a_mistake(context: SourceContext, tmp_path: Path) -> None:
+    """The file of a token that is not there is named at start, by its setting."""
+    url = "https://host.example/o/r.git"
+
+    found = GitConfig(name="g", type="git", repository=url, token=SecretStr(f"file:{tmp_path / 'none'}")).check(context)
+
+    assert [(m.path, m.problem) for m in found] == [("token", "its file cannot be read")]
+
+
+def test_a_token_is_in_nothing_that_is_printed(source_of: Any) -> None:
+    """Neither the settings nor the source show the token."""
+    source = source_of("https://host.example/o/r.git", token=SecretStr("t0ken-of-git"))
+
+    assert "t0ken-of-git" not in repr(source)
 
 
 def test_the_deployment_rules_are_told_apart() -> None:

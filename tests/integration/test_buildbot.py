@@ -81,12 +81,7 @@ sources:
 
 
 ENDS = ("success", "failure")
-NOBODY_ASKS = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def never() -> datetime:
-    """A clock that nobody may read."""
-    raise AssertionError("posts are read without a clock")
+NOW = datetime.now(UTC)
 
 
 def free_port() -> int:
@@ -114,9 +109,14 @@ class Master:
     """A running master with a worker, and the repository that it builds."""
 
     web: int
-    flag: Path
+    folder: Path
     repository: Any
     posts: Posts
+
+    @property
+    def flag(self) -> Path:
+        """A file on which the slow builder waits."""
+        return self.folder / "flag"
 
     @property
     def url(self) -> str:
@@ -171,7 +171,7 @@ def posts() -> Iterator[Posts]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {k.lower(): v for k, v in self.headers.items()}
-            found.deliveries.append(Delivery(headers=headers, body=body, received_at=NOBODY_ASKS))
+            found.deliveries.append(Delivery(headers=headers, body=body, received_at=NOW))
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -214,7 +214,7 @@ def master(
     folder = tmp_path_factory.mktemp("buildbot")
     repository = repository_at(folder / "shop")
     repository.commit(at=0)
-    made = Master(free_port(), folder / "flag", repository, posts)
+    made = Master(free_port(), folder, repository, posts)
     pb = free_port()
     subprocess.run([buildbot, "create-master", "--quiet", "--relocatable", "m"], cwd=folder, check=True)
     place = {"repository": repository.path.as_uri(), "flag": made.flag, "secret": SECRET}
@@ -330,21 +330,22 @@ def test_nobody_is_named_in_the_store(collected: Collected) -> None:
     assert [word for word in ("wilhelmina", "quarterstaff") if word in dumped] == []
 
 
+def config_of(master: Master) -> BuildbotConfig:
+    """The settings of the master for a source that is no workspace's."""
+    names = {master.repository.path.as_uri(): "acme/shop"}
+    fields = {"name": "ci", "type": "buildbot", "url": master.url, "webhook_secret": SECRET, "repositories": names}
+    return BuildbotConfig.model_validate(fields)
+
+
+def context_of(workspace: Any) -> SourceContext:
+    """What a source gets that hashes people as a workspace does."""
+    people = People(load_key(workspace.data, None))
+    return SourceContext(data_dir=workspace.data, base_dir=workspace.path, people=people, clock=lambda: NOW)
+
+
 def test_posts_bring_what_the_api_has(master: Master, collected: Collected, eventually: Any) -> None:
     """The same native id by webhook and by polling → one: the master's last post of each build is what was read."""
-    config = BuildbotConfig.model_validate(
-        {
-            "name": "ci",
-            "type": "buildbot",
-            "url": master.url,
-            "webhook_secret": SECRET,
-            "repositories": {master.repository.path.as_uri(): "acme/shop"},
-        }
-    )
-    people = People(load_key(collected.workspace.data, None))
-    receiver = config.receiver(
-        SourceContext(data_dir=collected.workspace.data, base_dir=collected.workspace.path, people=people, clock=never)
-    )
+    receiver = config_of(master).receiver(context_of(collected.workspace))
     assert receiver is not None
     # Each begins and ends; by default a master does not tell of the end of what was cancelled.
     eventually(lambda: len(master.posts.deliveries) == 9)
@@ -354,3 +355,24 @@ def test_posts_bring_what_the_api_has(master: Master, collected: Collected, even
     names = ("id", "pipeline", "repository", "result", "sha", "actor", "url", "ref")
     ended = sorted([getattr(e, n) for n in names] for e in posted if e.finished_at)
     assert ended == sorted([row[n] for n in names] for row in collected.second.values() if row["result"] in ENDS)
+
+
+def test_many_builds_are_read_page_by_page(master: Master, collected: Collected) -> None:
+    """Two full pages and a rest, of builds that the master's database holds: each is read once, in their order."""
+    source = config_of(master).build(context_of(collected.workspace))
+    before = [e.native_id for page in source.pull(None) for e in page.events]
+    names = ("number", "builderid", "buildrequestid", "workerid", "masterid", "started_at", "complete_at", "results")
+    began = int(NOW.timestamp())
+    rows = [(number, 1, 1, 1, 1, began + number, began + number + 9, number % 7) for number in range(100, 550)]
+    with contextlib.closing(sqlite3.connect(master.folder / "m" / "state.sqlite", timeout=20)) as connection:
+        connection.executemany(
+            f"INSERT INTO builds ({', '.join(names)}, state_string, locks_duration_s) "  # noqa: S608 - names of columns
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 0)",
+            rows,
+        )
+        connection.commit()
+
+    pages = [[e.native_id for e in page.events] for page in source.pull(None)]
+
+    assert [len(page) for page in pages] == [200, 200, 55, 0]
+    assert [name for page in pages for name in page] == [*before, *(f"run/{n}" for n in range(6, 456))]
