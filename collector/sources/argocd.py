@@ -19,7 +19,6 @@ import msgspec
 from pydantic import AfterValidator, Field
 
 from collector.api import CiConfig
-from collector.argocd_shapes import Application, Entry, Reading, Span, history
 from collector.deploying import DeploymentRule, Deployments, NameRules
 from collector.errors import BadRecord, ContractError, SourceError
 from collector.events import Event
@@ -30,6 +29,7 @@ from collector.patterns import Pattern
 from collector.secrets import reveal
 from collector.source import About, Page, SourceContext
 from collector.streams import Notes, Part, State, Stream, pull
+from collector.systems.argocd.shapes import Application, Entry, Reading, Span, history
 from collector.webhooks import Delivery, Received, bearer, id_of, is_same
 
 _LIST = "api/v1/applications"

@@ -19,8 +19,18 @@ from pydantic import Field
 
 from collector import paging
 from collector.api import CiConfig, Url
-from collector.azuredevops_hooks import AzureDevOpsHooks
-from collector.azuredevops_shapes import (
+from collector.deploying import DeploymentRule, NameRules
+from collector.errors import AuthError, BadRecord, ContractError, SourceError
+from collector.events import ChangeState, Event, PipelineRun, RunState
+from collector.gitcommand import basic
+from collector.history import history
+from collector.http import Answer, ApiClient
+from collector.patterns import Pattern
+from collector.secrets import reveal
+from collector.source import About, Complete, Page, SourceContext
+from collector.streams import Notes, Part, State, Stream, pull
+from collector.systems.azuredevops.hooks import AzureDevOpsHooks
+from collector.systems.azuredevops.shapes import (
     CHANGES,
     Build,
     Deployed,
@@ -35,16 +45,6 @@ from collector.azuredevops_shapes import (
     git_path,
     time_of,
 )
-from collector.deploying import DeploymentRule, NameRules
-from collector.errors import AuthError, BadRecord, ContractError, SourceError
-from collector.events import ChangeState, Event, PipelineRun, RunState
-from collector.gitcommand import basic
-from collector.history import history
-from collector.http import Answer, ApiClient
-from collector.patterns import Pattern
-from collector.secrets import reveal
-from collector.source import About, Complete, Page, SourceContext
-from collector.streams import Notes, Part, State, Stream, pull
 from collector.times import as_rfc3339, parsed
 
 _VERSION = {"api-version": "7.1"}

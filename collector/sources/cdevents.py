@@ -16,20 +16,6 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from pydantic import Field, SecretStr
 
-from collector.cdevents_parts import ENDED, UNNAMED, joined, settled
-from collector.cdevents_shapes import (
-    CdEvent,
-    CloudEvent,
-    Content,
-    Extra,
-    Reference,
-    artifact_of,
-    decoded,
-    extra_of,
-    last_part,
-    path_of,
-    sha_of,
-)
 from collector.deploying import DeploymentRule, Deployments
 from collector.errors import BadRecord, ContractError
 from collector.events import (
@@ -53,6 +39,20 @@ from collector.people import People
 from collector.pushed import Join, PushedConfig
 from collector.secrets import reveal
 from collector.source import About, SourceContext
+from collector.systems.cdevents.parts import ENDED, UNNAMED, joined, settled
+from collector.systems.cdevents.shapes import (
+    CdEvent,
+    CloudEvent,
+    Content,
+    Extra,
+    Reference,
+    artifact_of,
+    decoded,
+    extra_of,
+    last_part,
+    path_of,
+    sha_of,
+)
 from collector.times import parsed
 from collector.webhooks import Delivery, Received, Receiver, bearer, id_of, is_same, is_signed
 

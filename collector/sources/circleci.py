@@ -18,7 +18,16 @@ from pydantic import Field
 
 from collector import paging
 from collector.api import CiConfig, Url
-from collector.circleci_shapes import (
+from collector.deploying import DeploymentRule
+from collector.durations import Duration
+from collector.errors import BadRecord, ContractError, Mistake, SourceError
+from collector.events import Event, PipelineRun, RunState
+from collector.http import Answer, ApiClient
+from collector.patterns import Pattern
+from collector.secrets import reveal
+from collector.source import About, Page, SourceContext
+from collector.streams import Notes, Part, State, Stream, pull
+from collector.systems.circleci.shapes import (
     Job,
     Named,
     Pipeline,
@@ -30,15 +39,6 @@ from collector.circleci_shapes import (
     time_of,
     web_slug,
 )
-from collector.deploying import DeploymentRule
-from collector.durations import Duration
-from collector.errors import BadRecord, ContractError, Mistake, SourceError
-from collector.events import Event, PipelineRun, RunState
-from collector.http import Answer, ApiClient
-from collector.patterns import Pattern
-from collector.secrets import reveal
-from collector.source import About, Page, SourceContext
-from collector.streams import Notes, Part, State, Stream, pull
 from collector.times import as_rfc3339, parsed
 from collector.webhooks import Delivery, Received, id_of, is_signed
 

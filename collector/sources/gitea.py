@@ -22,8 +22,13 @@ from collector.api import ForgeConfig
 from collector.errors import ContractError, SourceError
 from collector.events import Change, Deployment, Event, Incident, Ticket
 from collector.gitcommand import basic
-from collector.gitea_hooks import GiteaReceiver
-from collector.gitea_shapes import (
+from collector.history import history
+from collector.http import Answer, ApiClient
+from collector.secrets import reveal
+from collector.source import About, Complete, Page, SourceContext
+from collector.streams import Notes, Part, State, Stream
+from collector.systems.gitea.hooks import GiteaReceiver
+from collector.systems.gitea.shapes import (
     Details,
     Happening,
     Issue,
@@ -39,11 +44,6 @@ from collector.gitea_shapes import (
     Task,
     last_part,
 )
-from collector.history import history
-from collector.http import Answer, ApiClient
-from collector.secrets import reveal
-from collector.source import About, Complete, Page, SourceContext
-from collector.streams import Notes, Part, State, Stream
 from collector.times import as_rfc3339
 
 _SWEEP_EVERY = timedelta(days=1)

@@ -20,7 +20,13 @@ from collector.deploying import Deployments
 from collector.errors import BadRecord, ContractError, RetryableError, SourceError
 from collector.events import Deployment, Event, Incident, PipelineRun, Reply, RunKind, Ticket
 from collector.gitcommand import basic
-from collector.github_api import (
+from collector.history import history
+from collector.http import Answer
+from collector.paging import linked, side_by_side, windows
+from collector.secrets import reveal
+from collector.source import About, Complete, Page, SourceContext
+from collector.streams import Notes, Part, State, Stream, pull
+from collector.systems.github.api import (
     CHANGES,
     COMMENTS,
     RELEASES,
@@ -31,10 +37,10 @@ from collector.github_api import (
     Graph,
     decoded_nodes,
 )
-from collector.github_events import Shaping, goes_on, once_each, undated
-from collector.github_hooks import GitHubReceiver
-from collector.github_settings import GitHubSettings, ReleaseSettings, last_part
-from collector.github_shapes import (
+from collector.systems.github.events import Shaping, goes_on, once_each, undated
+from collector.systems.github.hooks import GitHubReceiver
+from collector.systems.github.settings import GitHubSettings, ReleaseSettings, last_part
+from collector.systems.github.shapes import (
     ChangeNode,
     CommentItem,
     Issue,
@@ -49,12 +55,6 @@ from collector.github_shapes import (
     as_item,
     lower,
 )
-from collector.history import history
-from collector.http import Answer
-from collector.paging import linked, side_by_side, windows
-from collector.secrets import reveal
-from collector.source import About, Complete, Page, SourceContext
-from collector.streams import Notes, Part, State, Stream, pull
 from collector.times import as_rfc3339
 from collector.webhooks import Receiver
 

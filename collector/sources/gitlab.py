@@ -24,8 +24,13 @@ from collector.api import ForgeConfig, Url
 from collector.errors import ContractError, SourceError
 from collector.events import Change, Deployment, Incident, Ticket
 from collector.gitcommand import basic
-from collector.gitlab_hooks import GitLabReceiver
-from collector.gitlab_shapes import (
+from collector.history import history
+from collector.http import Answer, ApiClient
+from collector.secrets import reveal
+from collector.source import About, Complete, Page, SourceContext
+from collector.streams import Notes, Part, State, Stream
+from collector.systems.gitlab.hooks import GitLabReceiver
+from collector.systems.gitlab.shapes import (
     Details,
     Issue,
     Job,
@@ -40,11 +45,6 @@ from collector.gitlab_shapes import (
     last_part,
     updated_at,
 )
-from collector.history import history
-from collector.http import Answer, ApiClient
-from collector.secrets import reveal
-from collector.source import About, Complete, Page, SourceContext
-from collector.streams import Notes, Part, State, Stream
 from collector.times import as_rfc3339
 
 T = TypeVar("T")

@@ -26,12 +26,12 @@ from collector.deploying import NameRules
 from collector.errors import BadRecord, ContractError, Mistake, RetryableError, SourceError
 from collector.events import Event, PipelineRun, Result, RunState
 from collector.http import ApiClient
-from collector.jenkins_shapes import Build, Item, Job, Notification, Reading, Stage, as_build
 from collector.paging import side_by_side
 from collector.patterns import Pattern
 from collector.secrets import reveal
 from collector.source import About, Page, SourceContext
 from collector.streams import Notes, Part, State, Stream, pull
+from collector.systems.jenkins.shapes import Build, Item, Job, Notification, Reading, Stage, as_build
 from collector.times import from_epoch
 from collector.webhooks import Delivery, Received, bearer, id_of, is_same
 

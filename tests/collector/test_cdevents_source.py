@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from providers.cdevents import AT, PURL, SECRET, SOURCE, batch, binary, event, run, structured, ticket
 
-from collector.cdevents_parts import joined
-from collector.cdevents_shapes import artifact_of
 from collector.errors import ContractError
 from collector.events import Change, Deployment, Event, PipelineRun, Review
 from collector.people import People
 from collector.source import SourceContext
 from collector.sources.cdevents import CdEventsConfig, CdEventsReceiver
 from collector.store import Arrival, InboxStore, packed, to_micros
+from collector.systems.cdevents.parts import joined
+from collector.systems.cdevents.shapes import artifact_of
 from collector.webhooks import Delivery, Received
 
 SHA = "1a429d2f06fa49d8ece5045ac6471dc8a2276895"

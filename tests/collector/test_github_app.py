@@ -14,9 +14,9 @@ from providers.github import configured, serve, small_world
 from replay import Provider, Reply, Request
 
 from collector.errors import AuthError, ConfigError
-from collector.github_api import App
 from collector.http import Wire
 from collector.source import Page, SourceContext
+from collector.systems.github.api import App
 
 pytest.importorskip("cryptography", reason="cryptography is not installed here")
 

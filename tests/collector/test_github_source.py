@@ -51,8 +51,10 @@ from collector.events import (
     Ticket,
     TicketState,
 )
-from collector.github_api import CHANGES, COMMENTS, RELEASES, REVIEWS, STATUSES, Graph
-from collector.github_shapes import (
+from collector.http import Answer, Wire, refuse
+from collector.source import Complete, Page, SourceContext
+from collector.systems.github.api import CHANGES, COMMENTS, RELEASES, REVIEWS, STATUSES, Graph
+from collector.systems.github.shapes import (
     Issue,
     Job,
     Node,
@@ -64,8 +66,6 @@ from collector.github_shapes import (
     Run,
     StatusItem,
 )
-from collector.http import Answer, Wire, refuse
-from collector.source import Complete, Page, SourceContext
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]

@@ -36,9 +36,9 @@ from replay import Provider, Reply
 from collector.errors import ContractError, RetryableError
 from collector.events import Deployment, Event, PipelineRun, Result, RunState
 from collector.http import Answer, Wire
-from collector.jenkins_shapes import Build
 from collector.remotes import repository_of
 from collector.source import Page, SourceContext
+from collector.systems.jenkins.shapes import Build
 from collector.webhooks import Delivery, Received
 
 SHA = "a" * 40

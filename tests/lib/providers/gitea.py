@@ -14,8 +14,8 @@ from typing import Any, Literal
 from names import PLANTED_LOGIN, PLANTED_MAIL, PLANTED_NAME
 from replay import Provider, Reply, Request, Sample, sample_of
 
-from collector.gitea_shapes import Task
 from collector.sources.gitea import GiteaConfig
+from collector.systems.gitea.shapes import Task
 
 BASE = "https://git.example.com"
 TOKEN = "t0ken-of-the-sample"  # noqa: S105 - planted

@@ -12,8 +12,8 @@ from typing import Any
 from names import PLANTED_LOGIN, PLANTED_MAIL, PLANTED_NAME
 from replay import Provider, Reply, Request, Sample, page_of, sample_of
 
-from collector.gitlab_shapes import Job
 from collector.sources.gitlab import GitLabConfig
+from collector.systems.gitlab.shapes import Job
 
 BASE = "https://git.example.com"
 TOKEN = "t0ken-of-the-sample"  # noqa: S105 - planted

@@ -13,8 +13,8 @@ import msgspec
 
 from collector.errors import ContractError
 from collector.events import Event, Incident
-from collector.gitea_shapes import Details, Issue, Pull, Reader, Repository, Run
 from collector.streams import Notes
+from collector.systems.gitea.shapes import Details, Issue, Pull, Reader, Repository, Run
 from collector.webhooks import Delivery, Received, id_of, is_signed
 
 _PRODUCTS = ("gitea", "forgejo")

@@ -14,7 +14,8 @@ import msgspec
 
 from collector.errors import BadRecord, ContractError
 from collector.events import Event, Incident, ReviewState
-from collector.gitlab_shapes import (
+from collector.streams import Notes
+from collector.systems.gitlab.shapes import (
     Details,
     Environment,
     GitLabUser,
@@ -27,7 +28,6 @@ from collector.gitlab_shapes import (
     Project,
     Reader,
 )
-from collector.streams import Notes
 from collector.times import parsed
 from collector.webhooks import Delivery, Received, id_of, is_same
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from collector.azuredevops_shapes import Build, PullRequest, Released, Shapes
 from collector.errors import BadRecord, ContractError
 from collector.events import Event, RunState
 from collector.streams import Notes
+from collector.systems.azuredevops.shapes import Build, PullRequest, Released, Shapes
 from collector.webhooks import Delivery, Received, bearer, id_of, is_same
 
 

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from collector.errors import AuthError, BadRecord, ConfigError, ContractError, Mistake, RetryableError, SourceError
-from collector.github_shapes import PageInfo
 from collector.http import Answer, ApiClient, retry_after
+from collector.systems.github.shapes import PageInfo
 
 T = TypeVar("T")
 

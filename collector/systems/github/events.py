@@ -29,7 +29,9 @@ from collector.events import (
     Ticket,
     TicketState,
 )
-from collector.github_shapes import (
+from collector.people import People
+from collector.streams import Notes
+from collector.systems.github.shapes import (
     Actor,
     Branch,
     ChangeNode,
@@ -43,8 +45,6 @@ from collector.github_shapes import (
     Run,
     StatusItem,
 )
-from collector.people import People
-from collector.streams import Notes
 
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _BEFORE_THE_LISTED = timedelta(microseconds=1)

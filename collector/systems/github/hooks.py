@@ -11,9 +11,11 @@ import msgspec
 from collector.deploying import Deployments
 from collector.errors import BadRecord, ContractError
 from collector.events import Event
-from collector.github_events import Shaping, undated
-from collector.github_settings import GitHubSettings, last_part
-from collector.github_shapes import (
+from collector.secrets import reveal
+from collector.streams import Notes
+from collector.systems.github.events import Shaping, undated
+from collector.systems.github.settings import GitHubSettings, last_part
+from collector.systems.github.shapes import (
     Issue,
     Job,
     OwnDeployment,
@@ -24,8 +26,6 @@ from collector.github_shapes import (
     Run,
     StatusItem,
 )
-from collector.secrets import reveal
-from collector.streams import Notes
 from collector.webhooks import Delivery, Received, id_of, is_signed
 
 _CHANGES_NOTHING = frozenset({"pinned", "unpinned"})
