@@ -142,6 +142,32 @@ def test_the_page_shows_numbers_and_sources(client: TestClient) -> None:
     assert "fresh" in page
 
 
+def test_a_source_that_fails_says_why_while_others_go_on(tmp_path: Path, clock: Any) -> None:
+    """The reason stands on the page and in the metrics, per source; the other one's events are there."""
+    (tmp_path / "events.jsonl").write_text(
+        '{"kind": "deployment", "native_id": "1", "service": "shop", "environment": "production", '
+        '"finished_at": "2026-03-03T10:00:00Z", "result": "success"}\n',
+        encoding="utf-8",
+    )
+    (tmp_path / "paceline.yaml").write_text(
+        "logs: {level: error}\nsources:\n  - {type: files, name: events, path: events.jsonl}\n"
+        "  - {type: git, name: gone, repository: 'file:///nowhere/gone.git'}\n",
+        encoding="utf-8",
+    )
+    running = build(configuration(tmp_path / "paceline.yaml", {}, tmp_path), clock, {})
+    outcomes = {s.name: running.service.collect(s) for s in running.service.configuration.sources}
+    running.service.refresh()
+    with TestClient(create_app(running.service)) as client:
+        page, metrics = unescape(client.get("/").text), client.get("/metrics").text
+    running.close()
+
+    assert outcomes["gone"].error
+    assert outcomes["gone"].error in page
+    assert 'platform_collector_last_run_failure{kind="refused",source="gone"} 1.0' in metrics
+    assert 'platform_collector_last_run_success{source="gone"} 0.0' in metrics
+    assert 'platform_collector_last_run_success{source="events"} 1.0' in metrics
+
+
 def test_the_page_escapes_what_comes_from_outside(settings_file: Path, collected: Service) -> None:
     """A service named like a script is text on the page."""
     with (settings_file.parent / "events.jsonl").open("a", encoding="utf-8") as file:

@@ -114,6 +114,11 @@ SOURCE = SourceState(
     events_total=12,
     rejected_total=1,
     newest_event_at=NOW,
+    truncated_total=2,
+    removed_total=3,
+    requests_total=40,
+    failure="unavailable",
+    quota={"core": (7, 5_000), "search": (0, None)},
 )
 NO_NAME: Any = None
 NEVER = SourceState(
