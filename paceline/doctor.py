@@ -199,7 +199,7 @@ def _advice(config: SourceConfig, found: Diagnosis, *, refused: bool) -> Iterabl
     for number, rule in enumerate(found.rules, start=1):
         if not rule.runs:
             yield f"Rule {number} of `deployments` took nothing in this time: {rule.rule}."
-    if found.lookalikes and not found.rules:
+    if found.lookalikes and not found.rules and not found.environments:
         name = found.lookalikes[0][0].partition(": ")[2]
         yield f"No rule says what deploys; {name!r} sounds like it. See docs/deployments.md."
     if found.unknown_services:
