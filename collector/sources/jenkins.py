@@ -113,7 +113,7 @@ the stage's own time, read through the plug-in *Pipeline: REST API*. A stage tha
 The plug-in *Notification* sends what it knows of a build: format JSON, protocol HTTP, event *Job
 Completed* (`completed`, `finalized` or `all`). It sends no header of its own, but credentials of the address:
 `https://jenkins:SECRET@paceline.example.com/webhooks/<name>`, best kept as a secret text. A bearer token is taken too.
-Stages are not in it: they come with the next run.
+It names no stages, and of pipelines no checkout: what these deployed comes with the next run.
 """,
     )
 
@@ -371,7 +371,7 @@ class JenkinsReceiver:
         return is_same(self.secret, given)
 
     def read(self, delivery: Delivery) -> Received:
-        """The build, and what it deployed as a whole. Raises ContractError for what is no notification."""
+        """The build, and what it deployed where its checkout is told. Raises ContractError for no notification."""
         told = _decoded(delivery.body)
         delivered = id_of(delivery)
         name = "/".join(map(unquote, re.findall(r"(?:^|/)job/([^/]+)", told.url)))
@@ -389,7 +389,11 @@ class JenkinsReceiver:
         # The API knows more of the build (who started it, how long it waited): its version is the later one.
         between = run.started_at + (run.finished_at - run.started_at) / 2
         run = msgspec.structs.replace(run, updated_at=between)
-        return Received(id=delivered, events=[run, *self.reading.deployments(run, (), notes)])
+        # Of a pipeline the plug-in names no checkout. The service may hang on it, and the deployment's id on the
+        # service: made here it would be another one than the next run reads.
+        checked_out = bool(run.sha and told.build.scm and told.build.scm.url)
+        deployed = self.reading.deployments(run, (), notes) if checked_out else ()
+        return Received(id=delivered, events=[run, *deployed])
 
 
 def _decoded(body: bytes) -> Notification:

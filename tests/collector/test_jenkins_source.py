@@ -541,6 +541,16 @@ def _fields(event: Event) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("scm", [{"changes": [], "culprits": []}, {"url": SHOP}, {"commit": f"{1:040x}"}, None])
+def test_what_a_pipeline_deployed_is_left_to_the_next_run(small: Desk, context: SourceContext, scm: object) -> None:
+    """A notification names no checkout of a pipeline: a deployment of a guessed service would count beside the true."""
+    rules = [{"pipeline": "team/*"}]
+    told = received(context, notification(scm=scm), deployments=rules).events
+
+    assert {type(e) for e in told} == {PipelineRun}
+    assert {e.id for e in told} <= {e.id for e in small.events(deployments=rules)}
+
+
 @pytest.mark.parametrize(
     "authorization",
     [f"Bearer {SECRET}", "Basic " + base64.b64encode(f"jenkins:{SECRET}".encode()).decode()],
