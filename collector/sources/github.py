@@ -489,7 +489,7 @@ class GitHubSource:
             if goes_on(statuses, notes) and one.created_at >= self.context.clock() - _WAITS:
                 unended.add(str(one.id))
             place = self.deploying.place(repository, one.environment or "production", one.ref or "")
-            events += filter(None, [self.shaping.deployment(repository, place, one, statuses)])
+            events += filter(None, [self.shaping.deployment(repository, place, one, statuses, listed=True)])
         return events, unended
 
     def _everything(self, path: str, kind: type[_T], notes: Notes) -> list[_T]:

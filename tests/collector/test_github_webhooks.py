@@ -271,12 +271,28 @@ def test_a_run_is_the_same_by_webhook_and_by_list(read: Read, listed: Callable[[
 def test_a_deployment_is_the_same_by_webhook_and_by_list(
     read: Read, listed: Callable[[Held], dict[str, Event]]
 ) -> None:
-    """The same native id by webhook and by polling → one."""
+    """The same native id by webhook and by polling → one, of which what was listed stays."""
     made = deployment(7, "2026-02-12T09:59:00Z", [("success", MOMENT)])
 
     (sent,) = read("deployment_status", deployment=made, deployment_status=status("success", MOMENT)).events
+    by_list = listed(Held(deployments=[made]))["deployment deployment/7"]
 
-    assert listed(Held(deployments=[made]))["deployment deployment/7"] == sent
+    assert msgspec.structs.replace(sent, updated_at=by_list.updated_at) == by_list
+
+
+@pytest.mark.parametrize("later", ["success", "failure"])
+def test_a_later_status_by_webhook_moves_no_deployment_that_was_listed(
+    read: Read, listed: Callable[[Held], dict[str, Event]], later: str
+) -> None:
+    """A deployment's state moves weeks later → its time stays that of the first success status."""
+    made = deployment(7, "2026-02-12T09:59:00Z", [("success", MOMENT)])
+
+    (sent,) = read("deployment_status", deployment=made, deployment_status=status(later, "2026-03-01T10:00:00Z")).events
+    by_list = listed(Held(deployments=[made]))["deployment deployment/7"]
+
+    assert sent.updated_at is not None
+    assert by_list.updated_at is not None
+    assert sent.updated_at < by_list.updated_at
 
 
 def test_an_incident_is_the_same_by_webhook_and_by_list(read: Read, listed: Callable[[Held], dict[str, Event]]) -> None:

@@ -244,9 +244,18 @@ class Shaping:
         )
 
     def deployment(
-        self, repository: str, place: tuple[str, str], found: OwnDeployment, statuses: Sequence[StatusItem]
+        self,
+        repository: str,
+        place: tuple[str, str],
+        found: OwnDeployment,
+        statuses: Sequence[StatusItem],
+        *,
+        listed: bool,
     ) -> Deployment | None:
-        """What GitHub calls a deployment, once it succeeded or failed: dated by that status, whatever came later."""
+        """What GitHub calls a deployment, once it succeeded or failed: dated by that status, whatever came later.
+
+        A webhook tells one status and not those before it, so what was listed wins over any of them.
+        """
         known = sorted((s for s in statuses if s.state in _DEPLOYED), key=lambda s: s.created_at)
         decisive = next((s for s in known if s.state == "success"), known[0] if known else None)
         if decisive is None:
@@ -256,7 +265,7 @@ class Shaping:
         return Deployment(
             source=self.source,
             native_id=f"deployment/{found.id}",
-            updated_at=max(s.created_at for s in known),
+            updated_at=max(s.created_at for s in known) if listed else found.created_at - _BEFORE_THE_LISTED,
             service=service,
             environment=environment,
             finished_at=decisive.created_at,

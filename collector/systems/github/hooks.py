@@ -155,7 +155,7 @@ class GitHubReceiver:
             return "rules say what deployments are"
         found = hook.deployment
         place = self.deploying.place(repository, found.environment or "production", found.ref or "")
-        deployed = self.shaping.deployment(repository, place, found, [hook.deployment_status])
+        deployed = self.shaping.deployment(repository, place, found, [hook.deployment_status], listed=False)
         return [deployed] if deployed else "it has not ended, or it ended before"
 
     def _issue(self, repository: str, hook: _IssueHook, _notes: Notes) -> _Events:
