@@ -348,11 +348,16 @@ class GitHubSource:
         start, again = since - _CHANGES_LATE, (state.swept_at or since) - _DAY
         ids = set[str]()
         for span in self._spans(repository, start, met, notes):
+            told, found = 0, set[int]()
             for answer in span:
+                told = told or answer.read(_Total).total_count
                 runs = met.runs(answer, notes)
+                found |= {run.id for run in runs}
                 ids |= {f"run/{run.id}/{n}" for run in runs for n in range(1, run.run_attempt + 1)}
                 rerun = [r for r in runs if not r.ended or (r.run_attempt > 1 and (r.run_started_at or again) >= again)]
                 yield Part(self._run_events(repository, rerun, notes), state)
+            # What is deleted while pages are read moves others up, over the end of a page: these are not gone.
+            met.whole = met.whole and len(found) >= told
         where = {"repository": repository, "run_kind": RunKind.PIPELINE.value}
         gone = Complete(kind=PipelineRun, where=where, dated="created_at", since=since, native_ids=frozenset(ids))
         state = self._swept(msgspec.structs.replace(state, open=met.open))
@@ -464,8 +469,25 @@ class GitHubSource:
         again = side_by_side(lambda n: self._one(path + n, OwnDeployment), missed, self.config.parallel)
         events, unended = self._deployed(repository, [d for d in again if d is not None], notes)
         after = msgspec.structs.replace(after.ended(), open=tuple(sorted((waiting & seen) | unended)))
-        complete = self._gone(repository, since, {f"deployment/{n}" for n in ids}) if sweeps and whole else ()
+        complete: tuple[Complete, ...] = ()
+        if sweeps and whole and (more := self._deployments_again(repository, floor)) is not None:
+            complete = self._gone(repository, since, {f"deployment/{n}" for n in ids | more})
         yield Part(events, self._swept(after) if sweeps or after.swept_at is None else after, complete)
+
+    def _deployments_again(self, repository: str, floor: datetime) -> set[str] | None:
+        """The ids of deployments since then, read once more; None where one cannot be read.
+
+        What is deleted while pages are read moves others up, over the end of a page. These are not gone.
+        """
+        ids = set[str]()
+        for answer in linked(self.access.rest, f"repos/{repository}/deployments", {"per_page": _PAGE}):
+            found, rejected = answer.items(OwnDeployment)
+            if rejected:
+                return None
+            ids |= {str(d.id) for d in found}
+            if any(d.created_at < floor for d in found):
+                break
+        return ids
 
     def _gone(self, repository: str, since: datetime, ids: Iterable[str]) -> tuple[Complete, ...]:
         """That no other deployments are there; where only one list makes deployments."""
@@ -553,6 +575,14 @@ class GitHubSource:
             for event in events:
                 ids[type(event)].add(event.native_id)
             yield Part(events, state)
+        if sweeps and whole:
+            # What is updated or deleted while pages are read moves others over the end of a page: these are not gone.
+            for answer in linked(self.access.rest, path, asked):
+                found, rejected = answer.items(Issue)
+                whole = whole and not rejected
+                for one in found:
+                    if (kind := settings.kind(one.label_names)) is not None:
+                        ids[kind].add(str(one.id))
         after = msgspec.structs.replace(after.ended(), etag=newest.etag)
         complete = _complete_issues(repository, settings, since, ids, alone=alone) if sweeps and whole else ()
         yield Part((), self._swept(after) if sweeps or after.swept_at is None else after, complete)

@@ -174,6 +174,35 @@ def pulled(context: SourceContext, provider: Provider, **settings: Any) -> Readi
     return Reading(list(source.pull(None)), provider)
 
 
+@pytest.fixture
+def swept(context: SourceContext) -> Callable[..., list[Complete]]:
+    """Reads a world, and a day later again: what is then said to be whole, though something is done meanwhile."""
+
+    def twice(world: World, path: str, meanwhile: Callable[[], object], **settings: Any) -> list[Complete]:
+        provider, config = serve(world), configured(**{**ONLY, **settings})
+        wire = Wire(adapter=provider, sleep=lambda _: None, chance=lambda: 0.0)
+        pages = list(config.build(replace(context, clock=lambda: NOW, wire=wire)).pull(None))
+        _before_the_second_page(provider, path, meanwhile)
+        later = config.build(replace(context, clock=lambda: NOW + timedelta(days=1), wire=wire))
+        return [one for page in later.pull(pages[-1].cursor) for one in page.complete]
+
+    return twice
+
+
+def _before_the_second_page(provider: Provider, path: str, act: Callable[[], object]) -> None:
+    """Have something done once, right before the second page of a list is answered."""
+    place = next(n for n, (_, pattern, _) in enumerate(provider.routes) if pattern.fullmatch(path))
+    method, pattern, handler = provider.routes[place]
+    waiting = [act]
+
+    def answer(asked: Request, **more: str) -> Reply:
+        while asked.one("page") == "2" and waiting:
+            waiting.pop()()
+        return handler(asked, **more)
+
+    provider.routes[place] = (method, pattern, answer)
+
+
 def graph_of(provider: Provider, context: SourceContext) -> Graph:
     """What asks an API by GraphQL."""
     return configured().build(replace(context, wire=Wire(adapter=provider))).graph
@@ -607,6 +636,15 @@ def test_a_list_with_a_broken_item_tells_nothing_of_what_is_gone(read: Read) -> 
     assert second.rejected[0].location.endswith("actions/runs item 1 (id 2)")
 
 
+def test_a_deletion_under_way_makes_no_other_run_gone(swept: Callable[..., list[Complete]]) -> None:
+    """What is deleted while pages are read moves others over the end of a page → these are not taken for deleted."""
+    world = holding(most=2, runs=[run(n, f"2026-02-{10 + n}T10:00:00Z") for n in range(1, 6)])
+
+    found = swept(world, "repos/acme/shop/actions/runs", world.held["acme/shop"].runs.pop)
+
+    assert found == []
+
+
 def test_more_runs_than_the_server_hands_out_are_read_in_spans(read: Read) -> None:
     """Hard caps (1,000 search hits) → the window is split; never a silent end."""
     start = datetime(2026, 2, 1, tzinfo=UTC)
@@ -869,6 +907,18 @@ def test_a_deployment_that_is_gone_is_told_by_a_whole_list(read: Read) -> None:
     )
 
 
+def test_a_deletion_under_way_makes_no_other_deployment_gone(swept: Callable[..., list[Complete]]) -> None:
+    """What is deleted while pages are read moves others over the end of a page → these are not taken for deleted."""
+    ended = [("success", "2026-02-26T10:00:00Z")]
+    made = [deployment(n, f"2026-02-{10 + n}T09:59:00Z", ended) for n in range(1, 6)]
+    world = holding(most=2, deployments=made)
+
+    found = swept(world, "repos/acme/shop/deployments", made.pop, **OWN)
+
+    (gone,) = [one for one in found if one.kind is Deployment]
+    assert {f"deployment/{n}" for n in range(1, 5)} <= gone.native_ids
+
+
 def test_a_deployment_that_vanished_while_it_was_read_is_none(context: SourceContext) -> None:
     """GraphQL does not know any more what REST has just listed: it is left out, and nothing fails."""
     world = holding(deployments=[deployment(1, "2026-02-12T09:59:00Z", [("success", "2026-02-12T10:00:00Z")])])
@@ -1052,6 +1102,19 @@ def test_an_issue_that_lost_its_label_is_told_by_a_whole_list(read: Read) -> Non
 
     assert (gone[Ticket].where, gone[Ticket].native_ids) == ({"queue": "acme/shop"}, frozenset({"3000000002"}))
     assert (gone[Incident].where, gone[Incident].native_ids) == ({"service": "shop"}, frozenset())
+
+
+@pytest.mark.parametrize("what", ["deleted", "updated"])
+def test_what_moves_under_way_makes_no_issue_gone(swept: Callable[..., list[Complete]], what: str) -> None:
+    """Items are deleted or updated while pages are read → no other one, and not these, are taken for deleted."""
+    issues = [issue(n, f"2026-02-{10 + n}T10:00:00Z", f"2026-02-{10 + n}T10:00:00Z", "support") for n in range(1, 6)]
+    world = holding(most=2, issues=issues)
+    meanwhile = {"deleted": issues.pop, "updated": lambda: issues[0].update(updated_at="2026-03-02T10:00:00Z")}
+
+    found = swept(world, "repos/acme/shop/issues", meanwhile[what], **ISSUES)
+
+    (gone,) = [one for one in found if one.kind is Ticket]
+    assert {f"300000000{n}" for n in range(1, 5)} <= gone.native_ids
 
 
 def test_a_shared_queue_tells_nothing_of_what_is_gone(read: Read) -> None:
