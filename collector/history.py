@@ -23,7 +23,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from collector.errors import BadRecord, ContractError, SourceError
+from collector.errors import BadRecord, ContractError, RetryableError, SourceError
 from collector.events import Commit, Event
 from collector.gitcommand import LOG_FIELDS, Access, Git
 from collector.people import People
@@ -37,6 +37,8 @@ _PATHS_OF_A_PAGE = 200_000
 _KEPT_LOOKS = 8
 _CO_AUTHOR = re.compile(r"^co-authored-by:[^<\n]*<([^>\n]+)>", re.IGNORECASE | re.MULTILINE)
 _REVERTS = re.compile(r"\bThis reverts commit ([0-9a-f]{7,64})")
+_OF_ONE_REPOSITORY = re.compile(r"early EOF|hung up|(HTTP|error:) 5\d\d|took longer than")
+"""Failures that a repository may have by itself, for ever, while its server hands out all others."""
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +119,13 @@ class Clone:
             if not self.path.exists() or (self.paths and is_treeless(Git(self.path))):
                 self._clone()
             else:
+                self._unlock()
                 self._fetch()
+
+    def _unlock(self) -> None:
+        """Remove what a git that was killed has locked: it would never be fetched again, and we alone write here."""
+        for left in (*self.path.glob("*.lock"), *self.path.glob("refs/**/*.lock")):
+            left.unlink(missing_ok=True)
 
     def _clone(self) -> None:
         """Clone beside and move into place, so that a crash leaves a whole clone or none."""
@@ -382,7 +390,7 @@ def history(  # noqa: PLR0913 - what a server asks for differs
     commits = Commits(source=source, git=Git(clone.path), repository=repository, people=context.people)
 
     def read(state: State, notes: Notes) -> Iterator[Part]:
-        clone.update()
+        _updated(clone)
         looks, now = _Looks(clone.path / "looks"), commits.look()
         seen = looks.get(state.after)
         name = looks.keep(now)
@@ -397,6 +405,16 @@ def history(  # noqa: PLR0913 - what a server asks for differs
         yield Part((), msgspec.structs.replace(state, after=name))
 
     return Stream(key, read)
+
+
+def _updated(clone: Clone) -> None:
+    """Update a clone. What only it may fail at is no reason for a source to stop reading the others."""
+    try:
+        clone.update()
+    except RetryableError as error:
+        if error.retry_after_seconds is not None or not _OF_ONE_REPOSITORY.search(str(error)):
+            raise
+        raise SourceError(f"{error}; the next run tries again") from error
 
 
 @dataclass(frozen=True)

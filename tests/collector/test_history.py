@@ -185,6 +185,43 @@ def test_a_repository_that_is_gone_is_cut_off_alone(repository: Any, reader_of: 
     assert said.startswith("o/r: commits: git clone: ")
 
 
+@pytest.mark.parametrize("words", ["fatal: early EOF", "the remote end hung up unexpectedly", "returned error: 502"])
+def test_a_repository_that_cannot_be_handed_out_is_cut_off_alone(
+    repository: Any, reader_of: Any, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """One repository of many whose clone always breaks is said as a truncation; the others are read in each run."""
+    sha = repository.commit(at=1)
+    monkeypatch.setenv("GIT_SSH_COMMAND", f"echo '{words}' >&2; false")
+    broken = reader_of("ssh://git@git.example/o/broken.git").stream
+
+    pages = list(pull(None, [broken, reader_of(repository).stream], Notes()))
+
+    assert [e.native_id for page in pages for e in page.events] == [sha]
+    (said,) = [t for page in pages for t in page.truncations]
+    assert said.startswith("o/r: commits: git clone: ")
+
+
+def test_a_server_that_is_not_reached_ends_the_run(reader_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no repository can be handed out the run ends at once, and does not wait for each of them."""
+    monkeypatch.setenv("GIT_SSH_COMMAND", "echo 'ssh: Could not resolve hostname git.example' >&2; false")
+
+    with pytest.raises(RetryableError, match="Could not resolve"):
+        reader_of("ssh://git@git.example/o/r.git").run()
+
+
+def test_what_a_killed_git_has_locked_is_opened(repository: Any, reader_of: Any, context: SourceContext) -> None:
+    """Killed in the middle of a fetch, git leaves locks behind: the next run reads on, without a person."""
+    repository.commit(at=1)
+    reader = reader_of(repository)
+    reader.run()
+    clone = clone_path(context, repository.path.as_uri())
+    for name in ("refs/heads/main.lock", "HEAD.lock", "packed-refs.lock"):
+        (clone / name).touch()
+    new = repository.commit(at=2)
+
+    assert [c.sha for c in reader.run()] == [new]
+
+
 # ---- credentials
 
 
