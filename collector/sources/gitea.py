@@ -278,7 +278,7 @@ class Asked:
         self, name: str, since: datetime, listed: Callable[[datetime, Notes], Iterator[list[Pull]]]
     ) -> list[Complete]:
         notes = Notes()
-        ids = frozenset(str(p.id) for p in chain.from_iterable(listed(since, notes)))
+        ids = frozenset(str(p.id) for p in _twice(lambda: listed(since, notes)))
         if notes.rejected:
             return []
         return [Complete(kind=Change, where={"repository": name}, dated="created_at", since=since, native_ids=ids)]
@@ -310,7 +310,7 @@ class Asked:
         self, name: str, since: datetime, listed: Callable[[datetime, Notes], Iterator[list[Release]]]
     ) -> list[Complete]:
         notes = Notes()
-        ids = frozenset(f"release/{r.id}" for r in chain.from_iterable(listed(since, notes)))
+        ids = frozenset(f"release/{r.id}" for r in _twice(lambda: listed(since, notes)))
         if notes.rejected:
             return []
         return [Complete(kind=Deployment, where={"repository": name}, dated="finished_at", since=since, native_ids=ids)]
@@ -358,7 +358,7 @@ class Asked:
     ) -> list[Complete]:
         """Tickets and incidents as far as their repository can be told by what is kept of them."""
         notes = Notes()
-        made = [self.reader.issue(name, i, ()) for i in chain.from_iterable(listed(since, notes))]
+        made = [self.reader.issue(name, i, ()) for i in _twice(lambda: listed(since, notes))]
         if notes.rejected:
             return []
         tickets = frozenset(e.native_id for e in made if isinstance(e, Ticket))
@@ -586,6 +586,15 @@ def _refused(name: str, error: SourceError) -> Stream:
         raise error
 
     return Stream(name, read)
+
+
+def _twice(listed: Callable[[], Iterator[list[T]]]) -> Iterator[T]:
+    """The items that two readings of a list name: a third may be named by one of them alone.
+
+    What is updated or deleted while pages are read moves others over the end of a page. These are not gone.
+    """
+    for _ in range(2):
+        yield from chain.from_iterable(listed())
 
 
 def _seen(release: Release) -> str:

@@ -621,6 +621,38 @@ def test_what_was_deleted_leaves_the_store(bench: Any, context: SourceContext) -
     assert (outcome.error, outcome.removed) == (None, 3)
 
 
+@pytest.mark.parametrize(
+    ("kind", "path", "lists"),
+    [
+        (Change, "pulls", {"pulls": [unmerged(n, updated_at=at(n)) for n in range(4, 10)]}),
+        (Deployment, "releases", {"releases": [release(n, f"v{n}", at(n)) for n in range(4, 10)]}),
+        (Ticket, "issues", {"issues": [issue(n, "support", created_at=at(n), updated_at=at(n)) for n in range(4, 10)]}),
+    ],
+)
+def test_a_deletion_under_way_makes_nothing_else_gone(
+    pages: Reads, kind: type[Event], path: str, lists: dict[str, list[dict[str, Any]]]
+) -> None:
+    """What is deleted while pages are read moves others over the end of a page → these are not taken for deleted."""
+    held = alone(**lists, most=2)
+    before = pages(held)
+    api = provider(held)
+    listed = next(handler for _, pattern, handler in api.routes if pattern.fullmatch(f"repos/o/r/{path}"))
+    waiting = [lists[path].pop]
+
+    def moves(asked: Any, **where: str) -> Reply:
+        while asked.one("page") == "3" and waiting:
+            waiting.pop()()
+        made: Reply = listed(asked, **where)
+        return made
+
+    api.routes = [(m, p, moves if h is listed else h) for m, p, h in api.routes]
+    after = pages(api, before[-1].cursor, now=NOW + timedelta(days=1))
+
+    (whole,) = [c for p in after for c in p.complete if c.kind is kind]
+    assert waiting == []
+    assert {e.native_id for e in of(kind, before)} - whole.native_ids <= {of(kind, before)[0].native_id}
+
+
 # ---- which repositories, and how
 
 
