@@ -390,10 +390,14 @@ class _Project:
             yield from self._builds({"statusFilter": status, "$top": str(_RUNS)}, notes)
 
     def _left(self, ids: Sequence[str], state: State, notes: Notes) -> Part:
-        """What became of runs that were under way: one that is nowhere was deleted."""
-        found = self._by_id(ids, notes)
+        """What became of runs that were under way: one that is nowhere was deleted, unless one cannot be read."""
+        own = Notes()
+        found = self._by_id(ids, own)
+        notes.reject(own.rejected)
         still = {str(b.id) for b in found if (b.status or "").lower() != "completed"}
-        gone = sorted(set(ids) - {str(b.id) for b in found})
+        missing = set(ids) - {str(b.id) for b in found}
+        gone = [] if own.rejected else sorted(missing)
+        still |= missing.difference(gone)
         complete = [
             Complete(
                 kind=PipelineRun,

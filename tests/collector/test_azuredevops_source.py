@@ -412,6 +412,19 @@ def test_a_run_that_is_deleted_under_way_is_removed(server: Server, bench: Any) 
     assert outcome.removed == 1
 
 
+def test_a_run_under_way_that_cannot_be_read_is_not_taken_for_deleted(server: Server) -> None:
+    """What cannot be read is set aside, and asked for again: it is not gone."""
+    cursor = server.pages()[-1].cursor
+    server.world.builds[4] |= {"status": "cancelling", "queueTime": "yesterday"}
+
+    broken = server.pages(cursor)
+    server.world.builds[4] |= {"status": "cancelling", "queueTime": "2026-02-27T08:00:00Z"}
+
+    assert [one for page in broken for one in page.complete] == []
+    assert len([bad for page in broken for bad in page.rejected]) == 1
+    assert "run/5" in server.read(PipelineRun, broken[-1].cursor)
+
+
 def test_a_run_that_retention_deletes_is_kept(server: Server, bench: Any) -> None:
     """Retention deletes runs that ended: what was read of them happened, and stays."""
     source = settings().build(replace(server.context, wire=Wire(adapter=server.provider)))
