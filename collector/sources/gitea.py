@@ -44,7 +44,7 @@ from collector.systems.gitea.shapes import (
     Task,
     last_part,
 )
-from collector.times import as_rfc3339
+from collector.times import as_rfc3339, parsed
 
 _SWEEP_EVERY = timedelta(days=1)
 _SWEPT = timedelta(days=30)
@@ -247,16 +247,17 @@ class Asked:
             return self.down(path, recent, Pull, floor, lambda p: p.updated_at, notes)
 
         def read(state: State, notes: Notes) -> Iterator[Part]:
-            known, met = set(state.open), list[Pull]()
+            known, met, before = set(state.open), list[Pull](), state
             for pulls in listed(self.floor(state), notes):
                 met += pulls
-                fresh = [p for p in pulls if p.version not in known]
+                fresh = [p for p in pulls if p.version not in known and not _was_read(before, p.updated_at)]
                 merged = [p for p in fresh if p.merged]
                 found = paging.side_by_side(
                     lambda p: self._details(name, p.number, notes), merged, self.config.parallel
                 )
                 details = dict(zip((p.id for p in merged), found, strict=True))
                 events = (self.reader.change(name, p, details.get(p.id, Details()), notes) for p in fresh)
+                state = _down_to(before, [p.updated_at for p in met])
                 yield Part(list(chain.from_iterable(events)), state)
             state = self._ended(state, [(p.updated_at, p.version) for p in met])
             yield Part((), state)
@@ -586,6 +587,29 @@ def _refused(name: str, error: SourceError) -> Stream:
         raise error
 
     return Stream(name, read)
+
+
+def _down_to(before: State, times: Sequence[datetime]) -> State:
+    """The state of a pass from the newest time down that has met these: from `reached` down to `after` all was read.
+
+    Where an earlier run broke off in the pass (`before`), only once the new part has come down to what that one read.
+    """
+    if not times or (before.reached is not None and min(times) > before.reached):
+        return before
+    lowest = min([*times, *filter(None, [_after(before)])])
+    return msgspec.structs.replace(before.begun(max(times)), after=as_rfc3339(lowest))
+
+
+def _was_read(before: State, at: datetime) -> bool:
+    """Whether an earlier run that broke off in this pass has read what was updated then, and its details."""
+    lowest = _after(before)
+    if lowest is None or before.reached is None:
+        return False
+    return lowest + _TOLERATED < at < before.reached - _TOLERATED
+
+
+def _after(state: State) -> datetime | None:
+    return parsed(state.after) if state.after else None
 
 
 def _twice(listed: Callable[[], Iterator[list[T]]]) -> Iterator[T]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -522,6 +523,27 @@ def test_a_list_is_read_down_to_where_the_last_run_was(pages: Reads) -> None:
 
     assert [a.one("page") for a in api.asked[first:] if a.path.endswith("/pulls")] == ["1", "2"]
     assert (len(api.asked) - first, of(Change, after)) == (3, [])
+
+
+def test_a_long_first_read_goes_on_below_what_it_has_read(bench: Any, context: SourceContext) -> None:
+    """A first read that outlasts a limit ends in some runs: each goes on, and what is updated meanwhile is read too."""
+    held = alone(pulls=[pull(n, updated_at=at(n)) for n in range(1, 21)], most=5)
+    held.repositories[0]["has_actions"] = False
+    api = provider(held)
+    wire = Wire(adapter=api, sleep=lambda _: None, chance=lambda: 0.0)
+    source = settings(issues=None, releases="", parallel=1).build(replace(context, wire=wire, clock=lambda: NOW))
+    limited = Reply({}, status=429, headers={"Retry-After": "3600"})
+
+    outcomes = []
+    for updated in (1, 3, 3, 3, 3, 3):
+        api.faults = {len(api.asked) + 30: limited}
+        outcomes.append(bench.runner.run("sample", source).succeeded)
+        held.pulls[updated - 1]["updated_at"] = at(22 + updated)
+
+    details = Counter(a.path.split("/")[4] for a in api.asked if a.path.endswith("/timeline"))
+    assert outcomes == [False, False, False, True, True, True]
+    assert {c.number for c in bench.store.events(Change)} == set(range(1, 21))
+    assert (details["19"], details["9"], details["2"]) == (1, 1, 1)
 
 
 def test_items_that_move_while_a_list_is_read_are_not_lost_nor_doubled(pages: Reads) -> None:
