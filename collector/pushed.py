@@ -15,8 +15,24 @@ from collector.secrets import IncomingSecret, reveal
 from collector.source import Page, SourceConfig, SourceContext
 from collector.times import as_rfc3339, parsed
 
-Join = Callable[[Event, Event], Event]
-"""What is known of an event, and what was told of it now, as one event."""
+Pairs = Sequence[tuple[Event | None, Event]]
+"""Events as they were known, None for those that were not, and as they are now."""
+
+
+def _as_they_are(pairs: Pairs) -> list[Event]:
+    return [event for _, event in pairs]
+
+
+@dataclass(frozen=True)
+class Join:
+    """How deliveries that each tell a part of an event become one.
+
+    `both`: what is known of an event, and what was told of it now, as one event. `settle`: what is to be kept of events
+    that were joined, and what follows from them.
+    """
+
+    both: Callable[[Event, Event], Event]
+    settle: Callable[[Pairs], Sequence[Event]] = _as_they_are
 
 
 class PushedConfig(SourceConfig):

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -35,11 +36,12 @@ from collector.events import (
     TicketState,
     Transition,
 )
+from collector.findings import Findings
 from collector.people import People
 from collector.pushed import Join, PushedConfig
 from collector.secrets import reveal
 from collector.source import About, SourceContext
-from collector.systems.cdevents.parts import ENDED, UNNAMED, joined, settled
+from collector.systems.cdevents.parts import ENDED, NOWHERE, UNNAMED, joined, settled, with_deployments
 from collector.systems.cdevents.shapes import (
     CdEvent,
     CloudEvent,
@@ -94,8 +96,9 @@ sources:
     )
 
     def join(self) -> Join | None:
-        """Several events tell of one subject."""
-        return joined
+        """Several events tell of one subject; what a run deployed is said by all that is known of it."""
+        rules = Deployments(self.name, self.deployments, Findings())
+        return Join(partial(joined, repository=self.repository.strip("/")), partial(with_deployments, rules))
 
     def receiver(self, context: SourceContext) -> Receiver | None:
         """What takes the events; None without a secret."""
@@ -359,7 +362,7 @@ class _Reader:
         named = told.content.repository
         if told.extra.repository or (named and named.id):
             return told.extra.repository or (named.id if named else "")
-        return self.repository or path_of(told.event.subject.source or told.event.context.source) or "unknown"
+        return self.repository or path_of(told.event.subject.source or told.event.context.source) or NOWHERE
 
 
 _RUN_TIMES = {"queued": "created_at", "started": "started_at", "finished": "finished_at"}

@@ -216,12 +216,21 @@ def _unpacked(deliveries: Sequence[_Waiting]) -> tuple[list[Event], list[BadReco
 
 
 def _joined(transaction: Transaction, told: Sequence[Event], join: Join) -> list[Event]:
-    """What is told of events, joined with what is stored of them."""
-    known = {event.id: event for kind, own in _by_type(told) for event in _stored(transaction, kind, own)}
+    """What is told of events, joined with what is stored of them, and what follows from it."""
+    own = _folded(transaction, told, join)
+    settled = join.settle(list(own.values()))
+    more = _folded(transaction, [event for event in settled if event.id not in own], join)
+    return [*(event for event in settled if event.id in own), *(now for _, now in more.values())]
+
+
+def _folded(transaction: Transaction, told: Sequence[Event], join: Join) -> dict[str, tuple[Event | None, Event]]:
+    """By their ids, events as they are stored, and joined with what is told of them."""
+    stored = {event.id: event for kind, own in _by_type(told) for event in _stored(transaction, kind, own)}
+    now = dict(stored)
     for event in told:
-        before = known.get(event.id)
-        known[event.id] = event if before is None else join(before, event)
-    return list({event.id: known[event.id] for event in told}.values())
+        before = now.get(event.id)
+        now[event.id] = event if before is None else join.both(before, event)
+    return {event.id: (stored.get(event.id), now[event.id]) for event in told}
 
 
 def _by_type(events: Sequence[Event]) -> list[tuple[type[Event], list[Event]]]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from providers.cdevents import AT, PURL, SECRET, SOURCE, batch, binary, event, run, structured, ticket
 
 from collector.errors import ContractError
-from collector.events import Change, Deployment, Event, PipelineRun, Review
+from collector.events import Change, Deployment, Event, PipelineRun, Review, Ticket
 from collector.people import People
+from collector.pushed import Join
 from collector.source import SourceContext
 from collector.sources.cdevents import CdEventsConfig, CdEventsReceiver
 from collector.store import Arrival, InboxStore, packed, to_micros
@@ -29,10 +31,14 @@ PRODUCTION = {"environment": {"id": "production"}, "artifactId": PURL}
 EARLY, NOON, LATE = "2026-03-02T08:00:00Z", "2026-03-02T12:00:00Z", "2026-03-02T20:00:00Z"
 
 
+def config(**fields: Any) -> CdEventsConfig:
+    """Settings of a source."""
+    return CdEventsConfig.model_validate({"type": "cdevents", "name": "cd", "webhook_secret": SECRET, **fields})
+
+
 def receiver(context: SourceContext, **fields: Any) -> CdEventsReceiver:
     """What takes the events of a source."""
-    config = CdEventsConfig.model_validate({"type": "cdevents", "name": "cd", "webhook_secret": SECRET, **fields})
-    made = config.receiver(context)
+    made = config(**fields).receiver(context)
     assert isinstance(made, CdEventsReceiver)
     return made
 
@@ -412,12 +418,67 @@ def test_the_store_keeps_what_is_told_late(story: str, context: SourceContext, b
     for number, one in enumerate(reversed(told)):
         at = to_micros(AT) + number
         inbox.keep([Arrival(source="cd", delivery=f"{number}", received_at=at, events=packed([one]))])
-        inbox.drain({"cd": joined}, at)
+        inbox.drain({"cd": Join(joined)}, at)
 
     (kept,) = bench.store.find([told[0].id]).values()
 
     expected = reduce(joined, told)
     assert msgspec.structs.replace(kept, updated_at=expected.updated_at) == expected
+
+
+@pytest.fixture
+def kept(context: SourceContext, bench: Any) -> Any:
+    """What the store holds of a kind after CDEvents were delivered one after another, and drained each for itself."""
+    numbers = count()
+
+    def deliver(kind: type[Event], *found: Mapping[str, Any], **fields: Any) -> list[Any]:
+        own, inbox = receiver(context, **fields), InboxStore(bench.database, bench.store)
+        for number, one in zip(numbers, found, strict=False):
+            at, told = to_micros(AT) + number, own.read(structured(one)).events
+            inbox.keep([Arrival(source="cd", delivery=f"{number}", received_at=at, events=packed(told))])
+            inbox.drain({"cd": config(**fields).join()}, at)
+        return list(bench.store.events(kind))
+
+    return deliver
+
+
+NAMELESS = {"pipelineName": None, "uri": None}
+OF_SHOP = {"repository": "o/web", "sha": SHA}
+BEGUN = run("started", EARLY) | {"customData": {"paceline": OF_SHOP}}
+DONE = run("finished", LATE, outcome="success", **NAMELESS) | {"customData": {"paceline": {"version": "1.4.2"}}}
+RULES = [{"pipeline": "*", "to": "production"}]
+
+
+@pytest.mark.parametrize("order", [(BEGUN, DONE), (DONE, BEGUN), (DONE, BEGUN, DONE)], ids=["told", "late", "twice"])
+def test_what_a_run_deployed_is_said_by_all_that_is_told_of_it(kept: Any, order: Any) -> None:
+    """Repository and commit came with the start, and the end names neither: one deployment, of all that is known."""
+    found = [d for d in kept(Deployment, *order, deployments=RULES) if d.result == "success"]
+
+    assert [(d.service, d.sha, d.started_at is not None) for d in found] == [("web", SHA, True)]
+
+
+@pytest.mark.parametrize("order", [(BEGUN, DONE), (DONE, BEGUN), (DONE, BEGUN, DONE)], ids=["told", "late", "twice"])
+def test_a_version_is_kept_whatever_is_told_after_it(kept: Any, order: Any) -> None:
+    """What only the end tells of a deployment stays in it when the start comes late."""
+    rules = [{"pipeline": "*", "service": "web", "to": "production"}]
+
+    assert [d.version for d in kept(Deployment, *order, deployments=rules)] == ["1.4.2"]
+
+
+def test_a_rule_fits_by_a_name_that_the_end_does_not_repeat(kept: Any) -> None:
+    """A pipeline's name told with the start is enough for the rule that takes its end."""
+    rules = [{"pipeline": "deploy", "to": "production"}]
+
+    assert [d.result for d in kept(Deployment, BEGUN, DONE, deployments=rules)] == ["success"]
+
+
+def test_a_place_that_is_told_once_is_not_forgotten(kept: Any) -> None:
+    """A run that named its repository, and a ticket its queue, stay there when their ends name none."""
+    kept(PipelineRun, BEGUN, DONE)
+    (ran,) = kept(PipelineRun, DONE, BEGUN)
+    (asked,) = kept(Ticket, ticket("created", EARLY), ticket("closed", LATE, group=None))
+
+    assert (ran.repository, asked.queue) == ("o/web", "platform")
 
 
 def test_kinds_that_are_told_whole_are_replaced(read: Any) -> None:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from collector.errors import BadRecord, StoreError
 from collector.events import Event, Probe
+from collector.pushed import Join
 from collector.store import Arrival, InboxStore, SourceRun, Transaction, from_micros, packed, to_micros
 
 NOW = 1_772_442_000_000_000
@@ -168,10 +169,10 @@ def test_parts_are_joined_with_what_is_stored(inbox: InboxStore, bench: Any, pro
         return msgspec.structs.replace(known, passed=known.passed + told.passed)
 
     inbox.keep([arrival("1", probe("a")), arrival("2", probe("a")), arrival("3", probe("b"))])
-    inbox.drain({"s": add}, NOW)
+    inbox.drain({"s": Join(add)}, NOW)
     inbox.keep([arrival("4", probe("a"))])
 
-    inbox.drain({"s": add}, NOW)
+    inbox.drain({"s": Join(add)}, NOW)
 
     assert passed(bench) == {"a": 3, "b": 1}
 

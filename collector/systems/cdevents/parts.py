@@ -6,12 +6,13 @@ known, and nothing is made up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from collector.deploying import Deployments
 from collector.events import (
     Change,
     ChangeState,
@@ -20,29 +21,38 @@ from collector.events import (
     Incident,
     IncidentState,
     PipelineRun,
+    Result,
     Review,
     RunState,
     Ticket,
     TicketState,
     Transition,
 )
+from collector.pushed import Pairs
+from collector.systems.cdevents.shapes import path_of
 
 ENDED = "ended"
 """What an end is called in transitions as long as the beginning is not known."""
 UNNAMED = "unnamed"
 """The pipeline of runs of which nobody told the name: their ids would be as many names."""
+NOWHERE = "unknown"
+"""The repository of what names none, and whose source has no path."""
 _ENDS = dict.fromkeys((ENDED, "resolved", "closed"), ENDED)
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def joined(known: Event, told: Event) -> Event:
-    """One event of two that tell of the same subject: the same whichever came first, and however often."""
-    if type(known) is not type(told) or isinstance(told, Deployment | Review):
+def joined(known: Event, told: Event, repository: str = "") -> Event:
+    """One event of two that tell of the same subject: the same whichever came first, and however often.
+
+    `repository`: that of what names none, where the settings say it.
+    """
+    whole = isinstance(told, Review) or (isinstance(told, Deployment) and told.pipeline_run_native_id is None)
+    if type(known) is not type(told) or whole:
         return told
     older, newer = sorted((known, told), key=lambda e: (e.updated_at or _EPOCH, msgspec.json.encode(e)))
     fields = {name: getattr(newer, name) or getattr(older, name) for name in newer.__struct_fields__}
-    made = settled(type(newer)(**{**fields, **_both(older, newer)}))
+    made = settled(type(newer)(**{**fields, **_both(older, newer), **_place(older, newer, repository)}))
     if known.updated_at is None or made.updated_at != known.updated_at or made == known:
         return made
     # What was told late changes a version that is as new: the store keeps the later of two, so it is a moment later.
@@ -63,6 +73,44 @@ def _both(older: Event, newer: Event) -> dict[str, Any]:
         found["transitions"] = tuple(Transition(at=at, state=state) for at, state in told)
         found["links"] = tuple(sorted({*older.links, *newer.links}))
     return found
+
+
+def _place(older: Event, newer: Event, repository: str) -> dict[str, str]:
+    """The repository or queue that an event names: one that only stands for none does not hide it."""
+    name = next((n for n in ("repository", "queue") if isinstance(getattr(newer, n, None), str)), None)
+    if name is None or isinstance(newer, Deployment):
+        return {}
+    stand_in = stand_in_of(newer.native_id.partition("/")[2] if isinstance(newer, PipelineRun) else newer.native_id)
+    before, now = getattr(older, name), getattr(newer, name)
+    return {name: before if now in {repository or stand_in, NOWHERE} else now}
+
+
+def stand_in_of(key: str) -> str:
+    """What stands for the repository of a subject that names none: the path of its source, with which its id begins."""
+    return path_of(key.partition(" ")[0]) or NOWHERE
+
+
+def with_deployments(rules: Deployments, pairs: Pairs) -> list[Event]:
+    """Events, and what the finished runs among them deployed by all that is known of each.
+
+    A single delivery may have told too little of a run for a rule to fit, or for the right service.
+    """
+    told = {e.pipeline_run_native_id: e for _, e in pairs if isinstance(e, Deployment) and e.pipeline_run_native_id}
+    events = [e for _, e in pairs if not (isinstance(e, Deployment) and e.pipeline_run_native_id)]
+    runs = [(before, run) for before, run in pairs if isinstance(run, PipelineRun)]
+    return [*events, *(d for before, run in runs for d in _deployed(rules, before, run, told.get(run.native_id)))]
+
+
+def _deployed(
+    rules: Deployments, before: Event | None, run: PipelineRun, told: Deployment | None
+) -> Iterator[Deployment]:
+    """What a run deployed; with less known of it before, that was taken for another deployment: that one was none."""
+    now = rules.of(run, version=told.version if told else None)
+    if now is not None:
+        yield now
+    was = rules.of(before) if isinstance(before, PipelineRun) else None
+    if was is not None and (now is None or was.id != now.id):
+        yield msgspec.structs.replace(was, result=Result.CANCELLATION, updated_at=run.updated_at)
 
 
 def settled(event: Event) -> Event:
