@@ -21,6 +21,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
 
 from collector.errors import BadRecord, ContractError, RetryableError, SourceError, StoreError
 from collector.source import SourceConfig
@@ -235,6 +236,8 @@ class Webhooks:
                         raise _RefusedError(503, "too much is being sent at once; send it again later")
         except TimeoutError:
             raise _RefusedError(408, f"the body did not arrive within {BODY_SECONDS:.0f} s") from None
+        except ClientDisconnect:
+            raise _RefusedError(408, "the sender hung up before the end of the body") from None
         finally:
             self._reading -= len(body)
         headers = {name.lower(): value for name, value in request.headers.items()}

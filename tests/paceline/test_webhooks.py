@@ -427,6 +427,22 @@ def test_a_body_that_does_not_arrive_is_given_up(webhooks: Webhooks, monkeypatch
     assert (answer.status_code, webhooks._reading) == (408, 0)
 
 
+def test_a_sender_that_hangs_up_is_refused(webhooks: Webhooks) -> None:
+    """A connection that ends in the middle of a body is an everyday thing, counted, and no fault of the service."""
+    parts: Iterator[dict[str, Any]] = iter(
+        [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    )
+
+    async def cut() -> dict[str, Any]:
+        return next(parts)
+
+    scope = {"type": "http", "method": "POST", "path": "/webhooks/pushed", "headers": []}
+    answer = asyncio.run(webhooks.answer("pushed", Request(scope, cut)))
+
+    assert (answer.status_code, webhooks._reading) == (408, 0)
+    assert webhooks.view().sources[-1].deliveries == {"refused": 1}
+
+
 def test_the_doors_say_what_is_open(client: TestClient, send: Send) -> None:
     """The status lists the open webhooks, what waits, and what came; it names nobody and tells no secret."""
     send(deployment())
