@@ -47,6 +47,10 @@ _MOST_PROJECTS = 250
 _PAGE = 100
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _ONCE_A_DAY = timedelta(days=1)
+_GIVEN_UP = timedelta(days=90)
+"""How long a pipeline may wait for somebody before it is looked at no more: most of those that do wait for ever."""
+_ANEW = "!"
+"""Before a place in a pass that began anew, because its server refused its own next page."""
 _BEING_MADE = frozenset({"pending", "setup-pending", "setup"})
 """States of a pipeline whose workflows are still to come."""
 
@@ -65,7 +69,11 @@ _ABOUT = About(
         "Pages hold 20 pipelines, whatever is asked for, and there is no filter by time: a run stops at what it knows.",
         "An organisation's list covers the 250 projects that were built last, of those that the token's user follows.",
         "A workflow that is run again is looked for once a day, in pipelines of the last `reruns`.",
-        "The list of pipelines sometimes refuses its own page token: this is reported, and the next run begins again.",
+        (
+            "The list of pipelines sometimes refuses its own page token: this is reported, and the next run begins "
+            "again. Where it refuses it twice, what is older is left out."
+        ),
+        "A pipeline that has not ended 90 days after it was made is not looked at again.",
         "Deploy markers tell when a version was last deployed, not each attempt nor how it ended.",
     ),
     example="""\
@@ -278,21 +286,24 @@ class _List:
         config, now = self.reading.source.config, self.reading.source.context.clock()
         is_sweep = state.swept_at is None or now - state.swept_at >= _ONCE_A_DAY
         floor = self.reading.start(state)
+        given_up = (state.since or _EPOCH) - _GIVEN_UP
+        state = msgspec.structs.replace(state, open=tuple(m for m in state.open if _made_at(m) >= given_up))
         if is_sweep and state.since is not None:
             floor = min(floor, state.since - config.reruns)
-        for part in self._unfinished(state, notes, whole=is_sweep):
+        # While a pass is under way it comes first: what had not ended may be so much that nothing else would be read.
+        for part in () if state.after is not None else self._unfinished(state, notes, whole=is_sweep):
             state = part.state
             yield part
-        projects = set[str]()
+        anew, projects = _ANEW if (state.after or "").startswith(_ANEW) else "", set[str]()
         for found, token in self._pages(state, notes):
             if found is None:
-                yield Part((), msgspec.structs.replace(state, after=None))
+                yield Part((), self._refused(state, now, notes, anew=bool(anew), own=bool(projects)))
                 return
             projects |= {pipeline.project_slug for pipeline in found}
             wanted = [p for p in found if (at := time_of(p.created_at)) is None or at >= floor]
             state, events = self._after(state, wanted, notes)
             following = token if wanted or not found else None
-            state = msgspec.structs.replace(state, after=following)
+            state = msgspec.structs.replace(state, after=following and f"{anew}{following}")
             if following is None:
                 state = msgspec.structs.replace(state.ended(), swept_at=now if is_sweep else state.swept_at)
             yield Part(events, state)
@@ -303,14 +314,14 @@ class _List:
 
     def _pages(self, state: State, notes: Notes) -> Iterator[tuple[list[Pipeline] | None, str | None]]:
         """Pages with the token of the next one; None for one whose token the server does not know any more."""
-        token, seen = state.after, set[str]()
+        token, seen = (state.after or "").removeprefix(_ANEW) or None, set[str]()
         while True:
             try:
                 answer = self.reading.ask(self.path, {**self.parameters, **({"page-token": token} if token else {})})
             except SourceError as error:
                 if token is None or error.status not in {_BAD_REQUEST, _NOT_FOUND}:
                     raise
-                notes.cut(f"{error}; it does not know its own next page, so the next run begins again")
+                notes.cut(f"{error}; it does not know its own next page")
                 yield None, None
                 return
             following = _following(answer)
@@ -322,11 +333,22 @@ class _List:
             seen.add(following)
             token = following
 
+    def _refused(self, state: State, now: datetime, notes: Notes, *, anew: bool, own: bool) -> State:
+        """The state where a server refuses its own next page: the next run begins again, but not for ever.
+
+        Where it refuses what it handed out right before (`own`), and did so in the pass before, the list ends there.
+        """
+        if own and anew:
+            notes.cut(f"{self.path}: what is older is not handed out, so it is left out")
+            return msgspec.structs.replace(state.ended(), swept_at=now)
+        notes.warn(f"{self.path}: the next run begins again")
+        return msgspec.structs.replace(state, after=_ANEW if own else None)
+
     def _unfinished(self, state: State, notes: Notes, *, whole: bool) -> Iterator[Part]:
         """Pipelines that had not ended, by their ids; old ones, that wait for somebody, once a day."""
         config = self.reading.source.config
-        recent = (state.since or _EPOCH) - config.reruns
-        due = [mark for mark in state.open if whole or (parsed(mark.partition(" ")[0]) or _EPOCH) >= recent]
+        newest = state.since or _EPOCH
+        due = [mark for mark in state.open if whole or _made_at(mark) >= newest - config.reruns]
         for start in range(0, len(due), _PAGE):
             marks = due[start : start + _PAGE]
             ids = [mark.partition(" ")[2] for mark in marks]
@@ -342,6 +364,10 @@ class _List:
         for pipeline in pipelines:
             state = state.begun(time_of(pipeline.created_at))
         return _marked(state, (p for p in pipelines if p.id in open_ones)), events
+
+
+def _made_at(mark: str) -> datetime:
+    return parsed(mark.partition(" ")[0]) or _EPOCH
 
 
 def _marked(state: State, pipelines: Iterable[Pipeline]) -> State:

@@ -526,8 +526,50 @@ def test_a_page_token_that_is_not_known_any_more_is_reported(api: Api) -> None:
 
     pages = api.pages(json.dumps(cursor), **PLAIN)
 
-    assert ["begins again" in t for page in pages for t in page.truncations] == [True]
+    assert ["its own next page" in t for page in pages for t in page.truncations] == [True]
+    assert [t for page in pages for t in page.warnings if "begins again" in t]
     assert len(api.read(PipelineRun, pages[-1].cursor, **PLAIN)) == 6
+
+
+def test_a_page_token_that_is_refused_again_and_again_ends_the_list(api: Api) -> None:
+    """A first read ends in a finite number of runs, and says what it leaves out; later ones read on from there."""
+    api.world.pipelines[SHOP] = [pipeline(n, f"2026-02-{n}T08:00:00Z") for n in range(10, 20)]
+    api.world.workflows = {}
+    method, path, handler = api.provider.routes[0]
+    lost = Reply({"message": "Not Found"}, status=404)
+    api.provider.routes[0] = (method, path, lambda a, **m: lost if a.one("page-token") == "AARLw6" else handler(a, **m))
+
+    first = api.pages(**PLAIN)
+    second = api.pages(first[-1].cursor, **PLAIN)
+    third = api.pages(second[-1].cursor, **PLAIN)
+
+    assert any("what is older is not handed out" in t for page in second for t in page.truncations)
+    assert [t for page in third for t in page.truncations] == []
+    assert '"since":"2026-02-19' in third[-1].cursor
+
+
+def test_what_waits_does_not_keep_a_long_first_read_from_going_on(api: Api) -> None:
+    """Pipelines that had not ended are asked for by their ids when a pass is over, not each time that it goes on."""
+    cursor = api.pages(**PLAIN)[0].cursor
+    api.provider.asked.clear()
+
+    api.pages(cursor, **PLAIN)
+
+    assert api.asked(f"pipeline/{guid('pipeline 4')}") == []
+
+
+def test_what_waits_for_ever_is_given_up(api: Api) -> None:
+    """A workflow that nobody approves is not asked for after 90 days."""
+    cursor = api.pages(**PLAIN)[-1].cursor
+    api.world.pipelines[SHOP].append(pipeline(9, "2026-05-30T08:00:00Z"))
+    later = NOW + timedelta(days=91)
+    cursor = api.pages(cursor, **PLAIN, now=later)[-1].cursor
+    api.provider.asked.clear()
+
+    cursor = api.pages(cursor, **PLAIN, now=later + timedelta(days=1))[-1].cursor
+
+    assert api.asked(f"pipeline/{guid('pipeline 4')}") == []
+    assert guid("pipeline 4") not in cursor
 
 
 def test_a_page_that_names_itself_is_an_error(api: Api) -> None:
