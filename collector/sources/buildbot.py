@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import Field
 
+from collector import remotes
 from collector.api import CiConfig
 from collector.deploying import Deployments, NameRules
 from collector.errors import ContractError
@@ -39,7 +39,6 @@ _MOST_BUILDERS = 300
 """So many ids of builders fit into an address; more of them are sorted out here."""
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _MAIL = re.compile(r"<([^<>]+)>")
-_SECURE_COPY = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!//)(.+)")
 _RESULTS = {
     0: Result.SUCCESS,
     1: Result.SUCCESS,  # with warnings
@@ -290,12 +289,9 @@ class Shapes:
 
 
 def repository_of(address: str) -> str:
-    """The name of a repository by its address: the path of a URL; the folder's name of a path here."""
-    place = address.strip().rstrip("/").removesuffix(".git")
-    if "://" in place:
-        return urlsplit(place).path.strip("/")
-    copied = _SECURE_COPY.fullmatch(place)
-    return copied[1].strip("/") if copied else place.rpartition("/")[2]
+    """The name of a repository by its address, as forges call it; the folder's name of a path here."""
+    place = address.strip().rstrip("/")
+    return remotes.repository_of(place) or place.removesuffix(".git").rpartition("/")[2]
 
 
 def _sha(value: object) -> str | None:

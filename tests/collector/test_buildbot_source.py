@@ -202,11 +202,13 @@ def test_a_build_without_code_counts_for_its_project_or_builder(master: World, r
         ("https://token@git.example.com:8443/acme/sub/shop/", "acme/sub/shop"),
         ("ssh://git@git.example.com:2222/acme/shop.git", "acme/shop"),
         ("git@git.example.com:acme/shop.git", "acme/shop"),
+        ("https://bitbucket.example.com/scm/acme/shop.git", "acme/shop"),
+        ("https://dev.azure.com/org/acme/_git/shop", "acme/shop"),
         ("/srv/git/shop.git", "shop"),
     ],
 )
 def test_a_repository_is_named_by_its_address(address: str, name: str) -> None:
-    """The name is the path, without server, user and ending."""
+    """The name is the one that its forge gives it, without server, user, ending and what stands beside it."""
     assert repository_of(address) == name
 
 
