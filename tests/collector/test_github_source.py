@@ -290,6 +290,14 @@ def test_reviews_say_who_and_when(read: Read, context: SourceContext) -> None:
     assert found[1].author == context.people.hashed("reviewer")
 
 
+def test_a_review_whose_id_is_no_number_is_a_review(context: SourceContext) -> None:
+    """What a provider may write otherwise one day breaks no run."""
+    said = {**github.review_node(review(9, "2026-02-12T10:00:00Z")), "fullDatabaseId": "PRR_9"}
+    node = {**github.change_node(merged()), "reviews": {"nodes": [said], "pageInfo": {"hasNextPage": False}}}
+
+    assert pulled(context, answering(holding(pulls=[merged()]), of_changes(node))).ids(Review) == ["PRR_9"]
+
+
 def test_many_reviews_are_all_read(read: Read) -> None:
     """Nested lists longer than a page → everything is read."""
     reviews = [review(n, "2026-02-12T09:00:00Z") for n in range(1, 132)]

@@ -158,7 +158,7 @@ class Shaping:
         """The reviews of a change, without those that are still being written."""
         items = (
             ReviewItem(
-                id=int(n.full_database_id),
+                id=n.full_database_id,
                 state=n.state,
                 submitted_at=n.submitted_at,
                 updated_at=n.updated_at,

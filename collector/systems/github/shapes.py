@@ -297,7 +297,7 @@ class PullRequest(msgspec.Struct):
 class ReviewItem(msgspec.Struct):
     """A review as webhooks show it."""
 
-    id: int
+    id: int | str
     state: str
     submitted_at: datetime | None = None
     updated_at: datetime | None = None
