@@ -445,6 +445,17 @@ def test_a_part_that_was_refused_sets_its_record_aside(context: SourceContext) -
     assert [bad.reason for bad in found.rejected] == ["the server refused a part of it: FORBIDDEN"]
 
 
+@pytest.mark.parametrize("field", ["updatedAt", "createdAt", "mergedAt"])
+def test_a_time_without_a_zone_sets_its_record_aside(context: SourceContext, field: str) -> None:
+    """A naive time without a declared zone is refused, and costs its own record alone."""
+    plain = {**github.change_node(merged(1)), field: "2026-02-12T10:00:00"}
+
+    found = pulled(context, answering(holding(pulls=[merged(1)]), of_changes(plain, github.change_node(merged(2)))))
+
+    assert [c.number for c in found.of(Change)] == [2]
+    assert len(found.rejected) == 1
+
+
 def test_a_broken_record_leaves_the_others(context: SourceContext) -> None:
     """One pull request that is not as documented is set aside; the rest survives."""
     nodes = [{**github.change_node(merged(1)), "createdAt": "2026-02-30"}, github.change_node(merged(2))]

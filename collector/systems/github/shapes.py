@@ -7,9 +7,10 @@ repository is renamed or moved; they make the native ids.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 import msgspec
+
+from collector.events import Timestamp
 
 
 class Actor(msgspec.Struct):
@@ -38,8 +39,8 @@ class ReviewNode(msgspec.Struct, rename="camel"):
 
     full_database_id: int | str
     state: str
-    updated_at: datetime
-    submitted_at: datetime | None = None
+    updated_at: Timestamp
+    submitted_at: Timestamp | None = None
     author: Actor | None = None
     url: str | None = None
 
@@ -52,7 +53,7 @@ class Reviews(msgspec.Struct, rename="camel"):
 
 
 class _Moment(msgspec.Struct, rename="camel"):
-    created_at: datetime | None = None
+    created_at: Timestamp | None = None
 
 
 class _Moments(msgspec.Struct):
@@ -60,7 +61,7 @@ class _Moments(msgspec.Struct):
 
 
 class _CommitDates(msgspec.Struct, rename="camel"):
-    authored_date: datetime | None = None
+    authored_date: Timestamp | None = None
     oid: str | None = None
 
 
@@ -82,16 +83,16 @@ class ChangeNode(msgspec.Struct, rename="camel"):
     full_database_id: int | str
     number: int
     state: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Timestamp
+    updated_at: Timestamp
     reviews: Reviews
     timeline_items: _Moments
     commits: _Commits
     title: str | None = None
     url: str | None = None
     is_draft: bool = False
-    merged_at: datetime | None = None
-    closed_at: datetime | None = None
+    merged_at: Timestamp | None = None
+    closed_at: Timestamp | None = None
     head_ref_oid: str | None = None
     head_ref_name: str | None = None
     base_ref_name: str | None = None
@@ -104,14 +105,14 @@ class StatusNode(msgspec.Struct, rename="camel"):
     """A status of a deployment: GraphQL writes its state in capitals."""
 
     state: str
-    created_at: datetime
+    created_at: Timestamp
 
 
 class StatusItem(msgspec.Struct):
     """A status of a deployment, by REST and in webhooks."""
 
     state: str
-    created_at: datetime
+    created_at: Timestamp
 
 
 class Statuses(msgspec.Struct, rename="camel"):
@@ -124,7 +125,7 @@ class Statuses(msgspec.Struct, rename="camel"):
 class CommentNode(msgspec.Struct, rename="camel"):
     """A comment on an issue, by GraphQL."""
 
-    created_at: datetime
+    created_at: Timestamp
     author: Actor | None = None
 
 
@@ -145,7 +146,7 @@ class Node(msgspec.Struct):
 class CommentItem(msgspec.Struct):
     """A comment on an issue, by REST."""
 
-    created_at: datetime
+    created_at: Timestamp
     user: Actor | None = None
 
 
@@ -154,9 +155,9 @@ class ReleaseNode(msgspec.Struct, rename="camel"):
 
     database_id: int
     tag_name: str
-    created_at: datetime
-    updated_at: datetime | None = None
-    published_at: datetime | None = None
+    created_at: Timestamp
+    updated_at: Timestamp | None = None
+    published_at: Timestamp | None = None
     is_draft: bool = False
     is_prerelease: bool = False
     url: str | None = None
@@ -168,9 +169,9 @@ class Run(msgspec.Struct):
     """An attempt of a run of a workflow."""
 
     id: int
-    created_at: datetime
-    updated_at: datetime | None = None
-    run_started_at: datetime | None = None
+    created_at: Timestamp
+    updated_at: Timestamp | None = None
+    run_started_at: Timestamp | None = None
     run_attempt: int = 1
     status: str | None = None
     conclusion: str | None = None
@@ -202,9 +203,9 @@ class Job(msgspec.Struct):
     run_attempt: int = 1
     status: str | None = None
     conclusion: str | None = None
-    created_at: datetime | None = None
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
+    created_at: Timestamp | None = None
+    started_at: Timestamp | None = None
+    completed_at: Timestamp | None = None
     workflow_name: str | None = None
     head_sha: str | None = None
     head_branch: str | None = None
@@ -226,7 +227,7 @@ class OwnDeployment(msgspec.Struct):
 
     id: int
     node_id: str
-    created_at: datetime
+    created_at: Timestamp
     environment: str | None = None
     sha: str | None = None
     ref: str | None = None
@@ -239,12 +240,12 @@ class Issue(msgspec.Struct):
     id: int
     number: int
     state: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Timestamp
+    updated_at: Timestamp
     node_id: str = ""
     title: str | None = None
     html_url: str | None = None
-    closed_at: datetime | None = None
+    closed_at: Timestamp | None = None
     state_reason: str | None = None
     comments: int = 0
     user: Actor | None = None
@@ -280,13 +281,13 @@ class PullRequest(msgspec.Struct):
     id: int
     number: int
     state: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Timestamp
+    updated_at: Timestamp
     title: str | None = None
     html_url: str | None = None
     draft: bool = False
-    merged_at: datetime | None = None
-    closed_at: datetime | None = None
+    merged_at: Timestamp | None = None
+    closed_at: Timestamp | None = None
     merge_commit_sha: str | None = None
     head: Branch | None = None
     base: Branch | None = None
@@ -299,8 +300,8 @@ class ReviewItem(msgspec.Struct):
 
     id: int | str
     state: str
-    submitted_at: datetime | None = None
-    updated_at: datetime | None = None
+    submitted_at: Timestamp | None = None
+    updated_at: Timestamp | None = None
     user: Actor | None = None
     html_url: str | None = None
 
@@ -310,9 +311,9 @@ class ReleaseItem(msgspec.Struct):
 
     id: int
     tag_name: str
-    created_at: datetime
-    updated_at: datetime | None = None
-    published_at: datetime | None = None
+    created_at: Timestamp
+    updated_at: Timestamp | None = None
+    published_at: Timestamp | None = None
     draft: bool = False
     prerelease: bool = False
     html_url: str | None = None
