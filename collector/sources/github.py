@@ -65,6 +65,8 @@ _LAST_UPDATED = {"state": "all", "sort": "updated", "direction": "desc", "per_pa
 """The one of a list by which its ETag tells whether there is anything new."""
 _CHANGES_OF_A_PAGE = 50
 _MOST_RESULTS = 1_000
+_MOST_WITH_JOBS = 200
+"""How many runs of which each is asked for its jobs are read at once: a limit may be 1 000 requests an hour."""
 _UNAUTHORISED, _GONE = 401, 404
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
@@ -92,7 +94,7 @@ class GitHubConfig(GitHubSettings):
         costs=(
             ("pull requests with reviews, first commit and labels", "21, and 3 010 without GraphQL"),
             ("workflow runs", "11, and 1 for each earlier attempt; once a day as much for those of the last 62 days"),
-            ("workflow runs with their jobs", "1 011"),
+            ("workflow runs with their jobs", "1 061"),
             ("deployments with their statuses", "20, and 1 010 without GraphQL"),
             ("releases", "11"),
             ("issues", "11"),
@@ -370,12 +372,16 @@ class GitHubSource:
         return linked(self.access.rest, f"repos/{repository}/actions/runs", asked)
 
     def _spans(self, repository: str, start: datetime, met: _Met, notes: Notes) -> Iterator[Iterable[Answer]]:
-        """The pages of all runs from a time on: of spans that hold no more than the 1 000 that GitHub hands out."""
+        """The pages of all runs from a time on: of spans that hold no more than the 1 000 that GitHub hands out.
+
+        Where each run costs a request, spans are shorter, since a run that breaks goes on after the last whole one.
+        """
+        most = _MOST_WITH_JOBS if self.config.wants_some_jobs else _MOST_RESULTS
         pages = self._created(repository, start)
         first = next(pages)
         total = first.read(_Total).total_count
         created = [run.created_at for run in first.items(Run, "workflow_runs")[0]]
-        if total <= _MOST_RESULTS or not created:
+        if total <= most or not created:
             yield chain([first], pages)
             return
 
@@ -384,7 +390,7 @@ class GitHubSource:
             answer = self.access.rest.get(f"repos/{repository}/actions/runs", asked)
             return answer.read(_Total).total_count
 
-        for window in windows(start, max(created) + _SECOND, count, _MOST_RESULTS):
+        for window in windows(start, max(created) + _SECOND, count, most):
             if window.total > _MOST_RESULTS:
                 met.whole = False
                 missing = window.total - _MOST_RESULTS

@@ -691,6 +691,25 @@ def test_a_long_first_read_goes_on_after_its_last_whole_span(read: Read, context
     assert len(rest.of(PipelineRun)) < 1_101 - 100
 
 
+def test_a_first_read_with_jobs_ends_although_a_limit_is_small(bench: Any, context: SourceContext) -> None:
+    """A limit of 400 requests for a list that costs 900 → each run goes on after the last whole span, and it ends."""
+    start = datetime(2026, 2, 1, tzinfo=UTC)
+    times = [(start + timedelta(minutes=45 * n)).isoformat().replace("+00:00", "Z") for n in range(900)]
+    world = holding(runs=[run(n, created) for n, created in enumerate(times)])
+    world.held["acme/shop"].jobs = {n: [job(n, n, "test", created, created)] for n, created in enumerate(times)}
+    provider = serve(world)
+    source = configured(**{**ONLY, "jobs": True}).build(replace(context, wire=Wire(adapter=provider)))
+    refused = Reply({"message": "API rate limit exceeded"}, status=403, headers={"Retry-After": "3600"})
+
+    done = []
+    for _ in range(6):
+        provider.faults = {len(provider.asked) + 400: refused}
+        done.append(bench.runner.run("sample", source).succeeded)
+
+    assert (done[0], done[-1]) == (False, True)
+    assert len([r for r in bench.store.events(PipelineRun) if r.task]) == 900
+
+
 def test_a_second_with_more_runs_than_are_handed_out_is_told(read: Read) -> None:
     """What no window is small enough for is reported as cut off, with how much it is."""
     world = holding(runs=[run(n, "2026-02-12T10:00:00Z") for n in range(1_003)])

@@ -69,6 +69,11 @@ class GitHubSettings(ForgeConfig):
         )
 
     @property
+    def wants_some_jobs(self) -> bool:
+        """Whether there may be runs whose jobs are read."""
+        return self.jobs or any(rule.job for rule in self.deployments)
+
+    @property
     def one_kind_of_deployment(self) -> bool:
         """Whether all deployments of this source come from one list, which then tells what was deleted."""
         return [bool(self.deployments), self.reads_own_deployments, self.releases is not None].count(True) == 1
