@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from rich.console import Console
 
 from collector.errors import PacelineError
@@ -74,6 +75,8 @@ def evaluate(config: Path | None, output: str) -> None:
 
 
 def _fields(value: Number | Accounting | ExplainedNumber | Explanation) -> dict[str, Any]:
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict(value)
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
