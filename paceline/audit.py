@@ -18,7 +18,7 @@ import click
 from collector.document import dump
 from collector.people import People
 from paceline.identity_files import Reviewed
-from paceline.outputs import Output, Ways
+from paceline.outputs import Output, Ways, unwatched
 from paceline.privacy import MASK, Hit, KnownPeople, Search, plain
 from paceline.resources import starter_slos
 from paceline.wiring import Running, build, configuration
@@ -89,8 +89,17 @@ class Audit:
         return not self.total
 
 
-def audited(running: Running, people: People, outputs: Iterable[Output], own: Collection[str] = ()) -> Audit:
-    """What some outputs of a running service say. `own` are words that are nobody's, in lower case."""
+def audited(
+    running: Running,
+    people: People,
+    outputs: Iterable[Output],
+    own: Collection[str] = (),
+    searched: Callable[[int], object] = unwatched,
+) -> Audit:
+    """What some outputs of a running service say. `own` are words that are nobody's, in lower case.
+
+    After each output `searched` is told how many there were.
+    """
     configured = running.service.configuration
     known = KnownPeople(running.service.events, configured.identities)
     everybody, privacy = known.everybody(), configured.settings.privacy
@@ -106,13 +115,14 @@ def audited(running: Running, people: People, outputs: Iterable[Output], own: Co
     sizes: dict[str, list[int]] = defaultdict(list)
     found: list[Found] = []
     total = 0
-    for output in outputs:
+    for count, output in enumerate(outputs, 1):
         sizes[output.channel].append(len(output.text))
         if output.channel == "metrics":
             labels.read(output.text)
         for one in _found(output, search):
             total += 1
             found += [one] if len(found) < _MOST_FOUND else []
+        searched(count)
     return Audit(
         people=_mapped(known.accounts(), configured.identities),
         labels=tuple(labels.uses(search)),
@@ -125,7 +135,7 @@ def audited(running: Running, people: People, outputs: Iterable[Output], own: Co
 def _found(output: Output, search: Search) -> Iterator[Found]:
     """Who is in an output, in the form in which it is read and, if that differs, as it is written."""
     read = plain(output.text)
-    for text in dict.fromkeys((read, output.text)):
+    for text in filter(search.anybody, dict.fromkeys((read, output.text))):
         for hit in search.hits(text):
             yield Found(
                 channel=output.channel,

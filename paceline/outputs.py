@@ -12,7 +12,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 from itertools import chain
@@ -28,13 +28,16 @@ from collector.errors import PacelineError
 from paceline.enricher import lookup_of
 from paceline.logs import configure
 from paceline.notify import Message, email_of, slack_body, webhook_body
+from paceline.service import Published, Service
 from paceline.web import create_app
+from paceline.webhooks import Webhooks
 from paceline.wiring import Running
 from slo_engine.enrich import Alert, EnrichedAlert, enrich
+from slo_engine.explain import Explanation, Selection
 from slo_engine.slo import Slo
 
-_WIDTH = "1000"
-"""Columns of a terminal: no cell of a table is broken in two."""
+_ENVIRONMENT = {"COLUMNS": "1000", "TTY_COMPATIBLE": "0"}
+"""No cell of a table is broken in two, and no colour is written into a word, whatever the terminal."""
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _LONGEST_WINDOW, _UNITS = "90d", 1_000
 _PAGES = ("/", "/explain/{indicator}")
@@ -54,15 +57,23 @@ class Output:
     text: str
 
 
+def unwatched(_news: object) -> None:
+    """Nobody wants to be told."""
+
+
 @dataclass(frozen=True)
 class Ways:
-    """The ways out of a running service. `config` is the file that its commands read, None for where they look."""
+    """The ways out of a running service. `config` is the file that its commands read, None for where they look.
+
+    `at_hand` is told each way before something is made of it.
+    """
 
     running: Running
     commands: click.Group
     config: Path | None
     clock: Callable[[], datetime]
     collect: bool = False
+    at_hand: Callable[[str], object] = unwatched
 
     def outputs(self) -> Iterator[Output]:
         """All of them, made one after the other; first the snapshot anew, with the log at its most talkative.
@@ -73,6 +84,7 @@ class Ways:
         return chain([self._logged()], self._made())
 
     def _made(self) -> Iterator[Output]:
+        self.at_hand("metrics")
         published = self.running.service.published
         assert published is not None  # noqa: S101 - it was just made
         yield Output(channel="metrics", place="Prometheus text", text=published.exposition.text.decode())
@@ -83,6 +95,7 @@ class Ways:
         yield from self._commands()
 
     def _logged(self) -> Output:
+        self.at_hand("logs")
         settings = self.running.service.configuration.settings.logs
         with contextlib.redirect_stderr(io.StringIO()) as written:
             configure("debug", settings.format)
@@ -95,11 +108,12 @@ class Ways:
     # --- pages and the API
 
     def _answers(self) -> Iterator[Output]:
-        app = create_app(self.running.service)
-        told = [path for path, methods in app.openapi()["paths"].items() if "get" in methods and path != "/metrics"]
-        for channel, paths in (("pages", _PAGES), ("API", told)):
-            for path in paths:
-                for address, query in self._addresses(path):
+        with contextlib.closing(Webhooks(self.running.service, self.running.log, self.clock)) as webhooks:
+            app = create_app(_ExplainedOnce(self.running.service), webhooks=webhooks)
+            told = [path for path, methods in app.openapi()["paths"].items() if "get" in methods and path != "/metrics"]
+            for channel, paths in (("pages", _PAGES), ("API", told)):
+                self.at_hand(channel)
+                for address, query in chain.from_iterable(map(self._addresses, paths)):
                     where = f"{address}?{query}" if query else address
                     yield Output(channel=channel, place=where, text=_asked(app, address, query))
 
@@ -123,6 +137,7 @@ class Ways:
 
     def _notifications(self) -> Iterator[Output]:
         """For each SLO what would be sent if its alert fired now."""
+        self.at_hand("notifications")
         service = self.running.service
         settings = service.configuration.settings.notify
         find = lookup_of(service, settings, tiers=service.tiers, clock=self.clock)
@@ -141,6 +156,7 @@ class Ways:
     # --- commands and the files they write
 
     def _files(self) -> Iterator[Output]:
+        self.at_hand("files")
         with tempfile.TemporaryDirectory() as folder:
             for name in ("dashboards", "slo export"):
                 target = Path(folder) / name.replace(" ", "-")
@@ -150,6 +166,7 @@ class Ways:
                     yield Output(channel="files", place=place, text=path.read_text(encoding="utf-8"))
 
     def _commands(self) -> Iterator[Output]:
+        self.at_hand("commands")
         for arguments in self._lines():
             yield Output(channel="commands", place=f"paceline {' '.join(arguments)}", text=self._run(arguments))
 
@@ -164,17 +181,36 @@ class Ways:
             services = configuration.organisation.services[:1]
             yield from (["gate", "--service", s.name, "--dry-run", *form] for s in services)
         about_people = [i.name for i in service.indicators.values() if i.people][:1]
-        for name in (*list(service.indicators)[:1], *about_people):
+        for name in dict.fromkeys((*list(service.indicators)[:1], *about_people)):
             yield from (["explain", name, "--window", _LONGEST_WINDOW, *form] for form in forms)
         yield from (["rules", "--format", form] for form in ("prometheus", "prometheusrule", "mimir", "alertmanager"))
         yield ["report"]
 
     def _run(self, arguments: Sequence[str]) -> str:
         where = ["--config", str(self.config)] if self.config is not None else []
-        answer = CliRunner(env={"COLUMNS": _WIDTH}).invoke(self.commands, [*arguments, *where])
+        # The service is lent: a command that opened it anew would read and evaluate everything again.
+        answer = CliRunner(env=_ENVIRONMENT).invoke(self.commands, [*arguments, *where], obj=self.running)
+        settings = self.running.service.configuration.settings.logs
+        configure(settings.level, settings.format)  # what it logged to is gone
         if answer.exit_code:
             raise NoOutput(f"paceline {arguments[0]}: it failed, so nobody knows what else it would say")
         return answer.output
+
+
+class _ExplainedOnce(Service):
+    """The same service, which makes each explanation once: a page shows the first units of what the API shows."""
+
+    def __init__(self, service: Service) -> None:
+        vars(self).update(vars(service))
+        self._known: dict[tuple[str, Selection], Explanation] = {}
+
+    def explain_published(self, published: Published, name: str, selection: Selection) -> Explanation:
+        """As the service's own."""
+        most = replace(selection, limit=max(selection.limit, _UNITS))
+        if (name, most) not in self._known:
+            self._known[name, most] = super().explain_published(published, name, most)
+        found = self._known[name, most]
+        return replace(found, units=found.units[: selection.limit])
 
 
 def _alert(slo: Slo, at: datetime) -> Alert:

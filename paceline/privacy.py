@@ -31,6 +31,8 @@ _PART = re.compile(r"[^\W_]+")
 _NO_NAME = re.compile(r"\d[\d.:+-]*(?:[eET][+-]?\d[\d.:]*)?[a-zA-Z]?|[0-9a-f]{16,}")
 """Numbers, times and ids of events and commits."""
 _PAIR = re.compile(r"(?<!\w)([^\W\d_][\w.'-]*),? {1,2}(?=([^\W\d_](?:[\w.'-]*\w)?))")
+_BETWEEN = '"'
+"""Nothing that is looked for reaches over it, nor over the end of a line: the texts between stand by themselves."""
 _JOINTS = (" ", ".", "-", "_", "")
 _SHORTEST, _MOST_PARTS = 3, 8
 _ESCAPED = re.compile(r"\\u[0-9a-fA-F]{4}")
@@ -125,6 +127,15 @@ class Search:
     domains: Sequence[str] = ()
     public: Callable[[str], bool] = _nothing
     _words: dict[str, bool] = field(default_factory=dict, repr=False)
+    _clean: set[str] = field(default_factory=set, repr=False)
+
+    def anybody(self, text: str) -> bool:
+        """Whether a text says something of people, as `hits` would. What was in other texts is not looked at again."""
+        pieces = set(text.replace(_BETWEEN, "\n").split("\n")) - self._clean
+        if self.hits("\n".join(pieces)):
+            return True
+        self._clean |= pieces
+        return False
 
     def hits(self, text: str) -> list[Hit]:
         """What a text says of people, in its order; where hits overlap, the longest."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from paceline.commands.output import tell
+from paceline.logs import configure
 from paceline.settings import Configuration
 from paceline.wiring import Running, build, configuration
 
@@ -39,7 +40,15 @@ def configured(config: Path | None) -> Configuration:
 
 @contextlib.contextmanager
 def opened(config: Path | None) -> Iterator[Running]:
-    """The service of a configuration, closed afterwards."""
+    """The service of a configuration, closed afterwards; or the one that is lent to the command, which stays open."""
+    context = click.get_current_context(silent=True)
+    lent = context.find_object(Running) if context else None
+    if lent is not None:
+        settings = lent.service.configuration.settings
+        configure(settings.logs.level, settings.logs.format)  # the log goes where this command writes
+        tell(settings.notice)
+        yield lent
+        return
     running = build(configured(config))
     try:
         yield running

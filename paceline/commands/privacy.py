@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from collector.bulk import seldom_collecting
 from paceline.commands.options import FAILED, config_option, output_option
 from paceline.commands.output import print_json, table
 from paceline.settings import Configuration
@@ -51,13 +56,49 @@ def _audited(found: Configuration, commands: click.Group, config: Path | None, *
     from paceline.outputs import Ways  # noqa: PLC0415 - likewise
 
     clock = clock_of(found)
-    own = own_words(commands, clock)
-    running = build(found)
-    try:
-        people = people_of(found, os.environ)
-        return audited(running, people, Ways(running, commands, config, clock, collect).outputs(), own)
-    finally:
-        running.close()
+    with seldom_collecting(), _watched() as watch:
+        own = own_words(commands, clock)
+        with contextlib.closing(build(found)) as running:
+            people = people_of(found, os.environ)
+            ways = Ways(running, commands, config, clock, collect, watch.at_hand)
+            return audited(running, people, ways.outputs(), own, watch.searched)
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[_Watch]:
+    """Says on a terminal how far the search is. It keeps to that terminal while what commands write is taken."""
+    looked_at = Console(stderr=True).is_terminal
+    console = Console(file=sys.stderr, force_terminal=looked_at)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed} texts searched"),
+        TimeElapsedColumn(),
+    )
+    with Progress(
+        *columns,
+        console=console,
+        disable=not looked_at,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as progress:
+        yield _Watch(progress, progress.add_task("Learning Paceline's own words", total=None))
+
+
+class _Watch:
+    """Tells a progress display how far the search is."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def at_hand(self, way: str) -> None:
+        """The way out that is made and searched now."""
+        self._progress.update(self._task, description=f"Searching {way}")
+
+    def searched(self, texts: int) -> None:
+        """How many texts are behind it."""
+        self._progress.update(self._task, completed=texts)
 
 
 def _print(found: Audit) -> None:

@@ -18,7 +18,7 @@ from collector.people import People
 from collector.store import Database, EventStore
 from paceline.audit import Audit, audited
 from paceline.cli import cli, main
-from paceline.outputs import NoOutput, Output, Ways, _asked
+from paceline.outputs import NoOutput, Output, Ways, _asked, _ExplainedOnce
 from paceline.privacy import MASK, KnownPeople, Search, plain, with_no_address, without_addresses
 from paceline.service import Service
 from paceline.web import create_app
@@ -288,6 +288,65 @@ def test_what_was_planted_is_shown_without_names(outputs: list[Output]) -> None:
     assert f'queue="{MASK}"' in metrics
 
 
+def test_what_webhooks_tell_is_looked_at(outputs: list[Output]) -> None:
+    """What came to which source is told by the API as well."""
+    assert [o.channel for o in outputs if o.place == "/webhooks"] == ["API"]
+
+
+def test_nothing_is_looked_at_twice(outputs: list[Output]) -> None:
+    """No way out is made of the same thing again."""
+    places = [(o.channel, o.place) for o in outputs]
+
+    assert len(places) == len(set(places))
+
+
+@pytest.mark.parametrize("path", ["/explain/deployment_frequency", "/api/v1/explain/deployment_frequency"])
+def test_an_explanation_made_once_says_the_same(world: World, path: str) -> None:
+    """Page and API say what they say without each other, also where one lists less than the other."""
+    once, service = create_app(_ExplainedOnce(world.running.service)), create_app(world.running.service)
+    queries = ("window=90d&limit=1", "window=90d&limit=1000", "window=90d&limit=1&offset=1", "window=7d")
+
+    said = [_asked(once, path, query) for query in queries]
+
+    assert said == [_asked(service, path, query) for query in queries]
+    assert len(set(said)) == len(queries)
+
+
+def test_commands_work_with_the_same_service(world: World) -> None:
+    """A command that evaluates does it with the service at hand, and leaves it open for the next one."""
+    ways, service = Ways(world.running, cli, world.config, world.running.service._clock), world.running.service
+    first = service.refresh()
+
+    said = [ways._run(["gate", "--service", "shop", "--dry-run"]), ways._run(["slo", "list"]), ways._run(["report"])]
+
+    assert service.published is not first
+    assert all(said)
+
+
+def test_what_a_command_logs_is_part_of_what_it_says(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its log goes where it writes; what is logged after it goes to standard error again."""
+    settings.write_text(settings.read_text(encoding="utf-8").replace("level: error", "level: info"), encoding="utf-8")
+    with closing(build(configuration(settings, {}, settings.parent))) as running:
+        running.service.collect(running.service.configuration.sources[0])
+        capsys.readouterr()
+
+        said = Ways(running, cli, settings, running.service._clock)._run(["evaluate"])
+        running.log.info("said afterwards")
+
+    assert "derived" in said
+    assert "derived" not in (err := capsys.readouterr().err)
+    assert "said afterwards" in err
+
+
+def test_no_colour_is_written_into_a_word(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal's escapes would stand at the beginning of words, which would not be somebody's any more."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    said = Ways(world.running, cli, world.config, world.running.service._clock)._run(["evaluate"])
+
+    assert "\x1b" not in said
+
+
 @pytest.mark.parametrize("arguments", [["nonsense"], ["explain", "nonsense"]])
 def test_a_command_that_fails_is_no_proof(world: World, clock: Callable[[], datetime], arguments: list[str]) -> None:
     """Where an output cannot be made, the audit does not go on as if it were clean."""
@@ -303,6 +362,7 @@ def test_a_page_that_fails_is_no_proof(world: World) -> None:
 
 NOT_LOOKED_AT = {
     "check": "says nothing of what is stored",
+    "doctor": "reads the sources, and nothing of what is stored",
     "collect": "its outcomes are those of the log",
     "serve": "its pages and answers are asked for in the process",
     "demo": "makes another organisation",
@@ -415,6 +475,15 @@ def test_somebody_is_found_however_they_are_written(world: World, text: str, wha
     found = leaking(world, text)
 
     assert [f.what for f in found.findings][:1] == [what]
+
+
+def test_who_stands_in_two_outputs_is_found_in_both(world: World) -> None:
+    """What was searched before is not searched again, but for where somebody is."""
+    texts = ("nobody\nmarrowby", "nobody", '"marrowby" and nobody', "marrowby")
+
+    found = looked_through(world, [Output(channel="pages", place=str(i), text=t) for i, t in enumerate(texts)])
+
+    assert [f.place for f in found.findings] == ["0", "2", "3"]
 
 
 @pytest.mark.parametrize("text", ["bob.thistle@people.example", "Ada Quillfeather", "marrowby-api"])
@@ -534,6 +603,42 @@ def test_the_command_fails_where_somebody_is_found(settings: Path, capsys: pytes
     assert "marrowby" not in out
 
 
+def test_where_nobody_looks_nothing_is_said_meanwhile(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Standard error stays empty where it is no terminal."""
+    with pytest.raises(SystemExit):
+        main(["privacy", "audit", "--config", str(settings), "--collect"])
+
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_is_told_how_far_the_search_is(
+    settings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way out at hand, and how many texts were searched; on standard error, beside what is printed."""
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+
+    with pytest.raises(SystemExit):
+        main(["privacy", "audit", "--config", str(settings), "--collect", "--output", "json"])
+
+    out, err = capsys.readouterr()
+    assert json.loads(out)["clean"]
+    assert "Searching commands" in err
+    assert "texts searched" in err
+
+
+def test_each_way_is_told_before_it_is_made_and_each_text_after(world: World) -> None:
+    """What shows the progress hears of every way out once, and of every text."""
+    ways: list[str] = []
+    texts: list[int] = []
+    service = world.running.service
+    outputs = Ways(world.running, cli, world.config, service._clock, at_hand=ways.append).outputs()
+
+    found = audited(world.running, world.running.people, outputs, searched=texts.append)
+
+    assert ways == ["logs", "metrics", "pages", "API", "notifications", "files", "commands"]
+    assert texts == list(range(1, sum(c.texts for c in found.channels) + 1))
+
+
 # ---- the pieces
 
 
@@ -568,3 +673,16 @@ def test_a_masked_text_says_nothing_of_anybody(login: str, before: str, after: s
 
     assert search.hits(text)
     assert search.hits(search.masked(text)) == []
+
+
+pieces = ("Ada Love", "Love, Ada", "ada-l", "a@b.example", "person:01234", "x", '"', "\n", " ", ",", "-")
+written = st.lists(st.sampled_from(pieces), max_size=6).map("".join)
+
+
+@given(texts=st.lists(written, max_size=6))
+def test_what_is_looked_at_once_is_looked_at_as_a_whole(texts: list[str]) -> None:
+    """Whether somebody is in a text does not depend on the texts before, nor on how it is taken apart."""
+    known = {PEOPLE.hashed("ada-l"), PEOPLE.named("Ada Love")}
+    search = Search(people=PEOPLE, known=known)
+
+    assert [search.anybody(t) for t in texts] == [bool(Search(people=PEOPLE, known=known).hits(t)) for t in texts]
