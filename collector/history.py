@@ -313,7 +313,7 @@ class Commits:
         lowered = message.lower() if "-by:" in message or "-By:" in message or "-BY:" in message else ""
         return Commit(
             source=self.source,
-            native_id=sha,
+            native_id=f"{self.repository}@{sha}",  # forks and copies hold it too, each on branches of its own
             repository=self.repository,
             sha=sha,
             tree_sha=tree,

@@ -106,7 +106,7 @@ def test_a_commit_is_read_as_git_has_it(repository: Any, source_of: Any, context
 
     assert commit == Commit(
         source="git",
-        native_id=second,
+        native_id=f"repository@{second}",
         repository="repository",
         sha=second,
         tree_sha=repository.sha("HEAD^{tree}"),
@@ -670,14 +670,16 @@ def test_a_new_rule_reads_old_commits_again(repository: Any, source_of: Any) -> 
         assert set(pull(source_of(repository, deployments=rule), before.cursor).deployments) == {sha}
 
 
-def test_a_new_name_is_given_to_old_commits_too(repository: Any, source_of: Any) -> None:
-    """A repository that is given another name is read again, or its history would stay under the old one."""
+def test_a_new_name_is_given_to_old_commits_too(repository: Any, source_of: Any, bench: Any) -> None:
+    """A repository that is given another name is read again, and has its whole history under that one."""
     sha = repository.commit(at=1)
-    before = pull(source_of(repository))
+    before = pull(source_of(repository, repository_name="z/shop"))
 
     after = pull(source_of(repository, repository_name="group/shop"), before.cursor)
+    bench.write(*before.commits.values())
+    bench.write(*after.commits.values())
 
-    assert after.commits[sha].repository == "group/shop"
+    assert "group/shop" in {c.repository for c in bench.store.events(Commit) if c.sha == sha}
 
 
 def test_two_services_of_one_repository_have_their_own_releases(repository: Any, source_of: Any) -> None:

@@ -107,6 +107,20 @@ def test_a_forced_push_is_survived(repository: Any, reader_of: Any) -> None:
     assert [c.sha for c in reader.run()] == [new]
 
 
+def test_a_fork_does_not_take_the_commits_of_its_origin(
+    repository: Any, context: SourceContext, bench: Any, tmp_path: Path
+) -> None:
+    """Repositories of one source that share commits, as forks and copies do, each keep all of them."""
+    sha = repository.commit(at=1)
+    repository.git("clone", "--quiet", str(repository.path), str(tmp_path / "fork"))
+    places = {"o/shop": repository.path, "o/shop-fork": tmp_path / "fork"}
+    streams = [history(n, n, p.as_uri(), source="forge", context=context) for n, p in places.items()]
+
+    bench.write(*[e for page in pull(None, streams, Notes()) for e in page.events])
+
+    assert sorted((c.repository, c.sha) for c in bench.store.events(Commit)) == [("o/shop", sha), ("o/shop-fork", sha)]
+
+
 def test_the_cursor_of_a_history_is_small(repository: Any, reader_of: Any) -> None:
     """Thousands of refs stand beside the clone, not in the cursor that each page of each list carries."""
     sha = repository.commit(at=1)
@@ -180,7 +194,7 @@ def test_a_repository_that_is_gone_is_cut_off_alone(repository: Any, reader_of: 
 
     pages = list(pull(None, [gone, reader_of(repository).stream], Notes()))
 
-    assert [e.native_id for page in pages for e in page.events] == [sha]
+    assert [e.native_id for page in pages for e in page.events] == [f"o/r@{sha}"]
     (said,) = [t for page in pages for t in page.truncations]
     assert said.startswith("o/r: commits: git clone: ")
 
@@ -196,7 +210,7 @@ def test_a_repository_that_cannot_be_handed_out_is_cut_off_alone(
 
     pages = list(pull(None, [broken, reader_of(repository).stream], Notes()))
 
-    assert [e.native_id for page in pages for e in page.events] == [sha]
+    assert [e.native_id for page in pages for e in page.events] == [f"o/r@{sha}"]
     (said,) = [t for page in pages for t in page.truncations]
     assert said.startswith("o/r: commits: git clone: ")
 

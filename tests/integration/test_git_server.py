@@ -274,7 +274,7 @@ def test_a_forges_commits_come_with_its_token(shop: Any, server: GitServer, cont
 
     pages = list(pull(None, [stream], Notes()))
 
-    assert [(e.native_id, e.repository) for page in pages for e in page.events] == [(sha, "group/shop")]  # type: ignore[attr-defined]
+    assert [(e.native_id, e.repository) for page in pages for e in page.events] == [(f"group/shop@{sha}", "group/shop")]  # type: ignore[attr-defined]
     assert set(server.users) == {"oauth2"}
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from collector.events import Deployment
+from collector.events import Commit, Deployment
 from collector.people import People
 from collector.run import Runner
 from collector.source import SourceContext
@@ -157,7 +157,7 @@ def changes(plain: PlainGit, tmp_path_factory: pytest.TempPathFactory) -> list[C
     series = list(observations.series("change_lead_time"))
     rows = [ObservationRow(*r) for r in observations.window(series, -(2**62), 2**62, *ObservationRow._fields)]
     measured = [r for r in rows if r.outcome == "measured"]
-    shas = {i: e.native_id for i, e in events.find([r.unit for r in measured]).items()}
+    shas = {i: e.sha for i, e in events.find([r.unit for r in measured]).items() if isinstance(e, Commit)}
     deployments = {d.id: d for d in events.events(Deployment)}
     found = []
     for row in measured:
