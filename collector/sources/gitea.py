@@ -462,6 +462,41 @@ class Asked:
         return list(chain.from_iterable(self._pages(path, {}, Job, notes, key="jobs")))
 
 
+@dataclass(frozen=True)
+class _Stretch:
+    """The runs that a pass had read when it broke off, by their ids; what has moved since `as_of` is not meant."""
+
+    lowest: int
+    highest: int
+    as_of: datetime
+
+    @classmethod
+    def of(cls, text: str | None) -> _Stretch | None:
+        """What the place of a state says."""
+        lowest, highest, as_of = (text or "").split() or ("", "", "")
+        at = parsed(as_of)
+        return None if at is None else cls(int(lowest), int(highest), at)
+
+    @property
+    def text(self) -> str:
+        """As the place of a state."""
+        return f"{self.lowest} {self.highest} {as_rfc3339(self.as_of)}"
+
+    def holds(self, run: Run) -> bool:
+        """Whether a run was read as it stands."""
+        unmoved = run.moved_at is not None and run.moved_at <= self.as_of
+        return run.has_ended and unmoved and self.lowest <= run.id <= self.highest
+
+    @classmethod
+    def down_to(cls, before: _Stretch | None, ids: Sequence[int], as_of: datetime | None) -> _Stretch | None:
+        """With these ids from the top down; only once they have come down to those of before."""
+        if not ids or as_of is None or (before is not None and min(ids) > before.highest):
+            return before
+        if before is None:
+            return cls(min(ids), max(ids), as_of)
+        return cls(min(before.lowest, *ids), max(before.highest, *ids), before.as_of)
+
+
 @dataclass
 class _Runs:
     """The runs of a repository, and the jobs that no run lists. Which of the two there are, the first page tells."""
@@ -481,7 +516,8 @@ class _Runs:
         now = self.asked.context.clock()
         due = state.swept_at is None or now - state.swept_at >= _SWEEP_EVERY
         floor = self.asked.floor(state)
-        known, met = set(state.open), list[Run]()
+        known, met, held = set(state.open), list[Run](), _Stretch.of(state.after)
+        as_of: datetime | None = None
         try:
             pages = self.asked.down(
                 f"{self._path}/runs",
@@ -495,8 +531,11 @@ class _Runs:
             for runs in pages:
                 self._take(runs)
                 met += runs
+                as_of = as_of or max((at for r in runs if (at := r.moved_at)), default=None)
                 fresh = [r for r in runs if r.version not in known and self._may_be_new(r, floor, state)]
-                yield Part(self._events(fresh, notes), state)
+                events = self._events([r for r in fresh if held is None or not held.holds(r)], notes)
+                stretch = _Stretch.down_to(held, [r.id for r in met], as_of)
+                yield Part(events, msgspec.structs.replace(state, after=stretch and stretch.text))
         except SourceError as error:
             if error.status != _NOT_FOUND:
                 raise

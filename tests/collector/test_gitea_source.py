@@ -546,6 +546,31 @@ def test_a_long_first_read_goes_on_below_what_it_has_read(bench: Any, context: S
     assert (details["19"], details["9"], details["2"]) == (1, 1, 1)
 
 
+def test_a_long_first_read_of_runs_asks_for_no_jobs_twice(bench: Any, context: SourceContext) -> None:
+    """A first read that outlasts a limit goes on below what it has read; what ended meanwhile is read again."""
+    runs = [workflow_run(n, "success", at(1, 9, n), at(1, 10, n)) for n in range(1, 21)]
+    runs[18] = workflow_run(19, "", at(1, 9, 19), None)
+    held = alone(runs=runs, most=5, product="gitea")
+    held.jobs = {n: [workflow_job(n * 10, "build", "success", at(1, 10, n))] for n in range(1, 21)}
+    held.repositories[0]["has_pull_requests"] = False
+    api = provider(held)
+    wire = Wire(adapter=api, sleep=lambda _: None, chance=lambda: 0.0)
+    source = settings(issues=None, releases="", parallel=1).build(replace(context, wire=wire, clock=lambda: NOW))
+    limited = Reply({}, status=429, headers={"Retry-After": "3600"})
+
+    outcomes = []
+    for _ in range(5):
+        api.faults = {len(api.asked) + 14: limited}
+        outcomes.append(bench.runner.run("sample", source).succeeded)
+        held.runs[18] = workflow_run(19, "success", at(1, 9, 19), at(1, 11))
+
+    asked = Counter(a.path.split("/")[5] for a in api.asked if a.path.endswith("/jobs"))
+    ended = {r.native_id for r in bench.store.events(PipelineRun) if r.result and r.native_id.startswith("run/")}
+    assert (outcomes[0], outcomes[-1]) == (False, True)
+    assert ended == {f"run/{n}/1" for n in range(1, 21)}
+    assert (asked["20"], asked["9"], asked["2"]) == (1, 1, 1)
+
+
 def test_items_that_move_while_a_list_is_read_are_not_lost_nor_doubled(pages: Reads) -> None:
     """Items are added or updated while paging; several share the boundary second → none lost, none double."""
     held = alone(pulls=[unmerged(n, updated_at=at(12, 15, n // 3)) for n in range(1, 10)], most=3)
