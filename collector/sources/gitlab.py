@@ -340,9 +340,12 @@ class Asked:
         return Stream(f"{name} issues", read)
 
     def _known_issues(self, name: str, path: str, since: datetime, *, alone: bool) -> list[Complete]:
-        """Tickets and incidents as far as their project can be told by what is kept of them."""
+        """Tickets and incidents as far as their project can be told by what is kept of them.
+
+        A token that may not see issues any more is not refused: it gets an empty list, from which nothing follows.
+        """
         listed = self._created(path, since, Issue)
-        if listed is None:
+        if not listed:
             return []
         made = [self.reader.issue(name, i, ()) for i in listed]
         tickets = frozenset(e.native_id for e in made if isinstance(e, Ticket))

@@ -676,6 +676,17 @@ def test_a_deleted_change_is_removed(pages: Reads, bench: Any, context: SourceCo
     assert (outcome.error, outcome.removed) == (None, 3)
 
 
+def test_a_token_that_sees_no_issues_any_more_removes_none(pages: Reads) -> None:
+    """The system answers it with an empty list, as if all of them had been deleted: nothing follows from that."""
+    held = world()
+    before = pages(held)
+    held.issues.clear()
+
+    after = pages(held, before[-1].cursor, now=NOW + timedelta(days=1))
+
+    assert [c.kind for p in after for c in p.complete if c.kind in {Incident, Ticket}] == []
+
+
 def test_an_unreadable_list_removes_nothing(pages: Reads) -> None:
     """Where one item of the list cannot be read, nothing follows from what it does not name."""
     held = world()
