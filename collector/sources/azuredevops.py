@@ -531,8 +531,14 @@ class _Project:
         return events
 
     def releases(self, state: State, notes: Notes) -> Iterator[Part]:
-        """Deployments of classic releases that changed since, in the order of their ids."""
+        """Deployments of classic releases that changed since, in the order of their ids.
+
+        One that ends after its page was read, while a long pass goes on, is found by the next: that one starts no later
+        than this one did.
+        """
         config, start = self.source.config, self._start(state)
+        if state.after is None:
+            state = msgspec.structs.replace(state, swept_at=self.source.context.clock())
         for answer, following in paging.continued(
             self.source.release_client,
             self._path("release/deployments"),
@@ -553,7 +559,7 @@ class _Project:
             state = msgspec.structs.replace(state, after=following)
             self._complete(found)
             events = [event for one in found for event in self.shapes.released(one, notes) if config.takes(event)]
-            yield Part(events, state if following else state.ended())
+            yield Part(events, state if following else _no_later(state).ended())
 
     def _complete(self, found: Sequence[Released]) -> None:
         """Fill in what releases carry: the list of deployments may leave it out."""
@@ -575,6 +581,13 @@ def _since(start: datetime, at: datetime | None, asked: str) -> datetime | None:
             f"the server takes no notice of `{asked}`; Azure DevOps Server 2022.1 is the first to do so"
         )
     return at
+
+
+def _no_later(state: State) -> State:
+    """The state of a pass that has met nothing newer than its own beginning."""
+    if state.reached is None or state.swept_at is None:
+        return state
+    return msgspec.structs.replace(state, reached=min(state.reached, state.swept_at))
 
 
 class _Counted(msgspec.Struct):

@@ -669,6 +669,23 @@ def test_a_release_that_nobody_let_finish_is_no_deployment(server: Server, statu
     assert server.read(Deployment, **OWN) == {}
 
 
+def test_a_release_that_ends_while_a_long_pass_goes_on_is_read_by_the_next(server: Server) -> None:
+    """The order is that of ids: what a later page holds may be newer than the end of what was read as under way."""
+    under_way = {"completedOn": None, "lastModifiedOn": "2026-03-02T08:50:00Z"}
+    newest = {"completedOn": "2026-03-02T15:00:00Z", "lastModifiedOn": "2026-03-02T15:00:00Z"}
+    others = [released(n, "succeeded", "approved") for n in (2, 3)]
+    server.only(released=[released(1, "inProgress", "phaseInProgress", **under_way), *others])
+    first = next(p for p in server.pages(**OWN) if any(isinstance(e, Deployment) for e in p.events))
+    server.world.released[0] = released(
+        1, "succeeded", "approved", completedOn="2026-03-02T10:00:00Z", lastModifiedOn="2026-03-02T10:00:00Z"
+    )
+    server.world.released.append(released(4, "succeeded", "approved", **newest))
+
+    second = server.pages(first.cursor, **OWN)
+
+    assert "release/1" in server.read(Deployment, second[-1].cursor, **OWN)
+
+
 def test_a_release_without_an_end_is_set_aside(server: Server) -> None:
     """An older server does not say when a deployment ended: it is rejected, and nothing is guessed."""
     server.only(released=[released(1, "succeeded", "Approved", completedOn=None)])
