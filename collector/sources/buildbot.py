@@ -53,8 +53,8 @@ _ABOUT = About(
     gives=("pipeline_run", "deployment"),
     tested="real server",
     scopes=(
-        ("none", "a master whose API is open, as it is by default"),
-        ("what the proxy before it asks for", "`token` alone as a bearer token, with `username` as a password"),
+        ("nothing where the API is open", "as it is by default"),
+        ("what a proxy before the master asks for", "as a bearer token, or as the password of `username`"),
     ),
     costs=(
         ("builds", "10 requests for 1 000: 200 builds and their requests at a time"),
