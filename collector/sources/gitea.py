@@ -295,15 +295,19 @@ class Asked:
             return self.reader.release(name, release, self._tagged(name, release.tag_name), self.config.releases)
 
         def read(state: State, notes: Notes) -> Iterator[Part]:
-            known, met = set(state.open), list[Release]()
-            for releases in listed(self.floor(state), notes):
+            known, met, floor = set(state.open), list[Release](), self.floor(state)
+            if state.swept_at is not None and self._is_due(state):
+                # Those of older tags, and pre-releases that became releases, keep the place of their tag in the list.
+                floor = min(floor, self.context.clock() - _SWEPT)
+            for releases in listed(floor, notes):
                 met += releases
                 fresh = [r for r in releases if _seen(r) not in known]
                 yield Part(list(paging.side_by_side(made, fresh, self.config.parallel)), state)
             state = self._ended(state, [(r.created_at, _seen(r)) for r in met])
             yield Part((), state)
-            if not self.config.deployments:  # beside rules, runs make deployments that this list does not name
-                yield from self._swept(state, lambda since: self._known_releases(name, since, listed))
+            # Beside rules, runs make deployments that this list does not name.
+            alone = not self.config.deployments
+            yield from self._swept(state, lambda since: self._known_releases(name, since, listed) if alone else [])
 
         return Stream(f"{name} releases", read)
 
@@ -387,10 +391,14 @@ class Asked:
         start = state.since - self.config.overlap
         return msgspec.structs.replace(state, open=tuple(sorted({version for at, version in met if at >= start})))
 
+    def _is_due(self, state: State) -> bool:
+        """Whether the recent past is looked at: once a day."""
+        return state.swept_at is None or self.context.clock() - state.swept_at >= _SWEEP_EVERY
+
     def _swept(self, state: State, known: Callable[[datetime], list[Complete]]) -> Iterator[Part]:
         """Once a day: what there is of the recent past, so that what was deleted is seen."""
         now = self.context.clock()
-        if state.swept_at is not None and now - state.swept_at < _SWEEP_EVERY:
+        if not self._is_due(state):
             return
         # After a first pass there is nothing that could have been deleted.
         whole = known(now - _SWEPT) if state.swept_at is not None else []

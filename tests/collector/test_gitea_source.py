@@ -700,6 +700,18 @@ def test_a_deletion_under_way_makes_nothing_else_gone(
     assert {e.native_id for e in of(kind, before)} - whole.native_ids <= {of(kind, before)[0].native_id}
 
 
+@pytest.mark.parametrize("rules", [[], DEPLOYS])
+def test_a_pre_release_that_becomes_a_release_is_found_within_a_day(pages: Reads, rules: list[Any]) -> None:
+    """It keeps its time, which is before what is known: once a day the recent past is read again."""
+    held = alone(releases=[release(1, "v1", at(2), prerelease=True), release(2, "v2", at(10))])
+    cursor = pages(held, deployments=rules)[-1].cursor
+    held.releases[0]["prerelease"] = False
+
+    same_day, next_day = (pages(held, cursor, now=NOW + timedelta(hours=h), deployments=rules) for h in (12, 24))
+
+    assert ("release/1" in by_id(Deployment, same_day), "release/1" in by_id(Deployment, next_day)) == (False, True)
+
+
 # ---- which repositories, and how
 
 
