@@ -36,6 +36,8 @@ _LONGEST_WAIT_SECONDS = 120.0
 # Up to here a run's pages wait in memory, so that a slow source does not hold the store's write lock meanwhile.
 _HELD_EVENTS = 5_000
 _SHOWN_RECORDS = 100
+# What happened within this time before a list was asked for may have come by a webhook, and not be in the list yet.
+_NOT_LISTED_YET = timedelta(minutes=10)
 
 STALE_AFTER = timedelta(hours=1)
 """How long a success counts for a source that does not say."""
@@ -202,6 +204,7 @@ class Runner:
         return min(max(backoff, asked or 0.0), _LONGEST_WAIT_SECONDS)
 
     def _once(self, name: str, source: Source, tally: _Tally, progress: Progress | None) -> None:
+        begun_at = self.clock()
         pages = source.pull(self.store.cursor(name))
         held, waiting = list[Page](), 0
         try:
@@ -211,18 +214,19 @@ class Runner:
                 if progress is not None:
                     progress(name, tally.events + waiting)
                 if waiting + len(held) >= _HELD_EVENTS:
-                    self._keep(name, held, tally, () if page.checkpoint else pages, progress)
+                    self._keep(name, held, tally, begun_at, () if page.checkpoint else pages, progress)
                     held, waiting = [], 0
         except SourceError:
-            self._keep(name, held[: _checkpoints(held)], tally)
+            self._keep(name, held[: _checkpoints(held)], tally, begun_at)
             raise
-        self._keep(name, held, tally)
+        self._keep(name, held, tally, begun_at)
 
     def _keep(
         self,
         name: str,
         held: list[Page],
         tally: _Tally,
+        begun_at: datetime,
         more: Iterable[Page] = (),
         progress: Progress | None = None,
     ) -> None:
@@ -233,10 +237,10 @@ class Runner:
         with self.database.transaction() as transaction:
             last = held[-1].cursor
             for page in held:
-                self._write(transaction, name, page, kept)
+                self._write(transaction, name, page, kept, begun_at)
             held.clear()
             for page in more:
-                self._write(transaction, name, page, kept)
+                self._write(transaction, name, page, kept, begun_at)
                 last = page.cursor
                 if progress is not None:
                     progress(name, kept.events)
@@ -245,7 +249,7 @@ class Runner:
             self.store.set_cursor(transaction, name, last)
         vars(tally).update(vars(kept))
 
-    def _write(self, transaction: Transaction, name: str, page: Page, kept: _Tally) -> None:
+    def _write(self, transaction: Transaction, name: str, page: Page, kept: _Tally, begun_at: datetime) -> None:
         kept.count(page)
         kept.changed += self.store.write(transaction, page.events)
         for complete in page.complete:
@@ -255,7 +259,8 @@ class Runner:
                 complete.native_ids,
                 source=name,
                 where=complete.where,
-                since=(complete.dated, to_micros(complete.since)),
+                dated=complete.dated,
+                span=(to_micros(complete.since), to_micros(begun_at - _NOT_LISTED_YET)),
                 at=to_micros(self.clock()),
             )
         self.store.reject(transaction, name, page.rejected)

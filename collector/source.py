@@ -28,6 +28,7 @@ class Complete:
     """A whole list: of this kind, with these values in these fields, and dated since then, a source has no other ids.
 
     What is stored of the source beside them was deleted there. `since` is compared with `dated`, a field of the kind.
+    What happened while the list was read, or just before, is left alone: a webhook may have told of it first.
     """
 
     kind: type[Event]

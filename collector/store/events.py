@@ -102,18 +102,22 @@ class EventStore:
         *,
         source: str,
         where: Mapping[str, str],
-        since: tuple[str, int],
+        dated: str,
+        span: tuple[int, int],
         at: int,
     ) -> int:
         """Remove the events of a source that a whole list of it does not name; how many there were.
 
-        The list is of a kind, of what has these values in these columns, and of a column that is a time, from then on
-        (microseconds). What was removed is kept beside, and what rests on it is derived again.
+        The list is of a kind, of what has these values in these columns, and whose column `dated` lies in a span of
+        time (microseconds, its end left out). What was removed is kept beside; what rests on it is derived again.
         """
         table, kind = EVENT_TABLES[event_type], kind_of(event_type)
-        column, from_then = since
+        start, end = span
         query = sa.select(table.c.id, table.c.native_id).where(
-            table.c.source == source, table.c[column] >= from_then, *(table.c[n] == v for n, v in where.items())
+            table.c.source == source,
+            table.c[dated] >= start,
+            table.c[dated] < end,
+            *(table.c[n] == v for n, v in where.items()),
         )
         gone = [identity for identity, native_id in transaction.execute(query) if native_id not in native_ids]
         if not gone:

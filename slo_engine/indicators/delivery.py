@@ -206,6 +206,7 @@ class _Batch:
         deployment, incident = since.get("deployment", 0), since.get("incident", 0)
         left = {organisation.deployed(name) or name for name in events.moved(Deployment, deployment)}
         left |= {(organisation.component(n) or n) if n else "" for n in events.moved(Incident, incident)}
+        left |= self._answering_for_none()
         self._left |= left
         self._busy = {organisation.deployed(n) or n for n in events.distinct(Deployment, "service", deployment)}
         scopes = self._busy | left
@@ -227,6 +228,12 @@ class _Batch:
         self._asking = {i.id for i in changed if i.names}
         scopes |= {scope for i in changed for scope in self._answered.get(i.id, ())}
         return scopes
+
+    def _answering_for_none(self) -> set[str]:
+        """The services that answer for an incident which was deleted at its source."""
+        known = self._incidents.by_id
+        answered = (self._answered, self._owned)
+        return {scope for one in answered for identity, own in one.items() if identity not in known for scope in own}
 
     def _answering(self, tokens: set[str]) -> set[str]:
         """The services whose deployments or changes have one of these names or links."""

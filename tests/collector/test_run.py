@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from collector.errors import AuthError, BadRecord, ContractError, RetryableError, SourceError
-from collector.events import Collection
+from collector.events import Collection, Probe
 from collector.run import Runner
-from collector.source import Page
+from collector.source import Complete, Page
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+CLOCK = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+"""What the clock of a bench says."""
 BAD = BadRecord("a.csv:2", "`service` is missing")
 
 
@@ -314,3 +316,18 @@ def test_each_run_is_an_event_of_its_own(bench: Any, scripted: Any) -> None:
     later.run("s", scripted([]))
 
     assert sorted(e.collector for e in bench.store.events(Collection)) == ["s", "s", "t"]
+
+
+def test_what_a_webhook_told_while_a_list_was_read_is_not_taken_for_deleted(bench: Any, scripted: Any) -> None:
+    """A whole list was asked for before the event happened: that it lacks it says nothing."""
+    old, new = (
+        Probe(source="s", native_id=name, service="shop", at=CLOCK - age, passed=1)
+        for name, age in (("old", timedelta(hours=1)), ("new", timedelta(minutes=1)))
+    )
+    bench.write(old, new)
+    listed = Complete(kind=Probe, where={}, dated="at", since=CLOCK - timedelta(days=1), native_ids=frozenset())
+
+    outcome = bench.runner.run("s", scripted([Page(cursor="1", complete=[listed])]))
+
+    assert outcome.removed == 1
+    assert [p.native_id for p in bench.store.events(Probe)] == ["new"]

@@ -543,7 +543,8 @@ def _removed(bench: Any, ids: set[str], since: datetime = AT - timedelta(days=1)
             ids,
             source=source,
             where={"service": "api"},
-            since=("finished_at", to_micros(since)),
+            dated="finished_at",
+            span=(to_micros(since), to_micros(AT + timedelta(days=1))),
             at=to_micros(AT),
         )
     return removed
@@ -569,10 +570,11 @@ def test_what_a_whole_list_does_not_name_is_removed_and_kept_beside(bench: Any) 
         {"service": "web"},
         {"source": "another"},
         {"finished_at": AT - timedelta(days=2)},
+        {"finished_at": AT + timedelta(days=1)},
     ],
 )
 def test_what_a_list_does_not_speak_of_stays(bench: Any, other: dict[str, Any]) -> None:
-    """Another service, another source, an older time: the list says nothing about them."""
+    """Another service, another source, an older or a later time: the list says nothing about them."""
     bench.write(deployment("other", **{"service": "api", **other}))
 
     assert _removed(bench, set()) == 0

@@ -641,7 +641,7 @@ def remove(database: Database, gone: Collection[Event], events: Collection[Event
             left = {e.native_id for e in events if isinstance(e, kind) and e not in gone}
             source = next((e.source for e in events if isinstance(e, kind)), "")
             EventStore(database).remove_missing(
-                transaction, kind, left, source=source, where={}, since=(dated, -(2**62)), at=0
+                transaction, kind, left, source=source, where={}, dated=dated, span=(-(2**62), 2**62), at=0
             )
 
 
