@@ -81,7 +81,7 @@ class GitHubConfig(GitHubSettings):
 
     about: ClassVar[About] = About(
         system="GitHub",
-        gives=("change", "review", "pipeline_run", "deployment", "incident", "ticket"),
+        gives=("commit", "change", "review", "pipeline_run", "deployment", "incident", "ticket"),
         tested="official schema",
         scopes=(
             ("Contents: read", "the names of repositories, releases, and commits"),

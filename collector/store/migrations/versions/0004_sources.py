@@ -10,7 +10,14 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Apply."""
+    """Apply.
+
+    Commits that `git` read were known by their id alone, so that of two repositories that share them one lost them. They
+    are read anew, and what rests on them is derived anew.
+    """
+    op.execute("DELETE FROM event_commit WHERE native_id = sha")
+    for table in ("piece", "derivation"):
+        op.execute(f"DELETE FROM {table}")  # noqa: S608 - two names that stand here
     for name in ("truncated_total", "removed_total", "requests_total"):
         op.add_column("source_run", sa.Column(name, sa.BigInteger(), nullable=False, server_default="0"))
     op.add_column("source_run", sa.Column("truncations", sa.Text(), nullable=False, server_default="[]"))
