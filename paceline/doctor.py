@@ -17,6 +17,7 @@ from collector.errors import AuthError, PacelineError
 from collector.events import Change, ChangeState, Commit, Deployment, Event, PipelineRun, Result, RunState, kind_of
 from collector.findings import Findings
 from collector.http import Traffic
+from collector.pushed import PushedConfig
 from collector.source import Page, SourceConfig, SourceContext
 from slo_engine.organisation import Organisation
 
@@ -194,7 +195,9 @@ def _advice(config: SourceConfig, found: Diagnosis, *, refused: bool) -> Iterabl
             yield f"The token needs {scope}: {what}."
     if found.error:
         return
-    if not found.events:
+    if not found.events and isinstance(config, PushedConfig):
+        yield "It is only told what happens: send it something, and look at `/webhooks` and the status page."
+    elif not found.events:
         yield "It reports nothing in this time: look at which repositories and projects are named, and at `--since`."
     for number, rule in enumerate(found.rules, start=1):
         if not rule.runs:

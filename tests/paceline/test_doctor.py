@@ -18,6 +18,7 @@ from collector.events import Change, ChangeState, Commit, Event, PipelineRun, Re
 from collector.http import ApiClient, Wire
 from collector.patterns import patterns
 from collector.people import People
+from collector.registry import source_types
 from collector.source import About, Page, Source, SourceContext
 from paceline.doctor import Diagnosis, Seen, Share, examine, together
 from slo_engine.organisation import Organisation, Service
@@ -215,3 +216,14 @@ def test_a_source_is_asked_from_then_on(tmp_path: Path, days: int) -> None:
     examine(Listening(name="ci", url=BASE), context, Organisation(), NOW - timedelta(days=days), Seen())
 
     assert asked == [NOW - timedelta(days=days)]
+
+
+def test_a_source_that_is_only_told_says_how_to_try_it(tmp_path: Path) -> None:
+    """It has no repository to look at: what it needs is that something is sent."""
+    config = (
+        source_types().by_key["webhook"].model_validate({"type": "webhook", "name": "told", "webhook_secret": "s" * 20})
+    )
+    context = SourceContext(data_dir=tmp_path, base_dir=tmp_path, people=People(b"k" * 32), clock=lambda: NOW)
+    found = examine(config, context, Organisation(), NOW, Seen())
+
+    assert "send it something" in "".join(found.advice)

@@ -12,8 +12,8 @@ down_revision = "0003"
 def upgrade() -> None:
     """Apply.
 
-    Commits that `git` read were known by their id alone, so that of two repositories that share them one lost them. They
-    are read anew, and what rests on them is derived anew.
+    Commits that `git` read were known by their id alone, so that of two repositories that share them one lost them.
+    They are read anew, and what rests on them is derived anew.
     """
     op.execute("DELETE FROM event_commit WHERE native_id = sha")
     for table in ("piece", "derivation"):
