@@ -82,7 +82,8 @@ class Notes:
 
     def unknown(self, name: str, value: str, taken_as: str) -> None:
         """A value that the system's documentation did not list; the record survives."""
-        shown = value if len(value) <= _LONGEST_VALUE and value.isprintable() else "…"
+        plain = len(value) <= _LONGEST_VALUE and value.isprintable() and "@" not in value
+        shown = value if plain else "…"
         self._unknown[f"{name} {shown!r} is not known here; it is taken as {taken_as}"] += 1
 
     def taken(self) -> tuple[list[BadRecord], list[str], list[str]]:

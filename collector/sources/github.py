@@ -133,7 +133,7 @@ for a `job` of that workflow, or all with `jobs: true`. What a later attempt onl
 Without rules, GitHub's own deployments count: the service is the repository, the environment is GitHub's, the time is
 that of the first status `success`, whatever comes later (`inactive`). One that was given up is none. Beside rules they
 count with `own_deployments: true`; a rule with an `environment` then says what it is. With `releases: {environment:
-production}` a published release is a deployment of its tag's commit.
+production}` a published release is a deployment of its tag's commit, and GitHub's own count only if asked for.
 
 Where `issues` is set, its labels make incidents and tickets; pull requests are neither. An incident that was closed as
 not planned, or as a duplicate, was not restored. Comments are replies.

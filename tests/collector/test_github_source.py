@@ -1009,6 +1009,18 @@ def test_a_release_whose_tag_is_gone_counts_without_a_commit(read: Read) -> None
     assert found.sha is None
 
 
+def test_releases_and_own_deployments_do_not_both_count_unless_asked(read: Read) -> None:
+    """A repository that deploys and then publishes its release is not counted twice."""
+    own = deployment(301, "2026-02-12T09:00:00Z", [("success", "2026-02-12T09:01:00Z")])
+    world = holding(releases=[release(1, "v1", "2026-02-12T10:00:00Z")], deployments=[own])
+
+    alone = read(world, own_deployments=None, **RELEASED).of(Deployment)
+    both = read(world, own_deployments=True, **RELEASED).of(Deployment)
+
+    assert [d.native_id for d in alone] == ["release/1"]
+    assert len(both) == 2
+
+
 def test_pre_releases_go_there_where_settings_say_so(read: Read) -> None:
     """An option takes pre-releases too."""
     world = holding(releases=[release(2, "v2-rc1", "2026-02-12T11:00:00Z", prerelease=True)])

@@ -119,9 +119,9 @@ def test_what_is_noted_goes_out_with_the_next_page_and_at_the_end() -> None:
     assert (last.events, last.truncations) == ((), ["40 000 of 50 000 runs"])
 
 
-@pytest.mark.parametrize("value", ["x" * 41, "a\nb"])
+@pytest.mark.parametrize("value", ["x" * 41, "a\nb", "somebody@people.example"])
 def test_an_unknown_value_is_shown_only_where_it_can_be_one(value: str) -> None:
-    """Long or unprintable text is no value of an enumeration, so it is not repeated."""
+    """Long or unprintable text, or an address, is no value of an enumeration, so it is not repeated."""
     notes = Notes()
     notes.unknown("status", value, "pending")
 

@@ -74,6 +74,13 @@ class GitHubSettings(ForgeConfig):
         return self.jobs or any(rule.job for rule in self.deployments)
 
     @property
+    def reads_own_deployments(self) -> bool:
+        """Whether GitHub's own deployments are read: beside rules or releases, which tell the same, only if asked."""
+        if self.own_deployments is None and self.releases is not None:
+            return False
+        return super().reads_own_deployments
+
+    @property
     def one_kind_of_deployment(self) -> bool:
         """Whether all deployments of this source come from one list, which then tells what was deleted."""
         return [bool(self.deployments), self.reads_own_deployments, self.releases is not None].count(True) == 1
