@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from collector.deploying import DeploymentRule, Deployments, NameRules
+from collector.deploying import DeploymentRule, Deployments
 from collector.durations import Duration
 from collector.errors import Mistake, PacelineError
 from collector.events import Incident, Ticket
 from collector.http import ApiClient, Limits
+from collector.name_rules import NameRules
 from collector.patterns import Pattern
 from collector.secrets import IncomingSecret, Secret, reveal
 from collector.source import SourceConfig, SourceContext
@@ -77,10 +78,14 @@ class ApiConfig(SourceConfig):
             url or self.url,
             headers=headers,
             basic=basic,
-            ca_file=None if self.ca_file is None else context.base_dir / self.ca_file.expanduser(),
+            ca_file=self.trusted(context),
             proxy=reveal(self.proxy),
             limits=Limits(seconds=self.timeout.total_seconds()),
         )
+
+    def trusted(self, context: SourceContext) -> Path | None:
+        """The file of certificates to trust instead of the public ones, where one is given."""
+        return None if self.ca_file is None else context.base_dir / self.ca_file.expanduser()
 
     def horizon(self, context: SourceContext) -> datetime:
         """From when on a first run reads: what was asked for, else `history` before now."""
@@ -89,7 +94,7 @@ class ApiConfig(SourceConfig):
     def check(self, context: SourceContext) -> Sequence[Mistake]:
         """A file of certificates that is missing, a secret that cannot be read."""
         found: list[Mistake] = []
-        if self.ca_file is not None and not (context.base_dir / self.ca_file.expanduser()).is_file():
+        if (trusted := self.trusted(context)) is not None and not trusted.is_file():
             found.append(_mistake("ca_file", "there is no such file", "a file of certificates in PEM"))
         for name in ("token", "webhook_secret", "proxy"):
             try:

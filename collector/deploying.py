@@ -10,12 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from collector.events import Deployment, PipelineRun, Result, RunState
 from collector.findings import Findings
+from collector.name_rules import NameRules
 from collector.patterns import Pattern
 
 _PLACES = ("repository", "pipeline", "job", "environment", "ref")
@@ -25,24 +26,6 @@ _SOUNDS_LIKE_ONE = re.compile(
 )
 _ENDED = frozenset({Result.SUCCESS, Result.FAILURE, Result.ERROR, Result.TIMEOUT})
 """Cancelled and skipped runs deployed nothing and failed at nothing."""
-
-
-def _rule(text: str) -> str:
-    if not text.strip("/ "):
-        raise ValueError("an empty rule; expected a name, a glob such as deploy-*, or a /regular expression/")
-    try:
-        Pattern(text).matches("")
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{error}; expected a regular expression between the slashes") from error
-    return text
-
-
-def _one_or_more(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-NameRules = Annotated[list[Annotated[str, AfterValidator(_rule)]], BeforeValidator(_one_or_more)]
-"""Rules for names, or one rule: exact names, globs, `/regular expressions/`."""
 
 
 class DeploymentRule(BaseModel):

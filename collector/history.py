@@ -23,10 +23,12 @@ from typing import TypeAlias
 
 import msgspec
 
+from collector.api import ApiConfig
 from collector.errors import BadRecord, ContractError, RetryableError, SourceError
 from collector.events import Commit, Event
 from collector.gitcommand import LOG_FIELDS, Access, Git
 from collector.people import People
+from collector.secrets import reveal
 from collector.source import SourceContext
 from collector.streams import Notes, Part, State, Stream
 
@@ -366,6 +368,22 @@ def time_of(seconds: str) -> datetime | None:
 
 def _short(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def forge_history(
+    config: ApiConfig, context: SourceContext, repository: str, url: str, *, authorization: str = ""
+) -> Stream:
+    """The commits of a repository of a forge, reached as the settings of its source say."""
+    return history(
+        f"{repository} commits",
+        repository,
+        url,
+        source=config.name,
+        context=context,
+        authorization=authorization,
+        ca_file=config.trusted(context),
+        proxy=reveal(config.proxy),
+    )
 
 
 def history(  # noqa: PLR0913 - what a server asks for differs

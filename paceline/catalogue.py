@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from collector.document import Document, DocumentPath, read_documents, validate
 from collector.errors import ConfigError, Mistake
+from collector.name_rules import NameRule, NameRules, checked_rule, one_or_more
 from collector.patterns import Pattern, patterns
 from slo_engine.organisation import SERVICE_RULES, Service
 
@@ -41,16 +42,6 @@ def _team(text: str) -> str:
     return text
 
 
-def _rule(text: str) -> str:
-    if not text.strip("/ "):
-        raise ValueError("an empty rule; expected a name, a glob such as shop-*, or a /regular expression/")
-    try:
-        Pattern(text).matches("")
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{error}; expected a regular expression between the slashes") from error
-    return text
-
-
 def _path_rule(text: str) -> str:
     rank, plain = Pattern(text).rank, text.strip("/")
     literal = rank == _REGULAR_EXPRESSION and re.fullmatch(r"[\w ./-]+", plain)
@@ -62,29 +53,22 @@ def _path_rule(text: str) -> str:
 
 
 def _team_rule(text: str) -> str:
-    _rule(text)
+    checked_rule(text)
     literal = Pattern(text).rank == _REGULAR_EXPRESSION and re.fullmatch(r"[\w -]+(/[\w -]+)*", text.strip("/"))
     if literal or not text.startswith("/"):
         raise ValueError(f"{text!r} fits no team; expected a path such as /{text.strip('/')}")
     return text
 
 
-def _one_or_more(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 def _number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value
 
 
-Texts = Annotated[list[str], BeforeValidator(_one_or_more)]
+Texts = Annotated[list[str], BeforeValidator(one_or_more)]
 """A list of texts, or one text."""
-_Rule = Annotated[str, AfterValidator(_rule)]
-Rules = Annotated[list[_Rule], BeforeValidator(_one_or_more)]
-"""Rules for names, or one rule: exact names, globs, `/regular expressions/`."""
-TeamRules = Annotated[list[Annotated[_Rule, AfterValidator(_team_rule)]], BeforeValidator(_one_or_more)]
-"""Rules for paths of teams, or one rule."""
-_PathRules = Annotated[list[Annotated[_Rule, AfterValidator(_path_rule)]], BeforeValidator(_one_or_more)]
+TeamRules = Annotated[list[Annotated[NameRule, AfterValidator(_team_rule)]], BeforeValidator(one_or_more)]
+"""NameRules for paths of teams, or one rule."""
+_PathRules = Annotated[list[Annotated[NameRule, AfterValidator(_path_rule)]], BeforeValidator(one_or_more)]
 
 
 class ServiceSettings(BaseModel):
@@ -102,22 +86,22 @@ class ServiceSettings(BaseModel):
     owner: str = Field(
         default="", description="Who answers for it: a team, by its mailbox or handle; never the name of a person."
     )
-    deployed_as: Rules = Field(
+    deployed_as: NameRules = Field(
         default_factory=list, description="What deployments call it; its own name is always among them."
     )
-    repositories: Rules = Field(default_factory=list, description="The repositories that hold its code.")
+    repositories: NameRules = Field(default_factory=list, description="The repositories that hold its code.")
     paths: _PathRules = Field(
         default_factory=list,
         description="In a shared repository, the paths that are its own; `services/shop/*` takes in subfolders.",
     )
-    production: Rules = Field(
+    production: NameRules = Field(
         default_factory=list,
         description="Its production environments, where they differ from `environments.production`.",
     )
-    pipelines: Rules = Field(
+    pipelines: NameRules = Field(
         default_factory=list, description="Its pipelines, where its repositories run those of other services too."
     )
-    components: Rules = Field(default_factory=list, description="What incident and ticket trackers call it.")
+    components: NameRules = Field(default_factory=list, description="What incident and ticket trackers call it.")
     cadence: int = Field(
         default=1, ge=1, description="Successful production deployments promised for each week with work waiting."
     )
@@ -175,7 +159,7 @@ def services(document: Document, base_dir: Path) -> tuple[Service, ...]:
 
 def _files(document: Document, base_dir: Path, mistakes: list[Mistake]) -> Iterator[Document]:
     """The documents of the catalogue's files, each file once."""
-    listed = _one_or_more(document.value.get("catalogue"))
+    listed = one_or_more(document.value.get("catalogue"))
     seen: set[str] = set()
     for index, pattern in enumerate(listed if isinstance(listed, list) else []):
         if not isinstance(pattern, str):

@@ -18,11 +18,12 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from collector.document import Document, nearest, read_documents, validate
 from collector.durations import Duration
 from collector.errors import ConfigError, Mistake
+from collector.name_rules import NameRules
 from collector.patterns import Pattern, any_matches, patterns
 from collector.registry import SourceTypes
 from collector.source import SourceConfig
 from paceline.calendar_settings import CalendarSettings, zone
-from paceline.catalogue import Rules, TeamRules, Texts, services
+from paceline.catalogue import TeamRules, Texts, services
 from paceline.identity_files import Reviewed, read_identities
 from paceline.named_files import collected
 from paceline.notify import NotifySettings
@@ -105,11 +106,11 @@ class ReportSettings(_Section):
 class EnvironmentSettings(_Section):
     """What environments are."""
 
-    production: Rules = Field(
+    production: NameRules = Field(
         default_factory=lambda: _texts(Organisation().production),
         description="Which environments are production: names, globs, `/expressions/`. An empty list: none is.",
     )
-    judged: Rules = Field(
+    judged: NameRules = Field(
         default_factory=list,
         description="Which other environments are judged like production; of the rest only deployments are counted.",
     )
@@ -118,13 +119,13 @@ class EnvironmentSettings(_Section):
 class HotfixSettings(_Section):
     """What marks a hotfix."""
 
-    branches: Rules = Field(
+    branches: NameRules = Field(
         default_factory=lambda: _texts(_DELIVERY.hotfix_branches), description="Source branches of hotfixes."
     )
-    labels: Rules = Field(
+    labels: NameRules = Field(
         default_factory=lambda: _texts(_DELIVERY.hotfix_labels), description="Whole labels of hotfixes."
     )
-    tags: Rules = Field(
+    tags: NameRules = Field(
         default_factory=lambda: _texts(_DELIVERY.hotfix_tags), description="Tags or versions of hotfix releases."
     )
 
@@ -172,7 +173,7 @@ class BenchmarkSettings(_Section):
 class BotSettings(_Section):
     """Who is no person, beside those that every forge knows."""
 
-    patterns: Rules = Field(
+    patterns: NameRules = Field(
         default_factory=list,
         description=(
             "Accounts that are bots: rules for the login, or for an address up to its `@`, whatever the case. They "
@@ -193,7 +194,7 @@ class PrivacySettings(_Section):
         ge=3,
         description="Of how many people numbers about people must be at least; those of fewer are withheld.",
     )
-    public: Rules = Field(
+    public: NameRules = Field(
         default_factory=list,
         description="Words and addresses that are nobody's, such as the mailbox of a team: rules, whatever the case.",
     )

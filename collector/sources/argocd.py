@@ -19,11 +19,12 @@ import msgspec
 from pydantic import AfterValidator, Field
 
 from collector.api import CiConfig
-from collector.deploying import DeploymentRule, Deployments, NameRules
+from collector.deploying import DeploymentRule, Deployments
 from collector.errors import BadRecord, ContractError, SourceError
 from collector.events import Event
 from collector.findings import Findings
 from collector.http import ApiClient
+from collector.name_rules import NameRules
 from collector.paging import side_by_side
 from collector.patterns import Pattern
 from collector.secrets import reveal

@@ -19,12 +19,13 @@ from pydantic import Field
 
 from collector import paging
 from collector.api import CiConfig, Url
-from collector.deploying import DeploymentRule, NameRules
+from collector.deploying import DeploymentRule
 from collector.errors import AuthError, BadRecord, ContractError, SourceError
 from collector.events import ChangeState, Event, PipelineRun, RunState
 from collector.gitcommand import basic
-from collector.history import history
+from collector.history import forge_history
 from collector.http import Answer, ApiClient
+from collector.name_rules import NameRules
 from collector.patterns import Pattern
 from collector.secrets import reveal
 from collector.source import About, Complete, Page, SourceContext
@@ -254,16 +255,8 @@ class _Project:
 
     def _history(self, repository: str) -> Stream:
         config, context = self.source.config, self.source.context
-        return history(
-            f"commits of {repository}",
-            repository,
-            f"{config.url}/{git_path(repository)}",
-            source=config.name,
-            context=context,
-            authorization=self.source.authorization,
-            ca_file=None if config.ca_file is None else context.base_dir / config.ca_file.expanduser(),
-            proxy=reveal(config.proxy),
-        )
+        url, authorization = f"{config.url}/{git_path(repository)}", self.source.authorization
+        return forge_history(config, context, repository, url, authorization=authorization)
 
     @cached_property
     def shapes(self) -> Shapes:

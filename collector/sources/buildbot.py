@@ -18,10 +18,11 @@ from pydantic import Field
 
 from collector import remotes
 from collector.api import CiConfig
-from collector.deploying import Deployments, NameRules
+from collector.deploying import Deployments
 from collector.errors import ContractError
 from collector.events import Deployment, Event, PipelineRun, Result, RunState
 from collector.http import Answer, ApiClient
+from collector.name_rules import NameRules
 from collector.paging import side_by_side
 from collector.patterns import Pattern
 from collector.people import People

@@ -22,7 +22,7 @@ from collector.api import ForgeConfig
 from collector.errors import ContractError, SourceError
 from collector.events import Change, Deployment, Event, Incident, Ticket
 from collector.gitcommand import basic
-from collector.history import history
+from collector.history import forge_history
 from collector.http import Answer, ApiClient
 from collector.secrets import reveal
 from collector.source import About, Complete, Page, SourceContext
@@ -227,17 +227,9 @@ class Asked:
 
     def _commits(self, name: str) -> Stream:
         """By the address that was given, whatever the server calls its own: the token goes nowhere else."""
-        token, ca_file = reveal(self.config.token), self.config.ca_file
-        return history(
-            f"{name} commits",
-            name,
-            f"{self.config.url}/{name}.git",
-            source=self.config.name,
-            context=self.context,
-            authorization=basic("oauth2", token) if token else "",
-            ca_file=None if ca_file is None else self.context.base_dir / ca_file.expanduser(),
-            proxy=reveal(self.config.proxy),
-        )
+        token, url = reveal(self.config.token), f"{self.config.url}/{name}.git"
+        authorization = basic("oauth2", token) if token else ""
+        return forge_history(self.config, self.context, name, url, authorization=authorization)
 
     def _changes(self, name: str) -> Stream:
         path = f"repos/{quote(name)}/pulls"

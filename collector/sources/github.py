@@ -20,7 +20,7 @@ from collector.deploying import Deployments
 from collector.errors import BadRecord, ContractError, RetryableError, SourceError
 from collector.events import Deployment, Event, Incident, PipelineRun, Reply, RunKind, Ticket
 from collector.gitcommand import basic
-from collector.history import history
+from collector.history import forge_history
 from collector.http import Answer
 from collector.paging import linked, side_by_side, windows
 from collector.secrets import reveal
@@ -269,17 +269,9 @@ class GitHubSource:
         return msgspec.structs.replace(state, swept_at=self.context.clock())
 
     def _commits(self, repository: str) -> Stream:
-        token, ca_file = self.access.credential, self.config.ca_file
-        return history(
-            f"{repository} commits",
-            repository,
-            f"{self.config.web}/{repository}.git",
-            source=self.config.name,
-            context=self.context,
-            authorization=basic("x-access-token", token) if token else "",
-            ca_file=None if ca_file is None else self.context.base_dir / ca_file.expanduser(),
-            proxy=reveal(self.config.proxy),
-        )
+        token, url = self.access.credential, f"{self.config.web}/{repository}.git"
+        authorization = basic("x-access-token", token) if token else ""
+        return forge_history(self.config, self.context, repository, url, authorization=authorization)
 
     # ---- pull requests
 

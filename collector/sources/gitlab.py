@@ -24,7 +24,7 @@ from collector.api import ForgeConfig, Url
 from collector.errors import ContractError, SourceError
 from collector.events import Change, Deployment, Incident, Ticket
 from collector.gitcommand import basic
-from collector.history import history
+from collector.history import forge_history
 from collector.http import Answer, ApiClient
 from collector.secrets import reveal
 from collector.source import About, Complete, Page, SourceContext
@@ -241,17 +241,9 @@ class Asked:
             yield self._commits(name)
 
     def _commits(self, name: str) -> Stream:
-        token, ca_file = reveal(self.config.token), self.config.ca_file
-        return history(
-            f"{name} commits",
-            name,
-            f"{self.config.url}/{name}.git",
-            source=self.config.name,
-            context=self.context,
-            authorization=basic("oauth2", token) if token else "",
-            ca_file=None if ca_file is None else self.context.base_dir / ca_file.expanduser(),
-            proxy=reveal(self.config.proxy),
-        )
+        token, url = reveal(self.config.token), f"{self.config.url}/{name}.git"
+        authorization = basic("oauth2", token) if token else ""
+        return forge_history(self.config, self.context, name, url, authorization=authorization)
 
     def _changes(self, name: str) -> Stream:
         path = f"projects/{_quoted(name)}/merge_requests"

@@ -22,10 +22,10 @@ import msgspec
 from pydantic import Field
 
 from collector.api import CiConfig
-from collector.deploying import NameRules
 from collector.errors import BadRecord, ContractError, Mistake, RetryableError, SourceError
 from collector.events import Event, PipelineRun, Result, RunState
 from collector.http import ApiClient
+from collector.name_rules import NameRules
 from collector.paging import side_by_side
 from collector.patterns import Pattern
 from collector.secrets import reveal

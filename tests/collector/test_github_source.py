@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -1402,6 +1403,7 @@ def schema() -> Any:
     """The published schema, and the library that reads it."""
     core = pytest.importorskip("graphql", reason="graphql-core is not installed here")
     if not SCHEMA.is_file():
+        assert os.environ.get("CI") != "true", "CI must check every query"
         pytest.skip("the package @octokit/graphql-schema is not installed here")
     return core, core.build_schema(SCHEMA.read_text(encoding="utf-8"), assume_valid=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -413,7 +414,10 @@ def examples() -> list[tuple[str, dict[str, Any]]]:
     return [(kind["name"], body) for kind in kinds if kind["name"] in taken for body in kind["examples"]]
 
 
-@pytest.mark.skipif(not EXAMPLES.is_file(), reason="the package @octokit/webhooks-examples is not installed here")
+@pytest.mark.skipif(
+    not EXAMPLES.is_file() and os.environ.get("CI") != "true",
+    reason="the package @octokit/webhooks-examples is not installed here",
+)
 def test_published_examples_are_read(context: SourceContext) -> None:
     """Each published example becomes events, or says why nothing comes of it; none is refused or set aside."""
     owners = sorted({body["repository"]["full_name"].partition("/")[0] for _, body in examples()})
