@@ -11,15 +11,28 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from string import ascii_uppercase
 from typing import Any, Literal, cast
 
 from grafanalib import core
 
 Json = dict[str, Any]
-Unit = Literal["s", "percentunit", "short", "dtdurations"]
-"""Units that Grafana knows; it prints an unknown one as text. Durations: seconds in, "3.2 days" shown."""
+Unit = Literal["s", "percentunit", "short", "dtdurations", "dateTimeFromNow", "none"]
+"""Units that Grafana knows; it prints an unknown one as text. Durations: seconds in, "3.2 days" shown.
 
+`dateTimeFromNow` wants milliseconds; `none` shows a count as it is, not in thousands.
+"""
+
+# Okabe and Ito's colours, which people with any colour vision tell apart, on light and on dark.
+BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
+NEUTRAL, UNSEEN = "text", "transparent"
+PALETTE = frozenset({BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE, NEUTRAL, UNSEEN})
+"""The colours of the boards. Nothing is told by colour alone: a word or a place says it too."""
+_SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
+"""The colours of the queries of a panel, in their order."""
+
+_TAG = "paceline"
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 GRID_COLUMNS = 24
 STAT_HEIGHT, CHART_HEIGHT = 4, 8
@@ -27,9 +40,12 @@ _SCHEMA_VERSION = 39
 _PLUGIN_VERSION = "11.0.0"  # without one, Grafana migrates panels as if they came from version 6.1
 _ON_TIME_RANGE_CHANGE = 2
 _SORT_NUMERICAL = 3
-_NO_DATA_COLOR = "blue"
-_NEUTRAL = "text"
+_NO_DATA_COLOR = SKY
 _NOTICE_HEIGHT = 2
+_BAR_FILL = 70
+_OTHER_BOARDS = core.DashboardLink(
+    title="Paceline boards", type="dashboards", tags=[_TAG], asDropdown=True, includeVars=True, keepTime=True
+)
 
 # What Grafana 5 knew and today's does not, or what we always leave to Grafana.
 _REMOVED_PANEL_KEYS = frozenset(
@@ -53,6 +69,7 @@ _REMOVED_PANEL_KEYS = frozenset(
         "timeShift",
     }
 )
+_REMOVED_OPTION_KEYS = frozenset({"fieldOptions", "showThresholdLabels", "showThresholdMarkers"})
 _REMOVED_TARGET_KEYS = frozenset({"intervalFactor", "metric", "query", "step", "target", "interval"})
 _REMOVED_BOARD_KEYS = frozenset(
     {"__inputs", "gnetId", "hideControls", "id", "rows", "sharedCrosshair", "style", "version"}
@@ -60,13 +77,33 @@ _REMOVED_BOARD_KEYS = frozenset(
 _REMOVED_VARIABLE_KEYS = frozenset({"useTags", "tagsQuery", "tagValuesQuery", "auto", "auto_min", "auto_count"})
 
 
+Words = Mapping[str, tuple[str, str]]
+"""For a value, as text, the word that stands for it and its colour."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """Where a value leads.
+
+    In the address Grafana fills in `${__field.labels.NAME}`, in a table `${__data.fields["TITLE"]}`, and variables.
+    """
+
+    title: str
+    url: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """A PromQL query and how its series are called. `unit` differs from the panel's where it is given."""
+    """A PromQL query and how its series are called. `unit` and `color` differ from the panel's where they are given.
+
+    `dashed`: a bound beside a value, or a threshold.
+    """
 
     expr: str
     legend: str = ""
     unit: Unit | None = None
+    color: str = ""
+    dashed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +118,7 @@ class Scale:
 class Column:
     """A column of a table: a query with one row for each key. `label`: show that label's text, not the value.
 
-    `words` replaces values by a word and its colour.
+    `words` replaces values by a word and its colour. `width` in pixels, where Grafana is not to choose it.
     """
 
     title: str
@@ -89,7 +126,8 @@ class Column:
     unit: Unit = "short"
     label: str = ""
     scale: Scale | None = None
-    words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    words: Words = field(default_factory=dict)
+    width: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +168,14 @@ def stat(  # noqa: PLR0913 - what a panel says is as many words
     no_data: str,
     width: int,
     height: int = STAT_HEIGHT,
+    scale: Scale | None = None,
+    words: Words | None = None,
+    links: Sequence[Link] = (),
 ) -> Panel:
-    """The newest value of each series as a big number. Uncoloured: without a target nothing is good."""
+    """The newest value of each series as a big number. Uncoloured without a `scale`: without a target nothing is good.
+
+    `words` replaces values by a word and its colour.
+    """
     element = core.Stat(
         title=title,
         description=description,
@@ -139,12 +183,16 @@ def stat(  # noqa: PLR0913 - what a panel says is as many words
         targets=_targets(queries, instant=True),
         format=unit,
         noValue=no_data,
-        mappings=[_null_mapping(no_data)],
-        color={"mode": "fixed", "fixedColor": _NEUTRAL},
+        mappings=[*_word_mapping(words), _null_mapping(no_data)],
+        color={"mode": "thresholds"} if scale else {"mode": "fixed", "fixedColor": NEUTRAL},
+        thresholds=_steps(scale) if scale else [],
         graphMode="none",
         reduceCalc="lastNotNull",
-        overrides=_unit_overrides(queries),
-        extraJson={"options": {"wideLayout": True, "showPercentChange": False, "percentChangeColorMode": "standard"}},
+        overrides=_query_overrides(queries),
+        extraJson={
+            "fieldConfig": {"defaults": {"links": _links(links)}},
+            "options": {"wideLayout": True, "showPercentChange": False, "percentChangeColorMode": "standard"},
+        },
     )
     return Panel(element=element, width=width, height=height)
 
@@ -157,9 +205,19 @@ def timeseries(  # noqa: PLR0913 - what a panel says is as many words
     unit: Unit,
     no_data: str,
     width: int,
+    height: int = CHART_HEIGHT,
     limit: float | None = None,
+    bars: bool = False,
+    stacked: bool = False,
+    lowest: float | None = None,
+    highest: float | None = None,
+    links: Sequence[Link] = (),
 ) -> Panel:
-    """Series over time. `limit` draws the line that a target sets. Gaps stay gaps."""
+    """Series over time. `limit` draws the line that a target sets. Gaps stay gaps.
+
+    Each of several queries has a colour, and its series are shades of it; the series of one query are told apart by
+    their names, which keep their colours on all boards. `bars` are for counts of each step.
+    """
     element = core.TimeSeries(
         title=title,
         description=description,
@@ -168,16 +226,110 @@ def timeseries(  # noqa: PLR0913 - what a panel says is as many words
         unit=unit,
         tooltipMode="multi",
         tooltipSort="desc",
-        showPoints="never",
-        stacking={"mode": "none", "group": "A"},
+        showPoints="auto",
+        drawStyle="bars" if bars else "line",
+        fillOpacity=_BAR_FILL if bars else 0,
+        stacking={"mode": "normal" if stacked else "none", "group": "A"},
         thresholdsStyleMode="off" if limit is None else "line",
-        thresholds=[] if limit is None else _steps(Scale(base="transparent", steps=((limit, "red"),))),
+        thresholds=[] if limit is None else _steps(Scale(base=UNSEEN, steps=((limit, VERMILLION),))),
+        valueMin=lowest,
+        valueMax=highest,
+        overrides=_query_overrides(queries, colored=len(queries) > 1),
         extraJson={
-            "fieldConfig": {"defaults": {"noValue": no_data, "custom": {"scaleDistribution": {"type": "linear"}}}},
+            "fieldConfig": {
+                "defaults": {
+                    "noValue": no_data,
+                    "color": {"mode": "palette-classic-by-name"},
+                    "links": _links(links),
+                    "custom": {"scaleDistribution": {"type": "linear"}},
+                }
+            },
             "options": {"legend": {"showLegend": True}},
         },
     )
-    return Panel(element=element, width=width, height=CHART_HEIGHT)
+    return Panel(element=element, width=width, height=height)
+
+
+def state_timeline(  # noqa: PLR0913 - what a panel says is as many words
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    no_data: str,
+    width: int,
+    unit: Unit = "short",
+    words: Words | None = None,
+    scale: Scale | None = None,
+    height: int = CHART_HEIGHT,
+    links: Sequence[Link] = (),
+) -> Panel:
+    """A band for each series, whose colour and text follow its value: by `words`, or by a `scale`."""
+    element = core.StateTimeline(
+        title=title,
+        description=description,
+        dataSource=DATASOURCE,
+        targets=_targets(queries, instant=False),
+        mappings=[*_word_mapping(words), _null_mapping(no_data)],
+        colorMode="thresholds",
+        thresholds=_steps(scale) if scale else [],
+        mergeValues=True,
+        showValue="auto",
+        rowHeight=0.9,
+        overrides=_query_overrides(queries),
+        extraJson={
+            "fieldConfig": {"defaults": {"noValue": no_data, "unit": unit, "links": _links(links)}},
+            "options": {"legend": {"showLegend": False}, "tooltip": {"sort": "none"}},
+        },
+    )
+    return Panel(element=element, width=width, height=height)
+
+
+def bars(  # noqa: PLR0913 - what a panel says is as many words
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    unit: Unit,
+    no_data: str,
+    width: int,
+    height: int = CHART_HEIGHT,
+    highest: float | None = None,
+    links: Sequence[Link] = (),
+) -> Panel:
+    """A bar for the newest value of each series, in the order of the query's result."""
+    element = core.BarGauge(
+        title=title,
+        description=description,
+        dataSource=DATASOURCE,
+        targets=_targets(queries, instant=True),
+        displayMode=core.GAUGE_DISPLAY_MODE_BASIC,
+        orientation=core.ORIENTATION_HORIZONTAL,
+        extraJson={
+            "fieldConfig": {
+                "defaults": {
+                    "color": {"mode": "fixed", "fixedColor": BLUE},
+                    "links": _links(links),
+                    "mappings": [_null_mapping(no_data)],
+                    "noValue": no_data,
+                    "unit": unit,
+                    "min": 0,
+                    **({} if highest is None else {"max": highest}),
+                },
+                "overrides": _query_overrides(queries),
+            },
+            "options": {
+                "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+                "showUnfilled": True,
+                "valueMode": "text",
+                "namePlacement": "left",
+                "sizing": "auto",
+                "minVizWidth": 8,
+                "minVizHeight": 16,
+                "maxVizHeight": 40,
+            },
+        },
+    )
+    return Panel(element=element, width=width, height=height)
 
 
 def table(  # noqa: PLR0913 - what a panel says is as many words
@@ -188,12 +340,15 @@ def table(  # noqa: PLR0913 - what a panel says is as many words
     keys: Mapping[str, str],
     no_data: str,
     width: int = GRID_COLUMNS,
+    height: int = CHART_HEIGHT,
     sort_by: str = "",
+    links: Mapping[str, Sequence[Link]] | None = None,
 ) -> Panel:
     """One row for each value of some labels, one column for each query, lowest of `sort_by` first.
 
-    `keys` are these labels and their titles. Every query must give one series for each of their values and carry no
-    other labels than the keys and the column's own `label`, so that Grafana can merge the rows.
+    `keys` are these labels and their titles; `links` are by the title of a key or column. Every query must give one
+    series for each of their values and carry no other labels than the keys and the column's own `label`, so that
+    Grafana can merge the rows.
     """
     names = dict(keys)
     hidden = {"Time": True}
@@ -212,21 +367,21 @@ def table(  # noqa: PLR0913 - what a panel says is as many words
         dataSource=DATASOURCE,
         targets=_targets([Query(expr=c.expr) for c in columns], instant=True, form="table"),
         unit="short",
-        overrides=[_column_override(c) for c in columns],
+        overrides=[*map(_column_override, columns), *_link_overrides(links or {})],
         transformations=[{"id": "merge", "options": {}}, {"id": "organize", "options": organise}],
         sortBy=[core.TableSortByField(displayName=sort_by, desc=False)] if sort_by else [],
         extraJson={
             "fieldConfig": {
                 "defaults": {
                     "noValue": no_data,
-                    "color": {"mode": "fixed", "fixedColor": _NEUTRAL},
+                    "color": {"mode": "fixed", "fixedColor": NEUTRAL},
                     "custom": {"cellOptions": {"type": "auto"}, "inspect": False},
                 }
             },
             "options": {"frameIndex": 0},
         },
     )
-    return Panel(element=element, width=width, height=CHART_HEIGHT)
+    return Panel(element=element, width=width, height=height)
 
 
 def text(title: str, content: str, *, width: int = GRID_COLUMNS, height: int = STAT_HEIGHT) -> Panel:
@@ -268,20 +423,54 @@ def label_variable(  # noqa: PLR0913 - each argument is a property of the variab
     )
 
 
-def board(uid: str, title: str, description: str, variables: Sequence[Any], rows: Iterable[Row]) -> Dashboard:
-    """The finished board. Raises ValueError where two panels of a row have one title, and so one id."""
+def annotation(  # noqa: PLR0913 - each argument is a property of the annotation
+    name: str, expr: str, *, title: str, text: str = "", tags: Sequence[str] = (), color: str, shown: bool = True
+) -> Json:
+    """Marks on every chart where a query has a value: at its times, or over those that follow one another.
+
+    `title` and `text` may hold labels, `{{service}}`; `tags` are labels whose values are shown as tags.
+    """
+    return {
+        "datasource": DATASOURCE,
+        "enable": shown,
+        "hide": False,
+        "iconColor": color,
+        "name": name,
+        "tagKeys": ",".join(tags),
+        "target": {"expr": expr, "interval": "", "refId": "Anno"},
+        "textFormat": text,
+        "titleFormat": title,
+    }
+
+
+def board(  # noqa: PLR0913 - what a board says is as many words
+    uid: str,
+    title: str,
+    description: str,
+    variables: Sequence[Any],
+    rows: Iterable[Row],
+    *,
+    annotations: Sequence[Json] = (),
+    since: str = "now-7d",
+) -> Dashboard:
+    """The finished board, with a menu of all others. `since`: where its time begins, as Grafana says it.
+
+    Raises ValueError where two panels of a row have one title, and so one id.
+    """
     document = _as_json(
         core.Dashboard(
             uid=uid,
             title=title,
             description=description,
-            tags=["paceline"],
+            annotations=core.Annotations(list=list(annotations)),
+            links=[_OTHER_BOARDS],
+            tags=[_TAG],
             editable=False,
             graphTooltip=core.GRAPH_TOOLTIP_MODE_SHARED_CROSSHAIR,
             refresh="1m",
             schemaVersion=_SCHEMA_VERSION,
             templating=core.Templating(list=list(variables)),
-            time=core.Time("now-7d", "now"),
+            time=core.Time(since, "now"),
             timePicker=core.TimePicker(["1m", "5m", "15m", "30m", "1h"], []),
             timezone="browser",
         )
@@ -341,33 +530,46 @@ def _targets(queries: Sequence[Query], *, instant: bool, form: str = "time_serie
     ]
 
 
-def _unit_overrides(queries: Sequence[Query]) -> list[Json]:
+def _query_overrides(queries: Sequence[Query], *, colored: bool = False) -> list[Json]:
+    """What is special about the series of each query; with `colored` each has a colour of its own."""
+    found = []
+    for ref, query, usual in zip(ascii_uppercase, queries, cycle(_SERIES), strict=False):
+        color = query.color or (usual if colored else "")
+        properties: list[Json] = []
+        if query.unit:
+            properties.append({"id": "unit", "value": query.unit})
+        if color:
+            properties.append({"id": "color", "value": {"mode": "shades", "fixedColor": color}})
+        if query.dashed:
+            properties.append({"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 8]}})
+        if properties:
+            found.append({"matcher": {"id": "byFrameRefID", "options": ref}, "properties": properties})
+    return found
+
+
+def _link_overrides(links: Mapping[str, Sequence[Link]]) -> list[Json]:
     return [
         {
-            "matcher": {"id": "byFrameRefID", "options": ref},
-            "properties": [{"id": "unit", "value": q.unit}],
+            "matcher": {"id": "byName", "options": title},
+            "properties": [{"id": "links", "value": _links(where)}],
         }
-        for ref, q in zip(ascii_uppercase, queries, strict=False)
-        if q.unit
+        for title, where in links.items()
     ]
+
+
+def _links(links: Sequence[Link]) -> list[Json]:
+    return [{"title": link.title, "url": link.url, "targetBlank": False} for link in links]
 
 
 def _column_override(column: Column) -> Json:
     """How a column looks; only a column with a scale or with words is coloured."""
-    words: list[Json] = [
-        {
-            "type": "value",
-            "options": {
-                value: {"text": word, "color": color, "index": index}
-                for index, (value, (word, color)) in enumerate(column.words.items())
-            },
-        }
-    ]
     properties: list[Json] = [
         {"id": "unit", "value": column.unit},
         {"id": "noValue", "value": "no data"},
-        {"id": "mappings", "value": [*(words if column.words else []), _null_mapping("no data")]},
+        {"id": "mappings", "value": [*_word_mapping(column.words), _null_mapping("no data")]},
     ]
+    if column.width:
+        properties.append({"id": "custom.width", "value": column.width})
     if column.scale:
         properties.append({"id": "color", "value": {"mode": "thresholds"}})
         properties.append({"id": "thresholds", "value": {"mode": "absolute", "steps": _steps(column.scale)}})
@@ -378,6 +580,16 @@ def _column_override(column: Column) -> Json:
 
 def _steps(scale: Scale) -> list[Json]:
     return [{"color": scale.base, "value": None}, *({"color": c, "value": v} for v, c in scale.steps)]
+
+
+def _word_mapping(words: Words | None) -> list[Json]:
+    if not words:
+        return []
+    options = {
+        value: {"text": word, "color": color, "index": index}
+        for index, (value, (word, color)) in enumerate(words.items())
+    }
+    return [{"type": "value", "options": options}]
 
 
 def _null_mapping(words: str) -> Json:
@@ -403,13 +615,14 @@ def _mended_panel(panel: Json) -> Json:
             mended.pop(key, None)
         return mended
     mended["pluginVersion"] = _PLUGIN_VERSION
+    mended["options"] = _pruned(mended["options"], _REMOVED_OPTION_KEYS)
     mended["targets"] = [_mended_target(t) for t in mended["targets"]]
     defaults = _pruned(mended["fieldConfig"]["defaults"], frozenset())
     custom = _pruned(defaults.get("custom", {}), frozenset({"displayMode"}))
     defaults["custom"] = custom
     defaults["thresholds"] = {
         "mode": "absolute",
-        "steps": defaults["thresholds"]["steps"] or [{"color": _NEUTRAL, "value": None}],
+        "steps": defaults["thresholds"]["steps"] or [{"color": NEUTRAL, "value": None}],
     }
     mended["fieldConfig"]["defaults"] = defaults
     return mended

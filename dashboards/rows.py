@@ -1,0 +1,24 @@
+"""The default panels of an indicator, whatever its shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dashboards.making import Making
+from dashboards.panels import Row
+from dashboards.service_rows import service_row
+from dashboards.split_rows import split_row
+from slo_engine.indicator import Indicator
+
+
+def default_row(indicator: Indicator, making: Making) -> Row:
+    """The panels that an indicator gets by being declared.
+
+    They ask for `$team` and `$window`, those of services also for `$service` and `$environment`.
+    """
+    return service_row(indicator, making) if indicator.like_delivery else split_row(indicator, making)
+
+
+def default_rows(indicators: Iterable[Indicator], making: Making) -> tuple[Row, ...]:
+    """A row for each of these indicators."""
+    return tuple(default_row(indicator, making) for indicator in indicators)
