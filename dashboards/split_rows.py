@@ -18,9 +18,9 @@ from slo_engine.indicator import Unit as Measured
 from slo_engine.number_words import leading
 from slo_engine.sampling import NOW
 
-# The empty alternatives keep what belongs to no team, or to no service, on the board.
-_WHO = 'service=~"$service|",team=~"$team|"'
-_LEVEL = 'service="",team=~"$team|"'
+# The empty alternative keeps what belongs to no team on the board.
+_WHO = 'team=~"$team|"'
+_LEVEL = f'service="",{_WHO}'
 _UNITS: dict[Shape, Unit] = {Shape.DURATION: "s", Shape.RATIO: "percentunit", Shape.FREQUENCY: "short"}
 _MEASURED: dict[Measured, Unit] = {Measured.SECONDS: "s", Measured.RATIO: "percentunit", Measured.COUNT: "short"}
 _STATS: dict[Shape, tuple[str, ...]] = {
@@ -40,7 +40,10 @@ _TITLES = {
 
 
 def split_row(indicator: Indicator, making: Making) -> Row:
-    """The default panels of an indicator: now, over time, what was left out, and everything in a table."""
+    """The default panels of an indicator: now, over time, what was left out, and everything in a table.
+
+    They ask for `$team` and `$window`.
+    """
     return Row(title=f"{indicator.title}: $team, {_over(indicator)}", panels=tuple(_panels(indicator, making)))
 
 
@@ -150,7 +153,9 @@ def _legend(indicator: Indicator, *more: str) -> str:
 
 
 def _selection(indicator: Indicator) -> str:
-    """What the explaining page is asked for: whose number, of which labels, in which window."""
-    labels = "".join(f"&label={label}%3D${{__field.labels.{label}}}" for label in indicator.labels if label)
+    """What the explaining page is asked for: whose numbers, in which window. It shows those of all labels.
+
+    A label is not passed on: where all its values are taken together it has none, which no page can be asked for.
+    """
     window = "" if indicator.reach is Reach.ALL else "&window=${window}"
-    return f"team=${{__field.labels.team}}&environment=${{__field.labels.environment}}{labels}{window}"
+    return f"team=${{__field.labels.team}}{window}"
