@@ -141,6 +141,12 @@ def window_variable(indicators: Sequence[Indicator], default: str) -> Any:
     return panels.label_variable("window", "Window", found, "window", numerical=True, default=default)
 
 
+def values_variable(label: str, title: str, indicators: Sequence[Indicator]) -> Any:
+    """The values of a label of these indicators, all of them at first. All must have the label."""
+    found = any_of(indicators, f'{label}!=""')
+    return panels.label_variable(label, title, found, label, multi=True, everything=True)
+
+
 def slo_variable(*, multi: bool = True) -> Any:
     """The SLOs."""
     return panels.label_variable("slo", "SLO", catalog.SLO_OBJECTIVE.name, "slo", multi=multi, everything=multi)

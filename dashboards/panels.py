@@ -18,10 +18,11 @@ from typing import Any, Literal, cast
 from grafanalib import core
 
 Json = dict[str, Any]
-Unit = Literal["s", "percentunit", "short", "dtdurations", "dateTimeFromNow", "none"]
+Unit = Literal["s", "percentunit", "short", "dtdurations", "dateTimeFromNow", "none", "suffix:working days"]
 """Units that Grafana knows; it prints an unknown one as text. Durations: seconds in, "3.2 days" shown.
 
-`dateTimeFromNow` wants milliseconds; `none` shows a count as it is, not in thousands.
+`dateTimeFromNow` wants milliseconds; `none` shows a count as it is, not in thousands. `suffix:` stands before words
+that follow a number: of ten working days, Grafana's own units would make 1.43 weeks.
 """
 
 # Okabe and Ito's colours, which people with any colour vision tell apart, on light and on dark.
@@ -410,7 +411,8 @@ def label_variable(  # noqa: PLR0913 - each argument is a property of the variab
 ) -> Any:
     """A variable with the values that a label really has.
 
-    "All" is the list of these values, never `.*`: a pattern that matches anything hides a missing metric.
+    "All" is the list of these values, never `.*`: a pattern that matches anything hides a missing metric. It is chosen
+    at first where there is `everything` and no `default`.
     """
     query = f"label_values({selector}, {label})"
     return core.Template(
@@ -420,7 +422,7 @@ def label_variable(  # noqa: PLR0913 - each argument is a property of the variab
         dataSource=DATASOURCE,
         multi=multi,
         includeAll=everything,
-        default="$__all" if everything else default or None,
+        default=default or ("$__all" if everything else None),
         refresh=_ON_TIME_RANGE_CHANGE,
         sort=_SORT_NUMERICAL if numerical else core.SORT_ALPHA_ASC,
     )
