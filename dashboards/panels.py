@@ -122,7 +122,8 @@ class Scale:
 class Column:
     """A column of a table: a query with one row for each key. `label`: show that label's text, not the value.
 
-    `words` replaces values by a word and its colour. `width` in pixels, where Grafana is not to choose it.
+    `words` replaces values by a word and its colour; `absent` stands where a row has no value. `width` in pixels, where
+    Grafana is not to choose it.
     """
 
     title: str
@@ -131,6 +132,7 @@ class Column:
     label: str = ""
     scale: Scale | None = None
     words: Words = field(default_factory=dict)
+    absent: str = "no data"
     width: int = 0
 
 
@@ -145,10 +147,14 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A titled part of a board. Its panels flow from left to right and wrap at 24 columns."""
+    """A titled part of a board. Its panels flow from left to right and wrap at 24 columns.
+
+    `folded`: only its title is shown, and Grafana asks nothing for it, until a reader opens it.
+    """
 
     title: str
     panels: tuple[Panel, ...]
+    folded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -487,8 +493,9 @@ def board(  # noqa: PLR0913 - what a board says is as many words
     document["timepicker"] = {"refresh_intervals": document["timepicker"]["refresh_intervals"]}
     document["templating"]["list"] = [_mended_variable(v) for v in document["templating"]["list"]]
     document["panels"] = _placed(rows)
-    ids = [p["id"] for p in document["panels"]]
-    twice = sorted({p["title"] for p in document["panels"] if ids.count(p["id"]) > 1})
+    every = [inner for p in document["panels"] for inner in (p, *p.get("panels", ()))]
+    ids = [p["id"] for p in every]
+    twice = sorted({p["title"] for p in every if ids.count(p["id"]) > 1})
     if twice:
         raise ValueError(f"two panels of one row are called {', '.join(twice)}")
     return Dashboard(uid=uid, document=document)
@@ -513,17 +520,26 @@ def _placed(rows: Iterable[Row]) -> list[Json]:
     y = 0
     for row in rows:
         header = Panel(element=core.RowPanel(title=row.title), width=GRID_COLUMNS, height=1)
-        x = line_height = 0
-        for panel in (header, *row.panels):
-            if x + panel.width > GRID_COLUMNS:
-                x, y, line_height = 0, y + line_height, 0
-            document = _mended_panel(_as_json(panel.element))
-            document["id"] = _panel_id(row.title, document["type"], document["title"])
-            document["gridPos"] = {"x": x, "y": y, "w": panel.width, "h": panel.height}
-            placed.append(document)
-            x, line_height = x + panel.width, max(line_height, panel.height)
-        y += line_height
+        (head,), below = _flowing(row, (header,), y)
+        inner, end = _flowing(row, row.panels, below)
+        placed += [head | {"collapsed": True, "panels": inner}] if row.folded else [head, *inner]
+        y = below if row.folded else end
     return placed
+
+
+def _flowing(row: Row, panels: Iterable[Panel], y: int) -> tuple[list[Json], int]:
+    """Panels of a row from left to right, from a line of the grid on, and the line below them."""
+    placed: list[Json] = []
+    x = line_height = 0
+    for panel in panels:
+        if x + panel.width > GRID_COLUMNS:
+            x, y, line_height = 0, y + line_height, 0
+        document = _mended_panel(_as_json(panel.element))
+        document["id"] = _panel_id(row.title, document["type"], document["title"])
+        document["gridPos"] = {"x": x, "y": y, "w": panel.width, "h": panel.height}
+        placed.append(document)
+        x, line_height = x + panel.width, max(line_height, panel.height)
+    return placed, y + line_height
 
 
 def _panel_id(*names: str) -> int:
@@ -573,8 +589,8 @@ def _column_override(column: Column) -> Json:
     """How a column looks; only a column with a scale or with words is coloured."""
     properties: list[Json] = [
         {"id": "unit", "value": column.unit},
-        {"id": "noValue", "value": "no data"},
-        {"id": "mappings", "value": [*_word_mapping(column.words), _null_mapping("no data")]},
+        {"id": "noValue", "value": column.absent},
+        {"id": "mappings", "value": [*_word_mapping(column.words), _null_mapping(column.absent)]},
     ]
     if column.width:
         properties.append({"id": "custom.width", "value": column.width})
