@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property, partial
 from itertools import accumulate, chain
 from math import log2
@@ -33,6 +34,7 @@ from prometheus_client.utils import floatToGoString
 
 from collector.bulk import seldom_collecting
 from slo_engine import catalog
+from slo_engine.burn import Severity
 from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
 from slo_engine.gzipped import Deflated, deflated, member
 from slo_engine.indicator import Indicator, Shape
@@ -240,7 +242,7 @@ class Publisher:
     ) -> Exposition:
         """The exposition of a snapshot. `floor` keeps counters from falling after a restatement."""
         parts: dict[str, Callable[[], Iterable[_Block]]] = {
-            "slo": lambda: (_Block(("slo", s.slo.name), s, partial(_slo_samples, s)) for s in snapshot.slos),
+            "slo": lambda: _slo_blocks(snapshot),
             "indicator": lambda: _indicator_blocks(snapshot, indicators, self._blocks.get("indicator", {})),
             "catalogue": lambda: _catalogue_blocks(snapshot, self._blocks.get("catalogue", {})),
             "score": lambda: _score_blocks(snapshot, self._blocks.get("score", {})),
@@ -404,7 +406,43 @@ def _cut_to(limit: int, pieces: list[_Piece]) -> int:
 
 def slo_samples(snapshot: Snapshot) -> Iterator[Sample]:
     """The SLOs. Counts are zero from the start, so that the first bad event is an increase."""
-    return chain.from_iterable(map(_slo_samples, snapshot.slos))
+    return chain.from_iterable(block.samples() for block in _slo_blocks(snapshot))
+
+
+def _slo_blocks(snapshot: Snapshot) -> Iterator[_Block]:
+    """The SLOs, and apart from them what is told of them anew whenever a source was collected."""
+    succeeded = {s.name: s.last_success_at for s in snapshot.sources}
+    for state in snapshot.slos:
+        name = state.slo.name
+        yield _Block(("slo", name), state, partial(_slo_samples, state))
+        beside = _Beside(
+            _oldest(state.sources, succeeded), snapshot.excluding.get(name), snapshot.thresholds.get(name, {})
+        )
+        yield _Block(("slo beside", name), beside, partial(_beside_samples, name, beside))
+
+
+class _Beside(NamedTuple):
+    """What stands beside the state of an SLO; None where there is nothing to say."""
+
+    data_at: datetime | None
+    excluding: bool | None
+    thresholds: Mapping[tuple[str, Severity], Decimal]
+
+
+def _oldest(sources: Iterable[str], succeeded: Mapping[str, datetime | None]) -> datetime | None:
+    """The earliest last success of some sources; None without any, and where one is unknown."""
+    times = [succeeded.get(name) for name in sources]
+    known = [at for at in times if at is not None]
+    return min(known) if known and len(known) == len(times) else None
+
+
+def _beside_samples(name: str, beside: _Beside) -> Iterator[Sample]:
+    if beside.data_at is not None:
+        yield catalog.SLO_DATA_TIMESTAMP, (name,), beside.data_at.timestamp()
+    if beside.excluding is not None:
+        yield catalog.SLO_EXCLUSION_ACTIVE, (name,), float(beside.excluding)
+    for (window, kind), threshold in beside.thresholds.items():
+        yield catalog.SLO_BURN_THRESHOLD, (name, window, kind), float(threshold)
 
 
 def _slo_samples(state: SloState) -> Iterator[Sample]:
@@ -440,6 +478,8 @@ def _counted_samples(state: SloState) -> Iterator[Sample]:
     for window, raw in state.raw.items():
         yield catalog.SLO_EXCLUDED, (name, window, "good"), float(raw.good - state.counts[window].good)
         yield catalog.SLO_EXCLUDED, (name, window, "bad"), float(raw.bad - state.counts[window].bad)
+    for subject, labels, ratio in state.spent:
+        yield catalog.SLO_BUDGET_SPENT, (name, *subject, *labels), ratio
     for window, rate in state.burn_rates.items():
         yield catalog.SLO_BURN_RATE, (name, window), rate
     if state.attainment is not None:
@@ -568,11 +608,12 @@ def _catalogue_blocks(snapshot: Snapshot, known: Mapping[tuple[str, ...], _Block
 
 
 def _score_blocks(snapshot: Snapshot, known: Mapping[tuple[str, ...], _Block]) -> Iterator[_Block]:
-    """The Quick Check scores by subject and window; the blocks known where unchanged."""
+    """The Quick Check scores by subject and window, and the industry's; the blocks known where unchanged."""
     same = _by_rows(known)
     for (subject, window), scores in snapshot.scores.items():
         labels = (*subject, window)
         yield same.get(id(scores)) or _Block(("score", *labels), scores, partial(_score_samples, labels, scores))
+    yield _listed("industry", ((catalog.QUICK_CHECK_INDUSTRY, (k,), mean) for k, mean in snapshot.industry.items()))
 
 
 def _by_rows(known: Mapping[tuple[str, ...], _Block]) -> dict[int, _Block]:
@@ -591,6 +632,7 @@ def source_samples(snapshot: Snapshot) -> Iterator[Sample]:
 
 def _source_samples(source: SourceState) -> Iterator[Sample]:
     name = (source.name,)
+    yield catalog.SOURCE_INFO, (source.name, source.type), 1.0
     yield catalog.SOURCE_FRESH, name, float(source.fresh)
     yield catalog.COLLECTOR_EVENTS, name, float(source.events_total)
     yield catalog.COLLECTOR_REJECTED, name, float(source.rejected_total)
