@@ -312,8 +312,10 @@ def bars(  # noqa: PLR0913 - what a panel says is as many words
         description=description,
         dataSource=DATASOURCE,
         targets=_targets(queries, instant=True),
+        thresholds=[],
         displayMode=core.GAUGE_DISPLAY_MODE_BASIC,
         orientation=core.ORIENTATION_HORIZONTAL,
+        thresholds=[],
         extraJson={
             "fieldConfig": {
                 "defaults": {
