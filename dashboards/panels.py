@@ -315,7 +315,6 @@ def bars(  # noqa: PLR0913 - what a panel says is as many words
         thresholds=[],
         displayMode=core.GAUGE_DISPLAY_MODE_BASIC,
         orientation=core.ORIENTATION_HORIZONTAL,
-        thresholds=[],
         extraJson={
             "fieldConfig": {
                 "defaults": {
