@@ -158,7 +158,7 @@ class Ways:
     def _files(self) -> Iterator[Output]:
         self.at_hand("files")
         with tempfile.TemporaryDirectory() as folder:
-            for name in ("dashboards", "slo export"):
+            for name in ("dashboards build", "slo export"):
                 target = Path(folder) / name.replace(" ", "-")
                 self._run([*name.split(), "--out", str(target)])
                 for path in sorted(p for p in target.rglob("*") if p.is_file()):
