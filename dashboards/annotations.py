@@ -18,17 +18,18 @@ _LONGEST = max(INDICATOR_WINDOWS).label
 """The longest window: an incident that is open for longer is in none."""
 
 
-def deployments(making: Making, where: str = SERVICES) -> tuple[Json, ...]:
+def deployments(making: Making, where: str = SERVICES, only: str = "") -> tuple[Json, ...]:
     """A mark at each step since whose predecessor deployments finished, by service, environment and outcome.
 
     A difference to the step before tells each deployment once, where an increase over `$__rate_interval` would tell
-    some twice. The first of a service and outcome has nothing before it and is not marked. `where` selects series.
+    some twice. The first of a service and outcome has nothing before it and is not marked. `where` selects series, and
+    `only` keeps some of them: `and on (service) …`.
     """
     finished = [metrics_of(i).total for i in making.named(("deployment_frequency",))]
     return tuple(
         panels.annotation(
             "Deployments",
-            f"{_finished(total.name, where)} - {_finished(total.name, where, ' offset $__interval')} > 0",
+            _above_0(f"{_finished(total.name, where)} - {_finished(total.name, where, ' offset $__interval')}", only),
             title="Deployment of {{service}}",
             text="{{outcome}} in {{environment}}",
             tags=_DEPLOYED,
@@ -43,14 +44,21 @@ def _finished(name: str, where: str, before: str = "") -> str:
     return f"max by ({', '.join(_DEPLOYED)}) ({name}{{{where}}}{before})"
 
 
-def incidents(making: Making, where: str = SERVICES) -> tuple[Json, ...]:
-    """A region for the time in which incidents of a service and environment are open. `where` selects series."""
+def _above_0(expr: str, only: str) -> str:
+    return f"{expr} > 0 {only}".rstrip()
+
+
+def incidents(making: Making, where: str = SERVICES, only: str = "") -> tuple[Json, ...]:
+    """A region for the time in which incidents of a service and environment are open.
+
+    `where` and `only` are as for deployments.
+    """
     declared = making.named(("incident_time_to_restore",))
     window = f'window="{_LONGEST}"'
     return tuple(
         panels.annotation(
             "Open incidents",
-            f"{by(metrics_of(i).pending, 'service', 'environment', where=matching(where, window))} > 0",
+            _above_0(by(metrics_of(i).pending, "service", "environment", where=matching(where, window)), only),
             title="Incident of {{service}}",
             text="open in {{environment}}",
             tags=("service", "environment"),

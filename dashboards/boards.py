@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from itertools import chain
 
-from dashboards import adoption, collectors, delivery, onboarding, overview, panels, reliability, self_service, support
+from dashboards import (
+    adoption,
+    collectors,
+    delivery,
+    leaders,
+    onboarding,
+    overview,
+    panels,
+    reliability,
+    self_service,
+    slo,
+    support,
+)
 from dashboards.making import (
     Board,
     Making,
@@ -40,6 +52,8 @@ def _others(making: Making) -> Dashboard | None:
 
 BOARDS = (
     overview.BOARD,
+    leaders.BOARD,
+    slo.BOARD,
     delivery.BOARD,
     reliability.BOARD,
     onboarding.BOARD,

@@ -13,14 +13,15 @@ from slo_engine.catalog import Metric, metrics_of
 from slo_engine.indicator import Indicator
 from slo_engine.sampling import NOW
 
+OVERVIEW_UID = "paceline-overview"
 STATUS_WORDS: Words = {
     "healthy": ("healthy", GREEN),
     "at_risk": ("at risk", ORANGE),
     "exhausted": ("budget exhausted", VERMILLION),
     "insufficient_data": ("insufficient data", SKY),
-    "unknown": ("see its budget", SKY),
+    "unknown": ("no rules or no data", SKY),
 }
-"""What a board says for an SLO's status. An SLO that Prometheus measures has no status of Paceline's."""
+"""What a board says for an SLO's status. `unknown` is one that Prometheus measures, and whose budget nobody records."""
 YES_NO: Words = {"1": ("yes", GREEN), "0": ("no", VERMILLION)}
 NO_UNITS = "No data: nothing to measure in this window, or a stale source"
 NO_LEVEL = "No data: no service with a team has something to measure in this window, or a source is stale"

@@ -242,8 +242,6 @@ def timeseries(  # noqa: PLR0913 - what a panel says is as many words
         stacking={"mode": "normal" if stacked else "none", "group": "A"},
         thresholdsStyleMode="off" if limit is None else "line",
         thresholds=[] if limit is None else _steps(Scale(base=UNSEEN, steps=((limit, VERMILLION),))),
-        valueMin=lowest,
-        valueMax=highest,
         overrides=_query_overrides(queries, colored=len(queries) > 1),
         extraJson={
             "fieldConfig": {
@@ -252,6 +250,7 @@ def timeseries(  # noqa: PLR0913 - what a panel says is as many words
                     "color": {"mode": "palette-classic-by-name"},
                     "links": _links(links),
                     "custom": {"scaleDistribution": {"type": "linear"}},
+                    **{key: bound for key, bound in (("min", lowest), ("max", highest)) if bound is not None},
                 }
             },
             "options": {"legend": {"showLegend": True}},

@@ -7,8 +7,8 @@ from typing import Any
 
 from dashboards import overview
 from dashboards.making import Making
-from dashboards.overview import BURN_WINDOWS_SHOWN
 from dashboards.panels import GREEN
+from dashboards.slo_queries import BURN_WINDOWS_SHOWN
 from slo_engine.slo import SloStatus
 from slo_engine.windows import BURN_WINDOWS
 
@@ -31,8 +31,8 @@ def column(title: str, name: str) -> dict[str, Any]:
 def test_only_columns_with_a_target_are_coloured() -> None:
     """Budget and burn rate have a target and colours; an attainment is judged by its own SLO's target."""
     assert "thresholds" in column(TABLE, "Budget left")
-    assert "thresholds" in column(TABLE, "Burn rate 1h")
-    assert "thresholds" not in column(TABLE, "Attainment")
+    assert "thresholds" in column(TABLE, "Burn 1h")
+    assert "thresholds" not in column(TABLE, "Attained")
     assert GREEN not in json.dumps(column(TABLE, "Budget left"))
 
 
