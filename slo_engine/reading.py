@@ -103,8 +103,8 @@ class Group:
     pools: dict[str | None, Pool] = field(default_factory=dict)
     """The rows of a group once they were asked for, of all its series or of one dimension: several indicators read
     the same ones, and the group goes on with them when a series comes or goes."""
-    named: dict[Any, Any] = field(default_factory=dict)
-    """By what was asked, how its series are called; remembered as long as the group is."""
+    names: dict[Any, Any] = field(default_factory=dict)
+    """By what was asked, how its series are published; remembered as long as the group is."""
     sampled: Pool = field(default_factory=Pool)
     """The same for an arithmetic of its own, in the order in which it is given them."""
 

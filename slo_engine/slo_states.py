@@ -19,20 +19,19 @@ from numpy.typing import NDArray
 
 from collector.store import Judge, Tally, from_micros, to_micros
 from slo_engine import budget, burn
-from slo_engine.catalog import SERIES_LABELS
 from slo_engine.exclusions import Exclusion, Slot, counted, excluded
 from slo_engine.indicator import Indicator
-from slo_engine.observation import Outcome, Subject, label_values
+from slo_engine.observation import Outcome
 from slo_engine.reading import Group, Reader
 from slo_engine.slices import Slices, length_of, sliced, slices_over
 from slo_engine.slo import Composite, EventCounts, IndicatorSli, Operator, Slo, SloStatus
-from slo_engine.snapshot import SloState, Spent
+from slo_engine.snapshot import SloState
+from slo_engine.spenders import Names, names_of, spent
 from slo_engine.units import CODES, NEVER, Floats, Ints, Units
 from slo_engine.windows import BURN_WINDOWS, INDICATOR_WINDOWS, CalendarWindow, Window
 
 _MICROSECOND = timedelta(microseconds=1)
 _EXHAUSTION_WINDOW = "3d"
-_MOST_SPENDERS = 5
 _GOOD, _BAD, _MEASURED = (CODES[o] for o in (Outcome.GOOD, Outcome.BAD, Outcome.MEASURED))
 
 AnyWindow = Window | CalendarWindow
@@ -103,7 +102,7 @@ def stated(
     slo: Slo, indicator: Indicator, reader: Reader, pool: Group, made_from: Sequence[Standing], conditions: Conditions
 ) -> SloState:
     """An SLO on an indicator from what it makes of each series of its pool: what may be said of it."""
-    series = _named(slo, indicator, reader, pool)
+    series = names_of(slo, indicator, reader, pool)
     found = state(slo, made_from, pool.sources - conditions.fresh, reader.now, conditions, series)
     return replace(of_people(found, indicator, reader.organisation.smallest_group), sources=pool.sources)
 
@@ -269,7 +268,7 @@ def state(
     missing: frozenset[str],
     now: int,
     conditions: Conditions,
-    series: _Named | None = None,
+    series: Names | None = None,
 ) -> SloState:
     """An SLO from what it makes of each series, where some sources are missing.
 
@@ -306,7 +305,7 @@ def state(
         ),
         coverage=coverage,
         totals=_summed(totals),
-        spent=_spent(slo, whole, series, by_series) if series is not None else (),
+        spent=() if series is None else spent(slo, whole, series, by_series[:, labels.index(slo.window.label), 1]),
     )
 
 
@@ -333,58 +332,6 @@ def of_people(found: SloState, indicator: Indicator, smallest: int) -> SloState:
 def _few(indicator: Indicator, counts: EventCounts, smallest: int) -> str:
     """Why nothing is said of so many people; empty text where they are enough, or are none."""
     return f"fewer than {smallest} people" if indicator.people and 0 < counts.total < smallest else ""
-
-
-class _Named(NamedTuple):
-    """How the series of an SLO are published: the names in order, and the place of each series' own among them.
-
-    A name is a subject with the values of SERIES_LABELS.
-    """
-
-    names: Sequence[tuple[Subject, tuple[str, ...]]]
-    places: Ints
-
-
-def _named(slo: Slo, indicator: Indicator, reader: Reader, pool: Group) -> _Named | None:
-    """How the series of an SLO's pool are published; None for those about people."""
-    if indicator.people:
-        return None
-    key = indicator.name, slo.dimension
-    if key not in pool.named:
-        whose = reader.whose(pool.series)
-        labels = {dimension: _series_labels(slo, indicator, dimension) for dimension in {d for _, d in whose}}
-        own = [(subject, labels[dimension]) for subject, dimension in whose]
-        names = sorted(set(own))
-        place = {name: n for n, name in enumerate(names)}
-        pool.named[key] = _Named(names, np.array([place[name] for name in own], dtype=np.int64))
-    found: _Named = pool.named[key]
-    return found
-
-
-def _series_labels(slo: Slo, indicator: Indicator, dimension: str) -> tuple[str, ...]:
-    """The values of SERIES_LABELS of the units of a dimension; the part of a duration is the one that is judged."""
-    values = label_values(dimension, len(indicator.labels)) if indicator.labels else (dimension or slo.dimension,)
-    named = dict(zip(indicator.labels or (indicator.dimension,), values, strict=True))
-    return tuple(named.get(label, "") for label in SERIES_LABELS)
-
-
-def _spent(slo: Slo, whole: EventCounts, series: _Named, counts: NDArray[np.float64]) -> tuple[Spent, ...]:
-    """What the series of an SLO spent of its budget, the first few: from their counts as `_stacked`.
-
-    Slices are judged by the units of all series together: whose they are can be said where all have one name.
-    """
-    if not whole.bad:
-        return ()
-    if slo.budgeting == "occurrences":
-        own = list(windows_of(slo)).index(slo.window.label)
-        bad = np.bincount(series.places, counts[:, own, 1], len(series.names))
-    elif len(series.names) == 1:
-        bad = np.array([float(whole.bad)])
-    else:
-        return ()
-    allowed = budget.allowed(whole, slo.target)
-    most: list[int] = np.argsort(-bad, kind="stable")[:_MOST_SPENDERS].tolist()
-    return tuple(Spent(*series.names[n], float(_whole(float(bad[n])) / allowed)) for n in most if bad[n])
 
 
 def withheld(
