@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from dashboards.making import Making
 from dashboards.panels import Row
@@ -19,6 +20,6 @@ def default_row(indicator: Indicator, making: Making) -> Row:
     return service_row(indicator, making) if indicator.like_delivery else split_row(indicator, making)
 
 
-def default_rows(indicators: Iterable[Indicator], making: Making) -> tuple[Row, ...]:
-    """A row for each of these indicators."""
-    return tuple(default_row(indicator, making) for indicator in indicators)
+def default_rows(indicators: Iterable[Indicator], making: Making, *, folded: bool = False) -> tuple[Row, ...]:
+    """A row for each of these indicators. `folded`, where a board says the main things above."""
+    return tuple(replace(default_row(indicator, making), folded=folded) for indicator in indicators)

@@ -16,18 +16,24 @@ from slo_engine.indicator import Indicator, Shape
 
 _SUBJECT_LEGEND = " ".join(f"{{{{{label}}}}}" for label in SUBJECT_LABELS)
 _COLUMNS: dict[Shape, dict[str, str]] = {
-    Shape.DURATION: {"p50": "Median", "p75": "Three of four within", "p90": "Nine of ten within"},
+    Shape.DURATION: {
+        "p50": "Median",
+        "low": "At least (95 %)",
+        "high": "At most (95 %)",
+        "p75": "Three of four within",
+        "p90": "Nine of ten within",
+    },
     Shape.RATIO: {"value": "Share", "low": "At least (95 %)", "high": "At most (95 %)"},
     Shape.FREQUENCY: {},
 }
-"""The columns of a table by team, by statistic; a frequency has one value."""
+"""The columns of a table by team, by statistic, of which `low` and `high` are the interval of the first."""
 _VALUE_STATS = {Shape.DURATION: "p50", Shape.RATIO: "value"}
 _UNITS: dict[Shape, Unit] = {Shape.DURATION: "s", Shape.RATIO: "percentunit", Shape.FREQUENCY: "short"}
-_SELECTION = (
+SELECTION = (
     "service=${__field.labels.service}&environment=${__field.labels.environment}"
     "&team=${__field.labels.team}&window=${window}"
 )
-_LEVEL_SELECTION = 'team=${__data.fields["Team"]}&environment=${__data.fields["Environment"]}&window=${window}'
+LEVEL_SELECTION = 'team=${__data.fields["Team"]}&environment=${__data.fields["Environment"]}&window=${window}'
 
 Links = Sequence[Link]
 
@@ -40,7 +46,7 @@ def service_row(indicator: Indicator, making: Making) -> Row:
         Shape.FREQUENCY: _frequency_panels,
     }
     metrics = metrics_of(indicator)
-    links = making.explain(indicator, _SELECTION)
+    links = making.explain(indicator, SELECTION)
     shown = [*of_shape[indicator.shape](indicator, metrics, links), _by_team(indicator, metrics, making)]
     return Row(title=f"{indicator.title}: $service, $environment, last $window", panels=tuple(shown))
 
@@ -86,7 +92,7 @@ def _ratio_panels(indicator: Indicator, metrics: IndicatorMetrics, links: Links)
 
 def _frequency_panels(indicator: Indicator, metrics: IndicatorMetrics, links: Links) -> list[Panel]:
     title, words = indicator.title, about(indicator)
-    per_day = Query(expr=_selected(metrics.value), legend=_SUBJECT_LEGEND)
+    per_day = Query(expr=of_services(metrics.value), legend=_SUBJECT_LEGEND)
     found = [panels.stat(f"{title} per day", words, [per_day], unit="short", no_data=NO_UNITS, width=6, links=links)]
     if metrics.total:
         split = f" by {indicator.dimension}" if indicator.dimension else ""
@@ -130,10 +136,10 @@ def _basis(indicator: Indicator, metrics: IndicatorMetrics) -> Panel:
         "Pending: cannot be judged yet. Left out: excluded, and why; a reason that never occurs is absent."
         f"\n\n{about(indicator)}",
         [
-            Query(expr=_selected(metrics.samples, _whole(indicator)), legend=_legend("counted (n)")),
-            Query(expr=_selected(metrics.coverage), legend=_legend("used"), unit="percentunit"),
-            Query(expr=_selected(metrics.pending), legend=_legend("pending")),
-            Query(expr=_selected(metrics.excluded), legend=_legend("left out: {{reason}}")),
+            Query(expr=of_services(metrics.samples, whole(indicator)), legend=_legend("counted (n)")),
+            Query(expr=of_services(metrics.coverage), legend=_legend("used"), unit="percentunit"),
+            Query(expr=of_services(metrics.pending), legend=_legend("pending")),
+            Query(expr=of_services(metrics.excluded), legend=_legend("left out: {{reason}}")),
         ],
         unit="short",
         no_data=NO_UNITS,
@@ -145,13 +151,13 @@ def _basis(indicator: Indicator, metrics: IndicatorMetrics) -> Panel:
 def _over_time(indicator: Indicator, metrics: IndicatorMetrics, stats: Sequence[str]) -> list[Panel]:
     """The statistics over time and, where the indicator is split, its parts."""
     title, words, unit = indicator.title, about(indicator), _UNITS[indicator.shape]
-    whole = _selected(metrics.value, f'stat=~"{"|".join(stats)}"', _whole(indicator))
-    queries = [Query(expr=whole, legend=_legend("{{stat}}"))]
+    together = of_services(metrics.value, f'stat=~"{"|".join(stats)}"', whole(indicator))
+    queries = [Query(expr=together, legend=_legend("{{stat}}"))]
     width = 9 if indicator.dimension else 18
     found = [panels.timeseries(f"{title} over time", words, queries, unit=unit, no_data=NO_UNITS, width=width)]
     if indicator.dimension:
         stat = _VALUE_STATS[indicator.shape]
-        expr = _selected(metrics.value, f'stat="{stat}"', f'{indicator.dimension}!=""')
+        expr = of_services(metrics.value, f'stat="{stat}"', f'{indicator.dimension}!=""')
         parts = [Query(expr=expr, legend=_legend(f"{{{{{indicator.dimension}}}}}"))]
         said = "median by" if indicator.shape is Shape.DURATION else "by"
         found.append(
@@ -169,15 +175,15 @@ def _over_time(indicator: Indicator, metrics: IndicatorMetrics, stats: Sequence[
 
 def _by_team(indicator: Indicator, metrics: IndicatorMetrics, making: Making) -> Panel:
     """The chosen levels of teams, in the order of their names: a board that ranks teams would be gamed."""
-    unit, whole = _UNITS[indicator.shape], _whole(indicator)
+    unit, together = _UNITS[indicator.shape], whole(indicator)
     values: dict[str, tuple[str, ...]] = {
-        title: (f'stat="{stat}"', whole) for stat, title in _COLUMNS[indicator.shape].items()
+        title: (f'stat="{stat}"', together) for stat, title in _COLUMNS[indicator.shape].items()
     } or {"Per day": ()}
     columns = (
-        *(Column(title=title, expr=_of_level(metrics.value, *where), unit=unit) for title, where in values.items()),
-        Column(title="Counted (n)", expr=_of_level(metrics.samples, whole)),
-        Column(title="Used", expr=_of_level(metrics.coverage), unit="percentunit"),
-        Column(title="Pending", expr=_of_level(metrics.pending)),
+        *(Column(title=title, expr=of_level(metrics.value, *where), unit=unit) for title, where in values.items()),
+        Column(title="Counted (n)", expr=of_level(metrics.samples, together)),
+        Column(title="Used", expr=of_level(metrics.coverage), unit="percentunit"),
+        Column(title="Pending", expr=of_level(metrics.pending)),
     )
     return panels.table(
         f"{indicator.title}: by team",
@@ -187,25 +193,25 @@ def _by_team(indicator: Indicator, metrics: IndicatorMetrics, making: Making) ->
         keys={"team": "Team", "environment": "Environment"},
         no_data=NO_LEVEL,
         sort_by="Team",
-        links={"Team": making.explain(indicator, _LEVEL_SELECTION)},
+        links={"Team": making.explain(indicator, LEVEL_SELECTION)},
     )
 
 
-def _of_level(metric: Metric, *matchers: str) -> str:
+def of_level(metric: Metric, *matchers: str) -> str:
     """The series of a metric for the chosen teams and window."""
     return by(metric, "team", "environment", where=matching(LEVELS, WINDOW, *matchers))
 
 
 def _of_stat(indicator: Indicator, metrics: IndicatorMetrics, name: str, words: str = "") -> Query:
-    return Query(expr=_selected(metrics.value, f'stat="{name}"', _whole(indicator)), legend=_legend(words))
+    return Query(expr=of_services(metrics.value, f'stat="{name}"', whole(indicator)), legend=_legend(words))
 
 
-def _whole(indicator: Indicator) -> str:
+def whole(indicator: Indicator) -> str:
     """The matcher for all parts of a split indicator together: the label is absent."""
     return f'{indicator.dimension}=""' if indicator.dimension and indicator.shape is not Shape.FREQUENCY else ""
 
 
-def _selected(metric: Metric, *matchers: str) -> str:
+def of_services(metric: Metric, *matchers: str) -> str:
     """The series of a metric for the chosen services and window."""
     return f"{metric.name}{{{matching(SERVICES, WINDOW, *matchers)}}}"
 

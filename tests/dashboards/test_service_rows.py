@@ -88,7 +88,9 @@ def titled(title: str, board: dict[str, Any] = BOARD) -> dict[str, Any]:
 def selector(expr: str) -> promql_parser.VectorSelector:
     """The one selector of an expression."""
     node: Any = promql_parser.parse(substituted(expr, VALUES))
-    return node.expr if isinstance(node, promql_parser.AggregateExpr) else node
+    inner = node.expr if isinstance(node, promql_parser.AggregateExpr) else node
+    assert isinstance(inner, promql_parser.VectorSelector)
+    return inner
 
 
 def names_of(found: promql_parser.VectorSelector) -> list[str]:
