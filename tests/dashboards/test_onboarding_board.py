@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from shown_boards import PACELINE, Shown, made
+
 from dashboards import onboarding
-from tests.lib.shown_boards import PACELINE, Shown, made
 
 GOLDEN = Path(__file__).parent / "golden"
 BOARD = Shown.of(onboarding.BOARD)
@@ -32,7 +33,7 @@ def test_a_part_of_the_indicators_gets_default_rows() -> None:
 
 
 def test_the_first_numbers_are_of_the_first_deployed_change_of_everybody() -> None:
-    """The board opens with its question: how soon do newcomers deploy, whatever team they joined?"""
+    """The board opens with its question: how soon do newcomers deploy, whatever team they joined."""
     assert BOARD.variable("stage")["current"]["value"] == "first_deployed_change"
     assert BOARD.variable("team")["current"]["value"] == ["/"]
 
@@ -93,33 +94,41 @@ def test_nothing_is_coloured() -> None:
     assert BOARD.leads_to("Share within the promised days")[-1].startswith("/d/paceline-overview?")
 
 
-def test_a_number_leads_to_the_people_behind_it_as_events() -> None:
+def test_a_number_leads_to_the_events_behind_it() -> None:
     """The page is asked for the team, the milestone and the window of the number."""
     assert BOARD.leads_to("Median time to the milestone") == [
-        f"{PACELINE}/explain/onboarding_time?team=${{__field.labels.team}}"
-        "&label=stage%3D${__field.labels.stage}&window=${window}"
+        (
+            f"{PACELINE}/explain/onboarding_time?team=${{__field.labels.team}}"
+            "&label=stage%3D${__field.labels.stage}&window=${window}"
+        )
     ]
 
 
 def test_a_row_leads_to_its_own_milestone() -> None:
     """The page is asked for what stands in the row."""
     assert BOARD.rows_lead_to("By milestone") == [
-        f'{PACELINE}/explain/onboarding_time?team=${{__data.fields["Team"]}}'
-        '&label=stage%3D${__data.fields["Stage"]}&window=${window}'
+        (
+            f'{PACELINE}/explain/onboarding_time?team=${{__data.fields["Team"]}}'
+            '&label=stage%3D${__data.fields["Stage"]}&window=${window}'
+        )
     ]
 
 
 def test_what_is_left_out_is_told_with_its_reason() -> None:
     """Late roster entries and bulk imports vanish for nobody."""
     assert BOARD.asks("Left out, and why") == [
-        "max by (team, stage, reason) (platform_onboarding_success_excluded"
-        '{service="",team=~"$team|",window="$window",stage!="",kind="",method=""})'
+        (
+            "max by (team, stage, reason) (platform_onboarding_success_excluded"
+            '{service="",team=~"$team|",window="$window",stage!="",kind="",method=""})'
+        )
     ]
 
 
 def test_what_is_withheld_is_counted() -> None:
     """The board says how many of its numbers about people are not shown."""
     assert BOARD.asks("How many numbers are withheld") == [
-        "max by (metric) (platform_suppressed_numbers"
-        '{metric=~"platform_onboarding_success_ratio|platform_onboarding_time_seconds"})'
+        (
+            "max by (metric) (platform_suppressed_numbers"
+            '{metric=~"platform_onboarding_success_ratio|platform_onboarding_time_seconds"})'
+        )
     ]
