@@ -20,7 +20,7 @@ OURS = "paceline-"
 """How the uids of our boards begin."""
 TAG = "paceline"
 
-State = Literal["missing", "equal", "different"]
+State = Literal["missing", "equal", "different", "unknown"]
 
 # What Grafana keeps in a document for itself. `uid` is how the board was asked for.
 _GRAFANAS_OWN = frozenset({"id", "uid", "version", "iteration", "gnetId"})
@@ -58,7 +58,10 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """A board of ours beside what Grafana has: `differences` are sentences, empty unless it is different."""
+    """A board of ours beside what Grafana has: `differences` are sentences, empty where there are none.
+
+    Where Grafana's board could not be read, it is `unknown`, and the sentence says why.
+    """
 
     uid: str
     state: State

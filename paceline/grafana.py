@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote
@@ -118,15 +119,16 @@ class Grafana:
 
     def boards_in(self, folder_uid: str) -> list[Found]:
         """The boards of a folder that the token may see."""
-        found: list[Found] = []
-        for page in range(1, 1 << 16):
+        found: dict[str, Found] = {}
+        for page in count(1):
             asked = {"folderUIDs": folder_uid, "type": "dash-db", "limit": str(_PAGE), "page": str(page)}
             with _permitted("search", "dashboards:read"):
                 hits = _read(self._client.get("api/search", asked), list[_Hit])
-            found += (Found(hit.uid, hit.title, hit.tags or ()) for hit in hits)
-            if len(hits) < _PAGE:
+            new = {hit.uid: Found(hit.uid, hit.title, hit.tags or ()) for hit in hits if hit.uid not in found}
+            found |= new
+            if len(hits) < _PAGE or not new:  # a server that knows no pages answers with the same again
                 break
-        return found
+        return list(found.values())
 
     def delete(self, uid: str) -> None:
         """Delete a board; nothing where it is gone already."""
@@ -304,7 +306,12 @@ def _save(grafana: Grafana, board: Dashboard, stored: Stored | None, wishes: Wis
 
 
 def _pruned(grafana: Grafana, boards: Iterable[Dashboard], wishes: Wishes) -> Iterator[Outcome]:
-    for found in stray(grafana.boards_in(wishes.folder_uid), boards):
+    try:
+        left = stray(grafana.boards_in(wishes.folder_uid), boards)
+    except SourceError as error:
+        yield Outcome(name=f"folder {wishes.folder}", done="failed", said=str(error))
+        return
+    for found in left:
         if not wishes.prune:
             yield Outcome(name=found.uid, done="stray", said="no such board is made any more; --prune deletes it")
             continue
@@ -315,3 +322,39 @@ def _pruned(grafana: Grafana, boards: Iterable[Dashboard], wishes: Wishes) -> It
             yield Outcome(name=found.uid, done="failed", said=str(error))
         else:
             yield Outcome(name=found.uid, done="deleted")
+
+
+# --- comparing -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What a push would find: the folder, None where it is missing, our boards, and what is left over."""
+
+    folder: Folder | None
+    boards: tuple[Compared, ...]
+    stray: tuple[Found, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether a push would change anything."""
+        return self.folder is None or bool(self.stray) or any(b.state != "equal" for b in self.boards)
+
+
+def compared(grafana: Grafana, boards: Sequence[Dashboard], folder_uid: str) -> Comparison:
+    """Compare every board with what Grafana has; one that cannot be read does not stop the others.
+
+    Raises SourceError where Grafana does not answer, or the folder cannot be looked into.
+    """
+    folder = grafana.folder(folder_uid)
+    left = [] if folder is None else stray(grafana.boards_in(folder_uid), boards)
+    return Comparison(
+        folder=folder, boards=tuple(_compared(grafana, board, folder_uid) for board in boards), stray=tuple(left)
+    )
+
+
+def _compared(grafana: Grafana, board: Dashboard, folder_uid: str) -> Compared:
+    try:
+        return compare(board, grafana.board(board.uid), folder_uid)
+    except SourceError as error:
+        return Compared(uid=board.uid, state="unknown", differences=(str(error),))

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dashboards.grafana import FOLDER, FOLDER_UID, Compared, compare, stray
+from dashboards.grafana import FOLDER, FOLDER_UID, Compared
 from paceline.commands.links import address
 from paceline.commands.options import FAILED, MISTAKE, config_option, configured, labels_of, output_option
 from paceline.commands.output import print_json
-from paceline.grafana import TOKEN, Outcome, Wishes, reached
+from paceline.grafana import TOKEN, Outcome, Wishes, compared, reached
 from paceline.grafana import push as push_boards
 from slo_engine.indicator import indicators
 
@@ -270,22 +270,22 @@ def diff(
     tell: bool,
     output: str,
 ) -> None:
-    """Say how the boards in Grafana differ from what `push` would save there."""
+    """Say how the boards in Grafana differ from what `push` would save there; exit code 1 where one cannot be read."""
     token, boards = _token(), _boards(config, base_url)
     with reached(url, token, ca_file) as grafana:
-        known = grafana.folder(folder_uid)
-        found = [compare(board, grafana.board(board.uid), folder_uid) for board in boards]
-        left = [] if known is None else stray(grafana.boards_in(folder_uid), boards)
+        found = compared(grafana, boards, folder_uid)
     if output == "json":
-        print_json({"folder": known, "boards": [_as_json(one, full=full) for one in found], "stray": left})
+        shown = [_as_json(one, full=full) for one in found.boards]
+        print_json({"folder": found.folder, "boards": shown, "stray": found.stray})
     else:
-        if known is None:
+        if found.folder is None:
             click.echo(f"folder {folder}: missing")
-        _print(found, full=full)
-        for one in left:
+        _print(found.boards, full=full)
+        for one in found.stray:
             click.echo(f"{one.uid}: no such board is made any more")
-    differs = known is None or left or any(one.state != "equal" for one in found)
-    sys.exit(_DIFFERENT if tell and differs else 0)
+    if any(one.state == "unknown" for one in found.boards):
+        sys.exit(FAILED)
+    sys.exit(_DIFFERENT if tell and found.differs else 0)
 
 
 def _as_json(found: Compared, *, full: bool) -> dict[str, Any]:
@@ -293,9 +293,9 @@ def _as_json(found: Compared, *, full: bool) -> dict[str, Any]:
     return plain | ({"diff": found.full} if full else {})
 
 
-def _print(compared: Iterable[Compared], *, full: bool) -> None:
+def _print(boards: Iterable[Compared], *, full: bool) -> None:
     """A line for each board, and what differs: the first places in words, or everything as a diff."""
-    for found in compared:
+    for found in boards:
         click.echo(f"{found.uid}: {found.state}" + (", provisioned from a file" if found.provisioned else ""))
         if full and found.full:
             click.echo(found.full)

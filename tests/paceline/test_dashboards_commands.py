@@ -363,3 +363,15 @@ def test_a_difference_for_programs(full: FakeGrafana, run: Run) -> None:
     (different,) = [b for b in found["boards"] if b["state"] != "equal"]
     assert (different["uid"], different["provisioned"], len(different["differences"])) == ("paceline-delivery", True, 1)
     assert [one["uid"] for one in found["stray"]] == ["paceline-promises"]
+
+
+def test_a_board_that_cannot_be_read_is_exit_code_1(full: FakeGrafana, run: Run) -> None:
+    """It is not known whether it differs; the others are compared."""
+    refused = Reply(403, {"message": "no"})
+    full.instead = lambda _method, path: refused if path.endswith("/paceline-delivery") else None
+
+    code, out, _ = run("dashboards", "diff", "--url", full.url, "--exit-code")
+
+    lines = [line for line in out.splitlines() if not line.endswith(": equal")]
+    assert (code, lines[0], len(lines)) == (1, "paceline-delivery: unknown", 2)
+    assert "may not see boards (403)" in lines[1]

@@ -498,6 +498,15 @@ def test_pruning_reads_every_page(fake: FakeGrafana, pushed: Push) -> None:
     assert done(pushed(prune=True)) == [("paceline-gone", "deleted")]
 
 
+def test_a_search_without_pages_ends(fake: FakeGrafana, grafana: Callable[[str], Grafana]) -> None:
+    """A server that answers every page with the same is asked twice."""
+    hits = [{"uid": f"a-{number}", "title": "A"} for number in range(1000)]
+    fake.instead = lambda _method, _path: Reply(200, hits)
+
+    assert len(grafana(EDITOR).boards_in("paceline")) == 1000
+    assert len(fake.asked) == 2
+
+
 def test_a_provisioned_board_is_not_pruned(fake: FakeGrafana, pushed: Push) -> None:
     """Grafana keeps what a file says, and its words are said."""
     fake.folders["paceline"] = "Paceline"
@@ -515,3 +524,14 @@ def test_what_is_gone_already_is_deleted(fake: FakeGrafana, pushed: Push) -> Non
     fake.instead = lambda method, _path: Reply(404, {"message": "Dashboard not found"}) if method == "DELETE" else None
 
     assert done(pushed(prune=True)) == [("paceline-gone", "deleted")]
+
+
+def test_a_folder_that_cannot_be_searched_is_a_failure(fake: FakeGrafana, pushed: Push) -> None:
+    """What was pushed before is said all the same."""
+    fake.folders["paceline"] = "Paceline"
+    fake.instead = lambda _method, path: Reply(403, {"message": "no"}) if path == "/api/search" else None
+
+    found = pushed(ONE)
+
+    assert done(found) == [("paceline-one", "created"), ("folder Paceline", "failed")]
+    assert "may not search (403)" in found[1].said
