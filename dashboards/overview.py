@@ -27,6 +27,8 @@ MOST_LINES = 10
 
 # The empty alternatives keep SLOs of no team and of no service.
 _ABOUT = 'team=~"$team|",service=~"$service|"'
+_BURN_SHOWN = BURN_WINDOWS_SHOWN[-1]
+"""SLOs of few events have a burn rate over days only."""
 _NO_SLO = "No data: no SLO is configured for this team and service, or Paceline itself is not scraped"
 _NOT_YET = "No data: no SLO has an event yet, or its sources are stale"
 _MEASURED = (
@@ -51,6 +53,7 @@ _NEXT = (
     (adoption.BOARD, "Adoption and satisfaction", "who uses the platform, comes back, and is content"),
     (collectors.BOARD, "Collectors", "whether the data can be trusted"),
 )
+_ALWAYS_THERE = (leaders.BOARD, slo.BOARD, collectors.BOARD)
 _READING = """\
 *No data* is not zero and not good news: nothing happened in the window, or a source is stale; the board of collectors \
 tells which. Only what has a target is coloured.
@@ -219,9 +222,6 @@ def _over_time() -> tuple[Panel, Panel]:
     )
 
 
-_BURN_SHOWN = "6h"
-
-
 def _alerts() -> Panel:
     """The alerts that fire, pages first."""
     keys = {"alertname": "Alert", "slo": "SLO", "group": "Group", "service": "Service", "team": "Team"}
@@ -248,7 +248,7 @@ def _alerts() -> Panel:
 
 def _next(making: Making) -> Panel:
     """The other boards, each with the question that it answers."""
-    there = [(b, title, words) for b, title, words in _NEXT if not b.indicators or making.named(b.indicators)]
+    there = [(b, title, words) for b, title, words in _NEXT if b in _ALWAYS_THERE or making.named(b.indicators)]
     lines = (f"- [{title}]({board_link(b.uid, title).url}): {words}" for b, title, words in there)
     return panels.text("How to read this board, and what else there is", f"{_READING}\n" + "\n".join(lines), height=8)
 

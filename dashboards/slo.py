@@ -24,7 +24,7 @@ from dashboards.panels import (
 from slo_engine import catalog
 from slo_engine.alerts import BURN_ALERTS
 from slo_engine.catalog import Metric
-from slo_engine.windows import BURN_WINDOWS
+from slo_engine.windows import BURN_WINDOWS, INDICATOR_WINDOWS
 
 UID = "paceline-slo"
 
@@ -32,6 +32,10 @@ _CHOSEN = 'slo="$slo"'
 _SPENDERS = catalog.SLO_BUDGET_SPENT.name + "{" + _CHOSEN + ',service!=""}'
 _CONCERNED = f"and on (service) ({catalog.SLO_INFO.name}{{{_CHOSEN}}} or on (service) {_SPENDERS})"
 """The service that owns the SLO, and those whose events spent its budget."""
+_BURN_WINDOWS = tuple(w.label for w in BURN_WINDOWS)
+_WINDOWS = (*_BURN_WINDOWS, *(w.label for w in INDICATOR_WINDOWS))
+_WINDOWS_SHOWN = (*slo_queries.BURN_WINDOWS_SHOWN, *(w.label for w in INDICATOR_WINDOWS))
+"""SLOs of few events burn over weeks."""
 _NO_EVENTS = "No data: it has no event yet, or a source that it rests on is stale"
 _NO_SLO = "No data: no SLO is chosen, or Paceline itself is not scraped"
 _RULES = (
@@ -106,7 +110,7 @@ def _headline(making: Making) -> tuple[Panel, ...]:
             (catalog.SLO_EXHAUSTION,),
             {"": by(catalog.SLO_EXHAUSTION, "slo", where=_CHOSEN)},
             unit="s",
-            no_data="No data: nothing burned in the last 3 days, or Prometheus measures it",
+            no_data="No data: nothing burned in the last 3 days, nothing is left, or Prometheus measures it",
         ),
         _stat(
             "Events in its window, and how many it needs",
@@ -218,7 +222,7 @@ def _burn_rates() -> Panel:
     return panels.timeseries(
         "Burn rates",
         f"{helps(catalog.SLO_BURN_RATE)}\n\n{_RULES}",
-        [Query(expr=slo_queries.burns(_CHOSEN), legend="over {{window}}")],
+        [Query(expr=slo_queries.burns(_CHOSEN, _WINDOWS_SHOWN), legend="over {{window}}")],
         unit="short",
         no_data=_NO_EVENTS,
         width=12,
@@ -229,8 +233,7 @@ def _burn_rates() -> Panel:
 def _thresholds() -> Panel:
     """Burn rates of the windows that alerts have, beside the rates above which they do."""
     threshold = f"{catalog.SLO_BURN_THRESHOLD.name}{{{_CHOSEN}}}"
-    windows = tuple(w.label for w in BURN_WINDOWS)
-    burns = f"({slo_queries.burns(_CHOSEN, windows)}) and on (slo, window) {threshold}"
+    burns = f"({slo_queries.burns(_CHOSEN, _WINDOWS)}) and on (slo, window) {threshold}"
     limits = (
         Query(
             expr=by(catalog.SLO_BURN_THRESHOLD, "window", where=f'{_CHOSEN},kind="{kind}"'),
@@ -273,11 +276,11 @@ def _events_table() -> Panel:
         "Events by window, and what was left out",
         f"{helps(catalog.SLO_EVENTS, catalog.SLO_EXCLUDED)}\n\n{_RULES}",
         (
-            Column(title="Good", expr=slo_queries.good_events(_CHOSEN)),
-            Column(title="Bad", expr=slo_queries.bad_events(_CHOSEN)),
+            Column(title="Good", expr=slo_queries.good_events(_CHOSEN, _BURN_WINDOWS)),
+            Column(title="Bad", expr=slo_queries.bad_events(_CHOSEN, _BURN_WINDOWS)),
             Column(title="Good, left out", expr=_excluded("good")),
             Column(title="Bad, left out", expr=_excluded("bad")),
-            Column(title="Burn rate", expr=slo_queries.burns(_CHOSEN)),
+            Column(title="Burn rate", expr=slo_queries.burns(_CHOSEN, _WINDOWS)),
         ),
         keys={"slo": "SLO", "window": "Window"},
         no_data=_NO_EVENTS,

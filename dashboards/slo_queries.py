@@ -15,11 +15,13 @@ from slo_engine.alerts import PAGE, TICKET
 from slo_engine.budget import LOW_BUDGET as _LOW_BUDGET
 from slo_engine.recordings import BAD, BUDGET, COVERAGE, ERROR, LEFT_EVENTS, LEFT_RATIO, PERIOD_BURN, TOTAL
 from slo_engine.slo import SloStatus
+from slo_engine.windows import BURN_WINDOWS
 
 UNKNOWN = "unknown"
 """Of an SLO that has neither a status of Paceline's nor a recorded budget."""
 BURN_WINDOWS_SHOWN = ("1h", "6h", "3d")
 """The windows of the alert tiers: 2 % of the budget in 1 h, 5 % in 6 h, 10 % in 3 d."""
+_RECORDED_WINDOWS = frozenset(w.label for w in BURN_WINDOWS)
 LOW_BUDGET = float(_LOW_BUDGET)
 """The share of its budget below which an SLO is at risk."""
 ALERTS_SHOWN = "Platform(Slo|Source|Data|Metrics).*"
@@ -64,10 +66,11 @@ def burn(window: str, where: str = "") -> str:
 
 
 def burns(where: str = "", windows: Sequence[str] = BURN_WINDOWS_SHOWN) -> str:
-    """The burn rates over windows, by SLO and `window`."""
+    """The burn rates over windows, by SLO and `window`; of what Prometheus measures over those of BURN_WINDOWS."""
     own = by(catalog.SLO_BURN_RATE, "slo", "window", where=matching(where, f'window=~"{"|".join(windows)}"'))
     budget = _recorded("max", BUDGET, where)
-    recorded = (_labelled(f"{_recorded('max', ERROR + w, where)} / on (slo) {budget}", "window", w) for w in windows)
+    errors = {w: _recorded("max", ERROR + w, where) for w in windows if w in _RECORDED_WINDOWS}
+    recorded = (_labelled(f"{error} / on (slo) {budget}", "window", w) for w, error in errors.items())
     return " or ".join((own, *recorded))
 
 
@@ -128,7 +131,7 @@ def counted(where: str) -> str:
 
 def as_parts(expr: str, weights: str, *labels: str) -> str:
     """Of a query by SLO what is a part that has a weight: by `part`, and these labels, instead of `slo`."""
-    renamed = f'label_replace({expr}, "part", "$1", "slo", "(.+)")'
+    renamed = f'label_join({expr}, "part", "", "slo")'
     return f"max by ({', '.join(('part', *labels))}) ({renamed}) and on (part) {weights}"
 
 
