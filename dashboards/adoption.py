@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from dashboards import panels
+from dashboards.cuts import EACH, Cut
 from dashboards.making import Board, Making, board_link, datasource, team_variable, values_variable, window_variable
 from dashboards.onboarding import UID as ONBOARDING
 from dashboards.panels import Dashboard, Panel, Row
-from dashboards.split_panels import EACH, Cut, interval, left_out, number, people_row, rows_of, table, trend
+from dashboards.split_panels import interval, left_out, number, people_row, rows_of, table, trend
 
 UID = "paceline-adoption"
 ADOPTION = ("active_users", "active_users_retention", "capability_adoption")
@@ -40,8 +42,8 @@ def board(making: Making) -> Dashboard | None:
         (
             *rows_of(making, ADOPTION, _users_now),
             *rows_of(making, SATISFACTION, _answers_now),
-            *rows_of(making, ADOPTION, _use),
-            *rows_of(making, SATISFACTION, _answers),
+            *rows_of(making, ADOPTION, _use, otherwise=False),
+            *rows_of(making, SATISFACTION, _answers, otherwise=False),
             *people_row(declared),
         ),
         since="now-26w",
@@ -68,21 +70,19 @@ def _answers_now(cuts: Mapping[str, Cut]) -> Iterator[Row]:
             number("Net promoter score", promoters, words=f"{_PROMOTERS} {_WAVE}", width=8),
             interval("The score lies between", promoters, width=8),
             number("Of those invited, answered", answered, words=_WAVE, width=8),
-            _by_question(cuts["survey_csat"].of(kind=EACH), cuts["survey_csat_score"].of(kind=EACH)),
+            _by_question(cuts["survey_csat"], cuts["survey_csat_score"]),
         ),
     )
 
 
-def _by_question(satisfied: Cut, score: Cut) -> Panel:
+def _by_question(*cuts: Cut) -> Panel:
+    satisfied, score = (replace(cut, titles={"kind": "Question"}).of(kind=EACH) for cut in cuts)
     return table(
         "Satisfied answers, by question",
         "Satisfied: 4 or 5 of 5, of the answers in the window; the mean is of the latest wave. Questions are not "
         "compared with each other, nor with those of a wave that asked otherwise.",
         (
-            satisfied.column("Satisfied"),
-            satisfied.column("At least", "low"),
-            satisfied.column("At most", "high"),
-            satisfied.counted_column("Answers (n)"),
+            *satisfied.columns("Satisfied", "Answers (n)"),
             satisfied.used_column(),
             score.column("Mean, 1 to 5"),
             score.counted_column("In the wave (n)"),
@@ -92,42 +92,30 @@ def _by_question(satisfied: Cut, score: Cut) -> Panel:
 
 
 def _use(cuts: Mapping[str, Cut]) -> Iterator[Row]:
-    users, kept = (cuts[name].of(kind="$kind") for name in ("active_users", "active_users_retention"))
-    used = cuts["capability_adoption"].of(kind="$kind", method=EACH)
+    users, kept, used = (replace(cuts[name], titles={"kind": "Capability"}).of(kind="$kind") for name in ADOPTION)
+    used = used.of(kind="$kind", method=EACH)
     yield Row(
         title="What is used: $kind, $team, last $window",
         panels=(
-            trend("Active users: over time", cuts["active_users"], bounds=False),
-            trend("Active users, by capability", users, bounds=False),
-            trend("Active again: over time", cuts["active_users_retention"]),
-            trend("Active again, by capability", kept, bounds=False),
             table(
                 "People, by capability",
                 "Who uses several counts once in each. Active again: of those active in the window before.",
-                (
-                    users.column("Active users"),
-                    kept.column("Active again"),
-                    kept.column("At least", "low"),
-                    kept.column("At most", "high"),
-                    kept.counted_column("Active before (n)"),
-                ),
+                (users.column("Active users"), *kept.columns("Active again", "Active before (n)")),
                 (users, kept),
                 width=12,
             ),
-            trend("Services or teams that use a capability", used, bounds=False),
             table(
                 "Services or teams, by capability",
                 "By method: whether services are counted, or teams.",
-                (
-                    used.column("Use it"),
-                    used.column("At least", "low"),
-                    used.column("At most", "high"),
-                    used.counted_column("Eligible (n)"),
-                    used.used_column(),
-                ),
+                (*used.columns("Use it", "Eligible (n)"), used.used_column()),
                 (used,),
                 width=12,
             ),
+            trend("Active users, by capability", users, bounds=False),
+            trend("Services or teams that use a capability", used, bounds=False),
+            trend("Active again: over time", cuts["active_users_retention"]),
+            trend("Active again, by capability", kept, bounds=False),
+            trend("Active users: over time", cuts["active_users"], bounds=False),
             left_out("People left out, and why", {"People": cuts["active_users"]}),
         ),
     )

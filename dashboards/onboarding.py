@@ -8,6 +8,7 @@ from typing import Any
 
 from collector.events import MilestoneKind
 from dashboards import panels
+from dashboards.cuts import EACH, Cut
 from dashboards.making import (
     NOBODY,
     Board,
@@ -19,7 +20,7 @@ from dashboards.making import (
     window_variable,
 )
 from dashboards.panels import Dashboard, Panel, Query, Row
-from dashboards.split_panels import EACH, SLOS, Cut, interval, left_out, number, people_row, rows_of, table, trend
+from dashboards.split_panels import SLOS, interval, left_out, number, people_row, rows_of, table, trend
 from slo_engine.indicator import Indicator
 
 UID = "paceline-onboarding"
@@ -56,7 +57,8 @@ def _stage(declared: Sequence[Indicator]) -> Any:
 
 
 def _rows(cuts: Mapping[str, Cut]) -> Iterator[Row]:
-    success, time = cuts["onboarding_success"], replace(cuts["onboarding_time"], working_days=True)
+    success, time = (replace(cuts[name], titles={"stage": "Milestone"}) for name in INDICATORS)
+    time = replace(time, working_days=True)
     chosen, chosen_time = success.of(stage="$stage"), time.of(stage="$stage")
     yield Row(title="Are newcomers productive in time? $stage, $team, last $window", panels=_now(chosen, chosen_time))
     yield Row(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dashboards import panels
+from dashboards.cuts import EACH, Cut
 from dashboards.making import (
     NOBODY,
     Board,
@@ -20,7 +21,7 @@ from dashboards.making import (
 )
 from dashboards.panels import CHART_HEIGHT, Dashboard, Panel, Query, Row
 from dashboards.rows import default_rows
-from dashboards.split_panels import EACH, SLOS, Cut, left_out, number, people_row, rows_of, table, trend
+from dashboards.split_panels import SLOS, left_out, number, people_row, rows_of, table, trend
 from dashboards.support import UID as SUPPORT
 
 UID = "paceline-self-service"
@@ -136,10 +137,7 @@ def _by_journey(journeys: Mapping[str, Cut]) -> tuple[Panel, ...]:
             "Each journey",
             f"{_GRACE} {_APART}",
             (
-                success.column("Success"),
-                success.column("At least", "low"),
-                success.column("At most", "high"),
-                success.counted_column("Requests (n)"),
+                *success.columns("Success", "Requests (n)"),
                 first.column("First attempt"),
                 helped.column("Helped"),
                 adopted.column("Adoption"),
@@ -166,12 +164,7 @@ def _by_requester(requesters: Cut) -> Panel:
     return table(
         "Each journey, every requester counting once",
         "Small groups are withheld.",
-        (
-            requesters.column("Success"),
-            requesters.column("At least", "low"),
-            requesters.column("At most", "high"),
-            requesters.counted_column("Requesters (n)"),
-        ),
+        (*requesters.columns("Success", "Requesters (n)"),),
         (requesters,),
         width=12,
     )
@@ -236,7 +229,7 @@ def _wait_rows(cuts: Mapping[str, Cut]) -> Iterator[Row]:
     yield Row(
         title="How long do people wait? $team, last $window",
         panels=(
-            number("Waited, per 100 developers", wait, width=8),
+            number("Waited, per 100 developers", wait, width=8, height=CHART_HEIGHT),
             panels.bars(
                 "Waited for, per 100 developers",
                 said,

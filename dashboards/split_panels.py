@@ -6,29 +6,19 @@ All show the chosen teams and window. Panels show published numbers as they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from dashboards import panels
-from dashboards.making import NOBODY, WINDOW, Making, about, board_link, by, helps, matching
-from dashboards.panels import BLUE, CHART_HEIGHT, Column, Link, Panel, Query, Row, Unit
+from dashboards.cuts import Cut
+from dashboards.making import NOBODY, Making, about, board_link, by, helps
+from dashboards.panels import BLUE, CHART_HEIGHT, STAT_HEIGHT, Column, Link, Panel, Row
 from dashboards.rows import default_rows
 from slo_engine import catalog
-from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
-from slo_engine.indicator import Indicator, Reach, Shape
-from slo_engine.indicator import Unit as Measured
-from slo_engine.number_words import leading
-from slo_engine.sampling import NOW
+from slo_engine.catalog import metrics_of
+from slo_engine.indicator import Indicator, Reach
 
 SLOS = board_link("paceline-overview", "SLOs and their budgets")
 """From a number to what is promised of it. The overview knows all boards, and so none can import its uid."""
-EACH = "*"
-"""Every value of a label, each for itself."""
-LEVEL = 'service="",team=~"$team|"'
-"""The chosen levels of teams; the empty alternative keeps what belongs to no team on the board."""
-
-_UNITS: dict[Shape, Unit] = {Shape.DURATION: "s", Shape.RATIO: "percentunit", Shape.FREQUENCY: "short"}
-_MEASURED: dict[Measured, Unit] = {Measured.SECONDS: "s", Measured.RATIO: "percentunit", Measured.COUNT: "short"}
-_DAY_SECONDS = 86_400
 _NOTHING_LEFT_OUT = "No data: nothing was left out, too few people, or a stale source"
 _WITHHELD = """\
 Numbers about **few people** are withheld, and with them those that would reveal them by a difference. *No data* may \
@@ -37,125 +27,21 @@ Nobody is ever shown alone.
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cut:
-    """Some numbers of an indicator: which values of its labels, and in which unit they are read.
-
-    `values` has a value, a variable like `$journey` or EACH for every label that is told apart; all values of the
-    others are taken together. `working_days`: seconds are read as days, as the page that explains them does.
-    """
-
-    indicator: Indicator
-    making: Making
-    values: Mapping[str, str] = field(default_factory=dict)
-    working_days: bool = False
-
-    def of(self, **values: str) -> Cut:
-        """The same with these values of its labels."""
-        return replace(self, values=values)
-
-    @property
-    def metrics(self) -> IndicatorMetrics:
-        """The metrics of the indicator."""
-        return metrics_of(self.indicator)
-
-    @property
-    def unit(self) -> Unit:
-        """The unit of the value."""
-        if self.working_days:
-            return "suffix:working days"
-        shape = self.indicator.shape
-        return _MEASURED[self.indicator.unit] if shape is Shape.MEASURE else _UNITS[shape]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The labels that tell its series apart, after the team."""
-        return tuple(label for label in self.indicator.labels if label in self.values)
-
-    @property
-    def keys(self) -> dict[str, str]:
-        """What tells the rows of a table apart, with titles."""
-        return {label: label.capitalize() for label in ("team", *self.names)}
-
-    @property
-    def legend(self) -> str:
-        """How a series is called."""
-        return " ".join(f"{{{{{label}}}}}" for label in ("team", *self.names))
-
-    def value(self, stat: str = "") -> str:
-        """The query of a statistic; of the leading one where none is given."""
-        named = "" if self.indicator.shape is Shape.FREQUENCY else f'stat="{stat or leading(self.indicator)}"'
-        expr = self.beside(self.metrics.value, named)
-        return f"{expr} / {_DAY_SECONDS}" if self.working_days else expr
-
-    def beside(self, metric: Metric, *matchers: str, labels: Sequence[str] = ()) -> str:
-        """The query of one of the indicator's metrics, with more labels where wanted."""
-        return by(metric, "team", *self.names, *labels, where=matching(LEVEL, self._window, *self._chosen, *matchers))
-
-    def query(self, stat: str = "", words: str = "") -> Query:
-        """A statistic of every series, called by its labels and these words."""
-        return Query(expr=self.value(stat), legend=f"{self.legend}: {words}" if words else self.legend)
-
-    def counted(self) -> Query:
-        """How many units stand behind the number: n."""
-        legend = f"{self.legend}: {self.indicator.noun} (n)"
-        return Query(expr=self.beside(self.metrics.samples), legend=legend, unit="none")
-
-    def waiting(self, words: str) -> Query:
-        """How many units cannot be judged yet."""
-        return Query(expr=self.beside(self.metrics.pending), legend=f"{self.legend}: {words}", unit="none")
-
-    def column(self, title: str, stat: str = "") -> Column:
-        """A statistic as a column."""
-        return Column(title=title, expr=self.value(stat), unit=self.unit)
-
-    def counted_column(self, title: str = "Counted (n)") -> Column:
-        """What stands behind the number, as a column."""
-        return Column(title=title, expr=self.beside(self.metrics.samples), unit="none")
-
-    def waiting_column(self, title: str) -> Column:
-        """What cannot be judged yet, as a column."""
-        return Column(title=title, expr=self.beside(self.metrics.pending), unit="none")
-
-    def used_column(self, title: str = "Used") -> Column:
-        """The share of the final units that could be used, as a column."""
-        return Column(title=title, expr=self.beside(self.metrics.coverage), unit="percentunit")
-
-    def links(self) -> tuple[Link, ...]:
-        """From a series to the events behind it."""
-        return self._explained({label: f"${{__field.labels.{label}}}" for label in ("team", *self.names)})
-
-    def row_links(self) -> tuple[Link, ...]:
-        """From a row of a table to the events behind it."""
-        return self._explained({label: f'${{__data.fields["{title}"]}}' for label, title in self.keys.items()})
-
-    def _explained(self, taken: Mapping[str, str]) -> tuple[Link, ...]:
-        labels = "".join(f"&label={label}%3D{taken[label]}" for label in self.names)
-        window = "" if self.indicator.reach is Reach.ALL else "&window=${window}"
-        return self.making.explain(self.indicator, f"team={taken['team']}{labels}{window}")
-
-    @property
-    def _window(self) -> str:
-        return f'window="{NOW}"' if self.indicator.reach is Reach.ALL else WINDOW
-
-    @property
-    def _chosen(self) -> list[str]:
-        return [_matcher(label, self.values.get(label, "")) for label in self.indicator.labels if label]
-
-
-def _matcher(label: str, value: str) -> str:
-    if value == EACH:
-        return f'{label}!=""'
-    return f'{label}=~"{value}"' if value.startswith("$") else f'{label}="{value}"'
-
-
 def rows_of(
-    making: Making, names: Sequence[str], rows: Callable[[Mapping[str, Cut]], Iterable[Row]]
+    making: Making,
+    names: Sequence[str],
+    rows: Callable[[Mapping[str, Cut]], Iterable[Row]],
+    *,
+    otherwise: bool = True,
 ) -> tuple[Row, ...]:
-    """Rows that are made from these indicators, taken whole; the default rows of some where not all are declared."""
+    """Rows that are made from all of these indicators.
+
+    Where some are not declared, the default rows of the others, or nothing without `otherwise`: where they stand on
+    the board already.
+    """
     declared = making.named(names)
     if len(declared) < len(names):
-        return default_rows(declared, making)
+        return default_rows(declared, making) if otherwise else ()
     return tuple(rows({i.name: Cut(indicator=i, making=making) for i in declared}))
 
 
@@ -167,6 +53,7 @@ def number(  # noqa: PLR0913 - what a panel says is as many words
     words: str = "",
     n: bool = True,
     width: int = 6,
+    height: int = STAT_HEIGHT,
     links: Sequence[Link] = (),
 ) -> Panel:
     """Statistics now, the leading one where none are given with their words, and beside them n."""
@@ -178,6 +65,7 @@ def number(  # noqa: PLR0913 - what a panel says is as many words
         unit=cut.unit,
         no_data=NOBODY,
         width=width,
+        height=height,
         links=(*cut.links(), *links),
     )
 

@@ -9,20 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashboards import panels
+from dashboards.cuts import LEVEL, TEAMS, unit_of, window_of
 from dashboards.making import NOBODY, Making, about
-from dashboards.panels import CHART_HEIGHT, Column, Panel, Query, Row, Unit
+from dashboards.panels import CHART_HEIGHT, Column, Panel, Query, Row
 from slo_engine import catalog
 from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
 from slo_engine.indicator import Indicator, Reach, Shape
-from slo_engine.indicator import Unit as Measured
 from slo_engine.number_words import leading
-from slo_engine.sampling import NOW
 
-# The empty alternative keeps what belongs to no team on the board.
-_WHO = 'team=~"$team|"'
-_LEVEL = f'service="",{_WHO}'
-_UNITS: dict[Shape, Unit] = {Shape.DURATION: "s", Shape.RATIO: "percentunit", Shape.FREQUENCY: "short"}
-_MEASURED: dict[Measured, Unit] = {Measured.SECONDS: "s", Measured.RATIO: "percentunit", Measured.COUNT: "short"}
 _STATS: dict[Shape, tuple[str, ...]] = {
     Shape.DURATION: ("p50", "p90", "low", "high"),
     Shape.RATIO: ("value", "low", "high"),
@@ -50,20 +44,20 @@ def split_row(indicator: Indicator, making: Making) -> Row:
 def _panels(indicator: Indicator, making: Making) -> list[Panel]:
     metrics, title, words = metrics_of(indicator), indicator.title, about(indicator)
     links = making.explain(indicator, _selection(indicator))
-    first = Query(expr=_stat(indicator, metrics.value, leading(indicator), _LEVEL), legend=_legend(indicator))
-    left = Query(expr=_selected(indicator, metrics.excluded, _LEVEL), legend=_legend(indicator, "reason"))
+    first = Query(expr=_stat(indicator, metrics.value, leading(indicator), LEVEL), legend=_legend(indicator))
+    left = Query(expr=_selected(indicator, metrics.excluded, LEVEL), legend=_legend(indicator, "reason"))
     shown = [
         panels.stat(
             title,
             words,
             [first],
-            unit=_unit(indicator),
+            unit=unit_of(indicator),
             no_data=NOBODY,
             width=12,
             height=CHART_HEIGHT,
             links=links,
         ),
-        panels.timeseries(f"{title}: over time", words, [first], unit=_unit(indicator), no_data=NOBODY, width=12),
+        panels.timeseries(f"{title}: over time", words, [first], unit=unit_of(indicator), no_data=NOBODY, width=12),
         _table(indicator, metrics),
         panels.timeseries(
             f"{title}: left out, and why",
@@ -77,7 +71,7 @@ def _panels(indicator: Indicator, making: Making) -> list[Panel]:
     if metrics.total:
         split = [label for label in metrics.total.labels if label not in catalog.SUBJECT_LABELS]
         legend = " ".join(f"{{{{{label}}}}}" for label in ("team", "service", *split))
-        total = Query(expr=f"{metrics.total.name}{{{_WHO}}}", legend=legend)
+        total = Query(expr=f"{metrics.total.name}{{{TEAMS}}}", legend=legend)
         shown.append(
             panels.stat(
                 f"{title}: since the beginning",
@@ -100,8 +94,8 @@ def _table(indicator: Indicator, metrics: IndicatorMetrics) -> Panel:
     values = [
         Column(
             title=_TITLES.get(name, name.capitalize()),
-            expr=f"max by ({', '.join(keys)}) ({_stat(indicator, metrics.value, name, _WHO)})",
-            unit=_unit(indicator),
+            expr=f"max by ({', '.join(keys)}) ({_stat(indicator, metrics.value, name, TEAMS)})",
+            unit=unit_of(indicator),
         )
         for name in stats
     ] or [Column(title="Per day", expr=_by(indicator, metrics.value, keys))]
@@ -121,21 +115,13 @@ def _table(indicator: Indicator, metrics: IndicatorMetrics) -> Panel:
     )
 
 
-def _unit(indicator: Indicator) -> Unit:
-    return _MEASURED[indicator.unit] if indicator.shape is Shape.MEASURE else _UNITS[indicator.shape]
-
-
 def _over(indicator: Indicator) -> str:
     return "now" if indicator.reach is Reach.ALL else "last $window"
 
 
-def _window(indicator: Indicator) -> str:
-    return f'window="{NOW}"' if indicator.reach is Reach.ALL else 'window="$window"'
-
-
 def _selected(indicator: Indicator, metric: Metric, who: str, *matchers: str) -> str:
     """The series of a metric for the chosen teams and window."""
-    return f"{metric.name}{{{','.join([who, _window(indicator), *matchers])}}}"
+    return f"{metric.name}{{{','.join([who, window_of(indicator), *matchers])}}}"
 
 
 def _stat(indicator: Indicator, metric: Metric, name: str, who: str) -> str:
@@ -145,7 +131,7 @@ def _stat(indicator: Indicator, metric: Metric, name: str, who: str) -> str:
 
 def _by(indicator: Indicator, metric: Metric, keys: Sequence[str]) -> str:
     """A metric with these labels only. Each series is one already; `max` drops the scraper's own labels."""
-    return f"max by ({', '.join(keys)}) ({_selected(indicator, metric, _WHO)})"
+    return f"max by ({', '.join(keys)}) ({_selected(indicator, metric, TEAMS)})"
 
 
 def _legend(indicator: Indicator, *more: str) -> str:

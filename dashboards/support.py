@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from dashboards import panels
 from dashboards.adoption import UID as ADOPTION
-from dashboards.making import Board, Making, board_link, datasource, team_variable, values_variable, window_variable
+from dashboards.cuts import EACH, Cut
+from dashboards.making import (
+    Board,
+    Making,
+    board_link,
+    datasource,
+    service_variable,
+    team_variable,
+    values_variable,
+    window_variable,
+)
 from dashboards.panels import Dashboard, Panel, Row
-from dashboards.split_panels import EACH, SLOS, Cut, number, people_row, rows_of, table, trend
+from dashboards.split_panels import SLOS, number, people_row, rows_of, table, trend
 
 UID = "paceline-support"
 SUPPORT = (
@@ -23,12 +34,13 @@ SUPPORT = (
 DOCUMENTATION = ("documentation_freshness", "documentation_reviewed")
 INDICATORS = (*SUPPORT, *DOCUMENTATION)
 _HOURS = "In opening hours of the queue; a day is 24 of them."
+_YOUNGER = {"p50": "median", "p90": "nine of ten younger than"}
 _USERS = board_link(ADOPTION, "Active users", "${team:queryparam}")
 
 
 def board(making: Making) -> Dashboard | None:
     """The board of these indicators; None where none is declared."""
-    declared, asked = making.named(INDICATORS), making.named(SUPPORT)
+    declared, asked, written = (making.named(names) for names in (INDICATORS, SUPPORT, DOCUMENTATION))
     if not declared:
         return None
     queued = [i for i in asked if "queue" in i.labels]
@@ -40,6 +52,7 @@ def board(making: Making) -> Dashboard | None:
             datasource(),
             team_variable(declared, default="/"),
             *([values_variable("queue", "Queue", queued)] if queued else []),
+            *([service_variable(written, everything=True)] if written else []),
             window_variable(declared, "28d"),
         ],
         (
@@ -84,7 +97,7 @@ def _now(cuts: Mapping[str, Cut]) -> tuple[Panel, ...]:
     within = {"p50": "median", "p90": "nine of ten within"}
     return (
         number("Open tickets now", cuts["support_open_tickets"], n=False),
-        number("Age of open tickets", cuts["support_open_ticket_age"], stats=within, n=False),
+        number("Age of open tickets", cuts["support_open_ticket_age"], stats=_YOUNGER, n=False),
         number("First response in time", cuts["support_first_response"], links=[SLOS]),
         number("Resolved in time", cuts["support_resolution"], links=[SLOS]),
         number("Time to a first response", cuts["support_first_response_time"], stats=within, words=_HOURS, width=8),
@@ -138,32 +151,28 @@ def _documentation_rows(cuts: Mapping[str, Cut]) -> Iterator[Row]:
             number("Pages that were reviewed", reviewed, width=12),
             trend("Changes whose page followed in time: over time", fresh),
             trend("Pages that were reviewed: over time", reviewed),
-            table(
-                "Code and its pages, by team",
-                "By method: a map of code to pages, or the age of a page.",
-                (
-                    fresh.column("In time"),
-                    fresh.column("At least", "low"),
-                    fresh.column("At most", "high"),
-                    fresh.counted_column(),
-                    fresh.used_column(),
-                    fresh.waiting_column("Pending"),
-                ),
-                (fresh,),
-                width=12,
-            ),
-            table(
-                "Reviews of pages, by team",
-                "Of all pages there are now.",
-                (
-                    reviewed.column("Reviewed"),
-                    reviewed.column("At least", "low"),
-                    reviewed.column("At most", "high"),
-                    reviewed.counted_column("Pages (n)"),
-                ),
-                (reviewed,),
-                width=12,
-            ),
+            *_pages("team", fresh, reviewed),
+        ),
+    )
+    services = (replace(cut, by_service=True) for cut in (fresh, reviewed))
+    yield Row(title="Documentation by service: $service, last $window", panels=_pages("service", *services))
+
+
+def _pages(whose: str, fresh: Cut, reviewed: Cut) -> tuple[Panel, ...]:
+    return (
+        table(
+            f"Code and its pages, by {whose}",
+            "By method, which is how code and pages are brought together.",
+            (*fresh.columns("In time", "Counted (n)"), fresh.used_column(), fresh.waiting_column("Pending")),
+            (fresh,),
+            width=12,
+        ),
+        table(
+            f"Reviews of pages, by {whose}",
+            "Of all pages that there are now.",
+            reviewed.columns("Reviewed", "Pages (n)"),
+            (reviewed,),
+            width=12,
         ),
     )
 

@@ -34,6 +34,15 @@ def test_surveys_alone_have_their_rows_and_no_capabilities() -> None:
     assert [v["name"] for v in found.document["templating"]["list"]] == ["datasource", "team", "window"]
 
 
+def test_a_part_of_the_indicators_gets_default_rows() -> None:
+    """Where only one is declared, its default panels stand here once, and none that the others would be missed in."""
+    found = made(adoption.BOARD, "survey_nps")
+
+    assert found is not None
+    rows = [p["title"] for p in found.document["panels"] if p["type"] == "row"]
+    assert rows == ["Net promoter score: $team, last $window", "Numbers about people"]
+
+
 def test_active_users_of_all_capabilities_come_first() -> None:
     """Who uses several capabilities counts once."""
     assert BOARD.titles[1] == "Active users"
@@ -74,7 +83,7 @@ def test_a_score_below_zero_is_seen() -> None:
 def test_questions_stand_in_the_order_of_names() -> None:
     """They are not compared with each other."""
     assert BOARD.panel("Satisfied answers, by question")["options"]["sortBy"] == [
-        {"desc": False, "displayName": "Kind"}
+        {"desc": False, "displayName": "Question"}
     ]
 
 

@@ -109,7 +109,7 @@ def test_a_row_leads_to_its_own_milestone() -> None:
     assert BOARD.rows_lead_to("By milestone") == [
         (
             f'{PACELINE}/explain/onboarding_time?team=${{__data.fields["Team"]}}'
-            '&label=stage%3D${__data.fields["Stage"]}&window=${window}'
+            '&label=stage%3D${__data.fields["Milestone"]}&window=${window}'
         )
     ]
 

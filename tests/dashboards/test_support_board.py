@@ -30,8 +30,11 @@ def test_documentation_alone_has_its_row_and_no_queues() -> None:
 
     assert found is not None
     rows = [p["title"] for p in found.document["panels"] if p["type"] == "row"]
-    assert rows == ["Does documentation keep up? $team, last $window"]
-    assert [v["name"] for v in found.document["templating"]["list"]] == ["datasource", "team", "window"]
+    assert rows == [
+        "Does documentation keep up? $team, last $window",
+        "Documentation by service: $service, last $window",
+    ]
+    assert [v["name"] for v in found.document["templating"]["list"]] == ["datasource", "team", "service", "window"]
 
 
 def test_open_tickets_come_first_and_are_of_now() -> None:
@@ -96,6 +99,20 @@ def test_documentation_is_told_by_method() -> None:
         f'max by (team, method) (platform_docs_fresh_ratio{{{LEVEL},window="$window",method!="",stat="value"}})'
     )
     assert 'window="now"' in BOARD.asks("Pages that were reviewed")[0]
+
+
+def test_services_whose_pages_drift_are_found_by_name() -> None:
+    """Each chosen service has a row of its own that leads to the days behind it; levels of teams have none there."""
+    assert BOARD.asks("Code and its pages, by service")[0] == (
+        "max by (service, method) (platform_docs_fresh_ratio"
+        '{service=~"$service",service!="",window="$window",method!="",stat="value"})'
+    )
+    assert BOARD.rows_lead_to("Code and its pages, by service") == [
+        (
+            f'{PACELINE}/explain/documentation_freshness?service=${{__data.fields["Service"]}}'
+            '&label=method%3D${__data.fields["Method"]}&window=${window}'
+        )
+    ]
 
 
 def test_tickets_that_are_neither_answered_nor_late_are_counted() -> None:
