@@ -61,7 +61,7 @@ def board(making: Making) -> Dashboard:
         [datasource(), source, *chosen],
         (
             Row(title="Can the data be trusted?", panels=(*_tiles(), _sources(making), _fresh_over_time())),
-            Row(title="Lag: $source", panels=_lag()),
+            Row(title="Lag and failures: $source", panels=(*_lag(), _failures_over_time())),
             Row(title="What the sources bring: $source", panels=(_brought(making), *_lost())),
             Row(title="What it costs: $source", panels=(*_costs(), _quotas())),
             Row(title="What is published", panels=_published()),
@@ -165,6 +165,18 @@ def _fresh_over_time() -> Panel:
         no_data=_NO_SOURCE,
         width=panels.GRID_COLUMNS,
         words={"1": ("fresh", YES_NO["1"][1]), "0": ("stale", YES_NO["0"][1])},
+    )
+
+
+def _failures_over_time() -> Panel:
+    failing = by(catalog.COLLECTOR_FAILURE, "source", "kind", where=_CHOSEN)
+    return panels.state_timeline(
+        "Failing runs over time, by reason",
+        "A source goes stale only when its runs have failed for long.\n\n" + helps(catalog.COLLECTOR_FAILURE),
+        [Query(expr=failing, legend="{{source}}: {{kind}}")],
+        no_data="No data: no run failed, or Paceline itself is not scraped",
+        width=panels.GRID_COLUMNS,
+        words={"1": ("failing", VERMILLION)},
     )
 
 

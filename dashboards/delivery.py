@@ -27,11 +27,10 @@ from dashboards.making import (
     team_variable,
     window_variable,
 )
-from dashboards.panels import CHART_HEIGHT, NEUTRAL, Column, Dashboard, Link, Panel, Query, Row, Unit, Words
+from dashboards.panels import NEUTRAL, Column, Dashboard, Link, Panel, Query, Row, Unit, Words
 from dashboards.rows import default_rows
 from dashboards.service_rows import LEVEL_SELECTION, SELECTION, of_level, of_services, whole
 from slo_engine import catalog
-from slo_engine.benchmarks import QUICK_CHECK
 from slo_engine.catalog import metrics_of
 from slo_engine.indicator import Indicator, Shape
 
@@ -43,7 +42,7 @@ FIVE = (
     "failed_deployment_recovery_time",
     "deployment_rework_rate",
 )
-"""DORA's five, in its order: throughput, then instability."""
+"""DORA's five, in the order in which they are read. They are those that have a Quick Check score."""
 INDICATORS = (
     "change_lead_time",
     "change_delivery_time",
@@ -64,6 +63,8 @@ _LEADING: dict[Shape, tuple[str, str, Unit]] = {
 }
 """How the first number of an indicator is called, its statistic, and its unit."""
 _MEANS = {"throughput": "Throughput", "stability": "Stability", "overall": "Overall"}
+_SCORES_HEIGHT = 10
+"""All scores of a service are seen without scrolling."""
 _NO_SCORE = "No data: no metric of these services has a value in this window, or a source is stale"
 
 
@@ -90,23 +91,23 @@ def board(making: Making) -> Dashboard | None:
 
 
 def _rows(making: Making) -> tuple[Row, ...]:
-    """What is seen at first, of the indicators that are declared."""
+    """What is seen at first, of those of the five that are declared."""
     five = making.named(FIVE)
-    scored = making.named(QUICK_CHECK)
-    rows = {
-        "At a glance: $service, $environment, last $window": [
-            *(_tile(i, making) for i in five),
-            *([_score_tile()] if scored else []),
-        ],
-        "Levels of teams: $team, $environment, last $window": [_levels(five, making)] if five else [],
-        "Where lead time goes: the median of each stage, last $window": [
-            panel for i in making.named(("change_lead_time",)) for panel in (_stages(i), _stages_by_team(i, making))
-        ],
-        "Quick Check: from 0 to 10, beside the industry, last $window": [_scores(scored), _scores_over_time()]
-        if scored
-        else [],
-    }
-    return tuple(Row(title=title, panels=tuple(shown)) for title, shown in rows.items() if shown)
+    if not five:
+        return ()
+    lead_times = making.named(("change_lead_time",))
+    return (
+        Row(
+            title="At a glance: $service, $environment, last $window",
+            panels=(*(_tile(indicator, making) for indicator in five), _score_tile()),
+        ),
+        Row(title="Levels of teams: $team, $environment, last $window", panels=(_levels(five, making),)),
+        *(
+            Row(title="Where lead time goes, last $window", panels=(_stages(i), _stages_by_team(i, making)))
+            for i in lead_times
+        ),
+        Row(title="Quick Check: from 0 to 10, last $window", panels=(_scores(five), _scores_over_time())),
+    )
 
 
 def _tile(indicator: Indicator, making: Making) -> Panel:
@@ -128,8 +129,8 @@ def _tile(indicator: Indicator, making: Making) -> Panel:
 
 
 def _next(making: Making) -> tuple[Link, ...]:
-    """Where one looks when deployments of a service go wrong."""
-    chosen = "var-service=${__field.labels.service}&var-environment=${__field.labels.environment}"
+    """Where one looks when deployments of a service go wrong: at its team's incidents, for few services are probed."""
+    chosen = "var-team=${__field.labels.team}&var-environment=${__field.labels.environment}"
     shown = making.named(reliability.INDICATORS)
     return (board_link(reliability.UID, "Uptime and incidents", chosen),) if shown else ()
 
@@ -223,10 +224,10 @@ def _score_tile() -> Panel:
     )
 
 
-def _scores(scored: Sequence[Indicator]) -> Panel:
+def _scores(five: Sequence[Indicator]) -> Panel:
     """Each score of the chosen services, with the industry's mean beside it."""
     key = ("service", "environment", "kind")
-    words: Words = {i.name: (i.title, NEUTRAL) for i in scored} | {k: (w, NEUTRAL) for k, w in _MEANS.items()}
+    words: Words = {i.name: (i.title, NEUTRAL) for i in five} | {k: (w, NEUTRAL) for k, w in _MEANS.items()}
     scores = by(catalog.QUICK_CHECK_SCORE, *key, where=matching(SERVICES, WINDOW))
     # `group` is 1 for each score: the product is the industry's mean, once for each service.
     industry = (
@@ -244,7 +245,7 @@ def _scores(scored: Sequence[Indicator]) -> Panel:
         keys={"service": "Service", "environment": "Environment"},
         no_data=_NO_SCORE,
         width=12,
-        height=CHART_HEIGHT,
+        height=_SCORES_HEIGHT,
         sort_by="Service",
     )
 
@@ -263,6 +264,7 @@ def _scores_over_time() -> Panel:
         unit="short",
         no_data=_NO_SCORE,
         width=12,
+        height=_SCORES_HEIGHT,
         lowest=0,
         highest=10,
     )

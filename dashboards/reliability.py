@@ -133,8 +133,8 @@ def _promises() -> Panel:
     theirs = by(catalog.SLO_INFO, "slo", where='service=~"$service"')
     return panels.state_timeline(
         "Burn rates of the SLOs about these parts, over one hour",
-        "Green: less than the SLO's target allows. Orange, from 1: at this rate its budget would not last. "
-        f"Vermillion, from 10: it would be spent in days.\n\n{helps(catalog.SLO_BURN_RATE)}",
+        "Green: less than the SLO's target allows. Orange, from 1: at this rate its budget does not last. "
+        f"Red, from 10: it lasts for a tenth of the SLO's window.\n\n{helps(catalog.SLO_BURN_RATE)}",
         [Query(expr=f"{burning} and on (slo) {theirs}", legend="{{slo}}")],
         no_data="No data: no SLO is about these parts, or a source is stale",
         width=panels.GRID_COLUMNS,
@@ -208,7 +208,7 @@ def _pipelines(indicator: Indicator) -> Panel:
         [
             Query(
                 expr=of_level(metrics_of(indicator).value, 'stat="value"'),
-                legend="{{team}} {{environment}}",
+                legend="{{team}}",
             )
         ],
         unit="percentunit",

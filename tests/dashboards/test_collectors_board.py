@@ -108,6 +108,14 @@ def test_freshness_over_time_is_in_words_and_colours() -> None:
     assert [(words[v]["text"], words[v]["color"]) for v in "10"] == [("fresh", GREEN), ("stale", VERMILLION)]
 
 
+def test_failures_are_seen_before_a_source_is_stale() -> None:
+    """Each reason for which runs of a source fail has a band of its own."""
+    (target,) = titled("Failing runs over time, by reason")["targets"]
+
+    assert target["expr"] == 'max by (source, kind) (platform_collector_last_run_failure{source=~"$source"})'
+    assert target["legendFormat"] == "{{source}}: {{kind}}"
+
+
 def test_what_was_lost_is_counted_when_it_was_lost() -> None:
     """Rejected, cut off and deleted: how much at each step, so that a bad night is seen."""
     assert expressions("Records rejected, at each step") == [

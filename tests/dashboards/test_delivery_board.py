@@ -12,6 +12,7 @@ from dashboards import delivery
 from dashboards.making import Making
 from dashboards.panels import Dashboard
 from dashboards.queries import panels_of
+from slo_engine.benchmarks import QUICK_CHECK
 from slo_engine.indicator import indicators
 from slo_engine.windows import INDICATOR_WINDOWS
 
@@ -79,6 +80,11 @@ def test_the_five_metrics_and_their_score_come_first() -> None:
         "Deployment rework rate, share",
         "Quick Check, overall",
     ]
+
+
+def test_the_five_are_those_with_a_score() -> None:
+    """What is shown at a glance is what the Quick Check is the mean of."""
+    assert set(delivery.FIVE) == set(QUICK_CHECK)
 
 
 def test_the_first_number_is_of_the_whole_with_its_n_beside() -> None:
@@ -190,4 +196,6 @@ def test_a_tile_leads_to_incidents_where_there_is_a_board_of_them() -> None:
     beside = titled("Change fail rate, share")["fieldConfig"]["defaults"]["links"]
 
     assert alone == []
-    assert [link["url"].partition("?")[0] for link in beside] == ["/d/paceline-reliability"]
+    assert [link["url"].partition("&")[0] for link in beside] == [
+        "/d/paceline-reliability?var-team=${__field.labels.team}"
+    ]
