@@ -17,7 +17,20 @@ from dashboards.making import (
     team_variable,
     window_variable,
 )
-from dashboards.panels import NEUTRAL, ORANGE, VERMILLION, Column, Dashboard, Link, Panel, Query, Row, Unit, Words
+from dashboards.panels import (
+    GREEN,
+    NEUTRAL,
+    ORANGE,
+    VERMILLION,
+    Column,
+    Dashboard,
+    Link,
+    Panel,
+    Query,
+    Row,
+    Unit,
+    Words,
+)
 from dashboards.rows import default_rows
 from slo_engine import catalog
 from slo_engine.catalog import Metric, metrics_of
@@ -29,7 +42,7 @@ FAILURES: Words = {
     "credentials": ("its credentials are refused", VERMILLION),
     "unavailable": ("its system cannot be reached", ORANGE),
     "contract": ("its answer has an unknown form", VERMILLION),
-    "refused": ("its system refused", VERMILLION),
+    "refused": ("its system refuses or is silent", VERMILLION),
     "configuration": ("its settings are wrong", VERMILLION),
     "store": ("nothing could be written", VERMILLION),
     "defect": ("a defect of Paceline", VERMILLION),
@@ -40,6 +53,7 @@ _NAMES: Words = {
     "component": ("services that incidents name", NEUTRAL),
     "pipeline": ("pipelines", NEUTRAL),
 }
+_COMPLETE: Words = {"0": ("complete", GREEN), "1": ("missing", VERMILLION)}
 
 _KEY = {"source": "Source"}
 _CHOSEN = 'source=~"$source"'
@@ -99,11 +113,11 @@ def _tiles() -> tuple[Panel, ...]:
             width=6,
         ),
         panels.stat(
-            "Names that the catalogue does not know",
-            helps(catalog.UNMATCHED),
-            [Query(expr=f"sum({by(catalog.UNMATCHED, 'kind')})")],
+            "Numbers withheld to protect people",
+            helps(catalog.SUPPRESSED),
+            [Query(expr=f"sum({by(catalog.SUPPRESSED, 'metric')})")],
             unit="none",
-            no_data="No data: every name is known, or there is no catalogue",
+            no_data="No data: no indicator is about people",
             width=6,
         ),
     )
@@ -322,32 +336,40 @@ def _quotas() -> Panel:
     )
 
 
+def _counted(title: str, metric: Metric, of: tuple[str, str], no_data: str, words: Words | None = None) -> Panel:
+    """A number for each value of a label, where there is any; `of` are the label and what it is called."""
+    label, name = of
+    expr = f"{by(metric, label)} > 0"
+    columns = (
+        Column(title=name, expr=expr, label=label, words=words or {}),
+        Column(title="Number", expr=expr, unit="none"),
+    )
+    return panels.table(title, helps(metric), columns, keys={}, no_data=no_data, width=12, sort_by=name)
+
+
 def _published() -> tuple[Panel, ...]:
     """What is missing in the metrics or changed in them, and by which definitions they were computed."""
-
-    def counted(title: str, metric: Metric, of: tuple[str, str], no_data: str, words: Words | None = None) -> Panel:
-        """A number for each value of a label, where there is any."""
-        label, name = of
-        expr = f"{by(metric, label)} > 0"
-        columns = (
-            Column(title=name, expr=expr, label=label, words=words or {}),
-            Column(title="Number", expr=expr, unit="none"),
-        )
-        return panels.table(title, helps(metric), columns, keys={}, no_data=no_data, width=12, sort_by=name)
-
     changed = catalog.RESTATEMENTS
     return (
-        counted("Parts that are missing", catalog.EXPOSITION_FAILED, ("kind", "Part"), "No data: no part is missing"),
-        counted("Series that are cut off", catalog.EXPOSITION_CUT, ("metric", "Metric"), "No data: no series is cut"),
-        counted(
-            "Names that the catalogue does not know, by kind",
+        panels.table(
+            "Are all parts of the metrics there?",
+            helps(catalog.EXPOSITION_FAILED),
+            (Column(title="State", expr=by(catalog.EXPOSITION_FAILED, "kind"), words=_COMPLETE),),
+            keys={"kind": "Part"},
+            no_data=_UNSCRAPED,
+            width=12,
+            sort_by="Part",
+        ),
+        _counted("Series that are cut off", catalog.EXPOSITION_CUT, ("metric", "Metric"), "No data: no series is cut"),
+        _counted(
+            "Names that the catalogue does not know",
             catalog.UNMATCHED,
             ("kind", "Kind"),
             "No data: every name is known, or there is no catalogue",
             _NAMES,
         ),
-        counted(
-            "Numbers that are withheld to protect people",
+        _counted(
+            "Numbers withheld to protect people, by metric",
             catalog.SUPPRESSED,
             ("metric", "Metric"),
             "No data: no number is withheld",

@@ -98,7 +98,7 @@ def _parts(uptime: Indicator, making: Making) -> Panel:
             title="Minutes unknown",
             expr=by(metrics.excluded, *_KEYS, where=matching(SERVICES, WINDOW, f'reason="{Reason.UNKNOWN}"')),
             unit="none",
-            absent="none",
+            absent="none counted",
         ),
         Column(title="Used", expr=by(metrics.coverage, *_KEYS, where=matching(SERVICES, WINDOW)), unit="percentunit"),
         *(

@@ -150,6 +150,14 @@ def test_every_metric_of_sources_is_on_the_board() -> None:
     assert wanted <= metrics_in(BOARD)
 
 
+def test_missing_parts_are_told_from_parts_that_are_there() -> None:
+    """Each part of the metrics is complete or missing, in words; none is left out of the list."""
+    words = column("Are all parts of the metrics there?", "State")["mappings"][0]["options"]
+
+    assert [words[v]["text"] for v in "01"] == ["complete", "missing"]
+    assert expressions("Are all parts of the metrics there?") == ["max by (kind) (platform_exposition_failed)"]
+
+
 def test_what_changed_or_is_withheld_is_said() -> None:
     """Restatements, unknown names, withheld numbers and the definitions in use are part of whether to trust numbers."""
     wanted = {m.name for m in (catalog.RESTATEMENTS, catalog.UNMATCHED, catalog.SUPPRESSED, catalog.INDICATOR_INFO)}
