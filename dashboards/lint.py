@@ -114,11 +114,11 @@ def _grid(document: Json) -> Found:
     """Overlaps among the panels that are shown together, and what does not fit in 24 columns."""
     placed = [p for p in document["panels"] if "gridPos" in p]
     for panel in document["panels"]:
-        place = panel.get("gridPos")
-        if place is None or place["x"] < 0 or place["w"] < 1 or place["x"] + place["w"] > GRID_COLUMNS:
-            yield place(panel), f"it lies at {place}", f"a place within {GRID_COLUMNS} columns"
-        elif panel.get("type") not in _WORDLESS and place["w"] not in WIDTHS:
-            yield place(panel), f"it is {place['w']} columns wide", f"one of {sorted(WIDTHS)}"
+        at = panel.get("gridPos")
+        if at is None or at["x"] < 0 or at["w"] < 1 or at["x"] + at["w"] > GRID_COLUMNS:
+            yield place(panel), f"it lies at {at}", f"a place within {GRID_COLUMNS} columns"
+        elif panel.get("type") not in _WORDLESS and at["w"] not in WIDTHS:
+            yield place(panel), f"it is {at['w']} columns wide", f"one of {sorted(WIDTHS)}"
     for one, other in combinations(placed, 2):
         if _overlap(one["gridPos"], other["gridPos"]):
             yield place(one), f"it overlaps {place(other)}", "a place of its own"
@@ -144,7 +144,7 @@ def _variables(document: Json) -> Found:
             yield f"variable {variable['name']}", f"its All is {variable['allValue']}", wanted
         if variable.get("type") == "query" and variable.get("datasource") != DATASOURCE:
             yield f"variable {variable['name']}", "it asks a fixed data source", "the one of the variable datasource"
-    own = {name for name in used if not name.startswith("__") and not name[0].isdigit()}
+    own = {name for name in used if not name.startswith("__")}
     for name in sorted(own - defined.keys()):
         yield "the board", f"the variable {name} is used and not defined", "its definition"
     for name in sorted(defined.keys() - own):

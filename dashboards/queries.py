@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from slo_engine.promql import parsed
 
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
+# A dollar and a digit are a group of a pattern.
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?::\w+)?\}|([A-Za-z_]\w*))")
 _LEGEND = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _LABEL_VALUES = re.compile(r"label_values\((.+),\s*(\w+)\)")
 
