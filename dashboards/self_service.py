@@ -38,6 +38,7 @@ AUTONOMY = ("team_autonomy",)
 WAIT = ("developer_wait_time",)
 INDICATORS = (*REQUESTS, *AUTONOMY, *WAIT)
 _GRACE = "A request is judged a day after its end: until then a ticket may still show that somebody had to help."
+_ONE_TEAM = "Of several teams the bars add up, also of a level and what it pools: choose one."
 _APART = "Success and adoption are different questions: nearly all may succeed where hardly anybody asks this way."
 _SUPPORT = board_link(SUPPORT, "Support", "${team:queryparam}")
 
@@ -93,7 +94,7 @@ def _request_rows(cuts: Mapping[str, Cut]) -> Iterator[Row]:
     )
     yield Row(
         title="How requests end: $journey, $team, last $window",
-        panels=_outcomes(cuts["self_service_outcome"].of(outcome=EACH), journeys["self_service_outcome"]),
+        panels=_outcomes(cuts["self_service_outcome"]),
     )
     yield Row(
         title="What it rests on: $team, last $window",
@@ -164,18 +165,18 @@ def _by_requester(requesters: Cut) -> Panel:
     return table(
         "Each journey, every requester counting once",
         "Small groups are withheld.",
-        (*requesters.columns("Success", "Requesters (n)"),),
+        requesters.columns("Success", "Requesters (n)"),
         (requesters,),
         width=12,
     )
 
 
-def _outcomes(outcomes: Cut, journeys: Cut) -> tuple[Panel, ...]:
-    said = about(outcomes.indicator)
+def _outcomes(requests: Cut) -> tuple[Panel, ...]:
+    outcomes, said = requests.of(outcome=EACH), about(requests.indicator)
     return (
         panels.timeseries(
             "Requests per day, by outcome",
-            f"A day's mean of the window that ends at each time.\n\n{said}",
+            f"A day's mean of the window that ends at each time. {_ONE_TEAM}\n\n{said}",
             [outcomes.query()],
             unit="short",
             no_data=NOBODY,
@@ -194,7 +195,7 @@ def _outcomes(outcomes: Cut, journeys: Cut) -> tuple[Panel, ...]:
             width=8,
             links=outcomes.links(),
         ),
-        _outcomes_of_journeys(journeys.of(journey="$journey", outcome=EACH)),
+        _outcomes_of_journeys(requests.of(journey="$journey", outcome=EACH)),
     )
 
 
@@ -225,7 +226,7 @@ def _coverage(success: Cut, adopted: Cut) -> Panel:
 def _wait_rows(cuts: Mapping[str, Cut]) -> Iterator[Row]:
     wait = cuts["developer_wait_time"]
     kinds = wait.of(kind=EACH)
-    said = f"A sum over the window, not a mean of it; a day is 24 hours.\n\n{about(wait.indicator)}"
+    said = f"A sum over the window, not a mean of it; a day is 24 hours. {_ONE_TEAM}\n\n{about(wait.indicator)}"
     yield Row(
         title="How long do people wait? $team, last $window",
         panels=(
@@ -247,6 +248,7 @@ def _wait_rows(cuts: Mapping[str, Cut]) -> Iterator[Row]:
                 unit=kinds.unit,
                 no_data=NOBODY,
                 width=panels.GRID_COLUMNS,
+                bars=True,
                 stacked=True,
                 lowest=0,
                 links=kinds.links(),
