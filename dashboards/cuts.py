@@ -43,8 +43,9 @@ def window_of(indicator: Indicator) -> str:
 class Cut:
     """Some numbers of an indicator: which values of its labels, and in which unit they are read.
 
-    `values` has a value, a variable like `$journey` or EACH for every label that is told apart; all values of the
-    others are taken together. `titles` say what a label is called in a table, where its name is not enough.
+    `values` has a variable like `$journey` or EACH for every label that is told apart; `fixed` has one value, or a
+    variable of one value like `${stage}`, for labels that need not be told apart. All values of the other labels are
+    taken together. `titles` say what a label is called in a table, where its name is not enough.
     `by_service`: of the chosen services, not of teams. `working_days`: seconds are read as days, as the page that
     explains them does.
     """
@@ -52,13 +53,18 @@ class Cut:
     indicator: Indicator
     making: Making
     values: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, str] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
     by_service: bool = False
     working_days: bool = False
 
     def of(self, **values: str) -> Cut:
-        """The same with these values of its labels."""
+        """The same with these labels told apart."""
         return replace(self, values=values)
+
+    def only(self, **fixed: str) -> Cut:
+        """The same for one value of these labels."""
+        return replace(self, fixed=fixed)
 
     @property
     def metrics(self) -> IndicatorMetrics:
@@ -146,7 +152,8 @@ class Cut:
     def _explained(self, taken: Mapping[str, str]) -> tuple[Link, ...]:
         """`taken` has for each label where its value is taken from."""
         first, *others = self.names
-        labels = "".join(f"&label={label}%3D{taken[label]}" for label in others)
+        chosen = {**self.fixed, **{label: taken[label] for label in others}}
+        labels = "".join(f"&label={label}%3D{value}" for label, value in chosen.items())
         window = "" if self.indicator.reach is Reach.ALL else "&window=${window}"
         return self.making.explain(self.indicator, f"{first}={taken[first]}{labels}{window}")
 
@@ -156,10 +163,10 @@ class Cut:
 
     @property
     def _chosen(self) -> list[str]:
-        return [_matcher(label, self.values.get(label, "")) for label in self.indicator.labels if label]
+        return [self._matcher(label) for label in self.indicator.labels if label]
 
-
-def _matcher(label: str, value: str) -> str:
-    if value == EACH:
-        return f'{label}!=""'
-    return f'{label}=~"{value}"' if value.startswith("$") else f'{label}="{value}"'
+    def _matcher(self, label: str) -> str:
+        several = self.values.get(label)
+        if several == EACH:
+            return f'{label}!=""'
+        return f'{label}=~"{several}"' if several else f'{label}="{self.fixed.get(label, "")}"'

@@ -32,6 +32,7 @@ _CENSORED = (
 _DEADLINE = (
     "Good and bad alike are dated at the deadline: who still has time is not judged yet, however early others were."
 )
+_STAGE = "${stage}"
 _STAGES = tuple(kind.value for kind in MilestoneKind if kind is not MilestoneKind.ROSTER_START)
 
 
@@ -59,7 +60,7 @@ def _stage(declared: Sequence[Indicator]) -> Any:
 def _rows(cuts: Mapping[str, Cut]) -> Iterator[Row]:
     success, time = (replace(cuts[name], titles={"stage": "Milestone"}) for name in INDICATORS)
     time = replace(time, working_days=True)
-    chosen, chosen_time = success.of(stage="$stage"), time.of(stage="$stage")
+    chosen, chosen_time = success.only(stage=_STAGE), time.only(stage=_STAGE)
     yield Row(title="Are newcomers productive in time? $stage, $team, last $window", panels=_now(chosen, chosen_time))
     yield Row(
         title="Does it get better? $stage, $team",
@@ -71,7 +72,7 @@ def _rows(cuts: Mapping[str, Cut]) -> Iterator[Row]:
         ),
     )
     yield Row(title="From milestone to milestone: $team, last $window", panels=_stages(success, time))
-    yield Row(title="By kind of joining: $stage, $team, last $window", panels=(_kinds(success, time),))
+    yield Row(title="By kind of joining: $stage, $team, last $window", panels=(_kinds(chosen, chosen_time),))
     yield Row(
         title="What it rests on: $team, last $window",
         panels=(
@@ -108,7 +109,8 @@ def _waiting(title: str, cut: Cut, said: str, *, width: int = 6) -> Panel:
 def _stages(success: Cut, time: Cut) -> tuple[Panel, ...]:
     """All milestones side by side, in the order in which they are reached."""
     waterfall = [
-        Query(expr=time.of(stage=stage).value(), legend=f"{{{{team}}}} {stage.replace('_', ' ')}") for stage in _STAGES
+        Query(expr=time.only(stage=stage).value(), legend=f"{{{{team}}}} {stage.replace('_', ' ')}")
+        for stage in _STAGES
     ]
     each, each_time = success.of(stage=EACH), time.of(stage=EACH)
     return (
@@ -139,7 +141,7 @@ def _stages(success: Cut, time: Cut) -> tuple[Panel, ...]:
 
 def _kinds(success: Cut, time: Cut) -> Panel:
     """Groups of newcomers, often too small to be shown; the method is the clock that starts their time."""
-    judged, timed = (cut.of(stage="$stage", kind=EACH, method=EACH) for cut in (success, time))
+    judged, timed = (cut.of(kind=EACH, method=EACH) for cut in (success, time))
     return table(
         "By kind of joining, and by what starts the clock",
         "Hires, transfers and others, by method: a roster, or the first thing that somebody did. Small groups are "

@@ -139,9 +139,9 @@ def _legend(indicator: Indicator, *more: str) -> str:
 
 
 def _selection(indicator: Indicator) -> str:
-    """What the explaining page is asked for: whose numbers, in which window. It shows those of all labels.
+    """What the explaining page is asked for: whose number, in which window.
 
-    A label is not passed on: where all its values are taken together it has none, which no page can be asked for.
+    No label is passed on: a number of all its values together has none, and the page takes no empty one.
     """
     window = "" if indicator.reach is Reach.ALL else "&window=${window}"
     return f"team=${{__field.labels.team}}{window}"
