@@ -34,7 +34,7 @@ LABELS = {"tea": frozenset({"slo", "window", "job"}), "cup": frozenset({"slo", "
 )
 def test_the_labels_of_a_result_follow_from_the_query(expr: str, labels: set[str]) -> None:
     """Grouping, matching and functions keep, drop or add labels as Prometheus does."""
-    assert result_labels(expr, LABELS.get) == labels
+    assert result_labels(expr, LABELS.get) == frozenset(labels)
 
 
 @pytest.mark.parametrize("expr", ["milk", "sum without (slo) (milk)", "tea or milk", "milk * on (slo) group_left tea"])
@@ -45,7 +45,7 @@ def test_what_nobody_knows_is_not_guessed(expr: str) -> None:
 
 def test_by_closes_a_result_even_of_an_unknown_metric() -> None:
     """No more than what is grouped by can be there."""
-    assert result_labels("max by (slo) (milk)", LABELS.get) == {"slo"}
+    assert result_labels("max by (slo) (milk)", LABELS.get) == frozenset({"slo"})
 
 
 @pytest.mark.parametrize(
