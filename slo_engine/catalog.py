@@ -46,7 +46,11 @@ def _counter(name: str, labels: str, text: str) -> Metric:
     return Metric(name=name, type="counter", help=text, labels=tuple(labels.split()))
 
 
-SLO_INFO = _gauge("platform_slo_info", "slo service team tier owner kind", "What an SLO is about; always 1.")
+SLO_INFO = _gauge(
+    "platform_slo_info",
+    "slo service team tier owner kind unit",
+    "What an SLO is about, and what its events are called; always 1.",
+)
 SLO_OBJECTIVE = _gauge(
     "platform_slo_objective_ratio", "slo", "Target of the SLO: the share of events that must be good."
 )

@@ -448,7 +448,7 @@ def _beside_samples(name: str, beside: _Beside) -> Iterator[Sample]:
 def _slo_samples(state: SloState) -> Iterator[Sample]:
     slo = state.slo
     name = slo.name
-    yield catalog.SLO_INFO, (name, slo.owner_service, slo.team, slo.tier, slo.owner, slo.alert_class), 1.0
+    yield catalog.SLO_INFO, (name, slo.owner_service, slo.team, slo.tier, slo.owner, slo.alert_class, state.noun), 1.0
     yield catalog.SLO_OBJECTIVE, (name,), float(slo.target)
     if slo.sla_target is not None:
         yield catalog.SLO_SLA_OBJECTIVE, (name,), float(slo.sla_target)

@@ -29,6 +29,7 @@ from slo_engine.snapshot import SloState
 from slo_engine.spenders import Names, names_of, spent
 from slo_engine.units import CODES, NEVER, Floats, Ints, Units
 from slo_engine.windows import BURN_WINDOWS, INDICATOR_WINDOWS, CalendarWindow, Window
+from slo_engine.words import duration_text
 
 _MICROSECOND = timedelta(microseconds=1)
 _EXHAUSTION_WINDOW = "3d"
@@ -104,7 +105,13 @@ def stated(
     """An SLO on an indicator from what it makes of each series of its pool: what may be said of it."""
     series = names_of(slo, indicator, reader, pool)
     found = state(slo, made_from, pool.sources - conditions.fresh, reader.now, conditions, series)
-    return replace(of_people(found, indicator, reader.organisation.smallest_group), sources=pool.sources)
+    found = of_people(found, indicator, reader.organisation.smallest_group)
+    return replace(found, sources=pool.sources, noun=_noun(slo, indicator))
+
+
+def _noun(slo: Slo, indicator: Indicator) -> str:
+    """What the events are called that an SLO counts: an indicator's units, or slices of time."""
+    return indicator.noun if slo.slice is None else f"slices of {duration_text(slo.slice.total_seconds())}"
 
 
 def earliest(slos: Sequence[Slo], now: int) -> int:

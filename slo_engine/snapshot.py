@@ -79,6 +79,7 @@ class SloState:
     `raw` is `counts` with what was excluded, where exclusions concern the SLO. `sla_budget_remaining` is the share left
     of what the `sla_target` allows. `totals` is None where events are not counted since the beginning. `sources` are
     those that its events come from, empty where they are unknown. `spent`: the series that spent most of the budget.
+    `noun`: what its events are called, in the plural.
     """
 
     slo: Slo
@@ -96,6 +97,7 @@ class SloState:
     totals: EventCounts | None
     sources: frozenset[str] = frozenset()
     spent: tuple[Spent, ...] = ()
+    noun: str = "events"
 
     @property
     def attained(self) -> str:
