@@ -177,7 +177,7 @@ def _worst() -> Panel:
         no_data="No data: no promise has an event yet, or its sources are stale",
         height=6,
         sort_by="Budget left",
-        links={"Promise": (board_link(slo.UID, "This promise", 'var-slo=${__data.fields["Promise"]}'),)},
+        links={"Promise": (slo.link_from("Promise"),)},
     )
 
 

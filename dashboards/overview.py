@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from dashboards import (
     adoption,
     collectors,
@@ -139,6 +141,7 @@ def _promises() -> Panel:
         _column("Attained", slo_queries.attained(), share=True),
         _column("Budget left", slo_queries.left(), share=True, scale=budget),
         _column("Left", slo_queries.left_events(), width=80),
+        Column(title="Of these", expr=slo_queries.info(_ABOUT, "unit"), label="unit", width=120),
         *(_column(f"Burn {w}", slo_queries.burn(w), scale=burn, width=80) for w in BURN_WINDOWS_SHOWN),
     )
     described = helps(
@@ -156,7 +159,7 @@ def _promises() -> Panel:
         no_data=_NO_SLO,
         height=12,
         sort_by="Budget left",
-        links=_to_slo(),
+        links={"SLO": (slo.link_from("SLO"),)},
     )
 
 
@@ -178,7 +181,7 @@ def _basis() -> Panel:
         no_data=_NO_SLO,
         height=10,
         sort_by="SLO",
-        links=_to_slo(),
+        links={"SLO": (slo.link_from("SLO"),)},
     )
 
 
@@ -190,16 +193,12 @@ def _column(
     return Column(title=title, expr=among(expr, _ABOUT), unit=unit, scale=scale, width=width)
 
 
-def _to_slo() -> dict[str, tuple[panels.Link, ...]]:
-    return {"SLO": (board_link(slo.UID, "This SLO", 'var-slo=${__data.fields["SLO"]}'),)}
-
-
 # ---- over time
 
 
 def _over_time() -> tuple[Panel, Panel]:
     """The SLOs that are worst now, over time."""
-    left, burn = slo_queries.left(), slo_queries.burn(_BURN_SHOWN)
+    left, burn = partial(slo_queries.left, ""), partial(slo_queries.burn, _BURN_SHOWN, "")
     return (
         panels.timeseries(
             f"Error budget left: the {MOST_LINES} SLOs that have least",
@@ -224,7 +223,8 @@ def _over_time() -> tuple[Panel, Panel]:
 
 def _alerts() -> Panel:
     """The alerts that fire, pages first."""
-    keys = {"alertname": "Alert", "slo": "SLO", "group": "Group", "service": "Service", "team": "Team"}
+    named = {label: label.capitalize() for label in ("group", "service", "team", "source")}
+    keys = {"alertname": "Alert", "slo": "SLO", **named}
     labels = ", ".join((*keys, "severity"))
     firing = f'ALERTS{{alertname=~"{slo_queries.ALERTS_SHOWN}",alertstate="firing",{_ABOUT}}}'
     return panels.table(
@@ -242,7 +242,7 @@ def _alerts() -> Panel:
         keys=keys,
         no_data="No data: none of Paceline's alerts fires, or its rules are not loaded",
         sort_by="Severity",
-        links=_to_slo(),
+        links={"SLO": (slo.link_from("SLO"),)},
     )
 
 

@@ -36,6 +36,8 @@ _BURN_WINDOWS = tuple(w.label for w in BURN_WINDOWS)
 _WINDOWS = (*_BURN_WINDOWS, *(w.label for w in INDICATOR_WINDOWS))
 _WINDOWS_SHOWN = (*slo_queries.BURN_WINDOWS_SHOWN, *(w.label for w in INDICATOR_WINDOWS))
 """SLOs of few events burn over weeks."""
+_SAID = {"Service": "service", "Team": "team", "Tier": "tier", "Its events": "unit"}
+"""What an SLO says about itself, by the title of a column."""
 _NO_EVENTS = "No data: it has no event yet, or a source that it rests on is stale"
 _NO_SLO = "No data: no SLO is chosen, or Paceline itself is not scraped"
 _RULES = (
@@ -67,6 +69,12 @@ def board(making: Making) -> Dashboard:
     )
 
 
+def link_from(column: str) -> Link:
+    """From the row of a table to the board of the SLO that a column names; in its own time, that of an SLO's window."""
+    chosen = f'var-slo=${{__data.fields["{column}"]}}'
+    return Link(title="This SLO", url=f"/d/{UID}?{chosen}&${{datasource:queryparam}}")
+
+
 # ---- headline
 
 
@@ -81,7 +89,7 @@ def _headline(making: Making) -> tuple[Panel, ...]:
                 Column(title="Status", expr=slo_queries.statuses(_CHOSEN), label="status", words=STATUS_WORDS),
                 *(
                     Column(title=title, expr=slo_queries.info(_CHOSEN, label), label=label)
-                    for title, label in (("Service", "service"), ("Team", "team"), ("Tier", "tier"))
+                    for title, label in _SAID.items()
                 ),
                 Column(title="Window", expr=by(catalog.SLO_PERIOD, "slo", where=_CHOSEN), unit="dtdurations"),
             ),
@@ -362,7 +370,7 @@ def _parts() -> Panel:
         no_data="No data: it does not consist of other SLOs",
         width=16,
         sort_by="Budget left",
-        links={"Part": (board_link(UID, "This SLO", 'var-slo=${__data.fields["Part"]}'),)},
+        links={"Part": (link_from("Part"),)},
     )
 
 

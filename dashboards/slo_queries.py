@@ -7,7 +7,7 @@ worst group stands for it. `where` are matchers of the label `slo`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from dashboards.making import by, matching
 from slo_engine import catalog
@@ -38,50 +38,51 @@ def among(expr: str, about: str) -> str:
     return f"({expr}) and on (slo) {_selector(catalog.SLO_INFO.name, about)}"
 
 
-def left(where: str = "") -> str:
-    """The share of the error budget that is left; negative when overspent."""
-    return f"{by(catalog.SLO_BUDGET_RATIO, 'slo', where=where)} or {_recorded('min', LEFT_RATIO, where)}"
+def left(where: str = "", only: str = "") -> str:
+    """The share of the error budget that is left; negative when overspent. `only` keeps some: `and on (slo) …`."""
+    own = _by_slo("max", catalog.SLO_BUDGET_RATIO.name, where, only)
+    return f"{own} or {_by_slo('min', LEFT_RATIO, where, only)}"
 
 
 def left_events(where: str = "") -> str:
     """The bad events that the window still allows."""
-    return f"{by(catalog.SLO_BUDGET_EVENTS, 'slo', where=where)} or {_recorded('min', LEFT_EVENTS, where)}"
+    return f"{by(catalog.SLO_BUDGET_EVENTS, 'slo', where=where)} or {_by_slo('min', LEFT_EVENTS, where)}"
 
 
 def covered(where: str = "") -> str:
     """The share of the window in which events were observed."""
-    return f"{by(catalog.SLO_COVERAGE, 'slo', where=where)} or {_recorded('min', COVERAGE, where)}"
+    return f"{by(catalog.SLO_COVERAGE, 'slo', where=where)} or {_by_slo('min', COVERAGE, where)}"
 
 
 def attained(where: str = "") -> str:
     """Good events over all in the SLO's window. A recorded burn rate times the budget is the share of bad ones."""
-    bad = f"{_recorded('max', PERIOD_BURN, where)} * on (slo) {_recorded('max', BUDGET, where)}"
+    bad = f"{_by_slo('max', PERIOD_BURN, where)} * on (slo) {_by_slo('max', BUDGET, where)}"
     return f"{by(catalog.SLO_ATTAINMENT, 'slo', where=where)} or 1 - {bad}"
 
 
-def burn(window: str, where: str = "") -> str:
-    """The burn rate over a window: the error ratio over the allowed one."""
-    own = by(catalog.SLO_BURN_RATE, "slo", where=matching(where, f'window="{window}"'))
-    return f"{own} or {_recorded('max', ERROR + window, where)} / on (slo) {_recorded('max', BUDGET, where)}"
+def burn(window: str, where: str = "", only: str = "") -> str:
+    """The burn rate over a window: the error ratio over the allowed one. `only` as for `left`."""
+    own = _by_slo("max", catalog.SLO_BURN_RATE.name, matching(where, f'window="{window}"'), only)
+    return f"{own} or {_by_slo('max', ERROR + window, where, only)} / on (slo) {_by_slo('max', BUDGET, where, only)}"
 
 
 def burns(where: str = "", windows: Sequence[str] = BURN_WINDOWS_SHOWN) -> str:
     """The burn rates over windows, by SLO and `window`; of what Prometheus measures over those of BURN_WINDOWS."""
     own = by(catalog.SLO_BURN_RATE, "slo", "window", where=matching(where, f'window=~"{"|".join(windows)}"'))
-    budget = _recorded("max", BUDGET, where)
-    errors = {w: _recorded("max", ERROR + w, where) for w in windows if w in _RECORDED_WINDOWS}
+    budget = _by_slo("max", BUDGET, where)
+    errors = {w: _by_slo("max", ERROR + w, where) for w in windows if w in _RECORDED_WINDOWS}
     recorded = (_labelled(f"{error} / on (slo) {budget}", "window", w) for w, error in errors.items())
     return " or ".join((own, *recorded))
 
 
 def bad_events(where: str = "", windows: Sequence[str] = BURN_WINDOWS_SHOWN) -> str:
     """Bad events, by SLO and `window`: every window that Paceline counts, and these of what Prometheus measures."""
-    return _events("bad", {w: _recorded("sum", BAD + w, where) for w in windows}, where)
+    return _events("bad", {w: _by_slo("sum", BAD + w, where) for w in windows}, where)
 
 
 def good_events(where: str = "", windows: Sequence[str] = BURN_WINDOWS_SHOWN) -> str:
     """Good events, as `bad_events`."""
-    good = {w: f"{_recorded('sum', TOTAL + w, where)} - {_recorded('sum', BAD + w, where)}" for w in windows}
+    good = {w: f"{_by_slo('sum', TOTAL + w, where)} - {_by_slo('sum', BAD + w, where)}" for w in windows}
     return _events("good", good, where)
 
 
@@ -109,12 +110,14 @@ def with_status(*names: str, about: str = "") -> str:
     return f"count({among(found, about)}) or 0 * count({info(about)})"
 
 
-def worst(operator: str, most: int, expr: str, about: str) -> str:
-    """Over time a query by SLO, of the SLOs alone that are worst at the end; `operator` is `topk` or `bottomk`.
+def worst(operator: str, most: int, ask: Callable[[str], str], about: str) -> str:
+    """Over time what is asked, of the SLOs alone that are worst at the end; `operator` is `topk` or `bottomk`.
 
-    Without an end, others are worst at each step, and a chart has far more lines than was asked for.
+    `ask` makes the query, given what keeps only some SLOs: asked of all of them at each step, hundreds take seconds.
+    Without an end, others would be worst at each step, and a chart would have far more lines.
     """
-    return f"({expr}) and on (slo) {operator}({most}, last_over_time(({among(expr, about)})[1m:1m] @ end()))"
+    picked = f"{operator}({most}, last_over_time(({among(ask(''), about)})[1m:1m] @ end()))"
+    return ask(f" and on (slo) {picked}")
 
 
 def stale_sources() -> str:
@@ -138,7 +141,7 @@ def as_parts(expr: str, weights: str, *labels: str) -> str:
 def _judged(where: str) -> Mapping[str, str]:
     """By status the SLOs that have it, of those without a status of Paceline's."""
     of_others = f"unless on (slo) {catalog.SLO_STATUS.name}"
-    budget = f"({_recorded('min', LEFT_RATIO, where)} {of_others})"
+    budget = f"({_by_slo('min', LEFT_RATIO, where)} {of_others})"
     firing = "ALERTS{" + matching(where, f'alertname=~"{PAGE}|{TICKET}",alertstate="firing"') + "}"
     return {
         SloStatus.EXHAUSTED: f"({budget} <= 0)",
@@ -148,9 +151,9 @@ def _judged(where: str) -> Mapping[str, str]:
     }
 
 
-def _recorded(operator: str, name: str, where: str) -> str:
-    """A recording by SLO; `operator` picks the worst of its groups, or adds them up."""
-    return f"{operator} by (slo) ({_selector(name, where)})"
+def _by_slo(operator: str, name: str, where: str, only: str = "") -> str:
+    """A metric by SLO; of a recording `operator` picks the worst of its groups, or adds them up."""
+    return f"{operator} by (slo) ({_selector(name, where)}{only})"
 
 
 def _selector(name: str, where: str) -> str:

@@ -70,6 +70,14 @@ def test_slos_that_prometheus_measures_stand_in_the_same_table() -> None:
     assert "or min by (slo) (slo:period_error_budget_remaining:ratio)" in budget
 
 
+def test_what_is_left_is_told_in_its_own_unit() -> None:
+    """So many minutes, deployments or tickets may still be bad, beside the share of the budget."""
+    organise = BOARD.panel(TABLE)["transformations"][1]["options"]
+    left, unit = (next(k for k, title in organise["renameByName"].items() if title == t) for t in ("Left", "Of these"))
+    assert (left, unit) == ("Value #F", "unit")
+    assert organise["indexByName"]["unit"] == organise["indexByName"]["Value #F"] + 1
+
+
 def test_only_columns_with_a_target_are_coloured() -> None:
     """Budget and burn rate have a target and colours; an attainment is judged by its own SLO's target."""
     assert "thresholds" in column(TABLE, "Budget left")
@@ -97,9 +105,9 @@ def test_the_worst_slo_comes_first() -> None:
 
 @pytest.mark.parametrize("title", [TABLE, BASIS, ALERTS])
 def test_an_slo_leads_to_its_own_board(title: str) -> None:
-    """Whoever sees a bad row goes on to what spent the budget."""
+    """Whoever sees a bad row goes on to what spent the budget, over an SLO's window and not the hours looked at."""
     (url,) = BOARD.rows_lead_to(title)
-    assert url.startswith('/d/paceline-slo?var-slo=${__data.fields["SLO"]}&')
+    assert url == '/d/paceline-slo?var-slo=${__data.fields["SLO"]}&${datasource:queryparam}'
 
 
 def test_stale_sources_lead_to_the_collectors() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from dashboards import slo_queries
@@ -24,7 +26,7 @@ EVERY = (
     slo_queries.statuses(CHOSEN),
     slo_queries.with_status(SloStatus.HEALTHY, about='team="/shop"'),
     slo_queries.as_parts(slo_queries.left(), "platform_slo_part_weight"),
-    slo_queries.worst("bottomk", 10, slo_queries.left(), 'team="/shop"'),
+    slo_queries.worst("bottomk", 10, partial(slo_queries.burn, "3d", ""), 'team="/shop"'),
     slo_queries.stale_sources(),
 )
 
@@ -89,8 +91,16 @@ def test_no_slo_of_a_status_is_zero_and_no_slo_at_all_is_no_data() -> None:
 
 def test_over_time_the_same_slos_are_shown_at_each_step() -> None:
     """Those that are worst at the end: asked at each step, a chart would have ever more lines."""
-    assert slo_queries.worst("topk", 5, "m", "x").endswith(
-        "topk(5, last_over_time(((m) and on (slo) platform_slo_info{x})[1m:1m] @ end()))"
+    picked = "topk(5, last_over_time(((m) and on (slo) platform_slo_info{x})[1m:1m] @ end()))"
+    assert slo_queries.worst("topk", 5, lambda only: f"m{only}", "x") == f"m and on (slo) {picked}"
+
+
+def test_over_time_no_other_series_are_worked_on() -> None:
+    """Each selector is narrowed by itself: five hundred SLOs at each of a thousand steps take seconds."""
+    expr = slo_queries.left("", " and on (slo) picked")
+    assert expr == (
+        "max by (slo) (platform_slo_error_budget_remaining_ratio and on (slo) picked)"
+        " or min by (slo) (slo:period_error_budget_remaining:ratio and on (slo) picked)"
     )
 
 
