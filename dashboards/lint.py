@@ -112,16 +112,16 @@ def _ids(document: Json) -> Found:
 
 def _grid(document: Json) -> Found:
     """Overlaps among the panels that are shown together, and what does not fit in 24 columns."""
-    placed = [p for p in document["panels"] if "gridPos" in p]
-    for panel in document["panels"]:
+    for panel in panels_of(document):
         at = panel.get("gridPos")
         if at is None or at["x"] < 0 or at["w"] < 1 or at["x"] + at["w"] > GRID_COLUMNS:
             yield place(panel), f"it lies at {at}", f"a place within {GRID_COLUMNS} columns"
         elif panel.get("type") not in _WORDLESS and at["w"] not in WIDTHS:
             yield place(panel), f"it is {at['w']} columns wide", f"one of {sorted(WIDTHS)}"
-    for one, other in combinations(placed, 2):
-        if _overlap(one["gridPos"], other["gridPos"]):
-            yield place(one), f"it overlaps {place(other)}", "a place of its own"
+    for together in (document["panels"], *(row.get("panels", ()) for row in document["panels"])):
+        for one, other in combinations([panel for panel in together if "gridPos" in panel], 2):
+            if _overlap(one["gridPos"], other["gridPos"]):
+                yield place(one), f"it overlaps {place(other)}", "a place of its own"
 
 
 def _overlap(one: Json, other: Json) -> bool:

@@ -57,6 +57,7 @@ SCRAPED_AS = 'instance="paceline:8000",job="paceline"'
 _FAR_WEEKS = 4
 _ONE_BLOCK = "--max-block-duration=13200h"  # with the usual two hours it takes minutes, and reads everything for each
 _PATIENCE_SECONDS = 60.0
+_VALUE = re.compile(rb" (\S+)\n")
 _FAMILY = re.compile(rb"^# TYPE (\S+) .*\n((?:[^#].*\n)*)", re.MULTILINE)
 
 
@@ -144,8 +145,12 @@ class Filled:
 
 def fill(folder: Path, prometheus: str = "prometheus", promtool: str = "promtool") -> Filled:
     """Make the example in a folder and a Prometheus of it. `close` it."""
-    boards = demo_boards()
-    wanted = frozenset[str]().union(*(metrics_in(board.document) for board in boards))
+    return serve_past(folder, store_past(folder, promtool), prometheus)
+
+
+def store_past(folder: Path, promtool: str = "promtool") -> datetime:
+    """Make the example, and the data of a Prometheus of it in a folder; the time at which they are looked at."""
+    wanted = frozenset[str]().union(*(metrics_in(board.document) for board in demo_boards()))
     history = folder / "history.om"
     with history.open("wb") as out:
         now = _write(folder / "example", wanted, out.write)
@@ -153,8 +158,13 @@ def fill(folder: Path, prometheus: str = "prometheus", promtool: str = "promtool
     subprocess.run([*command, str(history), str(folder / "data")], check=True, capture_output=True)
     history.unlink()
     shutil.rmtree(folder / "example")
-    process, url = serve(folder, prometheus)
-    return Filled(prometheus_url=url, now=now, boards=boards, answers=Answers(url), process=process)
+    return now
+
+
+def serve_past(folder: Path, now: datetime, prometheus: str = "prometheus", *options: str) -> Filled:
+    """A Prometheus, with more options, of what was stored in a folder. `close` it."""
+    process, url = serve(folder, prometheus, *options)
+    return Filled(prometheus_url=url, now=now, boards=demo_boards(), answers=Answers(url), process=process)
 
 
 def moments(now: datetime) -> list[datetime]:
@@ -204,12 +214,19 @@ def _imported(folder: Path) -> Configuration:
 
 def _samples(service: Service, at: datetime, wanted: Collection[bytes]) -> bytes:
     """What is published at a time, each line with that time and what a scrape adds."""
-    end = b" %d\n" % int(at.timestamp())
+    seconds = int(at.timestamp())
     return b"".join(
-        _scraped(name, lines).replace(b"\n", end)
+        _scraped(name, _until(name, lines, seconds)).replace(b"\n", b" %d\n" % seconds)
         for name, lines in _FAMILY.findall(service.refresh().exposition.text)
         if name in wanted
     )
+
+
+def _until(name: bytes, lines: bytes, seconds: int) -> bytes:
+    """All was collected at the end; until then, what lies behind a moment was collected at it."""
+    if not name.endswith(b"_timestamp_seconds"):
+        return lines
+    return _VALUE.sub(lambda found: b" %d\n" % seconds if float(found[1]) > seconds else found[0], lines)
 
 
 def _scraped(name: bytes, lines: bytes) -> bytes:
@@ -222,8 +239,8 @@ def _scraped(name: bytes, lines: bytes) -> bytes:
 _SCRAPED = SCRAPED_AS.encode()
 
 
-def serve(folder: Path, program: str) -> tuple[subprocess.Popen[bytes], str]:
-    """A Prometheus of the data in a folder, and its address; it scrapes nothing."""
+def serve(folder: Path, program: str, *more: str) -> tuple[subprocess.Popen[bytes], str]:
+    """A Prometheus of the data in a folder, with more options, and its address; it scrapes nothing."""
     (folder / "prometheus.yml").write_text("{}\n", encoding="utf-8")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -236,7 +253,7 @@ def serve(folder: Path, program: str) -> tuple[subprocess.Popen[bytes], str]:
         "log.level": "warn",
     }
     with (folder / "prometheus.txt").open("wb") as words:
-        command = [program, *(f"--{name}={value}" for name, value in options.items())]
+        command = [program, *(f"--{name}={value}" for name, value in options.items()), *more]
         process = subprocess.Popen(command, cwd=folder, stdout=words, stderr=words, stdin=subprocess.DEVNULL)
     _wait(process, port, folder / "prometheus.txt")
     return process, f"http://127.0.0.1:{port}"

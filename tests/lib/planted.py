@@ -36,7 +36,7 @@ def _panels(document: Json) -> list[Any]:
 
 
 def _first(document: Json, kind: str) -> Any:
-    return next(p for p in _panels(document) if p["type"] == kind and p.get("targets") != [])
+    return next(p for p in _panels(document) if p["type"] == kind)
 
 
 def _defaults(document: Json, kind: str = "stat") -> Any:
