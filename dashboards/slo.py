@@ -82,22 +82,7 @@ def _headline(making: Making) -> tuple[Panel, ...]:
     """Where the SLO stands."""
     history = _history(making)
     return (
-        panels.table(
-            "Where it stands",
-            f"{helps(catalog.SLO_STATUS, catalog.SLO_INFO, catalog.SLO_PERIOD)}\n\n{_RULES}",
-            (
-                Column(title="Status", expr=slo_queries.statuses(_CHOSEN), label="status", words=STATUS_WORDS),
-                *(
-                    Column(title=title, expr=slo_queries.info(_CHOSEN, label), label=label)
-                    for title, label in _SAID.items()
-                ),
-                Column(title="Window", expr=by(catalog.SLO_PERIOD, "slo", where=_CHOSEN), unit="dtdurations"),
-            ),
-            keys={"slo": "SLO"},
-            no_data=_NO_SLO,
-            height=panels.STAT_HEIGHT,
-            links={"SLO": history},
-        ),
+        _standing(history),
         _stat(
             "Attained, and the target",
             (catalog.SLO_ATTAINMENT, catalog.SLO_OBJECTIVE),
@@ -147,6 +132,26 @@ def _headline(making: Making) -> tuple[Panel, ...]:
             no_data="No data: its source was never collected, or Prometheus measures it",
             width=8,
         ),
+    )
+
+
+def _standing(history: Sequence[Link]) -> Panel:
+    """Its status in words, and what it says about itself."""
+    return panels.table(
+        "Where it stands",
+        f"{helps(catalog.SLO_STATUS, catalog.SLO_INFO, catalog.SLO_PERIOD)}\n\n{_RULES}",
+        (
+            Column(title="Status", expr=slo_queries.statuses(_CHOSEN), label="status", words=STATUS_WORDS),
+            *(
+                Column(title=title, expr=slo_queries.info(_CHOSEN, label), label=label)
+                for title, label in _SAID.items()
+            ),
+            Column(title="Window", expr=by(catalog.SLO_PERIOD, "slo", where=_CHOSEN), unit="dtdurations"),
+        ),
+        keys={"slo": "SLO"},
+        no_data=_NO_SLO,
+        height=panels.STAT_HEIGHT,
+        links={"SLO": history},
     )
 
 
