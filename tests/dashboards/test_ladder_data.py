@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from asking import Opened, data_findings
-from boards import Filled, demo_boards, fill
+from boards import Filled, demo_boards
 from planted import Fault, faults, planted
 
 pytestmark = pytest.mark.integration
@@ -32,14 +30,6 @@ RIGHTLY = {
     r"platform_restatements_total.* gives nothing|'Published units that changed.*': nothing": "nothing is restated",
 }
 """What the example rightly does not show, and why; each must still be needed."""
-
-
-@pytest.fixture(scope="module")
-def filled(requires_tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    """A Prometheus that holds the example's past."""
-    tools = requires_tool("prometheus"), requires_tool("promtool")
-    with contextlib.closing(fill(tmp_path_factory.mktemp("boards"), *tools)) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
