@@ -377,7 +377,7 @@ def table(  # noqa: PLR0913 - what a panel says is as many words
         dataSource=DATASOURCE,
         targets=_targets([Query(expr=c.expr) for c in columns], instant=True, form="table"),
         unit="short",
-        overrides=[*map(_column_override, columns), *_link_overrides(links or {})],
+        overrides=[*map(_key_override, keys.values()), *map(_column_override, columns), *_link_overrides(links or {})],
         transformations=[{"id": "merge", "options": {}}, {"id": "organize", "options": organise}],
         sortBy=[core.TableSortByField(displayName=sort_by, desc=False)] if sort_by else [],
         extraJson={
@@ -569,6 +569,11 @@ def _query_overrides(queries: Sequence[Query], *, colored: bool = False) -> list
         if properties:
             found.append({"matcher": {"id": "byFrameRefID", "options": ref}, "properties": properties})
     return found
+
+
+def _key_override(title: str) -> Json:
+    """A label that a series lacks is an empty cell: neither it nor a link made of it speaks of missing data."""
+    return {"matcher": {"id": "byName", "options": title}, "properties": [{"id": "noValue", "value": ""}]}
 
 
 def _link_overrides(links: Mapping[str, Sequence[Link]]) -> list[Json]:

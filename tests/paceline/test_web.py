@@ -265,6 +265,12 @@ def test_a_number_is_explained_as_json(client: TestClient, collected: Service) -
     assert (found["total"], found["offset"]) == (2, 0)
 
 
+def test_an_empty_label_takes_in_all_its_values(client: TestClient) -> None:
+    """A board's link that has no value for a label asks for the number of all of them together."""
+    path = "/api/v1/explain/self_service_success"
+    assert client.get(f"{path}?label=journey=").json() == client.get(path).json()
+
+
 def test_the_answer_is_the_one_it_describes(client: TestClient) -> None:
     """What the API gives is what its description says."""
     answer = client.get("/api/v1/explain/deployment_frequency")
