@@ -18,7 +18,6 @@ RIGHTLY = {
     r"_excluded\b.* gives nothing|left out, and why': nothing": "a reason for which nothing is left out is absent",
     r"ALERTS\{.* gives nothing|'Alerts that fire.*': nothing": "nobody evaluates alerts over the example's past",
     r"restore_pending\{.* gives nothing|'(Incidents open now|Open incidents over time)': nothing": "all are over",
-    r"platform_slo_(exclusion_active|excluded_events)\{.* gives nothing": "the example excludes nothing",
     r"platform_slo_sla_.* gives nothing|'Promised to others.*': nothing": "nothing is promised to others",
     r"platform_slo_part_weight.* gives nothing|'What it consists of': nothing": "no SLO consists of others",
     r"'(Budget lasts for|What spent the budget|Burn rates beside .*)': nothing": "the first SLO spends nothing",
