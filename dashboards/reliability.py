@@ -90,6 +90,7 @@ def _parts(uptime: Indicator, making: Making) -> Panel:
                 title=f"Last {window.label}",
                 expr=by(metrics.value, *_KEYS, where=matching(SERVICES, f'window="{window.label}"', 'stat="value"')),
                 unit="percentunit",
+                decimals=panels.NINES,
             )
             for window in INDICATOR_WINDOWS
         ),
