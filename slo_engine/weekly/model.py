@@ -83,7 +83,7 @@ class Verdict:
     decisions: int
 
 
-Change = Literal["", "new", "no value before", "week incomplete"]
+Change = Literal["", "new", "no value before", "week incomplete", "not compared"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,8 @@ class SloLine:
 
     `attained_raw`: with what exclusions leave out, where they leave out anything. `change`: of `budget_left` since the
     end of the week before, as a difference of shares; `change_word` where there is none. `history`: the budget left at
-    the end of each of the last weeks, this one last; None where it is not known.
+    the end of each of the last weeks, this one last; None where it is not known. Of people neither is told: two
+    weeks differ by a few of them.
     """
 
     name: str

@@ -240,7 +240,7 @@ def spark_of(values: Sequence[float | None]) -> str:
 def _history_words(values: Sequence[float | None]) -> str:
     known = [v for v in values if v is not None]
     if not known:
-        return NO_VALUE
+        return NO_VALUE if values else "not told"
     return f"{_tenths(known[0])} to {_tenths(known[-1])}, least {_tenths(min(known))}"
 
 

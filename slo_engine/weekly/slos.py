@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from slo_engine.budget import allowed
+from slo_engine.indicator import widths_of
 from slo_engine.reading import Reader
 from slo_engine.slo import Composite, EventCounts, Slo, SloStatus
 from slo_engine.slo_states import Conditions, states_of
@@ -22,6 +23,7 @@ WEEKS = 12
 WORST = 12
 """So many SLOs have a line."""
 _MICROSECOND = timedelta(microseconds=1)
+_NOT_COMPARED: Change = "not compared"
 
 
 def states_at_end(asked: Asked, reader: Reader) -> list[SloState]:
@@ -64,7 +66,7 @@ class Before:
         for week in past:
             at = week.end - _MICROSECOND
             if reader is None:
-                reader = Reader(known.observations, at, known.organisation)
+                reader = Reader(known.observations, at, known.organisation, widths_of(known.indicators))
             else:
                 reader.turn(at, {}, known.organisation)
             conditions = Conditions(fresh=asked.fresh_at(week), exclusions=tuple(known.exclusions))
@@ -101,7 +103,8 @@ def line(state: SloState, asked: Asked, before: Before) -> SloLine:
     slo, says = state.slo, _says(state)
     counts, raw = state.counts.get(slo.window.label), state.raw.get(slo.window.label)
     indicator = asked.known.indicators.get(slo.indicator)
-    change, word = before.change(state, over=asked.over)
+    people = indicator is not None and indicator.people
+    change, word = (None, _NOT_COMPARED) if people else before.change(state, over=asked.over)
     return SloLine(
         name=slo.name,
         title=clean(slo.title or slo.name),
@@ -120,7 +123,7 @@ def line(state: SloState, asked: Asked, before: Before) -> SloLine:
         units_allowed=float(allowed(counts, slo.target)) if counts and says else None,
         change=change,
         change_word=word,
-        history=before.history(state),
+        history=() if people else before.history(state),
     )
 
 

@@ -221,6 +221,23 @@ def test_an_slo_whose_units_begin_this_week_is_new(small: Small) -> None:
     assert [(s.change, s.change_word) for s in found.slos] == [(None, "new")]
 
 
+def test_an_slo_of_people_is_not_compared(small: Small) -> None:
+    """What changed from week to week would be a few people."""
+    joined = [
+        unit(
+            "onboarding_success",
+            f"person:{n}",
+            n * -DAY,
+            dimension=labelled("first_deployed_change", "hire", "roster"),
+            subject=Subject(team="/shop"),
+        )
+        for n in range(20)
+    ]
+    (line,) = small.put(*joined).told(slo("newcomers", "onboarding_success")).slos
+
+    assert (line.budget_left, line.change, line.change_word, line.history) == (1.0, None, "not compared", ())
+
+
 def test_a_thousand_slos_fit_and_are_fast(settled: Small) -> None:
     """Twelve have a line, the others are counted; within a minute on a slow machine."""
     many = [
