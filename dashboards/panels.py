@@ -276,9 +276,13 @@ def state_timeline(  # noqa: PLR0913 - what a panel says is as many words
     words: Words | None = None,
     scale: Scale | None = None,
     height: int = CHART_HEIGHT,
+    least_step: str = "",
     links: Sequence[Link] = (),
 ) -> Panel:
-    """A band for each series, whose colour and text follow its value: by `words`, or by a `scale`."""
+    """A band for each series, whose colour and text follow its value: by `words`, or by a `scale`.
+
+    `least_step`, as `10m`, where what is shown comes less often than Prometheus scrapes.
+    """
     element = core.StateTimeline(
         title=title,
         description=description,
@@ -294,6 +298,7 @@ def state_timeline(  # noqa: PLR0913 - what a panel says is as many words
         extraJson={
             "fieldConfig": {"defaults": {"noValue": no_data, "unit": unit, "links": _links(links)}},
             "options": {"legend": {"showLegend": False}, "tooltip": {"sort": "none"}},
+            **({"interval": least_step} if least_step else {}),
         },
     )
     return Panel(element=element, width=width, height=height)
