@@ -204,7 +204,7 @@ def _number(one: _Shown, indicator: Indicator, making: Making, width: int) -> Pa
     per = tuple(label for label in indicator.apart if label not in one.labels)
     whole = (f'{label}="{one.labels.get(label, "")}"' for label in catalog.split_by(indicator) if label not in per)
     where = matching(_LEVEL, f'window="{one.window}"', *whole)
-    named = "".join(f" {{{{{label}}}}}" for label in per)
+    named = "".join(f"{{{{{label}}}}}: " for label in per)
     words = {leading(indicator): _VALUES[shape], "low": "at least", "high": "at most"}
     stats = (
         {f'stat="{stat}"': said for stat, said in words.items()} if shape is not Shape.FREQUENCY else {"": "per day"}
@@ -212,7 +212,7 @@ def _number(one: _Shown, indicator: Indicator, making: Making, width: int) -> Pa
     values = [
         Query(
             expr=by(metrics.value, "environment", *per, where=matching(where, stat)),
-            legend=said + named,
+            legend=named + said,
             decimals=panels.HUNDREDTHS if shape is Shape.MEASURE else None,
         )
         for stat, said in stats.items()
@@ -221,7 +221,7 @@ def _number(one: _Shown, indicator: Indicator, making: Making, width: int) -> Pa
     return panels.stat(
         f"{indicator.title}, last {one.window}",
         f"{about(indicator)}\n\nBeside it its 95 % interval, and how many {indicator.noun} it rests on.",
-        [*values, Query(expr=counted, legend=indicator.noun + named, unit="none")],
+        [*values, Query(expr=counted, legend=named + indicator.noun, unit="none")],
         unit=_UNITS[indicator.unit if shape is Shape.MEASURE else shape],
         no_data=_TOO_FEW,
         width=width,

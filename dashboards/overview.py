@@ -140,7 +140,7 @@ def _promises() -> Panel:
         _column("Target", by(catalog.SLO_OBJECTIVE, "slo"), share=True, decimals=panels.NINES),
         _column("Attained", slo_queries.attained(), share=True, decimals=panels.NINES),
         _column("Budget left", slo_queries.left(), share=True, scale=budget),
-        _column("Left", slo_queries.left_events(), width=80),
+        _column("Left", slo_queries.left_events(), width=80, decimals=1),
         Column(title="Of these", expr=slo_queries.info(_ABOUT, "unit"), label="unit", width=120),
         *(_column(f"Burn {w}", slo_queries.burn(w), scale=burn, width=80) for w in BURN_WINDOWS_SHOWN),
     )

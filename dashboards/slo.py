@@ -98,7 +98,7 @@ def _headline(making: Making) -> tuple[Panel, ...]:
             unit="percentunit",
             scale=Scale(base=VERMILLION, steps=((1e-9, ORANGE), (slo_queries.LOW_BUDGET, NEUTRAL))),
         ),
-        _stat("Bad events left", (catalog.SLO_BUDGET_EVENTS,), {"": slo_queries.left_events(_CHOSEN)}),
+        _stat("Bad events left", (catalog.SLO_BUDGET_EVENTS,), {"": slo_queries.left_events(_CHOSEN)}, decimals=1),
         _stat(
             "Budget lasts for",
             (catalog.SLO_EXHAUSTION,),

@@ -86,7 +86,7 @@ def test_a_frequency_has_no_interval() -> None:
 
 def test_questions_of_a_survey_are_told_apart() -> None:
     """Answers to different questions have no mean: the label is in the name of each number."""
-    assert legends(BOARD.panel("Net promoter score, last 90d"))[0] == "value {{kind}}"
+    assert legends(BOARD.panel("Net promoter score, last 90d"))[0] == "{{kind}}: value"
 
 
 def test_parts_are_not_mixed_with_the_whole() -> None:
