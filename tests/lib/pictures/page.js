@@ -42,8 +42,13 @@ function written(value, unit, digits) {
     return fixed(value, digits);
 }
 
-// On an axis: without zeros at the end of a fraction.
-const tick = (value, unit) => written(Number(value.toPrecision(12)), unit).replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
+// On an axis as many decimals as the step needs, which times have in their own way.
+function tick(value, unit, step) {
+    const scaled = unit === "percentunit" ? step * 100 : step;
+    if (unit === "s" || Math.abs(value) >= 1000 || !(scaled > 0)) return written(value, unit);
+    const needed = [0, 1, 2, 3, 4].find((digits) => Math.abs(scaled - Number(scaled.toFixed(digits))) < scaled / 1000) ?? 4;
+    return written(value, unit, needed);
+}
 
 // ---- what holds for a field
 
@@ -247,7 +252,7 @@ function chart(panel, body) {
         },
         axes: [
             { ...axis, size: 30, space: 90, values: (_, ticks) => ticks.map(day) },
-            { ...axis, size: (_, labels) => 12 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length)), values: (_, ticks) => ticks.map((v) => tick(v, unit)) },
+            { ...axis, size: (_, labels) => 12 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length)), values: (_, ticks) => ticks.map((v) => tick(v, unit, ticks[1] - ticks[0])) },
         ],
         series: [{}, ...ordered.map((n) => ({
             stroke: series[n].color, width: 1.5, fill: bars ? series[n].color : undefined,
