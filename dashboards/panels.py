@@ -8,6 +8,7 @@ Panels are laid out from left to right on Grafana's grid of 24 columns and never
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ PALETTE = frozenset({BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE, NEUTRAL, UNSE
 _SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
 """The colours of the queries of a panel, in their order."""
 
+# What is put into an address and has no format of its own; the time is parameters already.
+_INSERTED = re.compile(r"\$\{((?!__url_time_range)[^:}]+)\}")
 _TAG = "paceline"
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 GRID_COLUMNS = 24
@@ -600,7 +603,12 @@ def _link_overrides(links: Mapping[str, Sequence[Link]]) -> list[Json]:
 
 
 def _links(links: Sequence[Link]) -> list[Json]:
-    return [{"title": link.title, "url": link.url, "targetBlank": False} for link in links]
+    return [{"title": link.title, "url": _encoded(link.url), "targetBlank": False} for link in links]
+
+
+def _encoded(url: str) -> str:
+    """An address whose values may be any text: Grafana leaves `&`, `+` and `#` in them as they are unless told."""
+    return _INSERTED.sub(r"${\1:percentencode}", url)
 
 
 def _column_override(column: Column) -> Json:

@@ -171,5 +171,5 @@ def test_a_source_leads_to_the_hours_behind_its_freshness() -> None:
     links = [p["value"] for o in overrides["overrides"] for p in o["properties"] if p["id"] == "links"]
 
     assert links[0][0]["url"] == (
-        'https://p.example/explain/source_freshness?label=source%3D${__data.fields["Source"]}&window=${window}'
+        'https://p.example/explain/source_freshness?label=source%3D${__data.fields["Source"]:percentencode}&window=${window:percentencode}'
     )

@@ -197,5 +197,5 @@ def test_a_tile_leads_to_incidents_where_there_is_a_board_of_them() -> None:
 
     assert alone == []
     assert [link["url"].partition("&")[0] for link in beside] == [
-        "/d/paceline-reliability?var-team=${__field.labels.team}"
+        "/d/paceline-reliability?var-team=${__field.labels.team:percentencode}"
     ]

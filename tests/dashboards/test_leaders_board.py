@@ -121,7 +121,7 @@ def test_no_number_is_coloured(panel: dict[str, Any]) -> None:
 def test_a_number_leads_to_its_board_and_to_its_events(panel: dict[str, Any]) -> None:
     """Whoever wants to know more goes to the board of the theme, or to the events behind the number."""
     more, explain = (link["url"] for link in panel["fieldConfig"]["defaults"]["links"])
-    assert re.match(r"/d/paceline-[a-z-]+\?var-team=\$\{team\}&", more)
+    assert re.match(r"/d/paceline-[a-z-]+\?var-team=\$\{team:percentencode\}&", more)
     assert explain.startswith(f"{PACELINE}/explain/")
 
 

@@ -97,8 +97,8 @@ def test_a_number_leads_to_the_events_behind_it() -> None:
     """The page is asked for the team, the milestone and the window of the number."""
     assert BOARD.leads_to("Median time to the milestone") == [
         (
-            f"{PACELINE}/explain/onboarding_time?team=${{__field.labels.team}}"
-            "&label=stage%3D${stage}&window=${window}"
+            f"{PACELINE}/explain/onboarding_time?team=${{__field.labels.team:percentencode}}"
+            "&label=stage%3D${stage:percentencode}&window=${window:percentencode}"
         )
     ]
 
@@ -107,8 +107,8 @@ def test_a_row_leads_to_its_own_milestone() -> None:
     """The page is asked for what stands in the row."""
     assert BOARD.rows_lead_to("By milestone") == [
         (
-            f'{PACELINE}/explain/onboarding_time?team=${{__data.fields["Team"]}}'
-            '&label=stage%3D${__data.fields["Milestone"]}&window=${window}'
+            f'{PACELINE}/explain/onboarding_time?team=${{__data.fields["Team"]:percentencode}}'
+            '&label=stage%3D${__data.fields["Milestone"]:percentencode}&window=${window:percentencode}'
         )
     ]
 

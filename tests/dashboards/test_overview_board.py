@@ -107,7 +107,7 @@ def test_the_worst_slo_comes_first() -> None:
 def test_an_slo_leads_to_its_own_board(title: str) -> None:
     """Whoever sees a bad row goes on to what spent the budget, over an SLO's window and not the hours looked at."""
     (url,) = BOARD.rows_lead_to(title)
-    assert url == '/d/paceline-slo?var-slo=${__data.fields["SLO"]}&${datasource:queryparam}'
+    assert url == '/d/paceline-slo?var-slo=${__data.fields["SLO"]:percentencode}&${datasource:queryparam}'
 
 
 def test_stale_sources_lead_to_the_collectors() -> None:

@@ -155,7 +155,7 @@ def test_a_burn_rate_leads_to_its_slo() -> None:
     """The next question is what spent the budget."""
     (link,) = titled(BURNING)["fieldConfig"]["defaults"]["links"]
 
-    assert link["url"].startswith("/d/paceline-slo?var-slo=${__field.labels.slo}&")
+    assert link["url"].startswith("/d/paceline-slo?var-slo=${__field.labels.slo:percentencode}&")
 
 
 def test_only_open_incidents_are_listed_as_open() -> None:
@@ -199,6 +199,6 @@ def test_a_part_leads_to_its_minutes() -> None:
     (links,) = [p["value"] for o in overrides for p in o["properties"] if p["id"] == "links"]
 
     assert links[0]["url"] == (
-        'https://paceline.example/explain/uptime?service=${__data.fields["Service"]}'
-        '&environment=${__data.fields["Environment"]}&window=${window}'
+        'https://paceline.example/explain/uptime?service=${__data.fields["Service"]:percentencode}'
+        '&environment=${__data.fields["Environment"]:percentencode}&window=${window:percentencode}'
     )

@@ -78,8 +78,8 @@ def test_a_row_leads_to_its_own_journey() -> None:
     """The page is asked for what stands in the row."""
     assert BOARD.rows_lead_to("Each journey") == [
         (
-            f'{PACELINE}/explain/self_service_success?team=${{__data.fields["Team"]}}'
-            '&label=journey%3D${__data.fields["Journey"]}&window=${window}'
+            f'{PACELINE}/explain/self_service_success?team=${{__data.fields["Team"]:percentencode}}'
+            '&label=journey%3D${__data.fields["Journey"]:percentencode}&window=${window:percentencode}'
         )
     ]
 
@@ -87,7 +87,7 @@ def test_a_row_leads_to_its_own_journey() -> None:
 def test_a_number_of_all_journeys_names_none_when_it_is_explained() -> None:
     """All together have no value of the label, and the page takes no empty one."""
     assert BOARD.leads_to("Requests that succeeded in time")[0] == (
-        f"{PACELINE}/explain/self_service_success?team=${{__field.labels.team}}&window=${{window}}"
+        f"{PACELINE}/explain/self_service_success?team=${{__field.labels.team:percentencode}}&window=${{window:percentencode}}"
     )
 
 

@@ -328,7 +328,7 @@ def test_a_headline_leads_to_the_events_behind_it() -> None:
         "links"
     ]
 
-    assert link["url"].startswith("https://p.example/explain/tea_time?service=${__field.labels.service}&")
+    assert link["url"].startswith("https://p.example/explain/tea_time?service=${__field.labels.service:percentencode}&")
     assert titled("Tea time: median")["fieldConfig"]["defaults"]["links"] == []
 
 

@@ -95,8 +95,8 @@ def test_who_spent_the_budget_is_told_most_first() -> None:
     (expr,) = BOARD.asks(SPENT)
     assert expr.startswith("sort_desc(max by (service, environment, team, journey, queue, kind, method, stage, source)")
     assert [url.split("&")[0] for url in BOARD.leads_to(SPENT)] == [
-        "/d/paceline-delivery?var-service=${__field.labels.service}",
-        "/d/paceline-reliability?var-service=${__field.labels.service}",
+        "/d/paceline-delivery?var-service=${__field.labels.service:percentencode}",
+        "/d/paceline-reliability?var-service=${__field.labels.service:percentencode}",
     ]
 
 
@@ -112,7 +112,7 @@ def test_a_part_is_told_with_its_own_state() -> None:
     assert weight == 'max by (part) (platform_slo_part_weight{slo="$slo"})'
     assert status.startswith("max by (part, status) (label_join(")
     assert budget.endswith(f"and on (part) {weight}")
-    assert url.startswith('/d/paceline-slo?var-slo=${__data.fields["Part"]}')
+    assert url.startswith('/d/paceline-slo?var-slo=${__data.fields["Part"]:percentencode}')
 
 
 def test_the_history_is_linked_where_paceline_has_an_address() -> None:

@@ -167,8 +167,11 @@ def test_numbers_lead_to_what_is_behind_them() -> None:
         titled(title, board)["fieldConfig"]["defaults"]["links"][0]["url"] for title in ("Tea requests", "Tea age")
     )
 
-    assert rolling == "https://numbers.example/explain/tea_requests?team=${__field.labels.team}&window=${window}"
-    assert all_there_is == "https://numbers.example/explain/tea_age?team=${__field.labels.team}"
+    assert (
+        rolling
+        == "https://numbers.example/explain/tea_requests?team=${__field.labels.team:percentencode}&window=${window:percentencode}"
+    )
+    assert all_there_is == "https://numbers.example/explain/tea_age?team=${__field.labels.team:percentencode}"
 
 
 def test_without_an_address_numbers_lead_nowhere() -> None:

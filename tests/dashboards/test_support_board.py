@@ -48,7 +48,7 @@ def test_open_tickets_come_first_and_are_of_now() -> None:
 def test_what_is_of_now_is_explained_without_a_window() -> None:
     """The page takes none for a number of a moment."""
     assert BOARD.leads_to("Open tickets now") == [
-        f"{PACELINE}/explain/support_open_tickets?team=${{__field.labels.team}}"
+        f"{PACELINE}/explain/support_open_tickets?team=${{__field.labels.team:percentencode}}"
     ]
 
 
@@ -109,8 +109,8 @@ def test_services_whose_pages_drift_are_found_by_name() -> None:
     )
     assert BOARD.rows_lead_to("Code and its pages, by service") == [
         (
-            f'{PACELINE}/explain/documentation_freshness?service=${{__data.fields["Service"]}}'
-            '&label=method%3D${__data.fields["Method"]}&window=${window}'
+            f'{PACELINE}/explain/documentation_freshness?service=${{__data.fields["Service"]:percentencode}}'
+            '&label=method%3D${__data.fields["Method"]:percentencode}&window=${window:percentencode}'
         )
     ]
 
