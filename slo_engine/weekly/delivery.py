@@ -91,14 +91,15 @@ class Delivering:
         return summary_of(indicator, group, self._reader, [span]).numbers[0][0]
 
     def _groups(self, indicator: Indicator) -> Iterable[Group]:
-        """Whoever has metrics: levels of teams, and a team's services; all services where nothing has a team."""
+        """Whoever has metrics: levels of teams and services without one; a team's services; else all services."""
         organisation = self.asked.known.organisation
         every = self._reader.groups(indicator)
         groups = [g for g in every if organisation.is_production(g.subject.service, g.subject.environment)]
         if self.asked.team:
             return [g for g in groups if self.asked.concerns_team(g.subject.team)]
         levels = [g for g in groups if not g.subject.service and g.subject.team]
-        return levels or [*self._whole(groups), *groups]
+        alone = [g for g in groups if not g.subject.team]
+        return [*levels, *alone] if levels else [*self._whole(groups), *groups]
 
     def _whole(self, groups: Sequence[Group]) -> Iterator[Group]:
         """All services of each environment as one, where no level of teams does that."""

@@ -74,11 +74,11 @@ def _groups(indicator: Indicator, asked: Asked, reader: Reader) -> tuple[Sequenc
 
     Of people all groups are looked at, since what is withheld of one depends on what is told of others.
     """
-    if not (asked.team or reader.has_levels):
-        whole = reader.whole(indicator)
-        return whole, {g.subject for g in whole}
     every = list(reader.cells(indicator))
     told = {g.subject for g in every if _is_told(g.subject, asked)}
+    if not (told or asked.team):  # nothing of it has a team, so that no level holds it
+        whole = reader.whole(indicator)
+        return whole, {g.subject for g in whole}
     return every if indicator.people else [g for g in every if g.subject in told], told
 
 

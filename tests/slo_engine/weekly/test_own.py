@@ -121,6 +121,16 @@ def test_known_units_are_told_though_a_source_is_behind(small: Small) -> None:
     assert row.startswith("| Success | 2026-W14 | 100.0% |")
 
 
+def test_what_has_no_team_is_told_where_others_have_one(small: Small) -> None:
+    """A number whose units name services without a team does not vanish because other numbers have levels."""
+    alone = seen("freshness", "1", "map", subject=Subject("api"))
+
+    assert [row[:24] for row in rows(small, seen("success", "1", "db"), alone)] == [
+        "| Success | 2026-W14 | 1",
+        "| Freshness: method map ",
+    ]
+
+
 def test_delivery_stays_in_its_own_table(small: Small) -> None:
     """What has one number for a service is no line here."""
     assert section(small, seen("change_fail_rate", "1", subject=Subject("api"))) == []

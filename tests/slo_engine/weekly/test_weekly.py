@@ -361,6 +361,14 @@ def test_without_teams_services_stand_below_all_of_them(small: Small) -> None:
     ]
 
 
+def test_a_service_without_a_team_stands_beside_the_levels(small: Small) -> None:
+    """It is in no level, and would else be in nobody's line."""
+    judged = [unit("change_fail_rate", who, subject=Subject(who, "production")) for who in ("lake", "orphan")]
+    found = small.put(*judged).told()
+
+    assert [(d.service, d.team) for d in found.delivery] == [("", "/"), ("", "/data"), ("orphan", "")]
+
+
 def test_scores_stand_beside_the_industrys_means(settled: Small) -> None:
     """Each metric has its score, and the means those of the configured year."""
     found = settled.told(benchmarks=YEARS[2025])
