@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ from slo_engine.words import duration_text
 MOST_LOSSES = 12
 """Of so many SLOs it is told where their budgets went."""
 _MOST = 3
+_YEAR = timedelta(days=366)
 _KINDS = ("incident", "deployment")
 
 
@@ -93,6 +94,8 @@ class Charging:
     """Says what bad units have in common."""
 
     asked: Asked
+    _incidents: dict[str, Event] = field(default_factory=dict)
+    """Incidents by id, as they were asked for."""
 
     def loss(self, state: SloState, bad: Bad, lost: float) -> Loss:
         """What an SLO lost, by incidents, deployments, labels and services: at most three of each."""
@@ -137,9 +140,13 @@ class Charging:
         )
 
     @cached_property
-    def _outages(self) -> list[Outage]:
-        after, until = to_micros(self.asked.week.start), to_micros(self.asked.at)
-        return outages(self.asked.known.events, self.asked.known.organisation, after, until)
+    def _outages(self) -> dict[str, list[Outage]]:
+        """The incidents of a year, by service: no window of a budget that is told looks back further."""
+        found: dict[str, list[Outage]] = {}
+        after, until = to_micros(self.asked.at - _YEAR), to_micros(self.asked.at)
+        for outage in outages(self.asked.known.events, self.asked.known.organisation, after, until):
+            found.setdefault(outage.service, []).append(outage)
+        return found
 
     def _of_units(self, slo: Slo, indicator: Indicator) -> Counter[tuple[str, str]]:
         """How many bad units of the week each contributor has."""
@@ -164,8 +171,15 @@ class Charging:
         return found
 
     def _during(self, unit: BadUnit) -> dict[str, Event]:
-        ids = [o.id for o in self._outages if o.holds(unit.at, unit.series.service, unit.series.environment)]
-        return self.asked.known.events.find(ids) if ids else {}
+        service, environment = unit.series.service, unit.series.environment
+        return self._known([o.id for o in self._outages.get(service, ()) if o.holds(unit.at, service, environment)])
+
+    def _known(self, ids: Sequence[str]) -> dict[str, Event]:
+        """Incidents by their ids."""
+        missing = [i for i in ids if i not in self._incidents]
+        if missing:
+            self._incidents.update(self.asked.known.events.find(missing))
+        return {i: self._incidents[i] for i in ids if i in self._incidents}
 
     def _deployed(self, event: Event, unit: BadUnit) -> bool:
         return isinstance(event, Deployment) and event.id == unit.ids[0] and self._shows(event)
@@ -186,7 +200,10 @@ class Charging:
         label = line_of(event).label
         number = "" if event.id.startswith(label) else f"{label} "
         restored = event.restored_at
-        ends = "open" if restored is None else duration_text((restored - event.started_at).total_seconds())
+        # One that was open when the week ended is told as open, whenever it is asked for.
+        ends = "open"
+        if restored is not None and restored <= self.asked.at:
+            ends = duration_text((restored - event.started_at).total_seconds())
         whose = self._service(event)
         of = f"of {whose} " if whose else ""
         return clean(f"{number}{of}on {self.asked.shown(event.started_at)}, {ends}")
@@ -208,9 +225,10 @@ class Charging:
         service = slo.service or slo.owner_service
         ended = list(zip((bad.at - 1).tolist(), bad.weights.tolist(), strict=True))
         own = {
-            o.id: sum(weight for at, weight in ended if o.holds(at, service, slo.environment)) for o in self._outages
+            o.id: sum(weight for at, weight in ended if o.holds(at, service, slo.environment))
+            for o in self._outages.get(service, ())
         }
-        events = self.asked.known.events.find([i for i, weight in own.items() if weight])
+        events = self._known([i for i, weight in own.items() if weight])
         return {("incident", self._incident(e)): own[i] for i, e in events.items() if self._shows(e)}
 
 

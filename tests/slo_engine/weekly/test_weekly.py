@@ -270,6 +270,14 @@ def test_a_loss_names_incident_deployments_and_service(summary: WeeklySummary) -
     assert (loss.units, round(loss.lost, 3)) == (3.0, round(3 / 16.8, 3))
 
 
+def test_an_incident_that_outlasted_the_week_is_told_as_open(small: Small) -> None:
+    """However long it was in the end: a past week does not change with what came after it."""
+    organisation(small).write(replace_incident(OUTAGE, restored_at=WEEK.end + DAY))
+    loss = next(one for one in whole(small).losses if one.slo == HOLD.name)
+
+    assert loss.contributors[0].name == "of api on 04 Mar 10:00, open"
+
+
 def test_a_loss_names_the_journey(summary: WeeklySummary) -> None:
     """Units with labels are told by the values of these."""
     loss = next(one for one in summary.losses if one.slo == SELF.name)
