@@ -11,14 +11,11 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
-from itertools import accumulate, chain
-from math import log2
+from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -34,9 +31,10 @@ from prometheus_client.utils import floatToGoString
 from collector.bulk import seldom_collecting
 from slo_engine import catalog
 from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
-from slo_engine.gzipped import Deflated, deflated, member
+from slo_engine.gzipped import member
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import label_values
+from slo_engine.segments import Families, Piece, Segment
 from slo_engine.slo import Composite, IndicatorSli, SloStatus
 from slo_engine.snapshot import Accounting, Number, Part, SloState, Snapshot, SourceState
 
@@ -45,8 +43,6 @@ MOST_SERIES = 250_000
 
 _LONGEST_LABEL = 128
 _MOST_LABELS = 100_000
-_SEGMENT_BYTES = 8_192
-_THREADS = 2
 _END = b"# EOF\n"
 # Above, the library switches to an exponent earlier than Python.
 _PLAIN_NUMBERS = 1e6
@@ -58,20 +54,12 @@ Floor = Callable[[Mapping[str, float]], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
-    """Some lines of a family, and their compressed form."""
-
-    texts: tuple[bytes, ...]
-    packed: Deflated
-
-
-@dataclass(frozen=True, slots=True)
 class _Rendered:
     """A family: its head in both forms, and its lines, which are the same in both."""
 
-    text: _Segment
-    openmetrics: _Segment
-    lines: tuple[_Segment, ...]
+    text: Segment
+    openmetrics: Segment
+    lines: tuple[Segment, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +71,7 @@ class Exposition:
     """
 
     families: tuple[_Rendered, ...]
-    end: _Segment
+    end: Segment
     series: int
     failed_parts: tuple[str, ...] = ()
     cut: Mapping[str, int] = field(default_factory=dict)
@@ -109,11 +97,11 @@ class Exposition:
         return member([s.packed for s in self._openmetrics])
 
     @property
-    def _text(self) -> Iterator[_Segment]:
+    def _text(self) -> Iterator[Segment]:
         return chain.from_iterable((f.text, *f.lines) for f in self.families)
 
     @property
-    def _openmetrics(self) -> Iterator[_Segment]:
+    def _openmetrics(self) -> Iterator[Segment]:
         yield from chain.from_iterable((f.openmetrics, *f.lines) for f in self.families)
         yield self.end
 
@@ -155,14 +143,6 @@ def render(samples: Iterable[Sample]) -> Exposition:
     return publisher.assembled([block])
 
 
-class _Piece(NamedTuple):
-    """The lines of one metric in a block, how many they are, and the block's place."""
-
-    text: bytes
-    lines: int
-    place: int
-
-
 @dataclass(slots=True)
 class _Block:
     """What is rendered together: one subject of an indicator, one SLO, one source.
@@ -176,7 +156,7 @@ class _Block:
     samples: Callable[[], Iterable[Sample]] = tuple
     write: Callable[[_Forms, Mapping[int, _Texts]], _Written] | None = None
     written: _Written = field(default_factory=lambda: _Written({}, {}))
-    pieces: dict[str, _Piece] = field(default_factory=dict)
+    pieces: dict[str, Piece] = field(default_factory=dict)
     published_as: tuple[str, ...] = ()
     place: int = 0
 
@@ -227,7 +207,7 @@ class Publisher:
 
     def __init__(self) -> None:
         self._blocks: dict[str, dict[tuple[Any, ...], _Block]] = {}
-        self._segments: dict[tuple[bytes, ...], _Segment] = {}
+        self._families = Families()
         self._forms = _Forms()
 
     def expose(
@@ -322,81 +302,28 @@ class Publisher:
                 lines.setdefault(metric.name, []).append(self._forms.of(metric).line(labels, value).encode())
             for name, own in lines.items():
                 text = b"".join(own)
-                block.pieces[name] = _Piece(text, text.count(b"\n"), block.place)
+                block.pieces[name] = Piece(text, text.count(b"\n"), block.place)
 
     def assembled(self, blocks: Iterable[_Block], failed: Sequence[str] = (), limit: int = MOST_SERIES) -> Exposition:
         """The exposition of rendered blocks, in their order."""
-        families: defaultdict[str, list[_Piece]] = defaultdict(list)
-        for block in blocks:
-            for name, piece in block.pieces.items():
-                families[name].append(piece)
-        cut = {name: _cut_to(limit, pieces) for name, pieces in families.items() if _count(pieces) > limit}
-        if cut:
-            told = _Block(("cut",), None)
-            said = self.checked((catalog.EXPOSITION_CUT, (name,), float(count)) for name, count in cut.items())
-            self.render([_Changed(told, said)])
-            families |= {name: [piece] for name, piece in told.pieces.items()}
-        lines = {name: _segmented(pieces) for name, pieces in families.items() if pieces}
-        forms = {name: self._forms[name] for name in lines}
-        heads = chain.from_iterable(((form.text,), (form.openmetrics,)) for form in forms.values())
-        kept = self._packed([(_END,), *heads, *chain.from_iterable(lines.values())])
+        cut = self._families.hold([block.pieces for block in blocks], limit)
+        told = _Block(("cut",), None)
+        self.render([_Changed(told, self.checked((catalog.EXPOSITION_CUT, (n,), float(c)) for n, c in cut.items()))])
+        names = [*self._families.names, *told.pieces]
+        heads = chain.from_iterable((self._forms[name].text, self._forms[name].openmetrics) for name in names)
+        alone = self._families.compress([_END, *heads, *(piece.text for piece in told.pieces.values())])
+        lines = {name: (count, own) for name, count, own in self._families.lines()}
+        lines |= {name: (piece.lines, (alone[piece.text],)) for name, piece in told.pieces.items()}
         return Exposition(
             families=tuple(
-                _Rendered(kept[forms[name].text,], kept[forms[name].openmetrics,], tuple(map(kept.__getitem__, own)))
-                for name, own in lines.items()
+                _Rendered(alone[self._forms[name].text], alone[self._forms[name].openmetrics], own)
+                for name, (_, own) in lines.items()
             ),
-            end=kept[_END,],
-            series=sum(map(_count, families.values())),
+            end=alone[_END],
+            series=sum(count for count, _ in lines.values()),
             failed_parts=tuple(failed),
             cut=cut,
         )
-
-    def _packed(self, wanted: Iterable[tuple[bytes, ...]]) -> Mapping[tuple[bytes, ...], _Segment]:
-        """Segments by their texts: those of before, and the others compressed by several threads."""
-        found: dict[tuple[bytes, ...], _Segment] = {}
-        new: list[tuple[bytes, ...]] = []
-        for texts in dict.fromkeys(wanted):
-            known = self._segments.get(texts)
-            if known is None:
-                new.append(texts)
-            else:
-                found[texts] = known
-        with ThreadPoolExecutor(_THREADS) as threads:  # the library compresses without holding the interpreter's lock
-            for some in threads.map(_compressed, (new[n::_THREADS] for n in range(_THREADS))):
-                found |= some
-        self._segments = found
-        return found
-
-
-def _segmented(pieces: Sequence[_Piece]) -> list[tuple[bytes, ...]]:
-    """The texts of a family in segments whose ends do not move when lines elsewhere change."""
-    average = sum(len(p.text) for p in pieces) / len(pieces)
-    mask = 2 ** round(log2(max(_SEGMENT_BYTES / average, 1.0))) - 1
-    found: list[tuple[bytes, ...]] = []
-    own: list[bytes] = []
-    for text, _, place in pieces:
-        own.append(text)
-        if not place & mask:
-            found.append(tuple(own))
-            own = []
-    return [*found, tuple(own)] if own else found
-
-
-def _compressed(segments: Iterable[tuple[bytes, ...]]) -> dict[tuple[bytes, ...], _Segment]:
-    return {texts: _Segment(texts, deflated(b"".join(texts))) for texts in segments}
-
-
-def _count(pieces: Iterable[_Piece]) -> int:
-    """How many lines there are."""
-    return sum(p.lines for p in pieces)
-
-
-def _cut_to(limit: int, pieces: list[_Piece]) -> int:
-    """Cut the pieces from the first on that does not fit into a limit; how many lines that are."""
-    fits = next(n for n, count in enumerate(accumulate(p.lines for p in pieces)) if count > limit)
-    lost = _count(pieces[fits:])
-    del pieces[fits:]
-    return lost
 
 
 # --- what is published -----------------------------------------------------------------------------------
