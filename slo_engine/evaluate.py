@@ -39,6 +39,7 @@ from slo_engine.suppression import Cell
 from slo_engine.windows import INDICATOR_WINDOWS, Window
 
 _SCORED_WINDOWS = frozenset({"28d", "90d"})
+_COUNTED = frozenset({Shape.RATIO, Shape.FREQUENCY})
 _SCORED_STATS = ("p50", "per_day", "value")
 
 
@@ -173,6 +174,8 @@ class Evaluator:
         lengths = tuple(s.until - s.after for s in spans)
         found = {}
         groups = list(reader.cells(indicator))
+        if indicator.shape in _COUNTED:
+            reader.count_anew(reader.series(indicator), spans)
         for group in groups:
             before = known.get(group)
             if before is None or before.until <= reader.now or before.lengths != lengths:

@@ -104,6 +104,10 @@ class Rows(NamedTuple):
         kept = np.arange(self.at.size) < end
         return self.taken(kept if gone is None else kept & ~gone)
 
+    def is_final(self, now: int) -> bool:
+        """True where none of them is pending at a time, or matures after it."""
+        return self.ripe_at <= now and not self.waits
+
     def value(self, column: int) -> Floats:
         """A row of values: the whole or its n-th part."""
         found: Floats = self.values[column] if column < len(self.values) else np.full(self.at.size, np.nan)
@@ -365,7 +369,7 @@ class Units(NamedTuple):
 
     def histograms(self, cuts: Iterable[tuple[int, int]], width: int) -> list[Ints]:
         """How many units between some places have each outcome, by its code; then how many were excluded, by reason."""
-        codes = np.where(self.outcome == _EXCLUDED, self.reason + len(_OUTCOMES), self.outcome)
+        codes = codes_of(self.outcome, self.reason)
         return [np.bincount(codes[start:end], minlength=width) for start, end in cuts]
 
     def ordered(self, width: int) -> list[Floats]:
@@ -374,6 +378,11 @@ class Units(NamedTuple):
         values.sort(axis=1)  # what is unknown comes last
         found = [row[: row.searchsorted(np.nan)] for row in values]
         return found + [self.values[0, :0]] * (width - len(found))
+
+
+def codes_of(outcome: Codes, reason: Codes) -> Ints:
+    """Where units stand in a histogram: by their outcome, and what was excluded by its reason behind all outcomes."""
+    return np.where(outcome == _EXCLUDED, reason.astype(np.int64) + len(_OUTCOMES), outcome)
 
 
 Order = Callable[[Rows, Ints], Ints]
