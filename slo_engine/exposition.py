@@ -12,7 +12,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, partial
 from itertools import chain
@@ -44,6 +44,8 @@ MOST_SERIES = 250_000
 _LONGEST_LABEL = 128
 _MOST_LABELS = 100_000
 _END = b"# EOF\n"
+# No escaped label holds it: they can be said in UTF-8.
+_MARK = "\udc00"
 # Above, the library switches to an exponent earlier than Python.
 _PLAIN_NUMBERS = 1e6
 
@@ -154,7 +156,7 @@ class _Block:
     key: tuple[str, ...]
     rows: Any
     samples: Callable[[], Iterable[Sample]] = tuple
-    write: Callable[[_Forms, Mapping[int, _Texts]], _Written] | None = None
+    write: Callable[[_Labels, Mapping[int, _Texts]], _Written] | None = None
     written: _Written = field(default_factory=lambda: _Written({}, {}))
     pieces: dict[str, Piece] = field(default_factory=dict)
     published_as: tuple[str, ...] = ()
@@ -184,18 +186,59 @@ class _Labels(dict[str, str]):
         return found
 
 
+class _Layout(dict[tuple[str, ...], str]):
+    """The labels of a line as they are written, by their escaped values: the same for all metrics that have these."""
+
+    def __init__(self, template: str, order: Sequence[int]) -> None:
+        self._template, self._order = template, _chosen(order)
+        self.around_last = _AroundLast(self)
+
+    def __missing__(self, labels: tuple[str, ...]) -> str:
+        """Write the labels and remember them."""
+        found: str = self._template % self._order(labels)
+        self[labels] = found
+        return found
+
+
+class _AroundLast(dict[tuple[str, ...], tuple[str, str]]):
+    """What stands before and after the value of the last label, by the values of all others."""
+
+    def __init__(self, layout: _Layout) -> None:
+        self._layout = layout
+
+    def __missing__(self, labels: tuple[str, ...]) -> tuple[str, str]:
+        """Write the labels and remember them."""
+        whole = *labels, _MARK
+        head, _, tail = self._layout[whole].partition(_MARK)
+        del self._layout[whole]
+        found = self[labels] = head, tail
+        return found
+
+
 class _Forms(dict[str, "_Form"]):
     """How metrics are written, by name; and the labels of all."""
 
     def __init__(self) -> None:
         self.labels = _Labels()
+        self._layouts: dict[tuple[Any, ...], _Layout] = {}
 
     def of(self, metric: Metric) -> _Form:
         """The form of a metric."""
         found = self.get(metric.name)
         if found is None:
-            found = self[metric.name] = _form(metric)
+            found = self[metric.name] = _form(metric, self._layout)
         return found
+
+    def forget(self) -> None:
+        """Remember no label where they have become many."""
+        many: list[dict[Any, Any]] = [self.labels, *self._layouts.values()]
+        many += [layout.around_last for layout in self._layouts.values()]
+        if sum(map(len, many)) > _MOST_LABELS:
+            for known in many:
+                known.clear()
+
+    def _layout(self, template: str, order: Sequence[int]) -> _Layout:
+        return self._layouts.setdefault((template, *order), _Layout(template, order))
 
 
 class Publisher:
@@ -221,7 +264,9 @@ class Publisher:
         """The exposition of a snapshot. `floor` keeps counters from falling after a restatement."""
         parts: dict[str, Callable[[], Iterable[_Block]]] = {
             "slo": lambda: (_Block(("slo", s.slo.name), s, partial(_slo_samples, s)) for s in snapshot.slos),
-            "indicator": lambda: _indicator_blocks(snapshot, indicators, self._blocks.get("indicator", {})),
+            "indicator": lambda: _indicator_blocks(
+                snapshot, indicators, self._forms, self._blocks.get("indicator", {})
+            ),
             "catalogue": lambda: _catalogue_blocks(snapshot, self._blocks.get("catalogue", {})),
             "score": lambda: _score_blocks(snapshot, self._blocks.get("score", {})),
             "source": lambda: (_Block(("source", s.name), s, partial(_source_samples, s)) for s in snapshot.sources),
@@ -231,8 +276,7 @@ class Publisher:
             return self._exposed(parts, floor, limit)
 
     def _exposed(self, parts: Mapping[str, Callable[[], Iterable[_Block]]], floor: Floor, limit: int) -> Exposition:
-        if len(self._forms.labels) > _MOST_LABELS:
-            self._forms.labels.clear()
+        self._forms.forget()
         ready: dict[str, list[_Block]] = {}
         changed: list[_Changed] = []
         failed: list[str] = []
@@ -278,7 +322,7 @@ class Publisher:
         else:
             block.published_as, block.place = before.published_as, before.place
         if block.write is not None:
-            block.written = block.write(self._forms, {} if before is None else before.written.by_row)
+            block.written = block.write(self._forms.labels, {} if before is None else before.written.by_row)
         return _Changed(block, self.checked(block.samples()))
 
     def checked(self, samples: Iterable[Sample]) -> list[Sample]:
@@ -291,17 +335,17 @@ class Publisher:
 
     def render(self, changed: Sequence[_Changed], floor: Floor = no_floor) -> None:
         """Write the lines of blocks, with counters never below what was once published of them."""
-        counters = {_series_key(s): s[2] for _, samples in changed for s in samples if s[0].type == "counter"}
-        raised = floor(counters) if counters else {}
+        keys = [(sample, _series_key(sample)) for _, own in changed for sample in own if sample[0].type == "counter"]
+        raised = floor({key: value for (_, _, value), key in keys}) if keys else {}
+        values = {id(sample): raised[key] for sample, key in keys}
         for block, samples in changed:
             lines = {name: [text] for name, text in block.written.by_metric.items()}
             for sample in samples:
                 metric, labels, value = sample
-                if metric.type == "counter":
-                    value = raised[_series_key(sample)]
-                lines.setdefault(metric.name, []).append(self._forms.of(metric).line(labels, value).encode())
+                line = self._forms.of(metric).line(labels, values.get(id(sample), value))
+                lines.setdefault(metric.name, []).append(line.encode())
             for name, own in lines.items():
-                text = b"".join(own)
+                text = own[0] if len(own) == 1 else b"".join(own)
                 block.pieces[name] = Piece(text, text.count(b"\n"), block.place)
 
     def assembled(self, blocks: Iterable[_Block], failed: Sequence[str] = (), limit: int = MOST_SERIES) -> Exposition:
@@ -387,13 +431,14 @@ def _listed(owner: str, samples: Iterable[Sample]) -> _Block:
 
 
 def _indicator_blocks(
-    snapshot: Snapshot, indicators: Mapping[str, Indicator], known: Mapping[tuple[str, ...], _Block]
+    snapshot: Snapshot, indicators: Mapping[str, Indicator], forms: _Forms, known: Mapping[tuple[str, ...], _Block]
 ) -> Iterator[_Block]:
     """The indicators' numbers, and what stands beside them, by indicator and subject; those known where unchanged."""
     metrics = {name: metrics_of(indicator) for name, indicator in indicators.items()}
     names = [m.name for m in (*catalog.FIXED, *(m for own in metrics.values() for m in own.all()))]
     if len(set(names)) < len(names):
         raise ValueError("a metric would be published twice")
+    styles = {name: _Style.of(indicator, metrics[name], forms) for name, indicator in indicators.items()}
     same = _by_rows(known)
     for part in snapshot.parts:
         before = same.get(id(part))
@@ -401,16 +446,44 @@ def _indicator_blocks(
             yield before
         else:
             indicator, own = indicators[part.indicator], metrics[part.indicator]
-            key, writer = (part.indicator, *part.subject), partial(_written, indicator, own, part)
+            key, writer = (part.indicator, *part.subject), partial(_written, styles[part.indicator], part)
             yield _Block(key, part, partial(_totals, indicator, own, part), writer)
     withheld = sorted((metrics[name].value.name, len(cells)) for name, cells in snapshot.suppressed.items())
     yield _listed("suppressed", ((catalog.SUPPRESSED, (metric,), float(n)) for metric, n in withheld))
     yield _listed("restatements", ((catalog.RESTATEMENTS, (n,), v) for n, v in sorted(snapshot.restatements.items())))
 
 
-def _written(
-    indicator: Indicator, metrics: IndicatorMetrics, part: Part, forms: _Forms, known: Mapping[int, _Texts]
-) -> _Written:
+class _Style(NamedTuple):
+    """How the rows of an indicator are written."""
+
+    numbers: tuple[_Form, _Form]
+    """How many units a number rests on, and its statistics."""
+    beside: tuple[_Form, _Form, _Form]
+    """How many units are pending, the coverage, and what was left out."""
+    frequency: bool
+    named: int
+    """How many labels of its own the indicator publishes."""
+    parted: bool
+    """Whether a number's dimension is the part of a duration, and a label."""
+
+    @classmethod
+    def of(cls, indicator: Indicator, metrics: IndicatorMetrics, forms: _Forms) -> _Style:
+        """The style of an indicator."""
+        frequency = indicator.shape is Shape.FREQUENCY
+        return cls(
+            (forms.of(metrics.samples), forms.of(metrics.value)),
+            (forms.of(metrics.pending), forms.of(metrics.coverage), forms.of(metrics.excluded)),
+            frequency,
+            sum(1 for label in indicator.labels if label),
+            not indicator.labels and bool(indicator.dimension) and not frequency,
+        )
+
+    def split(self, dimension: str, escaped: _Labels) -> tuple[str, ...]:
+        """The values of the indicator's published labels, escaped."""
+        return tuple(escaped[value] for value in label_values(dimension, self.named)) if self.named else ()
+
+
+def _written(style: _Style, part: Part, escaped: _Labels, known: Mapping[int, _Texts]) -> _Written:
     """The lines of an indicator's gauges for a subject, most of an exposition; those known where unchanged.
 
     Raises ValueError for a series that is there twice.
@@ -418,60 +491,39 @@ def _written(
     for own in (part.numbers, part.accounting):
         if len({(row.window, row.dimension) for row in own}) < len(own):
             raise ValueError("a series would be published twice")
-    subject = tuple(forms.labels[value] for value in part.subject)
-    numbers = [known.get(id(n)) or _of_number(indicator, metrics, n, subject, forms) for n in part.numbers]
-    beside = [known.get(id(a)) or _of_accounting(indicator, metrics, a, subject, forms) for a in part.accounting]
-    by_row = dict(zip(map(id, chain(part.numbers, part.accounting)), chain(numbers, beside), strict=True))
-    by_metric = _joined((metrics.samples, metrics.value), numbers)
-    by_metric |= _joined((metrics.pending, metrics.coverage, metrics.excluded), beside)
+    subject = tuple([escaped[value] for value in part.subject])
+    numbers = [known.get(id(n)) or _of_number(style, n, subject, escaped) for n in part.numbers]
+    beside = [known.get(id(a)) or _of_accounting(style, a, subject, escaped) for a in part.accounting]
+    by_row = dict(zip(map(id, part.numbers), numbers, strict=True))
+    by_row.update(zip(map(id, part.accounting), beside, strict=True))
+    by_metric: dict[str, bytes] = {}
+    for forms, rows in ((style.numbers, numbers), (style.beside, beside)):
+        texts = map(b"".join, zip(*rows, strict=True))
+        by_metric.update((form.name, text) for form, text in zip(forms, texts, strict=False) if text)
     return _Written(by_row, by_metric)
 
 
-def _joined(metrics: Sequence[Metric], rows: Sequence[_Texts]) -> dict[str, bytes]:
-    """The lines of some rows by metric; nothing for a metric without any."""
-    texts = {metric.name: b"".join(map(itemgetter(place), rows)) for place, metric in enumerate(metrics)}
-    return {name: text for name, text in texts.items() if text}
-
-
-def _of_number(
-    indicator: Indicator, metrics: IndicatorMetrics, number: Number, subject: tuple[str, ...], forms: _Forms
-) -> _Texts:
+def _of_number(style: _Style, number: Number, subject: tuple[str, ...], escaped: _Labels) -> _Texts:
     """The lines of a number: how many units it rests on, and its statistics."""
-    escaped, frequency = forms.labels, indicator.shape is Shape.FREQUENCY
-    split: tuple[str, ...] = ()
-    if indicator.labels:
-        split = _split(indicator, number.dimension, forms)
-    elif indicator.dimension and not frequency:
-        split = (escaped[number.dimension],)
+    split = (escaped[number.dimension],) if style.parted else style.split(number.dimension, escaped)
     labels = (*subject, escaped[number.window], *split)
-    samples = forms.of(metrics.samples).line(labels, float(number.n)).encode()
-    if not number.stats:
-        return samples, b""
-    value = forms.of(metrics.value)
-    if frequency:
+    samples, value = style.numbers
+    if style.frequency:
         lines = [value.line(labels, shown) for shown in number.stats.values()]
     else:
-        start, end = value.around_last(labels)
+        start, end = value.labels.around_last[labels]
+        start = value.name + start
         lines = [f"{start}{stat}{end} {_shown(shown)}\n" for stat, shown in number.stats.items()]
-    return samples, "".join(lines).encode()
+    return samples.line(labels, float(number.n)).encode(), "".join(lines).encode()
 
 
-def _of_accounting(
-    indicator: Indicator, metrics: IndicatorMetrics, row: Accounting, subject: tuple[str, ...], forms: _Forms
-) -> _Texts:
+def _of_accounting(style: _Style, row: Accounting, subject: tuple[str, ...], escaped: _Labels) -> _Texts:
     """The lines of what stands beside a number: how many units are pending, the coverage, and what was left out."""
-    labels = (*subject, forms.labels[row.window], *_split(indicator, row.dimension, forms))
-    pending = forms.of(metrics.pending).line(labels, float(row.pending))
-    coverage = "" if row.coverage is None else forms.of(metrics.coverage).line(labels, row.coverage)
-    form = forms.of(metrics.excluded)
-    excluded = [form.line((*labels, forms.labels[reason]), float(n)) for reason, n in row.excluded.items()]
-    return pending.encode(), coverage.encode(), "".join(excluded).encode()
-
-
-def _split(indicator: Indicator, dimension: str, forms: _Forms) -> tuple[str, ...]:
-    """The values of an indicator's published labels, escaped."""
-    named = sum(1 for label in indicator.labels if label)
-    return tuple(forms.labels[value] for value in label_values(dimension, named)) if named else ()
+    labels = (*subject, escaped[row.window], *style.split(row.dimension, escaped))
+    pending, coverage, excluded = style.beside
+    reasons = "".join([excluded.line((*labels, escaped[reason]), float(n)) for reason, n in row.excluded.items()])
+    known = b"" if row.coverage is None else coverage.line(labels, row.coverage).encode()
+    return pending.line(labels, float(row.pending)).encode(), known, reasons.encode()
 
 
 def _totals(indicator: Indicator, metrics: IndicatorMetrics, part: Part) -> Iterator[Sample]:
@@ -562,27 +614,19 @@ def _timestamp(at: datetime | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a metric is written: its head in both formats, and a line up to the value as a template of its labels."""
+    """How a metric is written: its head in both formats, its name as in a line, and how its labels stand there."""
 
     text: bytes
     openmetrics: bytes
-    start: str
-    order: Callable[[tuple[str, ...]], Any]
-    head: str = ""
-    head_order: Callable[[tuple[str, ...]], Any] = tuple
-    tail: str = ""
-    tail_order: Callable[[tuple[str, ...]], Any] = tuple
+    name: str
+    labels: _Layout
 
     def line(self, labels: tuple[str, ...], value: float) -> str:
         """A line; the labels are escaped and in the order of the metric."""
-        return f"{self.start % self.order(labels)} {_shown(value)}\n"
-
-    def around_last(self, labels: tuple[str, ...]) -> tuple[str, str]:
-        """What stands before and after the value of the last label, given all others."""
-        return self.head % self.head_order(labels), self.tail % self.tail_order(labels)
+        return f"{self.name}{self.labels[labels]} {_shown(value)}\n"
 
 
-def _form(metric: Metric) -> _Form:
+def _form(metric: Metric, layout: Callable[[str, Sequence[int]], _Layout]) -> _Form:
     """The form of a metric, read off from how the library writes a sample of it."""
     family = _family(metric)
     family.add_metric([f"<{i}>" for i in range(len(metric.labels))], 0.0)  # type: ignore[attr-defined]
@@ -593,20 +637,10 @@ def _form(metric: Metric) -> _Form:
     other, _, same = openmetrics.removesuffix(b"\n# EOF\n").rpartition(b"\n")
     if line != same:
         raise ValueError(f"{metric.name} is written differently as text and as OpenMetrics")
-    start = line.decode().removesuffix(" 0.0")
-    order = [int(i) for i in re.findall(r"<(\d+)>", start)]
-    form = _Form(head + b"\n", other + b"\n", re.sub(r"<\d+>", "%s", start), _chosen(order))
-    if not order:
-        return form
-    last = order.index(len(order) - 1)
-    texts = form.start.split("%s")
-    return replace(
-        form,
-        head="%s".join(texts[: last + 1]),
-        head_order=_chosen(order[:last]),
-        tail="%s".join(texts[last + 1 :]),
-        tail_order=_chosen(order[last + 1 :]),
-    )
+    name, brace, labels = line.decode().removesuffix(" 0.0").partition("{")
+    order = [int(i) for i in re.findall(r"<(\d+)>", labels)]
+    template = re.sub(r"<\d+>", "%s", brace + labels)
+    return _Form(head + b"\n", other + b"\n", name, layout(template, order))
 
 
 def _chosen(order: Sequence[int]) -> Callable[[tuple[str, ...]], Any]:
