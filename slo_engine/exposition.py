@@ -157,10 +157,19 @@ class _Block:
     rows: Any
     samples: Callable[[], Iterable[Sample]] = tuple
     write: Callable[[_Labels, Mapping[int, _Texts]], _Written] | None = None
-    written: _Written = field(default_factory=lambda: _Written({}, {}))
+    by_row: Mapping[int, _Texts] = field(default_factory=dict)
+    """The lines of a row, by its id."""
     pieces: dict[str, Piece] = field(default_factory=dict)
     published_as: tuple[str, ...] = ()
     place: int = 0
+
+    def have(self, lines: Iterable[tuple[str, bytes]], before: Mapping[str, Piece]) -> None:
+        """Have some lines by metric. A piece that says the same as before is that of before."""
+        for name, text in lines:
+            known = before.get(name)
+            if known is None or known.text != text:
+                known = Piece(text, text.count(b"\n"), self.place)
+            self.pieces[name] = known
 
 
 class _Written(NamedTuple):
@@ -168,6 +177,20 @@ class _Written(NamedTuple):
 
     by_row: Mapping[int, _Texts]
     by_metric: Mapping[str, bytes]
+
+
+class _Part(NamedTuple):
+    """What a part publishes: what each of its blocks is made from, and the block at a place."""
+
+    rows: Sequence[Any]
+    block: Callable[[int], _Block]
+
+
+class _Blocks(NamedTuple):
+    """The blocks of a part, in order, with what each is made from."""
+
+    rows: Sequence[Any] = ()
+    blocks: Sequence[_Block] = ()
 
 
 class _Changed(NamedTuple):
@@ -249,7 +272,7 @@ class Publisher:
     """
 
     def __init__(self) -> None:
-        self._blocks: dict[str, dict[tuple[Any, ...], _Block]] = {}
+        self._blocks: dict[str, _Blocks] = {}
         self._families = Families()
         self._forms = _Forms()
 
@@ -262,27 +285,25 @@ class Publisher:
         limit: int = MOST_SERIES,
     ) -> Exposition:
         """The exposition of a snapshot. `floor` keeps counters from falling after a restatement."""
-        parts: dict[str, Callable[[], Iterable[_Block]]] = {
-            "slo": lambda: (_Block(("slo", s.slo.name), s, partial(_slo_samples, s)) for s in snapshot.slos),
-            "indicator": lambda: _indicator_blocks(
-                snapshot, indicators, self._forms, self._blocks.get("indicator", {})
-            ),
-            "catalogue": lambda: _catalogue_blocks(snapshot, self._blocks.get("catalogue", {})),
-            "score": lambda: _score_blocks(snapshot, self._blocks.get("score", {})),
-            "source": lambda: (_Block(("source", s.name), s, partial(_source_samples, s)) for s in snapshot.sources),
-            "self": lambda: [_listed("self", self_samples(snapshot, indicators, version))],
+        parts: dict[str, Callable[[], _Part]] = {
+            "slo": lambda: _slo_part(snapshot),
+            "indicator": lambda: _indicator_part(snapshot, indicators, self._forms),
+            "catalogue": lambda: _catalogue_part(snapshot),
+            "score": lambda: _score_part(snapshot),
+            "source": lambda: _source_part(snapshot),
+            "self": lambda: _listed(("self", self_samples(snapshot, indicators, version))),
         }
         with seldom_collecting():
             return self._exposed(parts, floor, limit)
 
-    def _exposed(self, parts: Mapping[str, Callable[[], Iterable[_Block]]], floor: Floor, limit: int) -> Exposition:
+    def _exposed(self, parts: Mapping[str, Callable[[], _Part]], floor: Floor, limit: int) -> Exposition:
         self._forms.forget()
-        ready: dict[str, list[_Block]] = {}
+        ready: dict[str, _Blocks] = {}
         changed: list[_Changed] = []
         failed: list[str] = []
         for name, part in parts.items():
             try:
-                blocks, new = self._compared(self._blocks.get(name, {}), part())
+                blocks, new = self._compared(self._blocks.get(name, _Blocks()), part())
             except Exception:  # noqa: BLE001 - one failing part must not cost the others' series
                 failed.append(name)
             else:
@@ -291,28 +312,44 @@ class Publisher:
         flags = [(catalog.EXPOSITION_FAILED, (name,), float(name in failed)) for name in parts]
         last = _Block(("failed",), None)
         self.render([*changed, _Changed(last, self.checked(flags))], floor)
-        self._blocks = {name: {b.key: b for b in blocks} for name, blocks in ready.items()}
-        return self.assembled([*chain.from_iterable(ready.values()), last], failed, limit)
+        self._blocks = ready
+        return self.assembled([*chain.from_iterable(own.blocks for own in ready.values()), last], failed, limit)
 
-    def _compared(
-        self, known: Mapping[tuple[str, ...], _Block], blocks: Iterable[_Block]
-    ) -> tuple[list[_Block], list[_Changed]]:
+    def _compared(self, known: _Blocks, part: _Part) -> tuple[_Blocks, list[_Changed]]:
         """The blocks of a part, those of before where nothing changed; and the changed ones.
 
         Raises ValueError for what would be published twice.
         """
+        rows = part.rows
+        if len(rows) != len(known.rows):
+            return self._sorted_anew(known, part)
+        found, changed = list(known.blocks), []
+        for n in [n for n, (old, new) in enumerate(zip(known.rows, rows, strict=True)) if old is not new]:
+            block, before = part.block(n), found[n]
+            if block.key != before.key:
+                return self._sorted_anew(known, part)
+            if block.rows != before.rows:
+                found[n] = block
+                changed.append(self._begun(block, before))
+        return _Blocks(rows, found), changed
+
+    def _sorted_anew(self, known: _Blocks, part: _Part) -> tuple[_Blocks, list[_Changed]]:
+        """As `_compared`, of blocks that stand elsewhere than before."""
+        same, by_key = {id(b.rows): b for b in known.blocks}, {b.key: b for b in known.blocks}
         found, changed = [], []
-        for block in blocks:
-            if not block.published_as:  # else it is one of before, and rendered already
-                before = known.get(block.key)
+        for n, rows in enumerate(part.rows):
+            block = same.get(id(rows))  # the id is nobody else's while the block keeps them
+            if block is None:
+                block = part.block(n)
+                before = by_key.get(block.key)
                 if before is not None and before.rows == block.rows:
-                    block = before  # noqa: PLW2901 - it is the same
+                    block = before
                 else:
                     changed.append(self._begun(block, before))
             found.append(block)
         if len({b.published_as for b in found}) < len(found):
             raise ValueError("a block would be published twice")
-        return found, changed
+        return _Blocks(part.rows, found), changed
 
     def _begun(self, block: _Block, before: _Block | None) -> _Changed:
         """A block with the lines that are written without looking at others, and its samples."""
@@ -322,7 +359,8 @@ class Publisher:
         else:
             block.published_as, block.place = before.published_as, before.place
         if block.write is not None:
-            block.written = block.write(self._forms.labels, {} if before is None else before.written.by_row)
+            block.by_row, lines = block.write(self._forms.labels, {} if before is None else before.by_row)
+            block.have(lines.items(), {} if before is None else before.pieces)
         return _Changed(block, self.checked(block.samples()))
 
     def checked(self, samples: Iterable[Sample]) -> list[Sample]:
@@ -339,14 +377,12 @@ class Publisher:
         raised = floor({key: value for (_, _, value), key in keys}) if keys else {}
         values = {id(sample): raised[key] for sample, key in keys}
         for block, samples in changed:
-            lines = {name: [text] for name, text in block.written.by_metric.items()}
+            lines: dict[str, list[bytes]] = {}
             for sample in samples:
                 metric, labels, value = sample
                 line = self._forms.of(metric).line(labels, values.get(id(sample), value))
                 lines.setdefault(metric.name, []).append(line.encode())
-            for name, own in lines.items():
-                text = own[0] if len(own) == 1 else b"".join(own)
-                block.pieces[name] = Piece(text, text.count(b"\n"), block.place)
+            block.have(((name, b"".join(own)) for name, own in lines.items()), {})
 
     def assembled(self, blocks: Iterable[_Block], failed: Sequence[str] = (), limit: int = MOST_SERIES) -> Exposition:
         """The exposition of rendered blocks, in their order."""
@@ -424,33 +460,49 @@ def _counted_samples(state: SloState) -> Iterator[Sample]:
     yield from ((metric, (name,), value) for metric, value in optional if value is not None)
 
 
-def _listed(owner: str, samples: Iterable[Sample]) -> _Block:
-    """A block of samples that are rendered together; it changes when one of them does."""
-    rows = list(samples)
-    return _Block((owner,), rows, rows.copy)
+def _listed(*lists: tuple[str, Iterable[Sample]]) -> _Part:
+    """Blocks of samples that are rendered together; each changes when one of them does."""
+    rows = [(owner, list(samples)) for owner, samples in lists]
+    return _Part(rows, lambda n: _Block((rows[n][0],), rows[n], rows[n][1].copy))
 
 
-def _indicator_blocks(
-    snapshot: Snapshot, indicators: Mapping[str, Indicator], forms: _Forms, known: Mapping[tuple[str, ...], _Block]
-) -> Iterator[_Block]:
-    """The indicators' numbers, and what stands beside them, by indicator and subject; those known where unchanged."""
+def _slo_part(snapshot: Snapshot) -> _Part:
+    """The SLOs."""
+    slos = snapshot.slos
+    return _Part(slos, lambda n: _Block(("slo", slos[n].slo.name), slos[n], partial(_slo_samples, slos[n])))
+
+
+def _source_part(snapshot: Snapshot) -> _Part:
+    """The sources."""
+    sources = snapshot.sources
+    return _Part(
+        sources, lambda n: _Block(("source", sources[n].name), sources[n], partial(_source_samples, sources[n]))
+    )
+
+
+def _indicator_part(snapshot: Snapshot, indicators: Mapping[str, Indicator], forms: _Forms) -> _Part:
+    """The indicators' numbers, and what stands beside them, by indicator and subject."""
     metrics = {name: metrics_of(indicator) for name, indicator in indicators.items()}
     names = [m.name for m in (*catalog.FIXED, *(m for own in metrics.values() for m in own.all()))]
     if len(set(names)) < len(names):
         raise ValueError("a metric would be published twice")
     styles = {name: _Style.of(indicator, metrics[name], forms) for name, indicator in indicators.items()}
-    same = _by_rows(known)
-    for part in snapshot.parts:
-        before = same.get(id(part))
-        if before is not None:
-            yield before
-        else:
-            indicator, own = indicators[part.indicator], metrics[part.indicator]
-            key, writer = (part.indicator, *part.subject), partial(_written, styles[part.indicator], part)
-            yield _Block(key, part, partial(_totals, indicator, own, part), writer)
+    parts = snapshot.parts
     withheld = sorted((metrics[name].value.name, len(cells)) for name, cells in snapshot.suppressed.items())
-    yield _listed("suppressed", ((catalog.SUPPRESSED, (metric,), float(n)) for metric, n in withheld))
-    yield _listed("restatements", ((catalog.RESTATEMENTS, (n,), v) for n, v in sorted(snapshot.restatements.items())))
+    beside = _listed(
+        ("suppressed", ((catalog.SUPPRESSED, (metric,), float(n)) for metric, n in withheld)),
+        ("restatements", ((catalog.RESTATEMENTS, (n,), v) for n, v in sorted(snapshot.restatements.items()))),
+    )
+
+    def block(place: int) -> _Block:
+        if place >= len(parts):
+            return beside.block(place - len(parts))
+        part = parts[place]
+        indicator, own = indicators[part.indicator], metrics[part.indicator]
+        key, write = (part.indicator, *part.subject), partial(_written, styles[part.indicator], part)
+        return _Block(key, part, partial(_totals, indicator, own, part), write)
+
+    return _Part((*parts, *beside.rows), block)
 
 
 class _Style(NamedTuple):
@@ -535,28 +587,33 @@ def _totals(indicator: Indicator, metrics: IndicatorMetrics, part: Part) -> Iter
             yield metrics.total, (*part.subject, *split), value
 
 
-def _catalogue_blocks(snapshot: Snapshot, known: Mapping[tuple[str, ...], _Block]) -> Iterator[_Block]:
-    """What the catalogue says, and what it does not know; the blocks known where unchanged."""
-    same = _by_rows(known)
-    for service in snapshot.services:
-        sample = (catalog.SERVICE_INFO, (service.name, service.team, service.tier, service.owner), 1.0)
-        yield same.get(id(service)) or _Block(("service", service.name), service, partial(tuple, (sample,)))
-    yield _listed(
-        "unmatched", ((catalog.UNMATCHED, (kind,), float(n)) for kind, n in sorted(snapshot.unmatched.items()))
+def _catalogue_part(snapshot: Snapshot) -> _Part:
+    """What the catalogue says, and what it does not know."""
+    services = snapshot.services
+    beside = _listed(
+        ("unmatched", ((catalog.UNMATCHED, (kind,), float(n)) for kind, n in sorted(snapshot.unmatched.items())))
     )
 
+    def block(place: int) -> _Block:
+        if place >= len(services):
+            return beside.block(place - len(services))
+        own = services[place]
+        sample = (catalog.SERVICE_INFO, (own.name, own.team, own.tier, own.owner), 1.0)
+        return _Block(("service", own.name), own, partial(tuple, (sample,)))
 
-def _score_blocks(snapshot: Snapshot, known: Mapping[tuple[str, ...], _Block]) -> Iterator[_Block]:
-    """The Quick Check scores by subject and window; the blocks known where unchanged."""
-    same = _by_rows(known)
-    for (subject, window), scores in snapshot.scores.items():
+    return _Part((*services, *beside.rows), block)
+
+
+def _score_part(snapshot: Snapshot) -> _Part:
+    """The Quick Check scores by subject and window."""
+    whose, rows = list(snapshot.scores), list(snapshot.scores.values())
+
+    def block(place: int) -> _Block:
+        subject, window = whose[place]
         labels = (*subject, window)
-        yield same.get(id(scores)) or _Block(("score", *labels), scores, partial(_score_samples, labels, scores))
+        return _Block(("score", *labels), rows[place], partial(_score_samples, labels, rows[place]))
 
-
-def _by_rows(known: Mapping[tuple[str, ...], _Block]) -> dict[int, _Block]:
-    """Blocks by the identity of what they are made from: it is nobody else's while they keep it."""
-    return {id(block.rows): block for block in known.values()}
+    return _Part(rows, block)
 
 
 def _score_samples(labels: tuple[str, ...], scores: Mapping[str, float]) -> Iterator[Sample]:

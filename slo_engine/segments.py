@@ -159,7 +159,11 @@ class Families:
         for n, (old, new) in enumerate(zip(before, self._blocks, strict=True)):
             if old is not new:
                 for name in {**old, **new}:
-                    self._families.setdefault(name, _Family()).put(n, new.get(name))
+                    piece = new.get(name)
+                    if piece is not old.get(name):
+                        if name not in self._families:
+                            self._families[name] = _Family()
+                        self._families[name].put(n, piece)
         self._families = {name: own for name, own in self._families.items() if own.pieces}
         for own in self._families.values():
             if not own.ends:
