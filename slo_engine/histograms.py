@@ -29,10 +29,11 @@ class Histograms:
 
     def places(self, numbers: Sequence[int]) -> Places:
         """Where the histograms of some series stand, or will."""
+        known = self._places
         for number in numbers:
-            if number not in self._places:
-                self._places[number] = self._place()
-        return np.fromiter(map(self._places.__getitem__, numbers), dtype=np.intp, count=len(numbers))
+            if number not in known:
+                known[number] = self._place()
+        return np.array([known[number] for number in numbers], dtype=np.intp)
 
     def expired(self, places: Places, now: int) -> list[int]:
         """Which of some places have no histograms that hold at a time."""

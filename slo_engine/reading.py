@@ -391,6 +391,10 @@ class Reader:
     def histograms(self, numbers: Sequence[int], spans: Sequence[Span]) -> tuple[Ints, int]:
         """For each span the histogram of some prepared series, and until when (exclusive) these hold."""
         known = self._histograms_of(spans)
+        places = known.places(numbers)
+        histograms, until = known.pooled(places)
+        if until > self.now:  # nearly always: they were counted together
+            return histograms, until
         return known.pooled(self._counted(known, numbers, spans))
 
     def count_anew(self, numbers: Sequence[int], spans: Sequence[Span]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.store import Judge, ObservationStore, Tally
+from slo_engine.distinct import distinct
 from slo_engine.observation import MOST_PARTS, Outcome, Reason
 
 DAY = 86_400_000_000
@@ -272,10 +273,9 @@ class Columns:
         """How wide a histogram is that has room for every reason; it grows in large steps."""
         return len(_OUTCOMES) + _REASONS_AT_ONCE * -(-len(self.reasons) // _REASONS_AT_ONCE)
 
-    def excluded(self, histogram: Ints) -> dict[str, int]:
+    def excluded(self, histogram: Sequence[int]) -> dict[str, int]:
         """How many units were excluded for each reason."""
-        counts = histogram[len(_OUTCOMES) :]
-        return {self.reasons[code]: int(counts[code]) for code in np.flatnonzero(counts)}
+        return {self.reasons[code]: n for code, n in enumerate(histogram[len(_OUTCOMES) :]) if n}
 
     def sharing(self, numbers: Sequence[int]) -> set[int]:
         """Those of some prepared series that have a unit which another of them has too."""
@@ -288,7 +288,7 @@ class Columns:
         # All series in one look: asked for each of them, numpy would go through what is shared each time.
         places = np.minimum(shared.searchsorted(units), shared.size - 1)
         owners = np.repeat(np.array(numbers, dtype=np.int64), [own.size for own in held])
-        return set(np.unique(owners[shared[places] == units]).tolist())
+        return set(distinct(owners[shared[places] == units]).tolist())
 
     def rows(self, number: int) -> Rows:
         """The rows held of a series that was prepared."""
