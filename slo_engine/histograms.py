@@ -79,14 +79,14 @@ def counted(series: Sequence[Rows], spans: Sequence[tuple[int, int]], now: int, 
     for place, (after, end) in enumerate(spans):
         left, there = at[:-1] <= after, at[:-1] <= min(end, now)
         found[:, place] = np.bincount(bins[there & ~left], minlength=sizes.size * width).reshape(-1, width)
-        first, behind = begins + _sums(left, begins, ends), begins + _sums(there, begins, ends)
+        first, behind = begins + sums(left, begins, ends), begins + sums(there, begins, ends)
         leaves = np.where(first < behind, at[first] + (end - after), NEVER)
         enters = np.where(behind < ends, at[behind], NEVER)
         until = np.minimum(until, np.minimum(leaves, enters))
     return found, until
 
 
-def _sums(which: NDArray[np.bool_], begins: Ints, ends: Ints) -> Ints:
+def sums(which: NDArray[np.bool_], begins: Ints, ends: Ints) -> Ints:
     """How many are true in each stretch."""
     before = np.concatenate([[0], np.cumsum(which)])
     found: Ints = before[ends] - before[begins]

@@ -275,7 +275,8 @@ class Columns:
 
     def excluded(self, histogram: Sequence[int]) -> dict[str, int]:
         """How many units were excluded for each reason."""
-        return {self.reasons[code]: n for code, n in enumerate(histogram[len(_OUTCOMES) :]) if n}
+        counts = histogram[len(_OUTCOMES) :]
+        return {self.reasons[code]: n for code, n in enumerate(counts) if n} if any(counts) else {}
 
     def sharing(self, numbers: Sequence[int]) -> set[int]:
         """Those of some prepared series that have a unit which another of them has too."""
