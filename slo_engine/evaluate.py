@@ -155,11 +155,11 @@ class Evaluator:
             self._reader = Reader(self._store, at, organisation, widths, named)
             self._summaries, self._states = {}, {}
             return self._reader
-        measured_for = self._reader.organisation
+        measured_for, remembered = self._reader.organisation, [own for own in self._summaries.values() if own]
         for group in self._reader.turn(at, changes, organisation):
             cells = chain.from_iterable(group.cells.values())
             for changed in (group, *cells):
-                for known in self._summaries.values():
+                for known in remembered:
                     known.pop(changed, None)
         if organisation != measured_for:  # an indicator's own arithmetic may ask the organisation
             for name in named & self._summaries.keys():

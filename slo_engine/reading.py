@@ -6,7 +6,7 @@ Reads the store; judges nothing.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -212,18 +212,33 @@ class Reader:
         # Dimensions stand in the order of their first series, as when all are sorted anew.
         by_dimension = dict(sorted(((d, ids) for d, ids in held.items() if ids), key=lambda item: item[1][0]))
         pooled = any(subject in self._above(self._series[n]) for ids in by_dimension.values() for n in ids)
-        return [self._group(subject, by_dimension, known, pooled=pooled)] if by_dimension else []
+        new = tuple(chain.from_iterable(news.values()))
+        return [self._group(subject, by_dimension, known, new, pooled=pooled)] if by_dimension else []
 
     def _group(
-        self, subject: Subject, by_dimension: Mapping[str, Sequence[int]], known: Group | None, *, pooled: bool
+        self,
+        subject: Subject,
+        by_dimension: Mapping[str, Sequence[int]],
+        known: Group | None,
+        new: Collection[int] | None = None,
+        *,
+        pooled: bool,
     ) -> Group:
-        """The group of some series: the known one where that has the same."""
+        """The group of some series: the known one where that has the same. `new`: those it lacks."""
         series = tuple(chain.from_iterable(by_dimension.values()))
         if known is not None and known.series == series and known.pooled == pooled:
             return known
         pools = {} if known is None else known.pools
-        own = tuple(n for n in series if self._own_subject(self._series[n]) == subject) if pooled else series
+        own = series
+        if pooled:
+            before, asked = ((), series) if known is None or not known.pooled or new is None else (known.own, new)
+            found = {*before, *(n for n in asked if self._is_about(n, subject))}
+            own = tuple(n for n in series if n in found)
         return Group(subject, by_dimension, series, frozenset(self.sources(series)), pooled, own, pools=pools)
+
+    def _is_about(self, number: int, subject: Subject) -> bool:
+        """True where a series is there and about a subject itself."""
+        return number in self._series and self._own_subject(self._series[number]) == subject
 
     def _own_subject(self, series: Series) -> Subject:
         """Whom a series is about; what names nobody is about the whole organisation, where that is a level."""
