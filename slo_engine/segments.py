@@ -113,11 +113,13 @@ class Families:
         A block is the same while it is the same object. A family with more lines than the limit is cut from the first
         block on that does not fit.
         """
-        before, self._blocks = self._blocks, list(blocks)
-        if len(before) == len(self._blocks):
-            self._exchange(before)
+        now, before = list(blocks), self._blocks
+        self._blocks = []  # what breaks off here is begun anew the next time
+        if len(before) == len(now):
+            self._exchange(before, now)
         else:
-            self._sort_anew()
+            self._sort_anew(now)
+        self._blocks = now
         known, many = self._cut, {name: own for name, own in self._families.items() if own.lines > limit}
         self._cut = {name: own.cut_to(limit) for name, own in many.items()}
         for name, own in self._cut.items():
@@ -154,9 +156,9 @@ class Families:
         first = self._families[name].at[0]
         return first, list(self._blocks[first]).index(name)
 
-    def _exchange(self, before: Sequence[Pieces]) -> None:
+    def _exchange(self, before: Sequence[Pieces], now: Sequence[Pieces]) -> None:
         """Put in the lines of blocks that are others than before."""
-        for n, (old, new) in enumerate(zip(before, self._blocks, strict=True)):
+        for n, (old, new) in enumerate(zip(before, now, strict=True)):
             if old is not new:
                 for name in {**old, **new}:
                     piece = new.get(name)
@@ -169,10 +171,10 @@ class Families:
             if not own.ends:
                 own.divide(_by_texts(own))
 
-    def _sort_anew(self) -> None:
+    def _sort_anew(self, blocks: Sequence[Pieces]) -> None:
         """Sort all lines anew; segments that stay as they are stay the same objects."""
         found: dict[str, tuple[list[int], list[Piece]]] = {}
-        for n, own in enumerate(self._blocks):
+        for n, own in enumerate(blocks):
             for name, piece in own.items():
                 at, pieces = found.setdefault(name, ([], []))
                 at.append(n)
