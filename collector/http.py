@@ -11,7 +11,7 @@ import random
 import re
 import time
 from base64 import b64encode
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -27,7 +27,7 @@ from requests.adapters import BaseAdapter
 
 from collector.errors import AuthError, BadRecord, ContractError, RetryableError, SourceError
 
-Method = Literal["GET", "POST"]
+Method = Literal["GET", "POST", "DELETE"]
 T = TypeVar("T")
 
 _CHUNK_BYTES = 1 << 16
@@ -121,7 +121,10 @@ class Tape(Protocol):
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful answer. Header names are in lower case. `unchanged`: nothing is new since the given `etag`."""
+    """A successful answer, or one of a status that the caller understands. Header names are in lower case.
+
+    `unchanged`: nothing is new since the given `etag`.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -309,15 +312,18 @@ class ApiClient:
         *,
         headers: Mapping[str, str] | None = None,
         etag: str | None = None,
+        understood: Collection[int] = (),
     ) -> Answer:
         """The answer to a GET of a path below the base URL, repeated where that may help.
 
-        With the `etag` of an earlier answer the server may say that nothing is new: `Answer.unchanged`. Raises
-        AuthError, RetryableError (with the server's wish), ContractError, or SourceError for any other refusal.
+        With the `etag` of an earlier answer the server may say that nothing is new: `Answer.unchanged`. A refusal
+        whose status is `understood` is an answer too. Raises AuthError, RetryableError (with the server's wish),
+        ContractError, or SourceError for any other refusal.
         """
         extra = {**(headers or {}), **({"If-None-Match": etag} if etag else {})}
         asked = f"GET {self._origin}{path and '/' + path.partition('?')[0].lstrip('/')}"
-        return self._patiently(_Question("GET", self._below(path), dict(parameters or {}), extra, None, asked))
+        question = _Question("GET", self._below(path), dict(parameters or {}), extra, None, asked, understood)
+        return self._patiently(question)
 
     def follow(self, url: str, asked: Answer) -> Answer:
         """The answer to a GET of an address that an answer gave, absolute or not: of this server, or ContractError."""
@@ -327,14 +333,31 @@ class ApiClient:
         return self._patiently(_Question("GET", target, {}, {}, None, asked.asked))
 
     def post(
-        self, path: str = "", body: Any = None, *, repeatable: bool = False, headers: Mapping[str, str] | None = None
+        self,
+        path: str = "",
+        body: Any = None,
+        *,
+        repeatable: bool = False,
+        headers: Mapping[str, str] | None = None,
+        understood: Collection[int] = (),
     ) -> Answer:
-        """The answer to a POST of a JSON body. Repeated only where `repeatable`: where twice does no harm."""
+        """The answer to a POST of a JSON body. Repeated only where `repeatable`: where twice does no harm.
+
+        A refusal whose status is `understood` is an answer too.
+        """
         sent = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
         asked = f"POST {self._origin}{path and '/' + path.partition('?')[0].lstrip('/')}"
         extra = {"Content-Type": "application/json", **(headers or {})}
-        question = _Question("POST", self._below(path), {}, extra, sent, asked)
+        question = _Question("POST", self._below(path), {}, extra, sent, asked, understood)
         return self._patiently(question, None if repeatable else 1)
+
+    def delete(self, path: str, *, understood: Collection[int] = ()) -> Answer:
+        """The answer to a DELETE, repeated where that may help: what is gone already answers with another status.
+
+        A refusal whose status is `understood` is an answer too.
+        """
+        asked = f"DELETE {self._origin}/{path.partition('?')[0].lstrip('/')}"
+        return self._patiently(_Question("DELETE", self._below(path), {}, {}, None, asked, understood))
 
     def _below(self, path: str) -> str:
         return f"{self._base.rstrip('/')}/{path.lstrip('/')}" if path else self._base
@@ -377,7 +400,7 @@ class ApiClient:
         if kept is None:
             return None
         self._traffic.asked(kept.status, kept.headers)
-        if kept.status != _NOT_MODIFIED:
+        if kept.status != _NOT_MODIFIED and kept.status not in question.understood:
             refuse(kept.status, kept.headers, question.asked)
         return Answer(kept.status, kept.headers, kept.body, question.asked)
 
@@ -412,9 +435,9 @@ class ApiClient:
                     wished = retry_after(headers) or _SECONDARY_WAIT_SECONDS
                     said = f"{asked}: answered {response.status_code}; its secondary rate limit is reached"
                     raise RetryableError(said, retry_after_seconds=wished, status=response.status_code)
-                if response.status_code not in _SUCCESS:
+                if response.status_code not in _SUCCESS and response.status_code not in question.understood:
                     self._kept(kept)
-                refuse(response.status_code, headers, asked)
+                    refuse(response.status_code, headers, asked)
                 content = self._body(response, started, asked)
                 self._kept(kept._replace(body=content))
                 return Answer(response.status_code, headers, content, asked), ""
@@ -451,15 +474,15 @@ class ApiClient:
     def _redirected(self, method: Method, url: str, response: requests.Response, asked: str) -> str:
         """Where a redirect leads, if that is the same server: another one would be handed the credentials."""
         target = response.headers.get("location", "")
-        if method == "POST" and response.status_code in _SEEN_OTHER:
-            raise ContractError(f"{asked}: redirected, which a POST does not survive; give the final address")
+        if method != "GET" and response.status_code in _SEEN_OTHER:
+            raise ContractError(f"{asked}: redirected, which a {method} does not survive; give the final address")
         if _origin_of(urljoin(url, target)) != self._origin:
             raise ContractError(f"{asked}: redirected to another server, which is not followed; give its address")
         return target
 
 
 class _Question(NamedTuple):
-    """A request: `asked` is how messages call it, without the query."""
+    """A request: `asked` is how messages call it, without the query. `understood`: statuses that are no errors."""
 
     method: Method
     url: str
@@ -467,6 +490,7 @@ class _Question(NamedTuple):
     headers: Mapping[str, str]
     body: bytes | None
     asked: str
+    understood: Collection[int] = ()
 
 
 def _beginning(response: requests.Response) -> bytes:

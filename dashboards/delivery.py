@@ -1,424 +1,273 @@
-"""The delivery board: SLOs first, then a row for each indicator, then the health of the data behind them.
+"""The board of delivery: the five metrics of DORA for services and levels of teams, and pipelines.
 
-Everything follows from the declarations of the indicators and from the catalogue: an indicator that somebody
-adds gets its row here without a change of this file. Panels show published numbers as they are; the only
-calculation is the age of a timestamp.
+The first rows answer at a glance; what each number rests on is in the folded row of its indicator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from dashboards import panels
-from dashboards.panels import CHART_HEIGHT, Column, Dashboard, Panel, Query, Row, Scale, Unit
+from dashboards import panels, reliability
+from dashboards.annotations import deployments, incidents
+from dashboards.making import (
+    NO_LEVEL,
+    NO_UNITS,
+    SERVICES,
+    WINDOW,
+    Board,
+    Making,
+    about,
+    board_link,
+    by,
+    datasource,
+    environment_variable,
+    helps,
+    matching,
+    service_variable,
+    team_variable,
+    window_variable,
+)
+from dashboards.panels import NEUTRAL, Column, Dashboard, Link, Panel, Query, Row, Unit, Words
+from dashboards.rows import default_rows
+from dashboards.service_rows import LEVEL_SELECTION, SELECTION, of_level, of_services, whole
 from slo_engine import catalog
-from slo_engine.catalog import SUBJECT_LABELS, IndicatorMetrics, Metric, metrics_of
+from slo_engine.catalog import metrics_of
 from slo_engine.indicator import Indicator, Shape
 
 UID = "paceline-delivery"
-BURN_WINDOWS_SHOWN = ("1h", "6h", "3d")
-"""The windows of the alert tiers: 2 % of the budget in 1 h, 5 % in 6 h, 10 % in 3 d."""
+FIVE = (
+    "change_lead_time",
+    "deployment_frequency",
+    "change_fail_rate",
+    "failed_deployment_recovery_time",
+    "deployment_rework_rate",
+)
+"""DORA's five, in the order in which they are read. They are those that have a Quick Check score."""
+INDICATORS = (
+    "change_lead_time",
+    "change_delivery_time",
+    "deployment_frequency",
+    "deploy_cadence",
+    "change_fail_rate",
+    "failed_deployment_recovery_time",
+    "deployment_rework_rate",
+    "pipeline_wait",
+    "pipeline_success",
+)
 
-# The empty alternative keeps subjects without an environment, or without a team, on the board.
-_ENVIRONMENT = 'environment=~"$environment|"'
-# A level of teams pools services that stand beside it: to show both as one subject would count units twice.
-_SUBJECT = f'service=~"$service",service!="",{_ENVIRONMENT}'
-_LEVEL = f'service="",team=~"$team|",{_ENVIRONMENT}'
-_SUBJECT_LEGEND = " ".join(f"{{{{{label}}}}}" for label in SUBJECT_LABELS)
-_COLUMNS: dict[Shape, dict[str, str]] = {
-    Shape.DURATION: {"p50": "Median", "p75": "Three of four within", "p90": "Nine of ten within"},
-    Shape.RATIO: {"value": "Share", "low": "At least (95 %)", "high": "At most (95 %)"},
-    Shape.FREQUENCY: {},
+_WHO = "{{service}} {{environment}}"
+_LEADING: dict[Shape, tuple[str, str, Unit]] = {
+    Shape.DURATION: ("median", "p50", "s"),
+    Shape.RATIO: ("share", "value", "percentunit"),
+    Shape.FREQUENCY: ("per day", "", "short"),
 }
-"""The columns of a table by team, by statistic; a frequency has one value."""
-_VALUE_STATS = {Shape.DURATION: "p50", Shape.RATIO: "value"}
-_UNITS: dict[Shape, Unit] = {Shape.DURATION: "s", Shape.RATIO: "percentunit", Shape.FREQUENCY: "short"}
-_NO_UNITS = "No data: nothing to measure in this window, or a stale source"
-_NO_LEVEL = "No data: no service with a team has something to measure in this window, or a source is stale"
-
-_READING = """\
-Every number is given for the chosen **service**, **environment** and rolling **window**; tables *by team* pool the \
-units of all services of the chosen **teams** and what is below them, `/` those of everybody. \
-*No data* is not zero and not good news: nothing happened in the window, or a source is stale; \
-*Data health* tells which. Only what has a target is coloured. \
-n, the interval and the coverage say how far a number can be trusted.
-"""
-_STATUS_WORDS = {
-    "healthy": ("healthy", "green"),
-    "at_risk": ("at risk", "orange"),
-    "exhausted": ("budget exhausted", "red"),
-    "insufficient_data": ("insufficient data", "blue"),
-}
+"""How the first number of an indicator is called, its statistic, and its unit."""
+_MEANS = {"throughput": "Throughput", "stability": "Stability", "overall": "Overall"}
+_SCORES_HEIGHT = 10
+"""All scores of a service are seen without scrolling."""
+_NO_SCORE = "No data: no metric of these services has a value in this window, or a source is stale"
 
 
-def delivery(indicators: Iterable[Indicator], burn_windows: Sequence[str] = BURN_WINDOWS_SHOWN) -> Dashboard:
-    """The board for those of these indicators that are like delivery's: see `Indicator.like_delivery`.
-
-    `burn_windows` are the windows (labels) whose burn rates are shown. Raises ValueError where two indicators have one
-    title.
-    """
-    declared = tuple(i for i in indicators if i.like_delivery)
+def board(making: Making) -> Dashboard | None:
+    """The board of these indicators; None where none is declared."""
+    declared = making.named(INDICATORS)
+    if not declared:
+        return None
     return panels.board(
         UID,
-        "Paceline: delivery and SLOs",
-        "Does the platform keep its promises? SLOs with error budgets, delivery, and how fresh the data is.",
-        _variables(declared),
-        (
-            Row(title="Promises", panels=_slo_panels(burn_windows)),
-            *(_indicator_row(i) for i in declared),
-            Row(title="Data health", panels=_health_panels()),
-        ),
-    )
-
-
-def _variables(indicators: Sequence[Indicator]) -> list[object]:
-    names = "|".join(metrics_of(i).samples.name for i in indicators)
-    any_indicator = f'{{__name__=~"{names}"}}'
-    of_service = f'{{__name__=~"{names}",service=~"$service"}}'
-    of_level = f'{{__name__=~"{names}",service=""}}'
-    return [
-        panels.datasource_variable(),
-        panels.label_variable("service", "Service", any_indicator, "service", multi=True),
-        panels.label_variable(
-            "environment", "Environment", of_service, "environment", multi=True, default="production"
-        ),
-        panels.label_variable("team", "Teams", of_level, "team", multi=True, everything=True),
-        panels.label_variable("window", "Window", any_indicator, "window", numerical=True, default="28d"),
-        panels.label_variable("slo", "SLO", catalog.SLO_OBJECTIVE.name, "slo", multi=True, everything=True),
-    ]
-
-
-def _by(metric: Metric, *labels: str, where: str = "") -> str:
-    """A metric with these labels only. Each series is one already; `max` drops the scraper's own labels."""
-    selector = f"{metric.name}{{{where}}}" if where else metric.name
-    return f"max by ({', '.join(labels)}) ({selector})"
-
-
-def _slo_panels(burn_windows: Sequence[str]) -> tuple[Panel, ...]:
-    chosen = 'slo=~"$slo"'
-    no_slo = "No data: no SLO is configured, or its sources are stale"
-    shown = "|".join(burn_windows)
-    # Green is for the status alone: a full budget after three events is no good news. 0 is exhausted.
-    budget = Scale(base="red", steps=((1e-9, "orange"), (0.25, "text")))
-    burn = Scale(base="text", steps=((1.0, "orange"),))
-    columns = (
-        Column(
-            title="Status",
-            expr=f"{_by(catalog.SLO_STATUS, 'slo', 'status', where=chosen)} == 1",
-            label="status",
-            words=_STATUS_WORDS,
-        ),
-        Column(title="Target", expr=_by(catalog.SLO_OBJECTIVE, "slo", where=chosen), unit="percentunit"),
-        Column(title="Attainment", expr=_by(catalog.SLO_ATTAINMENT, "slo", where=chosen), unit="percentunit"),
-        Column(title="Over", expr=_by(catalog.SLO_PERIOD, "slo", where=chosen), unit="dtdurations"),
-        Column(
-            title="Budget left",
-            expr=_by(catalog.SLO_BUDGET_RATIO, "slo", where=chosen),
-            unit="percentunit",
-            scale=budget,
-        ),
-        Column(title="Bad events left", expr=_by(catalog.SLO_BUDGET_EVENTS, "slo", where=chosen)),
-        *(
-            Column(
-                title=f"Burn rate {window}",
-                expr=_by(catalog.SLO_BURN_RATE, "slo", where=f'{chosen},window="{window}"'),
-                scale=burn,
-            )
-            for window in burn_windows
-        ),
-        Column(title="Window covered", expr=_by(catalog.SLO_COVERAGE, "slo", where=chosen), unit="percentunit"),
-    )
-    return (
-        panels.text("How to read this board", _READING),
-        panels.table(
-            "Are the promises kept? Least budget first",
-            _helps(catalog.SLO_STATUS, catalog.SLO_ATTAINMENT, catalog.SLO_BUDGET_RATIO, catalog.SLO_BURN_RATE),
-            columns,
-            keys={"slo": "SLO"},
-            no_data=no_slo,
-            sort_by="Budget left",
-        ),
-        panels.timeseries(
-            "Error budget left",
-            _helps(catalog.SLO_BUDGET_RATIO),
-            [Query(expr=f"{catalog.SLO_BUDGET_RATIO.name}{{{chosen}}}", legend="{{slo}}")],
-            unit="percentunit",
-            no_data=no_slo,
-            width=12,
-        ),
-        panels.timeseries(
-            "How fast the budget burns",
-            _helps(catalog.SLO_BURN_RATE),
-            [
-                Query(
-                    expr=f'{catalog.SLO_BURN_RATE.name}{{{chosen},window=~"{shown}"}}',
-                    legend="{{slo}} over {{window}}",
-                )
-            ],
-            unit="short",
-            no_data=no_slo,
-            width=12,
-            limit=1.0,
-        ),
-    )
-
-
-def _indicator_row(indicator: Indicator) -> Row:
-    """The default panels of an indicator's shape."""
-    of_shape = {
-        Shape.DURATION: _duration_panels,
-        Shape.RATIO: _ratio_panels,
-        Shape.FREQUENCY: _frequency_panels,
-    }
-    metrics = metrics_of(indicator)
-    shown = [*of_shape[indicator.shape](indicator, metrics), _by_team(indicator, metrics)]
-    return Row(title=f"{indicator.title}: $service, $environment, last $window", panels=tuple(shown))
-
-
-def _duration_panels(indicator: Indicator, metrics: IndicatorMetrics) -> list[Panel]:
-    title, about = indicator.title, _about(indicator)
-    headlines = (("p50", "median"), ("p75", "three of four within"), ("p90", "nine of ten within"))
-    return [
-        *(
-            panels.stat(
-                f"{title}: {words}",
-                f"{about}\n\nThis is the {name} of the window.",
-                [_of_stat(indicator, metrics, name)],
-                unit="s",
-                no_data=_NO_UNITS,
-                width=6,
-            )
-            for name, words in headlines
-        ),
-        _interval(indicator, metrics, "median", width=6),
-        _basis(indicator, metrics),
-        *_over_time(indicator, metrics, tuple(name for name, _ in headlines)),
-    ]
-
-
-def _ratio_panels(indicator: Indicator, metrics: IndicatorMetrics) -> list[Panel]:
-    return [
-        panels.stat(
-            f"{indicator.title}: share of {indicator.share_of} ones",
-            _about(indicator),
-            [_of_stat(indicator, metrics, "value")],
-            unit="percentunit",
-            no_data=_NO_UNITS,
-            width=12,
-        ),
-        _interval(indicator, metrics, "share", width=12),
-        _basis(indicator, metrics),
-        *_over_time(indicator, metrics, ("value", "low", "high")),
-    ]
-
-
-def _frequency_panels(indicator: Indicator, metrics: IndicatorMetrics) -> list[Panel]:
-    title, about = indicator.title, _about(indicator)
-    per_day = Query(expr=_selected(metrics.value), legend=_SUBJECT_LEGEND)
-    found = [panels.stat(f"{title} per day", about, [per_day], unit="short", no_data=_NO_UNITS, width=6)]
-    if metrics.total:
-        split = f" by {indicator.dimension}" if indicator.dimension else ""
-        total = Query(
-            expr=f"{metrics.total.name}{{{_SUBJECT}}}",
-            legend=_legend(f"{{{{{indicator.dimension}}}}}" if split else ""),
-        )
-        found.append(
-            panels.stat(
-                f"{title} since the beginning{split}",
-                f"{metrics.total.help}\n\n{about}",
-                [total],
-                unit="short",
-                no_data="No data: none was ever seen",
-                width=18,
-            )
-        )
-    over_time = panels.timeseries(
-        f"{title} per day over time", about, [per_day], unit="short", no_data=_NO_UNITS, width=18
-    )
-    return [*found, _basis(indicator, metrics), over_time]
-
-
-def _interval(indicator: Indicator, metrics: IndicatorMetrics, of: str, width: int) -> Panel:
-    bounds = [_of_stat(indicator, metrics, name, words) for name, words in (("low", "from"), ("high", "to"))]
-    return panels.stat(
-        f"{indicator.title}: the {of} lies between",
-        f"95 % interval of the {of}. Two periods whose intervals overlap cannot be told apart.\n\n{_about(indicator)}",
-        bounds,
-        unit=_UNITS[indicator.shape],
-        no_data="No data: too few units for an interval",
-        width=width,
-    )
-
-
-def _basis(indicator: Indicator, metrics: IndicatorMetrics) -> Panel:
-    """What always stands beside a number: n, coverage, and what was not counted."""
-    return panels.stat(
-        f"{indicator.title}: what it rests on",
-        "Counted: units behind the number (n). Used: share of the final units that could be used. "
-        "Pending: cannot be judged yet. Left out: excluded, and why; a reason that never occurs is absent."
-        f"\n\n{_about(indicator)}",
+        "Paceline: delivery",
+        "How fast and how safely changes reach production: the five metrics of DORA, and pipelines.",
         [
-            Query(expr=_selected(metrics.samples, _whole(indicator)), legend=_legend("counted (n)")),
-            Query(expr=_selected(metrics.coverage), legend=_legend("used"), unit="percentunit"),
-            Query(expr=_selected(metrics.pending), legend=_legend("pending")),
-            Query(expr=_selected(metrics.excluded), legend=_legend("left out: {{reason}}")),
+            datasource(),
+            team_variable(declared),
+            service_variable(declared),
+            environment_variable(declared),
+            window_variable(declared, "28d"),
+        ],
+        (*_rows(making), *default_rows(declared, making, folded=True)),
+        annotations=(*deployments(making), *incidents(making)),
+        since="now-28d",
+    )
+
+
+def _rows(making: Making) -> tuple[Row, ...]:
+    """What is seen at first, of those of the five that are declared."""
+    five = making.named(FIVE)
+    if not five:
+        return ()
+    lead_times = making.named(("change_lead_time",))
+    return (
+        Row(
+            title="At a glance: $service, $environment, last $window",
+            panels=(*(_tile(indicator, making) for indicator in five), _score_tile()),
+        ),
+        Row(title="Levels of teams: $team, $environment, last $window", panels=(_levels(five, making),)),
+        *(
+            Row(title="Where lead time goes, last $window", panels=(_stages(i), _stages_by_team(i, making)))
+            for i in lead_times
+        ),
+        Row(title="Quick Check: from 0 to 10, last $window", panels=(_scores(five), _scores_over_time())),
+    )
+
+
+def _tile(indicator: Indicator, making: Making) -> Panel:
+    """The first number of an indicator, and the n that it rests on."""
+    metrics = metrics_of(indicator)
+    said, _, unit = _LEADING[indicator.shape]
+    return panels.stat(
+        f"{indicator.title}, {said}",
+        f"{about(indicator)}\n\nn: {metrics.samples.help}",
+        [
+            Query(expr=of_services(metrics.value, *_leading(indicator)), legend=_WHO),
+            Query(expr=of_services(metrics.samples, whole(indicator)), legend=f"{_WHO}: n", unit="none"),
+        ],
+        unit=unit,
+        no_data=NO_UNITS,
+        width=8,
+        links=(*making.explain(indicator, SELECTION), *_next(making)),
+    )
+
+
+def _next(making: Making) -> tuple[Link, ...]:
+    """Where one looks when deployments of a service go wrong: at its team's incidents, for few services are probed."""
+    chosen = "var-team=${__field.labels.team}&var-environment=${__field.labels.environment}"
+    shown = making.named(reliability.INDICATORS)
+    return (board_link(reliability.UID, "Uptime and incidents", chosen),) if shown else ()
+
+
+def _leading(indicator: Indicator) -> tuple[str, ...]:
+    """The matchers of an indicator's first number, of the whole and not of its parts."""
+    _, stat, _ = _LEADING[indicator.shape]
+    return (f'stat="{stat}"' if stat else "", whole(indicator))
+
+
+def _levels(five: Sequence[Indicator], making: Making) -> Panel:
+    """In the order of the teams' names: a board that ranks teams would be gamed."""
+    values = [
+        Column(
+            title=f"{i.title}, {_LEADING[i.shape][0]}",
+            expr=of_level(metrics_of(i).value, *_leading(i)),
+            unit=_LEADING[i.shape][2],
+        )
+        for i in five
+    ]
+    counted = {
+        "change_lead_time": "Changes (n)",
+        "deployment_frequency": "Deployments (n)",
+        "failed_deployment_recovery_time": "Recovered (n)",
+    }
+    counts = [
+        Column(title=counted[i.name], expr=of_level(metrics_of(i).samples, whole(i)), unit="none")
+        for i in five
+        if i.name in counted
+    ]
+    return panels.table(
+        "The five metrics by team",
+        "Each level of teams pools the units of its services. Quantiles, intervals and coverage are in the row of each "
+        "metric below.\n\n" + "\n\n".join(map(about, five)),
+        (*values, *counts),
+        keys={"team": "Team", "environment": "Environment"},
+        no_data=NO_LEVEL,
+        sort_by="Team",
+        links={c.title: making.explain(i, LEVEL_SELECTION) for c, i in zip(values, five, strict=True)},
+    )
+
+
+def _stages(indicator: Indicator) -> Panel:
+    """The stages beside each other, in the order in which a change passes them."""
+    value = metrics_of(indicator).value
+    return panels.bars(
+        f"{indicator.title}: where it goes",
+        f"The median of each stage. Medians do not add up to the median of the whole.\n\n{about(indicator)}",
+        [
+            Query(expr=of_services(value, 'stat="p50"', f'stage="{stage}"'), legend=f"{stage}: {_WHO}")
+            for stage in indicator.dimensions
+        ],
+        unit="s",
+        no_data="No data: no stage of a change is known in this window, or a source is stale",
+        width=12,
+    )
+
+
+def _stages_by_team(indicator: Indicator, making: Making) -> Panel:
+    value = metrics_of(indicator).value
+    stages = {stage.capitalize(): stage for stage in indicator.dimensions}
+    return panels.table(
+        f"{indicator.title}: stages by team",
+        f"The median of each stage. Medians do not add up to the median of the whole.\n\n{about(indicator)}",
+        [
+            Column(title=title, expr=of_level(value, 'stat="p50"', f'stage="{stage}"'), unit="s")
+            for title, stage in stages.items()
+        ],
+        keys={"team": "Team", "environment": "Environment"},
+        no_data=NO_LEVEL,
+        width=12,
+        sort_by="Team",
+        links={
+            title: making.explain(indicator, f"{LEVEL_SELECTION}&dimension={stage}") for title, stage in stages.items()
+        },
+    )
+
+
+def _score_tile() -> Panel:
+    overall = 'kind="overall"'
+    return panels.stat(
+        "Quick Check, overall",
+        helps(catalog.QUICK_CHECK_SCORE, catalog.QUICK_CHECK_INDUSTRY),
+        [
+            Query(expr=of_services(catalog.QUICK_CHECK_SCORE, overall), legend=_WHO),
+            Query(expr=f"{catalog.QUICK_CHECK_INDUSTRY.name}{{{overall}}}", legend="industry's mean"),
         ],
         unit="short",
-        no_data=_NO_UNITS,
-        width=6,
-        height=CHART_HEIGHT,
+        no_data=_NO_SCORE,
+        width=8,
     )
 
 
-def _over_time(indicator: Indicator, metrics: IndicatorMetrics, stats: Sequence[str]) -> list[Panel]:
-    """The statistics over time and, where the indicator is split, its parts."""
-    title, about, unit = indicator.title, _about(indicator), _UNITS[indicator.shape]
-    whole = _selected(metrics.value, f'stat=~"{"|".join(stats)}"', _whole(indicator))
-    queries = [Query(expr=whole, legend=_legend("{{stat}}"))]
-    width = 9 if indicator.dimension else 18
-    found = [panels.timeseries(f"{title} over time", about, queries, unit=unit, no_data=_NO_UNITS, width=width)]
-    if indicator.dimension:
-        stat = _VALUE_STATS[indicator.shape]
-        expr = _selected(metrics.value, f'stat="{stat}"', f'{indicator.dimension}!=""')
-        parts = [Query(expr=expr, legend=_legend(f"{{{{{indicator.dimension}}}}}"))]
-        words = "median by" if indicator.shape is Shape.DURATION else "by"
-        found.append(
-            panels.timeseries(
-                f"{title}: {words} {indicator.dimension}",
-                f"Each {indicator.dimension} on its own; the parts need not add up to the whole.\n\n{about}",
-                parts,
-                unit=unit,
-                no_data=f"No data: no {indicator.dimension} is known in this window",
-                width=width,
-            )
-        )
-    return found
-
-
-def _by_team(indicator: Indicator, metrics: IndicatorMetrics) -> Panel:
-    """The chosen levels of teams, in the order of their names: a board that ranks teams would be gamed."""
-    unit, whole = _UNITS[indicator.shape], _whole(indicator)
-    values: dict[str, tuple[str, ...]] = {
-        title: (f'stat="{stat}"', whole) for stat, title in _COLUMNS[indicator.shape].items()
-    } or {"Per day": ()}
-    columns = (
-        *(Column(title=title, expr=_of_level(metrics.value, *where), unit=unit) for title, where in values.items()),
-        Column(title="Counted (n)", expr=_of_level(metrics.samples, whole)),
-        Column(title="Used", expr=_of_level(metrics.coverage), unit="percentunit"),
-        Column(title="Pending", expr=_of_level(metrics.pending)),
+def _scores(five: Sequence[Indicator]) -> Panel:
+    """Each score of the chosen services, with the industry's mean beside it."""
+    key = ("service", "environment", "kind")
+    words: Words = {i.name: (i.title, NEUTRAL) for i in five} | {k: (w, NEUTRAL) for k, w in _MEANS.items()}
+    scores = by(catalog.QUICK_CHECK_SCORE, *key, where=matching(SERVICES, WINDOW))
+    # `group` is 1 for each score: the product is the industry's mean, once for each service.
+    industry = (
+        f"group by ({', '.join(key)}) ({of_services(catalog.QUICK_CHECK_SCORE)})"
+        f" * on (kind) group_left () {by(catalog.QUICK_CHECK_INDUSTRY, 'kind')}"
     )
     return panels.table(
-        f"{indicator.title}: by team",
-        "Each level pools the units of its services; a unit that reached several of them counts once. "
-        f"What belongs to no service stands without a team.\n\n{_about(indicator)}",
-        columns,
-        keys={"team": "Team", "environment": "Environment"},
-        no_data=_NO_LEVEL,
-        sort_by="Team",
+        "Quick Check scores beside the industry's means",
+        helps(catalog.QUICK_CHECK_SCORE, catalog.QUICK_CHECK_INDUSTRY),
+        (
+            Column(title="Metric", expr=scores, label="kind", words=words),
+            Column(title="Score", expr=scores),
+            Column(title="Industry's mean", expr=industry, absent="none published"),
+        ),
+        keys={"service": "Service", "environment": "Environment"},
+        no_data=_NO_SCORE,
+        width=12,
+        height=_SCORES_HEIGHT,
+        sort_by="Service",
     )
 
 
-def _of_level(metric: Metric, *matchers: str) -> str:
-    """The series of a metric for the chosen teams and window."""
-    return _by(metric, "team", "environment", where=_matching(_LEVEL, *matchers))
-
-
-def _of_stat(indicator: Indicator, metrics: IndicatorMetrics, name: str, words: str = "") -> Query:
-    return Query(expr=_selected(metrics.value, f'stat="{name}"', _whole(indicator)), legend=_legend(words))
-
-
-def _whole(indicator: Indicator) -> str:
-    """The matcher for all parts of a split indicator together: the label is absent."""
-    return f'{indicator.dimension}=""' if indicator.dimension and indicator.shape is not Shape.FREQUENCY else ""
-
-
-def _selected(metric: Metric, *matchers: str) -> str:
-    """The series of a metric for the chosen services and window."""
-    return f"{metric.name}{{{_matching(_SUBJECT, *matchers)}}}"
-
-
-def _matching(subject: str, *matchers: str) -> str:
-    return ",".join([subject, 'window="$window"', *filter(None, matchers)])
-
-
-def _legend(words: str) -> str:
-    return f"{_SUBJECT_LEGEND}: {words}" if words else _SUBJECT_LEGEND
-
-
-def _about(indicator: Indicator) -> str:
-    return f"{indicator.definition}\n\nDefinition: {indicator.name}, version {indicator.version}."
-
-
-def _helps(*metrics: Metric) -> str:
-    return "\n\n".join(f"{m.help} ({m.name})" for m in metrics)
-
-
-def _age(metric: Metric, *labels: str) -> str:
-    return f"time() - {_by(metric, *labels)}" if labels else f"time() - {metric.name}"
-
-
-def _health_panels() -> tuple[Panel, ...]:
-    nothing = "No data: no source was collected yet, or Paceline itself is not scraped"
-    yes_no = {"1": ("yes", "green"), "0": ("no", "red")}
-    key = "source"
-    columns = (
-        Column(title="Fresh", expr=_by(catalog.SOURCE_FRESH, key), words=yes_no),
-        Column(title="Staleness", expr=_by(catalog.SOURCE_STALENESS, key), unit="s"),
-        Column(title="Last success (ago)", expr=_age(catalog.COLLECTOR_LAST_SUCCESS, key), unit="s"),
-        Column(title="Last run (ago)", expr=_age(catalog.COLLECTOR_LAST_RUN, key), unit="s"),
-        Column(title="Last run succeeded", expr=_by(catalog.COLLECTOR_SUCCESS, key), words=yes_no),
-        Column(title="Last run took", expr=_by(catalog.COLLECTOR_DURATION, key), unit="s"),
-        Column(title="Newest event (ago)", expr=_age(catalog.COLLECTOR_NEWEST, key), unit="s"),
-        Column(title="Events", expr=_by(catalog.COLLECTOR_EVENTS, key)),
-        Column(title="Rejected records", expr=_by(catalog.COLLECTOR_REJECTED, key)),
-    )
-    return (
-        panels.table(
-            "Can the data be trusted? Stale sources first",
-            _helps(
-                catalog.SOURCE_FRESH,
-                catalog.SOURCE_STALENESS,
-                catalog.COLLECTOR_EVENTS,
-                catalog.COLLECTOR_REJECTED,
+def _scores_over_time() -> Panel:
+    kinds = f'kind=~"{"|".join(_MEANS)}"'
+    return panels.timeseries(
+        "Quick Check over time",
+        helps(catalog.QUICK_CHECK_SCORE, catalog.QUICK_CHECK_INDUSTRY),
+        [
+            Query(expr=of_services(catalog.QUICK_CHECK_SCORE, kinds), legend=f"{_WHO}: {{{{kind}}}}"),
+            Query(
+                expr=f"{catalog.QUICK_CHECK_INDUSTRY.name}{{{kinds}}}", legend="industry's mean: {{kind}}", dashed=True
             ),
-            columns,
-            keys={key: "Source"},
-            no_data=nothing,
-            sort_by="Fresh",
-        ),
-        panels.stat(
-            "Age of the numbers shown",
-            _helps(catalog.SNAPSHOT_TIMESTAMP),
-            [Query(expr=_age(catalog.SNAPSHOT_TIMESTAMP))],
-            unit="s",
-            no_data=nothing,
-            width=6,
-            height=CHART_HEIGHT,
-        ),
-        panels.timeseries(
-            "How stale each source is",
-            _helps(catalog.SOURCE_STALENESS),
-            [Query(expr=catalog.SOURCE_STALENESS.name, legend="{{source}}")],
-            unit="s",
-            no_data=nothing,
-            width=9,
-        ),
-        panels.timeseries(
-            "How long collecting and computing take",
-            _helps(catalog.COLLECTOR_DURATION, catalog.SNAPSHOT_DURATION),
-            [
-                Query(expr=catalog.COLLECTOR_DURATION.name, legend="collecting {{source}}"),
-                Query(expr=catalog.SNAPSHOT_DURATION.name, legend="computing the numbers"),
-            ],
-            unit="s",
-            no_data=nothing,
-            width=9,
-        ),
-        panels.table(
-            "Which definitions are in use",
-            _helps(catalog.INDICATOR_INFO),
-            (Column(title="Version", expr=_by(catalog.INDICATOR_INFO, "indicator", "version"), label="version"),),
-            keys={"indicator": "Indicator"},
-            no_data=nothing,
-        ),
+        ],
+        unit="short",
+        no_data=_NO_SCORE,
+        width=12,
+        height=_SCORES_HEIGHT,
+        lowest=0,
+        highest=10,
     )
+
+
+BOARD = Board(UID, board, INDICATORS)

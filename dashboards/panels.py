@@ -11,15 +11,29 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from string import ascii_uppercase
 from typing import Any, Literal, cast
 
 from grafanalib import core
 
 Json = dict[str, Any]
-Unit = Literal["s", "percentunit", "short", "dtdurations"]
-"""Units that Grafana knows; it prints an unknown one as text. Durations: seconds in, "3.2 days" shown."""
+Unit = Literal["s", "percentunit", "short", "dtdurations", "dateTimeFromNow", "none", "suffix:working days"]
+"""Units that Grafana knows; it prints an unknown one as text. Durations: seconds in, "3.2 days" shown.
 
+`dateTimeFromNow` wants milliseconds; `none` shows a count as it is, not in thousands. `suffix:` stands before words
+that follow a number: of ten working days, Grafana's own units would make 1.43 weeks.
+"""
+
+# Okabe and Ito's colours, which people with any colour vision tell apart, on light and on dark.
+BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
+NEUTRAL, UNSEEN = "text", "transparent"
+PALETTE = frozenset({BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE, NEUTRAL, UNSEEN})
+"""The colours of the boards. Nothing is told by colour alone: a word or a place says it too."""
+_SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
+"""The colours of the queries of a panel, in their order."""
+
+_TAG = "paceline"
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 GRID_COLUMNS = 24
 STAT_HEIGHT, CHART_HEIGHT = 4, 8
@@ -27,9 +41,15 @@ _SCHEMA_VERSION = 39
 _PLUGIN_VERSION = "11.0.0"  # without one, Grafana migrates panels as if they came from version 6.1
 _ON_TIME_RANGE_CHANGE = 2
 _SORT_NUMERICAL = 3
-_NO_DATA_COLOR = "blue"
-_NEUTRAL = "text"
+_NO_DATA_COLOR = SKY
 _NOTICE_HEIGHT = 2
+_BAR_FILL = 70
+# Grafana 11 joins marks into a region up to this step apart, and its queries have at most 11,000: 5 minutes last for
+# a month of them, where its usual minute would draw each point of a month by itself.
+_ANNOTATION_STEP = "5m"
+_OTHER_BOARDS = core.DashboardLink(
+    title="Paceline boards", type="dashboards", tags=[_TAG], asDropdown=True, includeVars=True, keepTime=True
+)
 
 # What Grafana 5 knew and today's does not, or what we always leave to Grafana.
 _REMOVED_PANEL_KEYS = frozenset(
@@ -53,6 +73,7 @@ _REMOVED_PANEL_KEYS = frozenset(
         "timeShift",
     }
 )
+_REMOVED_OPTION_KEYS = frozenset({"fieldOptions", "showThresholdLabels", "showThresholdMarkers"})
 _REMOVED_TARGET_KEYS = frozenset({"intervalFactor", "metric", "query", "step", "target", "interval"})
 _REMOVED_BOARD_KEYS = frozenset(
     {"__inputs", "gnetId", "hideControls", "id", "rows", "sharedCrosshair", "style", "version"}
@@ -60,13 +81,33 @@ _REMOVED_BOARD_KEYS = frozenset(
 _REMOVED_VARIABLE_KEYS = frozenset({"useTags", "tagsQuery", "tagValuesQuery", "auto", "auto_min", "auto_count"})
 
 
+Words = Mapping[str, tuple[str, str]]
+"""For a value, as text, the word that stands for it and its colour."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """Where a value leads.
+
+    In the address Grafana fills in `${__field.labels.NAME}`, in a table `${__data.fields["TITLE"]}`, and variables.
+    """
+
+    title: str
+    url: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """A PromQL query and how its series are called. `unit` differs from the panel's where it is given."""
+    """A PromQL query and how its series are called. `unit` and `color` differ from the panel's where they are given.
+
+    `dashed`: a bound beside a value, or a threshold.
+    """
 
     expr: str
     legend: str = ""
     unit: Unit | None = None
+    color: str = ""
+    dashed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +122,8 @@ class Scale:
 class Column:
     """A column of a table: a query with one row for each key. `label`: show that label's text, not the value.
 
-    `words` replaces values by a word and its colour.
+    `words` replaces values by a word and its colour; `absent` stands where a row has no value. `width` in pixels, where
+    Grafana is not to choose it.
     """
 
     title: str
@@ -89,7 +131,9 @@ class Column:
     unit: Unit = "short"
     label: str = ""
     scale: Scale | None = None
-    words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    words: Words = field(default_factory=dict)
+    absent: str = "no data"
+    width: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +147,14 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A titled part of a board. Its panels flow from left to right and wrap at 24 columns."""
+    """A titled part of a board. Its panels flow from left to right and wrap at 24 columns.
+
+    `folded`: only its title is shown, and Grafana asks nothing for it, until a reader opens it.
+    """
 
     title: str
     panels: tuple[Panel, ...]
+    folded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +178,14 @@ def stat(  # noqa: PLR0913 - what a panel says is as many words
     no_data: str,
     width: int,
     height: int = STAT_HEIGHT,
+    scale: Scale | None = None,
+    words: Words | None = None,
+    links: Sequence[Link] = (),
 ) -> Panel:
-    """The newest value of each series as a big number. Uncoloured: without a target nothing is good."""
+    """The newest value of each series as a big number. Uncoloured without a `scale`: without a target nothing is good.
+
+    `words` replaces values by a word and its colour.
+    """
     element = core.Stat(
         title=title,
         description=description,
@@ -139,12 +193,16 @@ def stat(  # noqa: PLR0913 - what a panel says is as many words
         targets=_targets(queries, instant=True),
         format=unit,
         noValue=no_data,
-        mappings=[_null_mapping(no_data)],
-        color={"mode": "fixed", "fixedColor": _NEUTRAL},
+        mappings=[*_word_mapping(words), _null_mapping(no_data)],
+        color={"mode": "thresholds"} if scale else {"mode": "fixed", "fixedColor": NEUTRAL},
+        thresholds=_steps(scale) if scale else [],
         graphMode="none",
         reduceCalc="lastNotNull",
-        overrides=_unit_overrides(queries),
-        extraJson={"options": {"wideLayout": True, "showPercentChange": False, "percentChangeColorMode": "standard"}},
+        overrides=_query_overrides(queries),
+        extraJson={
+            "fieldConfig": {"defaults": {"links": _links(links)}},
+            "options": {"wideLayout": True, "showPercentChange": False, "percentChangeColorMode": "standard"},
+        },
     )
     return Panel(element=element, width=width, height=height)
 
@@ -157,9 +215,19 @@ def timeseries(  # noqa: PLR0913 - what a panel says is as many words
     unit: Unit,
     no_data: str,
     width: int,
+    height: int = CHART_HEIGHT,
     limit: float | None = None,
+    bars: bool = False,
+    stacked: bool = False,
+    lowest: float | None = None,
+    highest: float | None = None,
+    links: Sequence[Link] = (),
 ) -> Panel:
-    """Series over time. `limit` draws the line that a target sets. Gaps stay gaps."""
+    """Series over time. `limit` draws the line that a target sets. Gaps stay gaps.
+
+    Each of several queries has a colour, and its series are shades of it; the series of one query are told apart by
+    their names, which keep their colours on all boards. `bars` are for counts of each step.
+    """
     element = core.TimeSeries(
         title=title,
         description=description,
@@ -168,16 +236,110 @@ def timeseries(  # noqa: PLR0913 - what a panel says is as many words
         unit=unit,
         tooltipMode="multi",
         tooltipSort="desc",
-        showPoints="never",
-        stacking={"mode": "none", "group": "A"},
+        showPoints="auto",
+        drawStyle="bars" if bars else "line",
+        fillOpacity=_BAR_FILL if bars else 0,
+        stacking={"mode": "normal" if stacked else "none", "group": "A"},
         thresholdsStyleMode="off" if limit is None else "line",
-        thresholds=[] if limit is None else _steps(Scale(base="transparent", steps=((limit, "red"),))),
+        thresholds=[] if limit is None else _steps(Scale(base=UNSEEN, steps=((limit, VERMILLION),))),
+        overrides=_query_overrides(queries, colored=len(queries) > 1),
         extraJson={
-            "fieldConfig": {"defaults": {"noValue": no_data, "custom": {"scaleDistribution": {"type": "linear"}}}},
+            "fieldConfig": {
+                "defaults": {
+                    "noValue": no_data,
+                    "color": {"mode": "palette-classic-by-name"},
+                    "links": _links(links),
+                    "custom": {"scaleDistribution": {"type": "linear"}},
+                    **{key: bound for key, bound in (("min", lowest), ("max", highest)) if bound is not None},
+                }
+            },
             "options": {"legend": {"showLegend": True}},
         },
     )
-    return Panel(element=element, width=width, height=CHART_HEIGHT)
+    return Panel(element=element, width=width, height=height)
+
+
+def state_timeline(  # noqa: PLR0913 - what a panel says is as many words
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    no_data: str,
+    width: int,
+    unit: Unit = "short",
+    words: Words | None = None,
+    scale: Scale | None = None,
+    height: int = CHART_HEIGHT,
+    links: Sequence[Link] = (),
+) -> Panel:
+    """A band for each series, whose colour and text follow its value: by `words`, or by a `scale`."""
+    element = core.StateTimeline(
+        title=title,
+        description=description,
+        dataSource=DATASOURCE,
+        targets=_targets(queries, instant=False),
+        mappings=[*_word_mapping(words), _null_mapping(no_data)],
+        colorMode="thresholds",
+        thresholds=_steps(scale) if scale else [],
+        mergeValues=True,
+        showValue="auto",
+        rowHeight=0.9,
+        overrides=_query_overrides(queries),
+        extraJson={
+            "fieldConfig": {"defaults": {"noValue": no_data, "unit": unit, "links": _links(links)}},
+            "options": {"legend": {"showLegend": False}, "tooltip": {"sort": "none"}},
+        },
+    )
+    return Panel(element=element, width=width, height=height)
+
+
+def bars(  # noqa: PLR0913 - what a panel says is as many words
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    unit: Unit,
+    no_data: str,
+    width: int,
+    height: int = CHART_HEIGHT,
+    highest: float | None = None,
+    links: Sequence[Link] = (),
+) -> Panel:
+    """A bar for the newest value of each series, in the order of the query's result."""
+    element = core.BarGauge(
+        title=title,
+        description=description,
+        dataSource=DATASOURCE,
+        targets=_targets(queries, instant=True),
+        thresholds=[],
+        displayMode=core.GAUGE_DISPLAY_MODE_BASIC,
+        orientation=core.ORIENTATION_HORIZONTAL,
+        extraJson={
+            "fieldConfig": {
+                "defaults": {
+                    "color": {"mode": "fixed", "fixedColor": BLUE},
+                    "links": _links(links),
+                    "mappings": [_null_mapping(no_data)],
+                    "noValue": no_data,
+                    "unit": unit,
+                    "min": 0,
+                    **({} if highest is None else {"max": highest}),
+                },
+                "overrides": _query_overrides(queries),
+            },
+            "options": {
+                "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+                "showUnfilled": True,
+                "valueMode": "text",
+                "namePlacement": "left",
+                "sizing": "auto",
+                "minVizWidth": 8,
+                "minVizHeight": 16,
+                "maxVizHeight": 40,
+            },
+        },
+    )
+    return Panel(element=element, width=width, height=height)
 
 
 def table(  # noqa: PLR0913 - what a panel says is as many words
@@ -188,12 +350,15 @@ def table(  # noqa: PLR0913 - what a panel says is as many words
     keys: Mapping[str, str],
     no_data: str,
     width: int = GRID_COLUMNS,
+    height: int = CHART_HEIGHT,
     sort_by: str = "",
+    links: Mapping[str, Sequence[Link]] | None = None,
 ) -> Panel:
     """One row for each value of some labels, one column for each query, lowest of `sort_by` first.
 
-    `keys` are these labels and their titles. Every query must give one series for each of their values and carry no
-    other labels than the keys and the column's own `label`, so that Grafana can merge the rows.
+    `keys` are these labels and their titles; `links` are by the title of a key or column. Every query must give one
+    series for each of their values and carry no other labels than the keys and the column's own `label`, so that
+    Grafana can merge the rows.
     """
     names = dict(keys)
     hidden = {"Time": True}
@@ -212,21 +377,21 @@ def table(  # noqa: PLR0913 - what a panel says is as many words
         dataSource=DATASOURCE,
         targets=_targets([Query(expr=c.expr) for c in columns], instant=True, form="table"),
         unit="short",
-        overrides=[_column_override(c) for c in columns],
+        overrides=[*map(_key_override, keys.values()), *map(_column_override, columns), *_link_overrides(links or {})],
         transformations=[{"id": "merge", "options": {}}, {"id": "organize", "options": organise}],
         sortBy=[core.TableSortByField(displayName=sort_by, desc=False)] if sort_by else [],
         extraJson={
             "fieldConfig": {
                 "defaults": {
                     "noValue": no_data,
-                    "color": {"mode": "fixed", "fixedColor": _NEUTRAL},
+                    "color": {"mode": "fixed", "fixedColor": NEUTRAL},
                     "custom": {"cellOptions": {"type": "auto"}, "inspect": False},
                 }
             },
             "options": {"frameIndex": 0},
         },
     )
-    return Panel(element=element, width=width, height=CHART_HEIGHT)
+    return Panel(element=element, width=width, height=height)
 
 
 def text(title: str, content: str, *, width: int = GRID_COLUMNS, height: int = STAT_HEIGHT) -> Panel:
@@ -252,7 +417,8 @@ def label_variable(  # noqa: PLR0913 - each argument is a property of the variab
 ) -> Any:
     """A variable with the values that a label really has.
 
-    "All" is the list of these values, never `.*`: a pattern that matches anything hides a missing metric.
+    "All" is the list of these values, never `.*`: a pattern that matches anything hides a missing metric. It is chosen
+    at first where there is `everything` and no `default`.
     """
     query = f"label_values({selector}, {label})"
     return core.Template(
@@ -262,26 +428,63 @@ def label_variable(  # noqa: PLR0913 - each argument is a property of the variab
         dataSource=DATASOURCE,
         multi=multi,
         includeAll=everything,
-        default="$__all" if everything else default or None,
+        default=default or ("$__all" if everything else None),
         refresh=_ON_TIME_RANGE_CHANGE,
         sort=_SORT_NUMERICAL if numerical else core.SORT_ALPHA_ASC,
     )
 
 
-def board(uid: str, title: str, description: str, variables: Sequence[Any], rows: Iterable[Row]) -> Dashboard:
-    """The finished board. Raises ValueError where two panels of a row have one title, and so one id."""
+def annotation(  # noqa: PLR0913 - each argument is a property of the annotation
+    name: str, expr: str, *, title: str, text: str = "", tags: Sequence[str] = (), color: str, shown: bool = True
+) -> Json:
+    """Marks on every chart where a query has a value: at its times, or over those that follow one another.
+
+    `title` and `text` may hold labels, `{{service}}`; `tags` are labels whose values are shown as tags.
+    """
+    return {
+        "datasource": DATASOURCE,
+        "enable": shown,
+        "hide": False,
+        "iconColor": color,
+        "name": name,
+        "tagKeys": ",".join(tags),
+        "target": {"expr": expr, "interval": _ANNOTATION_STEP, "refId": "Anno"},
+        # Grafana 11 reads these two; later ones move them into the target.
+        "expr": expr,
+        "step": _ANNOTATION_STEP,
+        "textFormat": text,
+        "titleFormat": title,
+    }
+
+
+def board(  # noqa: PLR0913 - what a board says is as many words
+    uid: str,
+    title: str,
+    description: str,
+    variables: Sequence[Any],
+    rows: Iterable[Row],
+    *,
+    annotations: Sequence[Json] = (),
+    since: str = "now-7d",
+) -> Dashboard:
+    """The finished board, with a menu of all others. `since`: where its time begins, as Grafana says it.
+
+    Raises ValueError where two panels of a row have one title, and so one id.
+    """
     document = _as_json(
         core.Dashboard(
             uid=uid,
             title=title,
             description=description,
-            tags=["paceline"],
+            annotations=core.Annotations(list=list(annotations)),
+            links=[_OTHER_BOARDS],
+            tags=[_TAG],
             editable=False,
             graphTooltip=core.GRAPH_TOOLTIP_MODE_SHARED_CROSSHAIR,
             refresh="1m",
             schemaVersion=_SCHEMA_VERSION,
             templating=core.Templating(list=list(variables)),
-            time=core.Time("now-7d", "now"),
+            time=core.Time(since, "now"),
             timePicker=core.TimePicker(["1m", "5m", "15m", "30m", "1h"], []),
             timezone="browser",
         )
@@ -290,8 +493,9 @@ def board(uid: str, title: str, description: str, variables: Sequence[Any], rows
     document["timepicker"] = {"refresh_intervals": document["timepicker"]["refresh_intervals"]}
     document["templating"]["list"] = [_mended_variable(v) for v in document["templating"]["list"]]
     document["panels"] = _placed(rows)
-    ids = [p["id"] for p in document["panels"]]
-    twice = sorted({p["title"] for p in document["panels"] if ids.count(p["id"]) > 1})
+    every = [inner for p in document["panels"] for inner in (p, *p.get("panels", ()))]
+    ids = [p["id"] for p in every]
+    twice = sorted({p["title"] for p in every if ids.count(p["id"]) > 1})
     if twice:
         raise ValueError(f"two panels of one row are called {', '.join(twice)}")
     return Dashboard(uid=uid, document=document)
@@ -316,17 +520,26 @@ def _placed(rows: Iterable[Row]) -> list[Json]:
     y = 0
     for row in rows:
         header = Panel(element=core.RowPanel(title=row.title), width=GRID_COLUMNS, height=1)
-        x = line_height = 0
-        for panel in (header, *row.panels):
-            if x + panel.width > GRID_COLUMNS:
-                x, y, line_height = 0, y + line_height, 0
-            document = _mended_panel(_as_json(panel.element))
-            document["id"] = _panel_id(row.title, document["type"], document["title"])
-            document["gridPos"] = {"x": x, "y": y, "w": panel.width, "h": panel.height}
-            placed.append(document)
-            x, line_height = x + panel.width, max(line_height, panel.height)
-        y += line_height
+        (head,), below = _flowing(row, (header,), y)
+        inner, end = _flowing(row, row.panels, below)
+        placed += [head | {"collapsed": True, "panels": inner}] if row.folded else [head, *inner]
+        y = below if row.folded else end
     return placed
+
+
+def _flowing(row: Row, panels: Iterable[Panel], y: int) -> tuple[list[Json], int]:
+    """Panels of a row from left to right, from a line of the grid on, and the line below them."""
+    placed: list[Json] = []
+    x = line_height = 0
+    for panel in panels:
+        if x + panel.width > GRID_COLUMNS:
+            x, y, line_height = 0, y + line_height, 0
+        document = _mended_panel(_as_json(panel.element))
+        document["id"] = _panel_id(row.title, document["type"], document["title"])
+        document["gridPos"] = {"x": x, "y": y, "w": panel.width, "h": panel.height}
+        placed.append(document)
+        x, line_height = x + panel.width, max(line_height, panel.height)
+    return placed, y + line_height
 
 
 def _panel_id(*names: str) -> int:
@@ -341,33 +554,51 @@ def _targets(queries: Sequence[Query], *, instant: bool, form: str = "time_serie
     ]
 
 
-def _unit_overrides(queries: Sequence[Query]) -> list[Json]:
+def _query_overrides(queries: Sequence[Query], *, colored: bool = False) -> list[Json]:
+    """What is special about the series of each query; with `colored` each has a colour of its own."""
+    found = []
+    for ref, query, usual in zip(ascii_uppercase, queries, cycle(_SERIES), strict=False):
+        color = query.color or (usual if colored else "")
+        properties: list[Json] = []
+        if query.unit:
+            properties.append({"id": "unit", "value": query.unit})
+        if color:
+            properties.append({"id": "color", "value": {"mode": "shades", "fixedColor": color}})
+        if query.dashed:
+            properties.append({"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 8]}})
+        if properties:
+            found.append({"matcher": {"id": "byFrameRefID", "options": ref}, "properties": properties})
+    return found
+
+
+def _key_override(title: str) -> Json:
+    """A label that a series lacks is an empty cell: neither it nor a link made of it speaks of missing data."""
+    return {"matcher": {"id": "byName", "options": title}, "properties": [{"id": "noValue", "value": ""}]}
+
+
+def _link_overrides(links: Mapping[str, Sequence[Link]]) -> list[Json]:
     return [
         {
-            "matcher": {"id": "byFrameRefID", "options": ref},
-            "properties": [{"id": "unit", "value": q.unit}],
+            "matcher": {"id": "byName", "options": title},
+            "properties": [{"id": "links", "value": _links(where)}],
         }
-        for ref, q in zip(ascii_uppercase, queries, strict=False)
-        if q.unit
+        for title, where in links.items()
     ]
+
+
+def _links(links: Sequence[Link]) -> list[Json]:
+    return [{"title": link.title, "url": link.url, "targetBlank": False} for link in links]
 
 
 def _column_override(column: Column) -> Json:
     """How a column looks; only a column with a scale or with words is coloured."""
-    words: list[Json] = [
-        {
-            "type": "value",
-            "options": {
-                value: {"text": word, "color": color, "index": index}
-                for index, (value, (word, color)) in enumerate(column.words.items())
-            },
-        }
-    ]
     properties: list[Json] = [
         {"id": "unit", "value": column.unit},
-        {"id": "noValue", "value": "no data"},
-        {"id": "mappings", "value": [*(words if column.words else []), _null_mapping("no data")]},
+        {"id": "noValue", "value": column.absent},
+        {"id": "mappings", "value": [*_word_mapping(column.words), _null_mapping(column.absent)]},
     ]
+    if column.width:
+        properties.append({"id": "custom.width", "value": column.width})
     if column.scale:
         properties.append({"id": "color", "value": {"mode": "thresholds"}})
         properties.append({"id": "thresholds", "value": {"mode": "absolute", "steps": _steps(column.scale)}})
@@ -378,6 +609,16 @@ def _column_override(column: Column) -> Json:
 
 def _steps(scale: Scale) -> list[Json]:
     return [{"color": scale.base, "value": None}, *({"color": c, "value": v} for v, c in scale.steps)]
+
+
+def _word_mapping(words: Words | None) -> list[Json]:
+    if not words:
+        return []
+    options = {
+        value: {"text": word, "color": color, "index": index}
+        for index, (value, (word, color)) in enumerate(words.items())
+    }
+    return [{"type": "value", "options": options}]
 
 
 def _null_mapping(words: str) -> Json:
@@ -403,13 +644,14 @@ def _mended_panel(panel: Json) -> Json:
             mended.pop(key, None)
         return mended
     mended["pluginVersion"] = _PLUGIN_VERSION
+    mended["options"] = _pruned(mended["options"], _REMOVED_OPTION_KEYS)
     mended["targets"] = [_mended_target(t) for t in mended["targets"]]
     defaults = _pruned(mended["fieldConfig"]["defaults"], frozenset())
     custom = _pruned(defaults.get("custom", {}), frozenset({"displayMode"}))
     defaults["custom"] = custom
     defaults["thresholds"] = {
         "mode": "absolute",
-        "steps": defaults["thresholds"]["steps"] or [{"color": _NEUTRAL, "value": None}],
+        "steps": defaults["thresholds"]["steps"] or [{"color": NEUTRAL, "value": None}],
     }
     mended["fieldConfig"]["defaults"] = defaults
     return mended

@@ -14,10 +14,11 @@ import click
 from collector.errors import ConfigError, PacelineError
 from paceline.commands.backtest import backtest_slo
 from paceline.commands.collecting import check, collect
+from paceline.commands.dashboards import dashboards
 from paceline.commands.demo import demo
 from paceline.commands.doctor import doctor
 from paceline.commands.gate import gate
-from paceline.commands.generated import dashboards, rules
+from paceline.commands.generated import rules
 from paceline.commands.history import history
 from paceline.commands.lint import lint_slos
 from paceline.commands.numbers import evaluate, explain, report, restatements

@@ -137,7 +137,10 @@ class Refusal(BaseModel):
     detail: str | list[dict[str, Any]]
 
 
-_Choice = Annotated[str, Field(pattern=r"^[^=]+=.+$")]
+_Choice = Annotated[str, Field(pattern=r"^[^=]+=.*$")]
+_Choices = Annotated[
+    list[_Choice], Query(description="Only this value of a label, like journey=provision-db; empty: all of them.")
+]
 
 
 def _selection(  # noqa: PLR0913, PLR0917 - the parameters of the address
@@ -147,7 +150,10 @@ def _selection(  # noqa: PLR0913, PLR0917 - the parameters of the address
     environment: Annotated[str, Query(description="Only this environment.")] = "",
     team: Annotated[str, Query(description="The services of a team or level of teams like /commerce, pooled.")] = "",
     dimension: Annotated[str, Query(description="Only this part, for example a stage.")] = "",
-    label: Annotated[list[_Choice], Query(description="Only this value of a label, like journey=provision-db.")] = [],  # noqa: B006 - FastAPI copies it
+    label: Annotated[
+        list[_Choice],
+        Query(description="Only this value of a label, like journey=provision-db; empty: all of them."),
+    ] = [],  # noqa: B006 - FastAPI copies it
     limit: Annotated[int, Query(ge=1, le=MOST_UNITS, description="At most so many units.")] = _LISTED,
     offset: Annotated[int, Query(ge=0, le=2**62, description="Skip so many of the oldest units.")] = 0,
 ) -> Selection:
@@ -158,7 +164,7 @@ def _selection(  # noqa: PLR0913, PLR0917 - the parameters of the address
         environment=environment,
         team=team,
         dimension=dimension,
-        labels=tuple(map(label_choice, label)),
+        labels=tuple(label_choice(one) for one in label if not one.endswith("=")),
         limit=limit,
         offset=offset,
     )

@@ -25,6 +25,7 @@ from click.testing import CliRunner
 from fastapi import FastAPI
 
 from collector.errors import PacelineError
+from paceline.annotations_routes import LONGEST, MOST
 from paceline.enricher import lookup_of
 from paceline.logs import configure
 from paceline.notify import Message, email_of, slack_body, webhook_body
@@ -127,6 +128,9 @@ class Ways:
             "/explain/{indicator}": [{"window": _LONGEST_WINDOW}],
             "/api/v1/gate": [{"service": one.name} for one in service.configuration.organisation.services],
             "/api/v1/restatements": [{"limit": 1_000}],
+            "/api/v1/annotations": [
+                {"from": (self.clock() - LONGEST).isoformat(), "to": self.clock().isoformat(), "limit": MOST}
+            ],
         }
         wanted = _PARAMETER.findall(path)
         for value in known[wanted[0]] if wanted else [""]:
@@ -158,7 +162,7 @@ class Ways:
     def _files(self) -> Iterator[Output]:
         self.at_hand("files")
         with tempfile.TemporaryDirectory() as folder:
-            for name in ("dashboards", "slo export"):
+            for name in ("dashboards build", "slo export"):
                 target = Path(folder) / name.replace(" ", "-")
                 self._run([*name.split(), "--out", str(target)])
                 for path in sorted(p for p in target.rglob("*") if p.is_file()):

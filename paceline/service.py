@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
@@ -202,7 +203,10 @@ class Service:
             self.inbox.forget(to_micros(now - DELIVERIES_REMEMBERED))
 
     def refresh(self) -> Published:
-        """Derive what changed, evaluate, and publish. Raises StoreError, keeping what was published before."""
+        """Derive what changed, evaluate, and publish.
+
+        Raises StoreError, and ConfigError for benchmarks that cannot be read, keeping what was published before.
+        """
         with self._refreshing, seldom_collecting(), self._telemetry.span("paceline.evaluate") as span:
             started, at = time.perf_counter(), self._clock()
             # Looked at before deriving: a source that ends meanwhile is not called fresh before its events count.
@@ -221,6 +225,7 @@ class Service:
             names = self.unmatched()
             snapshot = dataclasses.replace(
                 snapshot,
+                industry=self._industry(),
                 unmatched={kind: len(found) for kind, found in names.items()},
                 restatements=self._derivations.restated_units(),
                 duration_seconds=time.perf_counter() - started,
@@ -254,11 +259,16 @@ class Service:
             runs={(r, p) for r in unowned for (p,) in events.columns(PipelineRun, "pipeline", repository=r)},
         )
 
-    @property
+    @cached_property
     def benchmarks(self) -> Benchmarks | None:
         """The published numbers of the configured year. Raises ConfigError for a file that cannot be read."""
         years = (load_benchmarks(path) for path in resources.benchmarks())
         return next((b for b in years if b.year == self.configuration.benchmark_year), None)
+
+    def _industry(self) -> Mapping[str, float]:
+        """The industry's mean scores of the configured year; empty for a year without."""
+        industry = self.benchmarks.industry if self.benchmarks else None
+        return industry.by_kind if industry else {}
 
     def restatements(self, since: datetime | None = None, limit: int = 1_000) -> list[Restatement]:
         """The newest published judgements that changed afterwards, newest first."""

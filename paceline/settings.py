@@ -301,7 +301,13 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
 }
 """Variables that override a setting of the file."""
 
-OTHER_VARIABLES = ("PACELINE_CONFIG", "PACELINE_REPO", "PACELINE_PEOPLE_KEY", "PACELINE_PROMETHEUS_TOKEN")
+OTHER_VARIABLES = (
+    "PACELINE_CONFIG",
+    "PACELINE_REPO",
+    "PACELINE_PEOPLE_KEY",
+    "PACELINE_PROMETHEUS_TOKEN",
+    "PACELINE_GRAFANA_TOKEN",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ Knows no source and no store. A mistake in a named file is told with that file a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from slo_engine.exclusions import Exclusion
 from slo_engine.gate import Override, Policy
 from slo_engine.gate_files import load_overrides, load_policy
 from slo_engine.indicator import Indicator
-from slo_engine.openslo import load_slos
+from slo_engine.openslo import load_all
 from slo_engine.slo import Slo
 
 
@@ -29,7 +29,7 @@ def packaged_policy() -> Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class SloFiles:
-    """What the files say: SLOs in the order of their files, times that do not count, and how the gate decides."""
+    """What the files say: SLOs by name, times that do not count, and how the gate decides."""
 
     slos: tuple[Slo, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
@@ -70,19 +70,13 @@ def read_slos(document: Document, base_dir: Path, indicators: Mapping[str, Indic
     """The SLOs of the files that `slos` names. Raises ConfigError with every mistake."""
     mistakes: list[Mistake] = []
     expected = "the path of an OpenSLO file, or a glob"
-    found: list[Slo] = []
-    for path in NamedFiles(document, base_dir, mistakes).paths("slos", expected, once=False):
-        found += collected(mistakes, load_slos, path, indicators) or ()
-    mistakes += (document.mistake(("slos",), *said) for said in _twice(found))
-    if mistakes:
+    paths = list(NamedFiles(document, base_dir, mistakes).paths("slos", expected, once=False))
+    for path in sorted({p for p in paths if paths.count(p) > 1}):
+        mistakes.append(document.mistake(("slos",), f"{path.name!r} is named twice", "each file once"))
+    found = collected(mistakes, load_all, dict.fromkeys(paths), indicators)
+    if mistakes or found is None:
         raise ConfigError(*mistakes)
     return tuple(found)
-
-
-def _twice(slos: Iterable[Slo]) -> Iterator[tuple[str, str]]:
-    names = [slo.name for slo in slos]
-    for name in sorted({n for n in names if names.count(n) > 1}):
-        yield f"two SLOs are named {name!r}", "a name of its own for each SLO"
 
 
 def _policy(document: Document, base_dir: Path) -> Policy:

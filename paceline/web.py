@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from pydantic import BaseModel, Field
 
 from collector.errors import StoreError
+from paceline.annotations_routes import annotation_routes
 from paceline.enricher import Enricher, router
 from paceline.explanations import EventView, explain_path, explain_routes
 from paceline.gate_routes import gate_routes
@@ -217,6 +218,7 @@ def create_app(  # noqa: C901 - one short function for each route
 
     app.include_router(gate_routes(service))
     app.include_router(history_routes(service))
+    app.include_router(annotation_routes(service))
     if enricher is not None:
         app.include_router(router(enricher, service.configuration.settings.notify))
     if webhooks is not None:  # after the alerts, which have a path of their own among them

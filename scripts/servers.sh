@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the real programs some tests run against, where they are missing and we may: Debian packages as root,
-# Buildbot into a venv of its own, Prism with GitHub's description of its API into tests/npm. Locks say which.
+# Buildbot into a venv of its own; Prism with GitHub's description of its API, and TypeScript with Grafana's types, into
+# tests/npm. Locks say which.
 # Elsewhere it says what will be skipped; with CI=true a missing one is a failure. Expects scripts/setup.sh dev.
 # shellcheck disable=SC2086 # $packages is several words
 . "$(dirname "$0")/lib.sh"
@@ -38,7 +39,7 @@ buildbot() {
         "${uv[@]}" pip sync --python .venv-buildbot/bin/python --require-hashes --no-build requirements/buildbot.txt
 }
 
-prism() {
+from_npm() {
     npm ci --prefix tests/npm --silent </dev/null || return
     # Of the descriptions one is used; the others are 390 MB.
     find tests/npm/node_modules/@octokit/openapi/generated -type f ! -name api.github.com.json -delete
@@ -52,7 +53,7 @@ if [[ $packages ]] && can_apt; then
     packages=$(missing)
 fi
 once .venv-buildbot requirements/buildbot.txt -- buildbot || packages+=" buildbot"
-once tests/npm/node_modules tests/npm/package-lock.json -- prism || packages+=" prism"
+once tests/npm/node_modules tests/npm/package-lock.json -- from_npm || packages+=" prism typescript"
 if [[ -z $packages ]]; then exit 0; fi
 echo "Missing, so the tests that need them are skipped:" $packages
 [[ ${CI:-} != true ]]

@@ -81,6 +81,12 @@ class QuickCheck:
     stability: float | None
     overall: float | None
 
+    @property
+    def by_kind(self) -> dict[str, float]:
+        """The scores by indicator, then the means `throughput`, `stability` and `overall`, where they have a value."""
+        means = {"throughput": self.throughput, "stability": self.stability, "overall": self.overall}
+        return {**self.scores, **{kind: mean for kind, mean in means.items() if mean is not None}}
+
 
 def score(indicator: str, value: float | None) -> float | None:
     """The score of one value, 0 to 10; None for no value.

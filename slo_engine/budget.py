@@ -10,7 +10,8 @@ from decimal import ROUND_DOWN, Decimal
 from slo_engine.slo import EventCounts, Slo, SloStatus
 from slo_engine.windows import CalendarWindow, Window
 
-_LOW_BUDGET = Decimal("0.25")
+LOW_BUDGET = Decimal("0.25")
+"""The share of its error budget below which an SLO is at risk."""
 _SHOWN = Decimal("0.001")
 
 
@@ -72,7 +73,7 @@ def status_of(remaining: Decimal, *, alerting: bool) -> tuple[SloStatus, str]:
     """The status that follows from the share of the budget that is left, and in words why it is not healthy."""
     if remaining <= 0:
         return SloStatus.EXHAUSTED, "the error budget is used up"
-    if remaining < _LOW_BUDGET:
+    if remaining < LOW_BUDGET:
         return SloStatus.AT_RISK, f"{_share(remaining)} of the error budget is left"
     if alerting:
         return SloStatus.AT_RISK, "a burn-rate alert is active"

@@ -94,6 +94,20 @@ def _dead(tier: Tier, slo: Slo, highest: Decimal) -> str:
     )
 
 
+def thresholds(slo: Slo, tiers: Iterable[Tier], slos: Iterable[Slo] = ()) -> dict[tuple[str, Severity], Decimal]:
+    """By long window and severity, the burn rate above which an SLO alerts; the lowest where several tiers share them.
+
+    Nothing for one that has no burn-rate alerts. `slos` holds the parts of a composite.
+    """
+    if slo.alert_class != "rate":
+        return {}
+    found: dict[tuple[str, Severity], Decimal] = {}
+    for tier in tiers_for(slo, tiers, slos)[0]:
+        key, factor = (tier.long.label, tier.severity), tier.factor(slo.window)
+        found[key] = min(factor, found.get(key, factor))
+    return found
+
+
 def plain(number: Decimal) -> str:
     """A decimal as people write it: `13.44`, never `1E+1`; at most nine places."""
     text = f"{number:.9f}".rstrip("0").rstrip(".")

@@ -21,6 +21,9 @@ ALLOWED_LABELS = frozenset(
 
 SUBJECT_LABELS = ("service", "environment", "team")
 
+SERIES_LABELS = ("journey", "queue", "kind", "method", "stage", "source")
+"""Labels of indicators that tell the series of an SLO apart, beside those of its subject."""
+
 QUANTILES = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95}
 """The statistics of a duration; `low` and `high` are the 95 % interval of the median."""
 
@@ -43,7 +46,11 @@ def _counter(name: str, labels: str, text: str) -> Metric:
     return Metric(name=name, type="counter", help=text, labels=tuple(labels.split()))
 
 
-SLO_INFO = _gauge("platform_slo_info", "slo service team tier owner kind", "What an SLO is about; always 1.")
+SLO_INFO = _gauge(
+    "platform_slo_info",
+    "slo service team tier owner kind unit",
+    "What an SLO is about, and what its events are called; always 1.",
+)
 SLO_OBJECTIVE = _gauge(
     "platform_slo_objective_ratio", "slo", "Target of the SLO: the share of events that must be good."
 )
@@ -87,6 +94,19 @@ SLO_BURN_RATE = _gauge(
     "slo window",
     "Error ratio in the window over the allowed one; at 1 the budget lasts exactly as long as the SLO's window.",
 )
+SLO_BUDGET_SPENT = _gauge(
+    "platform_slo_budget_spent_ratio",
+    " ".join(("slo", *SUBJECT_LABELS, *SERIES_LABELS)),
+    "Share of the SLO's error budget that the bad events of one series spent in the SLO's window: bad / ((1 - target) "
+    "* total), of the five that spent most. Levels of teams are not listed beside their services; absent for "
+    "indicators about people, and for slices of time that several series share.",
+)
+SLO_BURN_THRESHOLD = _gauge(
+    "platform_slo_burn_rate_threshold",
+    "slo window kind",
+    "Burn rate above which a tier alerts, by its long window: a page or a ticket. Absent for SLOs that have no alerts "
+    "on burn rates, and for tiers that can never fire.",
+)
 SLO_EXHAUSTION = _gauge(
     "platform_slo_time_to_exhaustion_seconds",
     "slo",
@@ -99,6 +119,17 @@ SLO_STATUS = _gauge(
 )
 SLO_COVERAGE = _gauge(
     "platform_slo_coverage_ratio", "slo", "Share of the SLO's window in which its events were observed."
+)
+SLO_DATA_TIMESTAMP = _gauge(
+    "platform_slo_data_timestamp_seconds",
+    "slo",
+    "When the source that is furthest behind, of those that the SLO's events come from, was last collected without an "
+    "error; of a composite the oldest of its parts. Absent where that is unknown.",
+)
+SLO_EXCLUSION_ACTIVE = _gauge(
+    "platform_slo_exclusion_active",
+    "slo",
+    "1 while an exclusion leaves out what happens now, else 0; absent where no exclusion concerns the SLO.",
 )
 SLO_PART_WEIGHT = _gauge(
     "platform_slo_part_weight", "slo part", "How much an SLO weighs as a part of a composite one; absent for others."
@@ -170,6 +201,7 @@ SOURCE_FRESH = _gauge(
     "source",
     "1 where the source succeeded recently enough for its numbers to be shown, else 0.",
 )
+SOURCE_INFO = _gauge("platform_source_info", "source type", "Of which type a source is; always 1.")
 SNAPSHOT_TIMESTAMP = _gauge("platform_snapshot_timestamp_seconds", "", "When the published numbers were computed.")
 SNAPSHOT_DURATION = _gauge("platform_snapshot_duration_seconds", "", "How long computing the published numbers took.")
 EXPOSITION_FAILED = _gauge(
@@ -195,6 +227,12 @@ QUICK_CHECK_SCORE = _gauge(
     "service environment team window kind",
     "DORA Quick Check score, 0 (worst) to 10 (best): of an indicator, or the mean of throughput, stability or overall.",
 )
+QUICK_CHECK_INDUSTRY = _gauge(
+    "platform_quick_check_industry_mean",
+    "kind",
+    "The industry's mean DORA Quick Check score in the benchmark's year, 0 (worst) to 10 (best): of an indicator, or "
+    "the mean of throughput, stability or overall. Absent for a year without.",
+)
 SUPPRESSED = _gauge(
     "platform_suppressed_numbers",
     "metric",
@@ -218,10 +256,14 @@ FIXED = (
     SLO_ATTAINMENT,
     SLO_BUDGET_RATIO,
     SLO_BUDGET_EVENTS,
+    SLO_BUDGET_SPENT,
     SLO_BURN_RATE,
+    SLO_BURN_THRESHOLD,
     SLO_EXHAUSTION,
     SLO_STATUS,
     SLO_COVERAGE,
+    SLO_DATA_TIMESTAMP,
+    SLO_EXCLUSION_ACTIVE,
     SLO_PART_WEIGHT,
     SLO_MINIMUM_EVENTS,
     SLO_MINIMUM_COVERAGE,
@@ -240,6 +282,7 @@ FIXED = (
     COLLECTOR_NEWEST,
     SOURCE_STALENESS,
     SOURCE_FRESH,
+    SOURCE_INFO,
     SNAPSHOT_TIMESTAMP,
     SNAPSHOT_DURATION,
     EXPOSITION_FAILED,
@@ -247,6 +290,7 @@ FIXED = (
     SERVICE_INFO,
     UNMATCHED,
     QUICK_CHECK_SCORE,
+    QUICK_CHECK_INDUSTRY,
     SUPPRESSED,
     RESTATEMENTS,
     INDICATOR_INFO,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from itertools import chain
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -27,11 +28,13 @@ from slo_engine.slo import Slo
 from slo_engine.slo_states import (
     Conditions,
     Standing,
+    concerned,
     earliest,
+    excluding,
     is_counted,
-    of_people,
     standings,
-    state,
+    stated,
+    thresholds_of,
     with_others,
 )
 from slo_engine.snapshot import Accounting, Number, Part, SloState, Snapshot, SourceState
@@ -47,6 +50,7 @@ class _Judged(NamedTuple):
     """An SLO's state with what it was made from."""
 
     slo: Slo
+    pool: Group
     standings: list[Standing]
     missing: frozenset[str]
     tiers: tuple[burn.Tier, ...]
@@ -54,6 +58,16 @@ class _Judged(NamedTuple):
     state: SloState
     settled: bool
     """Whether it stays as it is with what it was made from."""
+
+
+class _Promised(NamedTuple):
+    """What follows from the SLOs, the tiers and the exclusions alone."""
+
+    slos: tuple[Slo, ...]
+    tiers: tuple[burn.Tier, ...]
+    exclusions: tuple[Exclusion, ...]
+    thresholds: Mapping[str, Mapping[tuple[str, burn.Severity], Decimal]]
+    concerned: Mapping[str, Sequence[Exclusion]]
 
 
 _NONE: frozenset[Cell] = frozenset()
@@ -93,6 +107,7 @@ class Evaluator:
         self._kept_back: dict[str, _KeptBack] = {}
         self._scores: dict[Subject, _Scores] = {}
         self._scored_for: Organisation | None = None
+        self._promised: _Promised | None = None
 
     def apply(self, changes: Mapping[int, int]) -> None:
         """Hear which series changed since the last evaluation, and from what time on (microseconds)."""
@@ -134,11 +149,14 @@ class Evaluator:
         shown = {name: self._shown(indicator, reader, spans, fresh) for name, indicator in indicators.items()}
         smallest = organisation.smallest_group
         suppressed = self._withheld(shown, indicators, spans, smallest)
+        promised = self._followed(tuple(slos), conditions)
         return Snapshot.of(
             self._in_parts(shown, _totals(indicators, reader, smallest), suppressed),
             at=at,
             suppressed=suppressed,
             slos=self._slo_states(slos, indicators, reader, conditions),
+            thresholds=promised.thresholds,
+            excluding=excluding(promised.concerned, reader.now),
             sources=tuple(sources),
             services=organisation.services,
             scores=self._scored(shown, organisation),
@@ -236,6 +254,14 @@ class Evaluator:
         counted = {s.name: self._state(s, indicators[s.indicator], reader, conditions) for s in slos if is_counted(s)}
         return with_others(slos, counted, reader.now, conditions)
 
+    def _followed(self, slos: tuple[Slo, ...], conditions: Conditions) -> _Promised:
+        """What follows from the SLOs, the tiers and the exclusions: as before where these are the same."""
+        asked, before = (slos, conditions.tiers, conditions.exclusions), self._promised
+        if before is None or before[:3] != asked:
+            slos, tiers, exclusions = asked
+            before = self._promised = _Promised(*asked, thresholds_of(slos, tiers), concerned(slos, exclusions))
+        return before
+
     def _state(self, slo: Slo, indicator: Indicator, reader: Reader, conditions: Conditions) -> SloState:
         """The state of an SLO: that of before where all it was made from is the same."""
         pool = reader.pool(indicator, slo.counted)
@@ -244,14 +270,15 @@ class Evaluator:
         if (
             before is not None
             and before.settled
+            and before.pool is pool
             and (before.slo, before.missing, before.standings) == (slo, missing, made_from)
             and (before.tiers, before.smallest) == (conditions.tiers, smallest)
         ):
             return before.state
-        found = of_people(state(slo, made_from, missing, reader.now, conditions), indicator, smallest)
+        found = stated(slo, indicator, reader, pool, made_from, conditions)
         # Between nothing and all, coverage grows with time.
         settled = found.coverage >= 1 or (bool(made_from) and all(s.first_at is None for s in made_from))
-        self._states[slo.name] = _Judged(slo, made_from, missing, conditions.tiers, smallest, found, settled)
+        self._states[slo.name] = _Judged(slo, pool, made_from, missing, conditions.tiers, smallest, found, settled)
         return found
 
     def _scored(
@@ -405,9 +432,7 @@ def _scored_value(stats: Mapping[str, float]) -> float | None:
 
 def _scores(values: Mapping[str, float | None]) -> dict[str, float]:
     """The scores of a subject's values by indicator, and their means; nothing for what has no value."""
-    check = quick_check(values)
-    means = {"throughput": check.throughput, "stability": check.stability, "overall": check.overall}
-    return {**check.scores, **{kind: mean for kind, mean in means.items() if mean is not None}}
+    return quick_check(values).by_kind
 
 
 def _totals(indicators: Mapping[str, Indicator], reader: Reader, smallest: int) -> dict[str, dict[Subject, _Totals]]:

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property, partial
 from itertools import chain
 from operator import itemgetter
@@ -30,6 +31,7 @@ from prometheus_client.utils import floatToGoString
 
 from collector.bulk import seldom_collecting
 from slo_engine import catalog
+from slo_engine.burn import Severity
 from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
 from slo_engine.gzipped import member
 from slo_engine.indicator import Indicator, Shape
@@ -411,13 +413,48 @@ class Publisher:
 
 def slo_samples(snapshot: Snapshot) -> Iterator[Sample]:
     """The SLOs. Counts are zero from the start, so that the first bad event is an increase."""
-    return chain.from_iterable(map(_slo_samples, snapshot.slos))
+    return chain.from_iterable(block.samples() for block in _slo_blocks(snapshot))
+
+
+def _slo_blocks(snapshot: Snapshot) -> Iterator[_Block]:
+    succeeded = {s.name: s.last_success_at for s in snapshot.sources}
+    for state in snapshot.slos:
+        name = state.slo.name
+        yield _Block(("slo", name), state, partial(_slo_samples, state))
+        beside = _Beside(
+            _oldest(state.sources, succeeded), snapshot.excluding.get(name), snapshot.thresholds.get(name, {})
+        )
+        yield _Block(("slo beside", name), beside, partial(_beside_samples, name, beside))
+
+
+class _Beside(NamedTuple):
+    """What stands beside the state of an SLO; None where there is nothing to say."""
+
+    data_at: datetime | None
+    excluding: bool | None
+    thresholds: Mapping[tuple[str, Severity], Decimal]
+
+
+def _oldest(sources: Iterable[str], succeeded: Mapping[str, datetime | None]) -> datetime | None:
+    """The earliest last success of some sources; None without any, and where one is unknown."""
+    times = [succeeded.get(name) for name in sources]
+    known = [at for at in times if at is not None]
+    return min(known) if known and len(known) == len(times) else None
+
+
+def _beside_samples(name: str, beside: _Beside) -> Iterator[Sample]:
+    if beside.data_at is not None:
+        yield catalog.SLO_DATA_TIMESTAMP, (name,), beside.data_at.timestamp()
+    if beside.excluding is not None:
+        yield catalog.SLO_EXCLUSION_ACTIVE, (name,), float(beside.excluding)
+    for (window, kind), threshold in beside.thresholds.items():
+        yield catalog.SLO_BURN_THRESHOLD, (name, window, kind), float(threshold)
 
 
 def _slo_samples(state: SloState) -> Iterator[Sample]:
     slo = state.slo
     name = slo.name
-    yield catalog.SLO_INFO, (name, slo.owner_service, slo.team, slo.tier, slo.owner, slo.alert_class), 1.0
+    yield catalog.SLO_INFO, (name, slo.owner_service, slo.team, slo.tier, slo.owner, slo.alert_class, state.noun), 1.0
     yield catalog.SLO_OBJECTIVE, (name,), float(slo.target)
     if slo.sla_target is not None:
         yield catalog.SLO_SLA_OBJECTIVE, (name,), float(slo.sla_target)
@@ -447,6 +484,8 @@ def _counted_samples(state: SloState) -> Iterator[Sample]:
     for window, raw in state.raw.items():
         yield catalog.SLO_EXCLUDED, (name, window, "good"), float(raw.good - state.counts[window].good)
         yield catalog.SLO_EXCLUDED, (name, window, "bad"), float(raw.bad - state.counts[window].bad)
+    for subject, labels, ratio in state.spent:
+        yield catalog.SLO_BUDGET_SPENT, (name, *subject, *labels), ratio
     for window, rate in state.burn_rates.items():
         yield catalog.SLO_BURN_RATE, (name, window), rate
     if state.attainment is not None:
@@ -467,9 +506,9 @@ def _listed(*lists: tuple[str, Iterable[Sample]]) -> _Part:
 
 
 def _slo_part(snapshot: Snapshot) -> _Part:
-    """The SLOs."""
-    slos = snapshot.slos
-    return _Part(slos, lambda n: _Block(("slo", slos[n].slo.name), slos[n], partial(_slo_samples, slos[n])))
+    """The SLOs, and apart from them what is told of them anew whenever a source was collected."""
+    blocks = list(_slo_blocks(snapshot))
+    return _Part([block.rows for block in blocks], blocks.__getitem__)
 
 
 def _source_part(snapshot: Snapshot) -> _Part:
@@ -605,15 +644,20 @@ def _catalogue_part(snapshot: Snapshot) -> _Part:
 
 
 def _score_part(snapshot: Snapshot) -> _Part:
-    """The Quick Check scores by subject and window."""
+    """The Quick Check scores by subject and window, and the industry's."""
     whose, rows = list(snapshot.scores), list(snapshot.scores.values())
+    beside = _listed(
+        ("industry", ((catalog.QUICK_CHECK_INDUSTRY, (kind,), mean) for kind, mean in snapshot.industry.items()))
+    )
 
     def block(place: int) -> _Block:
+        if place >= len(rows):
+            return beside.block(place - len(rows))
         subject, window = whose[place]
         labels = (*subject, window)
         return _Block(("score", *labels), rows[place], partial(_score_samples, labels, rows[place]))
 
-    return _Part(rows, block)
+    return _Part((*rows, *beside.rows), block)
 
 
 def _score_samples(labels: tuple[str, ...], scores: Mapping[str, float]) -> Iterator[Sample]:
@@ -627,6 +671,7 @@ def source_samples(snapshot: Snapshot) -> Iterator[Sample]:
 
 def _source_samples(source: SourceState) -> Iterator[Sample]:
     name = (source.name,)
+    yield catalog.SOURCE_INFO, (source.name, source.type), 1.0
     yield catalog.SOURCE_FRESH, name, float(source.fresh)
     yield catalog.COLLECTOR_EVENTS, name, float(source.events_total)
     yield catalog.COLLECTOR_REJECTED, name, float(source.rejected_total)

@@ -90,6 +90,8 @@ class Indicator:
     those a label can have, where they are known beforehand. An indicator has either labels or a dimension. `people`:
     its units are people, so that numbers of few are suppressed.
 
+    `noun` is what people call its units, in the plural: what is left of an SLO's budget is so many of them.
+
     A MEASURE has a `measure`, which gives the statistics named in `stats`, the leading one first, in `unit`s.
     """
 
@@ -99,6 +101,7 @@ class Indicator:
     definition: str
     shape: Shape
     metric: str
+    noun: str = "events"
     dimension: str = ""
     dimensions: tuple[str, ...] = ()
     share_of: str = "good"

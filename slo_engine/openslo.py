@@ -25,8 +25,13 @@ def load_slos(path: Path, indicators: Mapping[str, Indicator]) -> list[Slo]:
     Hidden files and folders are passed over: Kubernetes mounts each file a second time in one. A folder without
     files gives none. References hold across files. Raises ConfigError with every mistake of every file.
     """
+    return load_all([path], indicators)
+
+
+def load_all(paths: Iterable[Path], indicators: Mapping[str, Indicator]) -> list[Slo]:
+    """The SLOs of several files and folders, by name, as `load_slos` reads them: references hold across all of them."""
     mistakes: list[Mistake] = []
-    documents = list(_documents(path, mistakes))
+    documents = [document for path in paths for document in _documents(path, mistakes)]
     found = collected(mistakes, slos_of, documents, indicators)
     if mistakes or found is None:
         raise ConfigError(*mistakes)

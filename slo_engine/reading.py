@@ -105,6 +105,8 @@ class Group:
     pools: dict[str | None, Pool] = field(default_factory=dict)
     """The rows of a group once they were asked for, of all its series or of one dimension: several indicators read
     the same ones, and the group goes on with them when a series comes or goes."""
+    names: dict[Any, Any] = field(default_factory=dict)
+    """By what was asked, how its series are published; remembered as long as the group is."""
     sampled: Pool = field(default_factory=Pool)
     """The same for an arithmetic of its own, in the order in which it is given them."""
 
@@ -371,6 +373,11 @@ class Reader:
             self._group(subject, by_dimension, before.get(subject), pooled=subject in pooled)
             for subject, by_dimension in sorted(found.items())
         ]
+
+    def whose(self, numbers: Iterable[int]) -> list[tuple[Subject, str]]:
+        """Whom some series are about, each with its dimension."""
+        own = [self._series[n] for n in numbers]
+        return [(self._own_subject(series), series.dimension) for series in own]
 
     def sources(self, numbers: Iterable[int]) -> set[str]:
         """The sources that some series rest on; what has none is Paceline's own knowledge, and never stale."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +26,10 @@ from slo_engine.reading import Group, Reader
 from slo_engine.slices import Slices, length_of, sliced, slices_over
 from slo_engine.slo import Composite, EventCounts, IndicatorSli, Operator, Slo, SloStatus
 from slo_engine.snapshot import SloState
+from slo_engine.spenders import Names, names_of, spent
 from slo_engine.units import CODES, NEVER, Floats, Ints, Units
 from slo_engine.windows import BURN_WINDOWS, INDICATOR_WINDOWS, CalendarWindow, Window
+from slo_engine.words import duration_text
 
 _MICROSECOND = timedelta(microseconds=1)
 _EXHAUSTION_WINDOW = "3d"
@@ -94,8 +96,22 @@ def state_of(slo: Slo, indicator: Indicator, reader: Reader, conditions: Conditi
     pool = reader.pool(indicator, slo.counted)
     reader.prepare(pool.series, _earliest(slo, reader.now))
     made_from = standings(slo, indicator, reader, pool, conditions)
-    found = state(slo, made_from, pool.sources - conditions.fresh, reader.now, conditions)
-    return of_people(found, indicator, reader.organisation.smallest_group)
+    return stated(slo, indicator, reader, pool, made_from, conditions)
+
+
+def stated(
+    slo: Slo, indicator: Indicator, reader: Reader, pool: Group, made_from: Sequence[Standing], conditions: Conditions
+) -> SloState:
+    """An SLO on an indicator from what it makes of each series of its pool: what may be said of it."""
+    series = names_of(slo, indicator, reader, pool)
+    found = state(slo, made_from, pool.sources - conditions.fresh, reader.now, conditions, series)
+    found = of_people(found, indicator, reader.organisation.smallest_group)
+    return replace(found, sources=pool.sources, noun=_noun(slo, indicator))
+
+
+def _noun(slo: Slo, indicator: Indicator) -> str:
+    """What the events are called that an SLO counts: an indicator's units, or slices of time."""
+    return indicator.noun if slo.slice is None else f"slices of {duration_text(slo.slice.total_seconds())}"
 
 
 def earliest(slos: Sequence[Slo], now: int) -> int:
@@ -254,11 +270,20 @@ def _counted(times: Ints, good: NDArray[np.float64], now: int, bounds: _Bounds) 
 
 
 def state(
-    slo: Slo, standings: Sequence[Standing], missing: frozenset[str], now: int, conditions: Conditions
+    slo: Slo,
+    standings: Sequence[Standing],
+    missing: frozenset[str],
+    now: int,
+    conditions: Conditions,
+    series: Names | None = None,
 ) -> SloState:
-    """An SLO from what it makes of each series, where some sources are missing."""
+    """An SLO from what it makes of each series, where some sources are missing.
+
+    `series`: how these are published, where it may be said which of them spent the budget.
+    """
     at, labels = from_micros(now), list(windows_of(slo))
-    counts = _pooled(labels, [s.counts for s in standings])
+    by_series = _stacked(labels, [s.counts for s in standings])
+    counts = _pooled(labels, by_series)
     whole = counts[slo.window.label]
     coverage = _covered(slo.window, standings, whole, at)
     burns = {label: budget.burn_rate(c, slo.target) for label, c in counts.items()}
@@ -276,7 +301,7 @@ def state(
         status=status,
         why=why,
         counts=counts,
-        raw=_pooled(labels, raw) if excludable else {},
+        raw=_pooled(labels, _stacked(labels, raw)) if excludable else {},
         attainment=budget.attainment(whole),
         budget_remaining=remaining,
         budget_remaining_events=budget.remaining_events(whole, slo.target) if whole.total else None,
@@ -287,6 +312,7 @@ def state(
         ),
         coverage=coverage,
         totals=_summed(totals),
+        spent=() if series is None else spent(slo, whole, series, by_series[:, labels.index(slo.window.label), 1]),
     )
 
 
@@ -349,10 +375,14 @@ def _exact(window: AnyWindow, at: datetime) -> Window:
     return window
 
 
-def _pooled(labels: Sequence[str], counts: Sequence[NDArray[np.float64]]) -> dict[str, EventCounts]:
-    if not counts:
-        return {label: EventCounts() for label in labels}
-    pooled = np.sum(counts, axis=0).tolist()
+def _stacked(labels: Sequence[str], counts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Good and bad of each series in each window: series, windows, two."""
+    return np.concatenate([np.empty((0, 2)), *counts]).reshape(len(counts), len(labels), 2)
+
+
+def _pooled(labels: Sequence[str], counts: NDArray[np.float64]) -> dict[str, EventCounts]:
+    """The counts of all series together, by window."""
+    pooled = counts.sum(axis=0).tolist()
     return {label: EventCounts(_whole(good), _whole(bad)) for label, (good, bad) in zip(labels, pooled, strict=True)}
 
 
@@ -432,8 +462,17 @@ def with_others(
     """The states of SLOs in their order, given those that are counted here; composites follow from their parts."""
     found = {slo.name: counted.get(slo.name) or _measured_elsewhere(slo) for slo in slos}
     return tuple(
-        composite_state(s, found, now, conditions) if isinstance(s.sli, Composite) else found[s.name] for s in slos
+        replace(composite_state(s, found, now, conditions), sources=_sources_of(s.sli, found))
+        if isinstance(s.sli, Composite)
+        else found[s.name]
+        for s in slos
     )
+
+
+def _sources_of(sli: Composite, parts: Mapping[str, SloState]) -> frozenset[str]:
+    """The sources of all parts of a composite; none where those of one are unknown."""
+    own = [parts[part.slo].sources for part in sli.parts]
+    return frozenset().union(*own) if all(own) else frozenset()
 
 
 def _measured_elsewhere(slo: Slo) -> SloState:
@@ -501,6 +540,32 @@ def _of_parts(parts: Sequence[tuple[SloState, Decimal]]) -> dict[str, EventCount
 def _as_decimal(exact: Fraction) -> Decimal:
     """A fraction as decimal; of the sign that it has."""
     return Decimal(exact.numerator) / exact.denominator
+
+
+# --- what follows from settings ----------------------------------------------------------------------------
+
+
+def thresholds_of(
+    slos: Sequence[Slo], tiers: Sequence[burn.Tier]
+) -> dict[str, dict[tuple[str, burn.Severity], Decimal]]:
+    """By SLO of any kind the burn rates above which it alerts, see `burn.thresholds`; without those that have none."""
+    found = {slo.name: burn.thresholds(slo, tiers, slos) for slo in slos}
+    return {name: own for name, own in found.items() if own}
+
+
+def concerned(slos: Sequence[Slo], exclusions: Sequence[Exclusion]) -> dict[str, tuple[Exclusion, ...]]:
+    """By SLO whose events Paceline counts the exclusions that concern it, a composite's from its parts."""
+    own = {s.name: tuple(e for e in exclusions if e.concerns(s)) for s in slos if is_counted(s)}
+    for slo in slos:
+        if isinstance(slo.sli, Composite):
+            parts = (own.get(part.slo, ()) for part in slo.sli.parts)
+            own[slo.name] = tuple(chain.from_iterable(parts))
+    return {name: about for name, about in own.items() if about}
+
+
+def excluding(about: Mapping[str, Sequence[Exclusion]], now: int) -> dict[str, bool]:
+    """By SLO whether one of its exclusions holds at a time (microseconds)."""
+    return {name: any(e.slots(now - 1, now) for e in own) for name, own in about.items()}
 
 
 # --- windows that are over --------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from itertools import chain, groupby
 from operator import attrgetter
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
+from slo_engine.burn import Severity
 from slo_engine.observation import Subject
 from slo_engine.organisation import Service
 from slo_engine.slo import EventCounts, Slo, SloStatus
@@ -59,12 +61,25 @@ class Part(NamedTuple):
     totals: tuple[tuple[str, float], ...] = ()
 
 
+class Spent(NamedTuple):
+    """What the bad events of one series spent of an SLO's error budget: a share of all of it, above 1 when overspent.
+
+    `labels` are the values of `catalog.SERIES_LABELS`, empty where the series has none.
+    """
+
+    subject: Subject
+    labels: tuple[str, ...]
+    ratio: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class SloState:
     """An SLO at the snapshot's time. What cannot be said is None or absent, and `why` says why.
 
     `raw` is `counts` with what was excluded, where exclusions concern the SLO. `sla_budget_remaining` is the share left
-    of what the `sla_target` allows. `totals` is None where events are not counted since the beginning.
+    of what the `sla_target` allows. `totals` is None where events are not counted since the beginning. `sources` are
+    those that its events come from, empty where they are unknown. `spent`: the series that spent most of the budget.
+    `noun`: what its events are called, in the plural.
     """
 
     slo: Slo
@@ -80,6 +95,9 @@ class SloState:
     time_to_exhaustion_seconds: float | None
     coverage: float
     totals: EventCounts | None
+    sources: frozenset[str] = frozenset()
+    spent: tuple[Spent, ...] = ()
+    noun: str = "events"
 
     @property
     def attained(self) -> str:
@@ -129,6 +147,12 @@ class Snapshot:
     """The catalogue."""
     scores: Mapping[tuple[Subject, str], Mapping[str, float]] = field(default_factory=dict)
     """Quick Check scores from 0 to 10 by subject and window, then by indicator and mean."""
+    industry: Mapping[str, float] = field(default_factory=dict)
+    """The industry's mean scores of the benchmark's year by indicator and mean; empty for a year without."""
+    thresholds: Mapping[str, Mapping[tuple[str, Severity], Decimal]] = field(default_factory=dict)
+    """By SLO, long window and severity, the burn rate above which its alerts fire."""
+    excluding: Mapping[str, bool] = field(default_factory=dict)
+    """By SLO that an exclusion concerns, whether one leaves out what happens at this time."""
     unmatched: Mapping[str, int] = field(default_factory=dict)
     """By kind, how many names no rule of the catalogue knows."""
     suppressed: Mapping[str, frozenset[Cell]] = field(default_factory=dict)

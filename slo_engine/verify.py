@@ -204,7 +204,7 @@ def _named(metric: catalog.Metric, *labels: str) -> str:
 
 def _about(slo: Slo) -> Iterator[tuple[str, float]]:
     """What is exported of every SLO. Coverage is not asked of a timeline of some hours."""
-    about = (slo.name, slo.owner_service, slo.team, slo.tier, slo.owner, slo.alert_class)
+    about = (slo.name, slo.owner_service, slo.team, slo.tier, slo.owner, slo.alert_class, "events")
     yield _named(catalog.SLO_INFO, *about), 1.0
     yield _named(catalog.SLO_OBJECTIVE, slo.name), float(slo.target)
     yield _named(catalog.SLO_PERIOD, slo.name), slo.window.seconds

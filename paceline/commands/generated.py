@@ -1,14 +1,13 @@
-"""Commands that write what other systems read: `rules` and `dashboards`."""
+"""The command that writes the rules: `rules`."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from paceline.commands.links import base_url_option, dashboard_url_option, links_of
-from paceline.commands.options import FAILED, config_option, configured
+from paceline.commands.options import config_option, configured, labels_of
 from paceline.commands.output import write
 from paceline.resources import alert_windows
 from slo_engine.alert_windows import load_tiers
@@ -53,7 +52,7 @@ def rules(
         raise click.UsageError("--label is for --format prometheusrule")
     slos, tiers = configured(config).slos, load_tiers(alert_windows())
     if form == "prometheusrule":
-        text = render_prometheus_rule(slos, tiers, links, labels=dict(map(_label, labels)))
+        text = render_prometheus_rule(slos, tiers, links, labels=labels_of(labels))
     elif form == "mimir":
         text = render_mimir(slos, tiers, links)
     elif form == "alertmanager":
@@ -61,36 +60,3 @@ def rules(
     else:
         text = render_rules(slos, tiers, links)
     write(text, out)
-
-
-def _label(text: str) -> tuple[str, str]:
-    key, sign, value = text.partition("=")
-    if not (key and sign):
-        raise click.UsageError(f"--label: {text!r} is no label; expected KEY=VALUE")
-    return key, value
-
-
-@click.command()
-@config_option
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("grafana"),
-    show_default=True,
-    help="Folder to write to.",
-)
-@click.option("--check", "check_only", is_flag=True, help="Write nothing; fail where the folder differs.")
-def dashboards(config: Path | None, out: Path, check_only: bool) -> None:
-    """Write the Grafana dashboards and their provisioning file."""
-    from dashboards.build import build as build_dashboards  # noqa: PLC0415
-    from dashboards.build import check as check_dashboards  # noqa: PLC0415
-    from slo_engine.indicator import indicators  # noqa: PLC0415
-
-    notice = configured(config).settings.notice
-    if check_only:
-        differences = check_dashboards(out, indicators().values(), notice)
-        for difference in differences:
-            click.echo(difference, err=True)
-        sys.exit(FAILED if differences else 0)
-    for path in build_dashboards(out, indicators().values(), notice):
-        click.echo(str(path))

@@ -1,4 +1,4 @@
-"""Where alerts point to: the options of commands that make rules."""
+"""Where alerts and boards point to: the options of commands that make rules, and what an address is."""
 
 from __future__ import annotations
 
@@ -18,12 +18,19 @@ dashboard_url_option = click.option(
 
 def links_of(base_url: str, dashboard_url: str) -> Links:
     """The links of both addresses. Raises UsageError for what is no address."""
-    return Links(paceline=_address("--base-url", base_url), dashboard=_address("--dashboard-url", dashboard_url))
+    return Links(paceline=address("--base-url", base_url), dashboard=address("--dashboard-url", dashboard_url))
 
 
-def _address(option: str, url: str) -> str:
-    """An address without a slash at its end."""
-    parts = urlsplit(url)
-    if url and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment):
+def address(option: str, url: str) -> str:
+    """An address without a slash at its end. Raises UsageError for what is none; the option is named."""
+    if url and not _is_address(url):
         raise click.UsageError(f"{option}: {url!r} is no address; expected one such as https://paceline.example.com")
     return url.rstrip("/")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc) and not parts.query and not parts.fragment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -29,6 +29,17 @@ output_option = click.option(
     show_default=True,
     help="For people or for programs.",
 )
+
+
+def labels_of(given: Iterable[str]) -> dict[str, str]:
+    """What was given as `--label KEY=VALUE`. Raises UsageError for what is not of that form."""
+    found = {}
+    for text in given:
+        key, sign, value = text.partition("=")
+        if not (key and sign):
+            raise click.UsageError(f"--label: {text!r} is no label; expected KEY=VALUE")
+        found[key] = value
+    return found
 
 
 def configured(config: Path | None) -> Configuration:

@@ -61,9 +61,11 @@ def plan(
     before = earlier(against, configuration, os.environ, indicators())
     found = _planned(before, configuration.slos, links)
     if dashboards is not None:
-        from dashboards.build import check as check_dashboards  # noqa: PLC0415 - slow to load, and seldom asked for
+        from dashboards.build import boards_of, check  # noqa: PLC0415 - slow to load, and seldom asked for
 
-        found = replace(found, dashboards=tuple(check_dashboards(dashboards, indicators().values())))
+        notice = configuration.settings.notice
+        boards = boards_of(indicators().values(), base_url=links.paceline, notice=notice)
+        found = replace(found, dashboards=tuple(check(dashboards, boards)))
     if output == "json":
         print_json({"against": against, "changes": found.changes, **_parts(found)})
     else:

@@ -132,6 +132,7 @@ def _adopted(sample: Sample) -> Measured:
 
 ACTIVE_USERS = Indicator(
     name="active_users",
+    noun="people",
     version="1",
     title="Active users",
     definition="Different eligible people with at least one meaningful action on the platform in the window.",
@@ -145,6 +146,7 @@ ACTIVE_USERS = Indicator(
 )
 ACTIVE_USERS_RETENTION = Indicator(
     name="active_users_retention",
+    noun="people",
     version="1",
     title="Retention of active users",
     definition="Share of the people active in the window before who are active in the window too.",
@@ -160,6 +162,7 @@ ACTIVE_USERS_RETENTION = Indicator(
 )
 CAPABILITY_ADOPTION = Indicator(
     name="capability_adoption",
+    noun="services",
     version="1",
     title="Capability adoption",
     definition="Share of the eligible services, or teams, that used the capability in the window.",

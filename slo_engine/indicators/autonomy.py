@@ -27,6 +27,7 @@ from slo_engine.settled import Marks, mark, marks
 
 AUTONOMY = Indicator(
     name="team_autonomy",
+    noun="deployments",
     version="1",
     title="Team autonomy",
     definition=(

@@ -29,6 +29,7 @@ STAGES = ("coding", "pickup", "review", "delivery")
 
 DEPLOYMENT_FREQUENCY = Indicator(
     name="deployment_frequency",
+    noun="deployments",
     version="1",
     title="Deployments",
     definition="Successful deployments of the service to the environment per day of the window.",
@@ -39,6 +40,7 @@ DEPLOYMENT_FREQUENCY = Indicator(
 )
 CHANGE_LEAD_TIME = Indicator(
     name="change_lead_time",
+    noun="changes",
     version="1",
     title="Change lead time",
     definition=(
@@ -52,6 +54,7 @@ CHANGE_LEAD_TIME = Indicator(
 )
 CHANGE_DELIVERY_TIME = Indicator(
     name="change_delivery_time",
+    noun="changes",
     version="1",
     title="Change delivery time",
     definition=(
@@ -65,6 +68,7 @@ CHANGE_DELIVERY_TIME = Indicator(
 )
 CHANGE_FAIL_RATE = Indicator(
     name="change_fail_rate",
+    noun="deployments",
     version="1",
     title="Change fail rate",
     definition=(
@@ -77,6 +81,7 @@ CHANGE_FAIL_RATE = Indicator(
 )
 FAILED_DEPLOYMENT_RECOVERY_TIME = Indicator(
     name="failed_deployment_recovery_time",
+    noun="failed deployments",
     version="1",
     title="Failed deployment recovery time",
     definition=(
@@ -88,6 +93,7 @@ FAILED_DEPLOYMENT_RECOVERY_TIME = Indicator(
 )
 DEPLOYMENT_REWORK_RATE = Indicator(
     name="deployment_rework_rate",
+    noun="deployments",
     version="1",
     title="Deployment rework rate",
     definition=(
@@ -100,6 +106,7 @@ DEPLOYMENT_REWORK_RATE = Indicator(
 )
 INCIDENT_TIME_TO_RESTORE = Indicator(
     name="incident_time_to_restore",
+    noun="incidents",
     version="1",
     title="Incident time to restore",
     definition="Time from the start of an incident to its last resolution, for the incidents restored in the window.",
@@ -108,6 +115,7 @@ INCIDENT_TIME_TO_RESTORE = Indicator(
 )
 DEPLOY_CADENCE = Indicator(
     name="deploy_cadence",
+    noun="weeks of services",
     version="1",
     title="Deploy cadence",
     definition=(

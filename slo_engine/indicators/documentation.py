@@ -70,6 +70,7 @@ def reviewed(sample: Sample) -> Measured:
 
 DOCUMENTATION_FRESHNESS = Indicator(
     name="documentation_freshness",
+    noun="days of pages",
     version="1",
     title="Documentation follows the code",
     definition=(
@@ -83,6 +84,7 @@ DOCUMENTATION_FRESHNESS = Indicator(
 )
 DOCUMENTATION_REVIEWED = Indicator(
     name="documentation_reviewed",
+    noun="pages",
     version="1",
     title="Documentation is reviewed",
     definition="Share of the pages that were reviewed, or changed where nobody reviews them, not too long ago.",

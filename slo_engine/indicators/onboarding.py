@@ -116,6 +116,7 @@ def _elapsed(sample: Sample, waiting: Mask) -> tuple[Floats, int]:
 
 ONBOARDING_SUCCESS = Indicator(
     name="onboarding_success",
+    noun="newcomers",
     version="1",
     title="Onboarding success",
     definition=(
@@ -130,6 +131,7 @@ ONBOARDING_SUCCESS = Indicator(
 )
 ONBOARDING_TIME = Indicator(
     name="onboarding_time",
+    noun="newcomers",
     version="1",
     title="Onboarding time",
     definition=(

@@ -21,6 +21,7 @@ from slo_engine.settled import Marks, mark, marks
 
 PIPELINE_WAIT = Indicator(
     name="pipeline_wait",
+    noun="jobs",
     version="1",
     title="Pipeline wait",
     definition=(
@@ -32,6 +33,7 @@ PIPELINE_WAIT = Indicator(
 )
 PIPELINE_SUCCESS = Indicator(
     name="pipeline_success",
+    noun="runs",
     version="1",
     title="Pipeline success",
     definition=(

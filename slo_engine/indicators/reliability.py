@@ -27,6 +27,7 @@ from slo_engine.organisation import Organisation
 
 UPTIME = Indicator(
     name="uptime",
+    noun="minutes",
     version="1",
     title="Uptime",
     definition=(

@@ -98,6 +98,7 @@ def _share_answered(sample: Sample) -> Measured:
 
 SURVEY_NPS = Indicator(
     name="survey_nps",
+    noun="answers",
     version="1",
     title="Net promoter score",
     definition=(
@@ -116,6 +117,7 @@ SURVEY_NPS = Indicator(
 )
 SURVEY_CSAT = Indicator(
     name="survey_csat",
+    noun="answers",
     version="1",
     title="Satisfied answers",
     definition="Share of the answers to the question in the window that are 4 or 5 on the scale of 1 to 5.",
@@ -127,6 +129,7 @@ SURVEY_CSAT = Indicator(
 )
 SURVEY_CSAT_SCORE = Indicator(
     name="survey_csat_score",
+    noun="answers",
     version="1",
     title="Satisfaction score",
     definition=("Mean of the answers to the question, from 1 to 5, in the latest wave that has answers in the window."),
@@ -143,6 +146,7 @@ SURVEY_CSAT_SCORE = Indicator(
 )
 SURVEY_RESPONSE_RATE = Indicator(
     name="survey_response_rate",
+    noun="people",
     version="1",
     title="Survey response rate",
     definition="Share of those invited who answered, in the survey's latest wave that has answers in the window.",

@@ -29,6 +29,7 @@ from slo_engine.statistics import wilson
 
 SUCCESS = Indicator(
     name="self_service_success",
+    noun="requests",
     version="1",
     title="Self-service success",
     definition=(
@@ -42,6 +43,7 @@ SUCCESS = Indicator(
 )
 TIME = Indicator(
     name="self_service_time",
+    noun="requests",
     version="1",
     title="Self-service time to fulfil",
     definition=(
@@ -54,6 +56,7 @@ TIME = Indicator(
 )
 FIRST_ATTEMPT = Indicator(
     name="self_service_first_attempt",
+    noun="requests",
     version="1",
     title="Self-service first-attempt yield",
     definition="Share of the self-service requests whose first attempt ended well.",
@@ -63,6 +66,7 @@ FIRST_ATTEMPT = Indicator(
 )
 ASSISTED = Indicator(
     name="self_service_assisted",
+    noun="requests",
     version="1",
     title="Self-service assisted share",
     definition=(
@@ -76,6 +80,7 @@ ASSISTED = Indicator(
 )
 OUTCOME = Indicator(
     name="self_service_outcome",
+    noun="requests",
     version="1",
     title="Self-service requests",
     definition=(
@@ -88,6 +93,7 @@ OUTCOME = Indicator(
 )
 ADOPTION = Indicator(
     name="self_service_adoption",
+    noun="requests and tickets",
     version="1",
     title="Self-service adoption",
     definition=(
@@ -124,6 +130,7 @@ def success_by_requester(sample: Sample) -> Measured:
 
 BY_REQUESTER = Indicator(
     name="self_service_success_by_requester",
+    noun="people",
     version="1",
     title="Self-service success by requester",
     definition=(

@@ -50,6 +50,7 @@ def _share_accepted(sample: Sample) -> Measured:
 
 SOURCE_FRESHNESS = Indicator(
     name="source_freshness",
+    noun="hours",
     version="1",
     title="Source freshness",
     definition=(
@@ -62,6 +63,7 @@ SOURCE_FRESHNESS = Indicator(
 )
 SOURCE_COVERAGE = Indicator(
     name="source_coverage",
+    noun="records",
     version="1",
     title="Source coverage",
     definition="Share of the records that the source reported in the window that could be used.",

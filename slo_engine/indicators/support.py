@@ -129,6 +129,7 @@ def tickets_per_users(sample: Sample) -> Measured:
 
 SUPPORT_FIRST_RESPONSE = Indicator(
     name="support_first_response",
+    noun="tickets",
     version="1",
     title="Support: first response in time",
     definition=(
@@ -141,6 +142,7 @@ SUPPORT_FIRST_RESPONSE = Indicator(
 )
 SUPPORT_FIRST_RESPONSE_TIME = Indicator(
     name="support_first_response_time",
+    noun="tickets",
     version="1",
     title="Support: time to first response",
     definition=(
@@ -153,6 +155,7 @@ SUPPORT_FIRST_RESPONSE_TIME = Indicator(
 )
 SUPPORT_RESOLUTION = Indicator(
     name="support_resolution",
+    noun="tickets",
     version="1",
     title="Support: resolved in time",
     definition=(
@@ -165,6 +168,7 @@ SUPPORT_RESOLUTION = Indicator(
 )
 SUPPORT_RESOLUTION_TIME = Indicator(
     name="support_resolution_time",
+    noun="tickets",
     version="1",
     title="Support: time to resolution",
     definition=(
@@ -177,6 +181,7 @@ SUPPORT_RESOLUTION_TIME = Indicator(
 )
 SUPPORT_OPEN_TICKETS = Indicator(
     name="support_open_tickets",
+    noun="tickets",
     version="1",
     title="Support: open tickets",
     definition="Tickets that are open now: opened and not resolved, or reopened.",
@@ -189,6 +194,7 @@ SUPPORT_OPEN_TICKETS = Indicator(
 )
 SUPPORT_OPEN_TICKET_AGE = Indicator(
     name="support_open_ticket_age",
+    noun="tickets",
     version="1",
     title="Support: age of open tickets",
     definition="Time since the opening of the tickets that are open now, nights and weekends included.",
@@ -202,6 +208,7 @@ SUPPORT_OPEN_TICKET_AGE = Indicator(
 )
 SUPPORT_TICKETS_PER_100_USERS = Indicator(
     name="support_tickets_per_100_users",
+    noun="people",
     version="1",
     title="Support: tickets per 100 users",
     definition="Tickets opened in the window for each 100 people who used the platform in it, scaled to 28 days.",

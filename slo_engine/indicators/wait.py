@@ -107,6 +107,7 @@ def _developers(sample: Sample) -> float:
 
 DEVELOPER_WAIT = Indicator(
     name="developer_wait_time",
+    noun="developers",
     version="1",
     title="Developer wait time",
     definition=(

@@ -23,7 +23,7 @@ from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
 from collector.errors import AuthError, ContractError, PacelineError, RetryableError, SourceError
-from collector.http import ApiClient, Limits, Quota, Traffic, retry_after
+from collector.http import Answer, ApiClient, Limits, Quota, Traffic, retry_after
 
 BASE = "https://api.example.com/v1"
 PLANTED = "s3cr3t-value"
@@ -235,6 +235,32 @@ def test_a_repeatable_post_is_sent_again() -> None:
 # --- what is refused -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("ask", [ApiClient.get, ApiClient.post, ApiClient.delete])
+def test_a_refusal_that_is_understood_is_an_answer(ask: Callable[..., Answer]) -> None:
+    """Where the caller knows what a status means, the body says why; other statuses stay errors."""
+    found = asking((412, {}, b'{"status": "version-mismatch"}'), (409, {}, b""))
+
+    answer = ask(found.client, "x", understood=[412])
+
+    assert (answer.status, answer.json()) == (412, {"status": "version-mismatch"})
+    with pytest.raises(SourceError, match="answered 409"):
+        ask(found.client, "x", understood=[412])
+
+
+def test_a_delete_is_repeated() -> None:
+    """Deleting twice is deleting once."""
+    found = asking((503, {}, b""), OK)
+
+    assert found.client.delete("things/1?x=1").status == 200
+    assert [(r.method, r.url, r.body) for r in found.fake.asked] == [("DELETE", f"{BASE}/things/1?x=1", None)] * 2
+
+
+def test_a_delete_is_named_without_its_query() -> None:
+    """As every request is."""
+    with pytest.raises(SourceError, match=r"^DELETE https://api.example.com/things/1: answered 404"):
+        asking((404, {}, b"")).client.delete("things/1?x=1")
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "error"),
     [
@@ -330,6 +356,14 @@ def test_a_circle_of_redirects_ends() -> None:
 
     with pytest.raises(ContractError, match="more than 5 times"):
         found.client.get("x")
+
+
+def test_a_delete_that_would_become_a_get_is_refused() -> None:
+    """Servers answer the second request with something else."""
+    found = asking((302, {"Location": "/y"}, b""))
+
+    with pytest.raises(ContractError, match="a DELETE does not survive"):
+        found.client.delete("x")
 
 
 def test_a_post_that_would_become_a_get_is_refused() -> None:

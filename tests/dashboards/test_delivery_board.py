@@ -1,361 +1,201 @@
-"""The delivery board: its JSON, its queries against the catalogue, what indicators get by being declared."""
+"""The board of delivery."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-from itertools import combinations
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import promql_parser
 import pytest
 
-from dashboards import panels
-from dashboards.delivery import BURN_WINDOWS_SHOWN, delivery
-from dashboards.queries import queries, substituted, variable_queries, variables_in
-from slo_engine.catalog import catalog, metrics_of
-from slo_engine.indicator import Indicator, Shape
-from slo_engine.indicators import delivery as delivery_family
-from slo_engine.indicators import pipelines as pipelines_family
-from slo_engine.slo import SloStatus
-from slo_engine.windows import BURN_WINDOWS, INDICATOR_WINDOWS
+from dashboards import delivery
+from dashboards.making import Making
+from dashboards.panels import Dashboard
+from dashboards.queries import panels_of
+from slo_engine.benchmarks import QUICK_CHECK
+from slo_engine.indicator import indicators
+from slo_engine.windows import INDICATOR_WINDOWS
 
-GOLDEN = Path(__file__).parent / "golden" / "paceline-delivery.json"
+GOLDEN = Path(__file__).parent / "golden"
+ADDRESS = "https://paceline.example"
 
-RATIO = Indicator(
-    name="tea_success",
-    version="7",
-    title="Tea orders",
-    definition="Share of tea orders that were served hot.",
-    shape=Shape.RATIO,
-    metric="platform_tea",
-    dimension="kind",
-    dimensions=("green", "black"),
-)
-DURATION = Indicator(
-    name="tea_time",
-    version="3",
-    title="Tea time",
-    definition="Time from the order to the cup.",
-    shape=Shape.DURATION,
-    metric="platform_tea_time",
-)
-FREQUENCY = Indicator(
-    name="tea_breaks",
-    version="2",
-    title="Tea breaks",
-    definition="Breaks for tea per day of the window.",
-    shape=Shape.FREQUENCY,
-    metric="platform_tea_breaks",
-)
-BUILT_IN = (*delivery_family.FAMILY.indicators, *pipelines_family.FAMILY.indicators)
-DECLARED = (*BUILT_IN, RATIO, DURATION, FREQUENCY)
-BOARD = delivery(DECLARED).document
-METRICS = {m.name: m for m in catalog(DECLARED)}
+
+def made(*names: str, base_url: str = "") -> Dashboard | None:
+    """The board of these indicators."""
+    return delivery.board(Making(indicators=tuple(indicators()[name] for name in names), base_url=base_url))
+
+
+def document(*names: str, base_url: str = "") -> dict[str, Any]:
+    """The same as Grafana loads it."""
+    board = made(*names, base_url=base_url)
+    assert board is not None
+    return board.document
+
+
+BOARD = document(*indicators())
 VARIABLES = {v["name"]: v for v in BOARD["templating"]["list"]}
-VALUES = {"service": "checkout", "environment": "production", "team": "/shop", "window": "28d", "slo": "(a|b)"}
-PANELS = BOARD["panels"]
-QUERYING = [p for p in PANELS if p.get("targets")]
-TARGETS = [t for p in QUERYING for t in p["targets"]]
-QUERIES = queries(BOARD)
-SELECTORS = [(title, expr) for title, expr in QUERIES] + [(n, s) for n, s, _ in variable_queries(BOARD)]
 
 
-def titled(title: str, board: dict[str, Any] = BOARD) -> dict[str, Any]:
-    """The panel with a title."""
-    return next(p for p in board["panels"] if p["title"] == title)
+def titled(title: str, board: dict[str, Any] = BOARD) -> Any:
+    """The first panel with a title."""
+    return next(p for p in panels_of(board) if p["title"] == title)
 
 
-def column(title: str, name: str) -> dict[str, Any]:
-    """What is special about a column of a table."""
-    overrides = titled(title)["fieldConfig"]["overrides"]
-    properties = next(o["properties"] for o in overrides if o["matcher"]["options"] == name)
-    return {p["id"]: p["value"] for p in properties}
+def expressions(title: str) -> list[str]:
+    """The queries of a panel."""
+    return [t["expr"] for t in titled(title)["targets"]]
 
 
-def selector(expr: str) -> promql_parser.VectorSelector:
-    """The one selector of an expression."""
-    node: Any = promql_parser.parse(substituted(expr, VALUES))
-    while not isinstance(node, promql_parser.VectorSelector):
-        node = node.expr if isinstance(node, promql_parser.AggregateExpr) else _operand(node)
-    return node
+def rows(board: dict[str, Any]) -> list[str]:
+    """The titles of the rows that are open."""
+    return [p["title"] for p in board["panels"] if p["type"] == "row" and not p["collapsed"]]
 
 
-def _operand(node: promql_parser.BinaryExpr) -> Any:
-    return node.rhs if isinstance(node.lhs, promql_parser.Call) else node.lhs
+def test_the_board_of_the_built_in_indicators_is_the_golden_one(golden: Callable[[Path, str], None]) -> None:
+    """The JSON is the reviewed one, byte for byte."""
+    board = made(*indicators())
+    assert board is not None
+    golden(GOLDEN / f"{delivery.UID}.json", board.text())
 
 
-def names_of(found: promql_parser.VectorSelector) -> list[str]:
-    """The metrics that a selector names, one by one or in a list of alternatives."""
-    listed = [m.value for m in found.matchers.matchers if m.name == "__name__"]
-    return [found.name] if found.name else listed[0].split("|")
+def test_without_delivery_there_is_no_board() -> None:
+    """Indicators of other boards give no empty one."""
+    assert made("uptime") is None
 
 
-def result_labels(expr: str) -> set[str]:
-    """The labels that the series of an expression have."""
-    grouped = re.search(r"by \(([^)]*)\)", expr)
-    own = set(METRICS[names_of(selector(expr))[0]].labels)
-    return set(grouped[1].split(", ")) if grouped else own
-
-
-def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
-    """The squares of the grid that a panel covers."""
-    at = panel["gridPos"]
-    return {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
-
-
-def test_the_board_of_the_built_in_indicators_is_the_golden_one() -> None:
-    """The JSON is the reviewed one, byte for byte; UPDATE_GOLDEN=1 writes it anew."""
-    text = delivery(BUILT_IN).text()
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.write_text(text, encoding="utf-8")
-    assert text == GOLDEN.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(("title", "expr"), SELECTORS)
-def test_every_query_names_published_metrics_and_their_labels(title: str, expr: str) -> None:
-    """Every query parses, names an exported metric, and only filters by labels which that metric has."""
-    found = selector(expr)
-    filtered = {m.name for m in found.matchers.matchers} - {"__name__"}
-    assert all(filtered <= set(METRICS[name].labels) for name in names_of(found))
-
-
-@pytest.mark.parametrize(("name", "metric", "label"), variable_queries(BOARD))
-def test_every_variable_lists_a_label_that_its_metrics_have(name: str, metric: str, label: str) -> None:
-    """A variable reads its values from a label of metrics that exist."""
-    assert all(label in METRICS[m].labels for m in names_of(selector(metric)))
-
-
-def test_no_variable_hides_a_missing_metric() -> None:
-    """A variable with "All = .*" would hide a missing metric: All is the list of the values that exist."""
-    assert [name for name, v in VARIABLES.items() if "allValue" in v] == []
-    assert [name for name, v in VARIABLES.items() if v.get("includeAll")] == ["team", "slo"]
-
-
-def test_every_variable_in_use_exists() -> None:
-    """Each variable in the document is declared, and each declared one is used."""
-    assert variables_in(json.dumps(BOARD)) - {"__all"} == set(VARIABLES)
-
-
-@pytest.mark.parametrize(("title", "expr"), QUERIES)
-def test_panels_calculate_nothing_but_the_age_of_a_timestamp(title: str, expr: str) -> None:
-    """There is no arithmetic in panels that `explain` does not know: filters, label drops and ages only."""
-    plain = r"(max by \([a-z, ]+\) \()?platform_\w+(\{[^{}]*\})?\)?( == 1)?"
-    age = r"time\(\) - (max by \([a-z, ]+\) \()?platform_\w+_timestamp_seconds\)?"
-    assert re.fullmatch(f"{plain}|{age}", expr)
-
-
-@pytest.mark.parametrize("panel", QUERYING, ids=lambda p: p["title"])
-def test_legend_labels_survive_the_aggregation(panel: dict[str, Any]) -> None:
-    """Legend labels are labels of the series, within `by()` where there is one."""
-    for target in panel["targets"]:
-        legend = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
-        assert legend <= result_labels(target["expr"])
-
-
-def test_panel_ids_are_unique_and_stable() -> None:
-    """Panel ids are unique, and an indicator that is added moves nobody's id, so links to panels survive."""
-    before = {p["title"]: p["id"] for p in delivery(BUILT_IN).document["panels"]}
-    after = {p["title"]: p["id"] for p in PANELS}
-    assert len({p["id"] for p in PANELS}) == len(PANELS)
-    assert before.items() <= after.items()
-
-
-def test_panels_lie_on_the_grid_without_overlap() -> None:
-    """No two panels share a square of the 24 columns (Grafana would move them without a word)."""
-    assert all(a.isdisjoint(b) for a, b in combinations([cells(p) for p in PANELS], 2))
-    assert {x for p in PANELS for x, _ in cells(p)} == set(range(24))
-
-
-@pytest.mark.parametrize("panel", QUERYING, ids=lambda p: p["title"])
-def test_every_panel_says_what_it_shows(panel: dict[str, Any]) -> None:
-    """Every panel has a description, a unit that Grafana knows, and words for the absence of data."""
-    defaults = panel["fieldConfig"]["defaults"]
-    assert panel["description"]
-    assert defaults["unit"] in get_args(panels.Unit)
-    assert defaults["noValue"].startswith("No data: ")
-
-
-@pytest.mark.parametrize("indicator", DECLARED, ids=lambda i: i.name)
-def test_panels_of_an_indicator_carry_its_definition_and_version(indicator: Indicator) -> None:
-    """Each panel of an indicator states the definition and the version of the definition."""
-    own = {m.name for m in metrics_of(indicator).all()}
-    shown = [p for p in QUERYING if {names_of(selector(t["expr"]))[0] for t in p["targets"]} & own]
-    stated = f"Definition: {indicator.name}, version {indicator.version}."
-    assert len(shown) >= 4
-    assert all(indicator.definition in p["description"] for p in shown)
-    assert all(stated in p["description"] for p in shown)
-
-
-@pytest.mark.parametrize("indicator", DECLARED, ids=lambda i: i.name)
-def test_every_metric_of_an_indicator_is_on_the_board(indicator: Indicator) -> None:
-    """Whoever declares an indicator gets panels for each of its metrics, n and coverage included."""
-    shown = {name for _, expr in QUERIES for name in names_of(selector(expr))}
-    assert {m.name for m in metrics_of(indicator).all()} <= shown
-
-
-def test_the_whole_of_a_split_indicator_is_not_mixed_with_its_parts() -> None:
-    """The headline of a split indicator selects the series without the label, its parts those with it."""
-    whole = titled("Change lead time: median")["targets"][0]["expr"]
-    parts = titled("Change lead time: median by stage")["targets"][0]["expr"]
-    assert 'stage=""' in whole
-    assert 'stage!=""' in parts
-
-
-def matchers(expr: str) -> dict[str, list[tuple[str, str]]]:
-    """The operators and values by which the selector of an expression filters each label."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for label, operator, value in re.findall(r'(\w+)(=~|!=|=)"([^"]*)"', expr):
-        found.setdefault(label, []).append((operator, value))
-    return found
-
-
-OF_INDICATORS = [
-    expr
-    for _, expr in QUERIES
-    if names_of(selector(expr))[0] in {m.name for i in DECLARED for m in metrics_of(i).all()}
-]
-OF_LEVELS = [expr for expr in OF_INDICATORS if expr.startswith("max by (team, environment)")]
-OF_SERVICES = [expr for expr in OF_INDICATORS if expr not in OF_LEVELS]
-
-
-@pytest.mark.parametrize("expr", OF_SERVICES)
-def test_panels_of_services_leave_levels_of_teams_out(expr: str) -> None:
-    """A level pools services that stand beside it, so panels of services take only what has a service."""
-    assert matchers(expr)["service"] == [("=~", "$service"), ("!=", "")]
-    assert "team" not in matchers(expr)
-
-
-@pytest.mark.parametrize("expr", OF_LEVELS)
-def test_tables_by_team_take_levels_alone(expr: str) -> None:
-    """A level is what has a team and no service; what has neither is shown with them."""
-    assert matchers(expr)["service"] == [("=", "")]
-    assert matchers(expr)["team"] == [("=~", "$team|")]
-
-
-@pytest.mark.parametrize("indicator", DECLARED, ids=lambda i: i.name)
-def test_every_indicator_is_shown_by_team_with_its_n(indicator: Indicator) -> None:
-    """Beside the values of each level stand n and coverage; rows come by name, for teams are not ranked."""
-    table = titled(f"{indicator.title}: by team")
-    shown = {names_of(selector(t["expr"]))[0] for t in table["targets"]}
-    own = metrics_of(indicator)
-    assert {own.value.name, own.samples.name, own.coverage.name} <= shown
-    assert table["options"]["sortBy"] == [{"displayName": "Team", "desc": False}]
-
-
-def test_rows_of_a_table_are_told_apart_by_all_their_keys() -> None:
-    """Team and environment are the first columns, and no value takes their place."""
-    organise = titled("Tea time: by team")["transformations"][1]["options"]
-    by_place = sorted(organise["indexByName"], key=organise["indexByName"].__getitem__)
-    assert by_place[:3] == ["team", "environment", "Value #A"]
-    assert sorted(organise["indexByName"].values()) == list(range(len(by_place)))
-
-
-def test_an_indicator_without_an_environment_still_shows() -> None:
-    """A subject without an environment, or without a service, is on the board, whatever is chosen."""
-    assert ("=~", "$environment|") in matchers(titled("Tea time: median")["targets"][0]["expr"])["environment"]
-    assert ("=~", "$environment|") in matchers(titled("Tea time: by team")["targets"][0]["expr"])["environment"]
-
-
-def test_every_query_asks_the_chosen_data_source() -> None:
-    """Panels, queries and variables ask the data source behind the variable, none a fixed one."""
-    asked = [*QUERYING, *TARGETS, *(v for v in VARIABLES.values() if v["type"] == "query")]
-    assert all(a["datasource"] == {"type": "prometheus", "uid": "${datasource}"} for a in asked)
-
-
-def test_a_week_is_drawn_in_minutes() -> None:
-    """A 7-day range gives steps of minutes, not 4 hours: grafanalib's defaults are gone."""
-    assert not any("maxDataPoints" in p for p in PANELS)
-    assert not any("intervalFactor" in t or "step" in t for t in TARGETS)
-
-
-def test_queries_of_a_panel_have_ids() -> None:
-    """Each query has an id of its own within its panel, by which units and columns refer to it."""
-    assert all([t["refId"] for t in p["targets"]] == list("ABCDEFGHIJKL")[: len(p["targets"])] for p in QUERYING)
-
-
-def test_threshold_steps_start_with_null() -> None:
-    """The first step of thresholds is null as a value, not as text, and there always is one."""
-    found = [p["fieldConfig"]["defaults"]["thresholds"]["steps"] for p in QUERYING]
-    found.append(column("Are the promises kept? Least budget first", "Budget left")["thresholds"]["steps"])
-    assert all(steps[0]["value"] is None for steps in found)
-
-
-def test_the_board_refreshes_calmly_in_the_readers_time_zone() -> None:
-    """The board refreshes once a minute at most, in the browser's zone, under a stable uid."""
-    assert BOARD["refresh"] == "1m"
-    assert BOARD["timepicker"]["refresh_intervals"][0] == "1m"
-    assert BOARD["timezone"] == "browser"
-    assert BOARD["uid"] == "paceline-delivery"
-    assert BOARD["schemaVersion"] >= 36
-
-
-def test_transformations_are_known_ones() -> None:
-    """Only transformations that Grafana has are used; an unknown one blanks the panel."""
-    assert {t["id"] for p in QUERYING for t in p["transformations"]} == {"merge", "organize"}
-
-
-@pytest.mark.parametrize("panel", [p for p in QUERYING if p["type"] == "stat"], ids=lambda p: p["title"])
-def test_no_data_looks_unlike_zero_and_unlike_green(panel: dict[str, Any]) -> None:
-    """No data is words in a colour that no value has; values without a target have no colour."""
-    defaults = panel["fieldConfig"]["defaults"]
-    absent = defaults["mappings"][0]["options"]
-    assert absent["match"] == "null+nan"
-    assert absent["result"]["color"] == "blue"
-    assert absent["result"]["text"].startswith("No data: ")
-    assert defaults["color"] == {"mode": "fixed", "fixedColor": "text"}
-
-
-def test_only_columns_with_a_target_are_coloured() -> None:
-    """Budget and burn rate have a target and colours; an attainment is judged by its own SLO's target."""
-    title = "Are the promises kept? Least budget first"
-    assert "thresholds" in column(title, "Budget left")
-    assert "thresholds" in column(title, "Burn rate 1h")
-    assert "thresholds" not in column(title, "Attainment")
-    assert "green" not in json.dumps(column(title, "Budget left"))
-
-
-def test_every_status_has_words_and_insufficient_data_is_not_green() -> None:
-    """Each status is worded; insufficient data never looks healthy."""
-    words = column("Are the promises kept? Least budget first", "Status")["mappings"][0]["options"]
-    assert set(words) == {s.value for s in SloStatus}
-    assert [s for s, shown in words.items() if shown["color"] == "green"] == ["healthy"]
-
-
-def test_the_worst_slo_comes_first() -> None:
-    """The table of SLOs starts with the least budget left."""
-    table = titled("Are the promises kept? Least budget first")
-    assert table["options"]["sortBy"] == [{"displayName": "Budget left", "desc": False}]
-
-
-def test_tables_name_every_column() -> None:
-    """Each value of a table is renamed or hidden: "Value #C" tells nobody anything."""
-    for table in [p for p in QUERYING if p["type"] == "table" and len(p["targets"]) > 1]:
-        organise = table["transformations"][1]["options"]
-        named = organise["renameByName"].keys() | organise["excludeByName"].keys()
-        assert {f"Value #{t['refId']}" for t in table["targets"]} <= named
-
-
-def test_windows_shown_are_published_ones() -> None:
-    """Burn windows and the default window are among those that are published."""
-    assert set(BURN_WINDOWS_SHOWN) <= {w.label for w in BURN_WINDOWS}
+def test_the_window_at_first_is_a_published_one() -> None:
+    """The board opens with numbers."""
     assert VARIABLES["window"]["current"]["value"] in {w.label for w in INDICATOR_WINDOWS}
 
 
-def test_the_board_names_no_provider() -> None:
-    """Dashboards know no system that events come from."""
-    assert not re.search("github|gitlab|jira|jenkins|argo", json.dumps(BOARD), re.IGNORECASE)
+def test_the_five_metrics_and_their_score_come_first() -> None:
+    """The first row answers the board's question: DORA's five, and the score of all of them."""
+    first = [p["title"] for p in BOARD["panels"][1:7]]
+
+    assert first == [
+        "Change lead time, median",
+        "Deployments, per day",
+        "Change fail rate, share",
+        "Failed deployment recovery time, median",
+        "Deployment rework rate, share",
+        "Quick Check, overall",
+    ]
 
 
-def test_two_indicators_of_one_title_are_refused() -> None:
-    """Two rows of one title would give panels of one id: the mistake is named."""
-    with pytest.raises(ValueError, match="Tea time: median"):
-        delivery([DURATION, DURATION])
+def test_the_five_are_those_with_a_score() -> None:
+    """What is shown at a glance is what the Quick Check is the mean of."""
+    assert set(delivery.FIVE) == set(QUICK_CHECK)
 
 
-def test_a_variable_without_a_value_is_named() -> None:
-    """Filling in a query without a value for one of its variables says which."""
-    with pytest.raises(KeyError, match="service"):
-        substituted('x{service="${service:regex}"}', {})
+def test_the_first_number_is_of_the_whole_with_its_n_beside() -> None:
+    """The tile of lead time shows no stage, and how many changes are behind it."""
+    chosen = 'service=~"$service",service!="",environment=~"$environment|",window="$window"'
+
+    assert expressions("Change lead time, median") == [
+        f'platform_change_lead_time_seconds{{{chosen},stat="p50",stage=""}}',
+        f'platform_change_lead_time_samples{{{chosen},stage=""}}',
+    ]
+
+
+def test_what_is_not_declared_has_no_place() -> None:
+    """A board of pipelines alone has no rows of DORA's metrics, open or folded."""
+    board = document("pipeline_wait")
+
+    assert rows(board) == []
+    assert [p["title"] for p in board["panels"]] == ["Pipeline wait: $service, $environment, last $window"]
+
+
+def test_details_are_folded() -> None:
+    """What each number rests on is asked for only when somebody opens its row."""
+    folded = [p for p in BOARD["panels"] if p["type"] == "row" and p["collapsed"]]
+
+    assert len(folded) == len(delivery.INDICATORS)
+    assert all(p["panels"] for p in folded)
+    assert len(BOARD["panels"]) < 30
+
+
+def test_pipelines_come_last() -> None:
+    """Pipelines are the platform's own part, after what DORA measures."""
+    assert [p["title"].partition(":")[0] for p in BOARD["panels"][-2:]] == ["Pipeline wait", "Pipeline success"]
+
+
+def test_levels_of_teams_stand_in_one_table_by_name() -> None:
+    """A board that ranks teams would be gamed: rows come by name, with the n of each kind of unit."""
+    table = titled("The five metrics by team")
+    titles = table["transformations"][1]["options"]["renameByName"].values()
+
+    assert table["options"]["sortBy"] == [{"displayName": "Team", "desc": False}]
+    assert {"Changes (n)", "Deployments (n)", "Recovered (n)"} <= set(titles)
+    assert all('service="",team=~"$team|"' in t["expr"] for t in table["targets"])
+
+
+def test_stages_stand_in_the_order_of_a_change() -> None:
+    """Coding, pickup, review, delivery: not by their names."""
+    legends = [t["legendFormat"].partition(":")[0] for t in titled("Change lead time: where it goes")["targets"]]
+
+    assert legends == ["coding", "pickup", "review", "delivery"]
+
+
+def test_scores_stand_beside_the_industry() -> None:
+    """The industry's mean is repeated for each service, so that it stands in the same row as the score."""
+    score, _, industry = expressions("Quick Check scores beside the industry's means")
+
+    assert score.startswith("max by (service, environment, kind) (platform_quick_check_score{")
+    assert industry.startswith("group by (service, environment, kind) (platform_quick_check_score{")
+    assert industry.endswith(" * on (kind) group_left () max by (kind) (platform_quick_check_industry_mean)")
+
+
+def test_the_industry_is_a_dashed_line() -> None:
+    """What was published is told from what was measured."""
+    overrides = titled("Quick Check over time")["fieldConfig"]["overrides"]
+    dashed = [o["matcher"]["options"] for o in overrides for p in o["properties"] if p["id"] == "custom.lineStyle"]
+
+    assert dashed == ["B"]
+
+
+def test_nothing_is_coloured_without_a_target() -> None:
+    """No number of delivery has a target, so none looks good or bad."""
+    shown = [p["fieldConfig"]["defaults"] for p in panels_of(BOARD) if p.get("targets")]
+
+    assert all(d["thresholds"]["steps"] == [{"color": "text", "value": None}] for d in shown)
+
+
+def test_deployments_and_incidents_are_marked() -> None:
+    """Charts say what else happened."""
+    assert [a["name"] for a in BOARD["annotations"]["list"]] == ["Deployments", "Open incidents"]
+
+
+@pytest.mark.parametrize(
+    ("title", "column", "page"),
+    [
+        ("The five metrics by team", "Change fail rate, share", "/explain/change_fail_rate?team="),
+        ("Change lead time: stages by team", "Review", "/explain/change_lead_time?team="),
+    ],
+)
+def test_a_number_of_a_team_leads_to_its_events(title: str, column: str, page: str) -> None:
+    """Each column of a table leads to the explaining page of its own indicator."""
+    board = document(*indicators(), base_url=ADDRESS)
+    overrides = [o for o in titled(title, board)["fieldConfig"]["overrides"] if o["matcher"]["options"] == column]
+    urls = [link["url"] for o in overrides for p in o["properties"] if p["id"] == "links" for link in p["value"]]
+
+    assert len(urls) == 1
+    assert urls[0].startswith(ADDRESS + page)
+
+
+def test_a_stage_leads_to_its_own_events() -> None:
+    """The page that explains a stage is asked for that stage."""
+    board = document(*indicators(), base_url=ADDRESS)
+    overrides = titled("Change lead time: stages by team", board)["fieldConfig"]["overrides"]
+
+    assert "&dimension=review" in str([o for o in overrides if o["matcher"]["options"] == "Review"])
+
+
+def test_a_tile_leads_to_incidents_where_there_is_a_board_of_them() -> None:
+    """A link leads to a board that exists."""
+    alone = titled("Change fail rate, share", document("change_fail_rate"))["fieldConfig"]["defaults"]["links"]
+    beside = titled("Change fail rate, share")["fieldConfig"]["defaults"]["links"]
+
+    assert alone == []
+    assert [link["url"].partition("&")[0] for link in beside] == [
+        "/d/paceline-reliability?var-team=${__field.labels.team}"
+    ]

@@ -266,7 +266,7 @@ class Workspace:
     def run(self, command: str, *arguments: str, fails: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a command with the configuration to its end; it must end with the code `fails`."""
         done = subprocess.run(
-            [*PACELINE, command, "--config", str(self.config), *arguments],
+            [*PACELINE, *command.split(), "--config", str(self.config), *arguments],
             cwd=self.path,
             env=self.environment(),
             capture_output=True,
@@ -286,7 +286,7 @@ class Workspace:
         """Start a command and let it run; its log goes to `log.txt`."""
         with (self.path / "log.txt").open("a", encoding="utf-8") as log:
             return subprocess.Popen(
-                [*PACELINE, command, "--config", str(self.config), *arguments],
+                [*PACELINE, *command.split(), "--config", str(self.config), *arguments],
                 cwd=self.path,
                 env=self.environment(),
                 stdout=subprocess.PIPE,

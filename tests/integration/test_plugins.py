@@ -117,7 +117,7 @@ def test_a_new_indicator_is_in_the_report_rules_and_dashboard(tea: Any) -> None:
     """The weekly summary, the rules and the dashboard show it as they show the built-in ones."""
     report = tea.workspace.run("report").stdout
     rules = tea.workspace.run("rules").stdout
-    tea.workspace.run("dashboards", "--out", "grafana")
+    tea.workspace.run("dashboards build", "--out", "grafana")
     board = json.loads((tea.workspace.path / "grafana" / "paceline-delivery.json").read_text())
     titles = {panel["title"] for panel in board["panels"]}
 

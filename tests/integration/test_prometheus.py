@@ -236,7 +236,7 @@ def test_the_numbers_are_those_of_the_history(prometheus: Prometheus, window: st
 def written(shop: Any) -> Mapping[str, Mapping[str, Any]]:
     """The dashboards as the command line writes them, by uid."""
     folder = shop.workspace.path / "grafana"
-    shop.workspace.run("dashboards", "--out", str(folder))
+    shop.workspace.run("dashboards build", "--out", str(folder))
     return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
 
 

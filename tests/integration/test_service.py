@@ -266,7 +266,7 @@ def test_no_page_names_a_person(shop: Any, path: str) -> None:
 
 def test_nobody_is_in_the_log_or_the_boards(shop: Any, collected: Any, tmp_path: Path) -> None:
     """Nor in the log, or in a dashboard."""
-    collected.run("dashboards", "--out", str(tmp_path))
+    collected.run("dashboards build", "--out", str(tmp_path))
     boards = [p.read_text().lower() for p in tmp_path.iterdir()]
 
     assert len(boards) > 1

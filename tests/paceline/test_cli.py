@@ -336,16 +336,6 @@ def test_rules_need_no_store(run: Run, settings_file: Path) -> None:
     assert not (settings_file.parent / ".paceline").exists()
 
 
-def test_dashboards_are_checked(run: Run, tmp_path: Path) -> None:
-    """What was written passes the check, what was changed fails it."""
-    folder = tmp_path / "grafana"
-    written = run("dashboards", "--out", str(folder))[1].split()
-
-    assert run("dashboards", "--out", str(folder), "--check")[0] == 0
-    Path(written[0]).write_text("{}", encoding="utf-8")
-    assert run("dashboards", "--out", str(folder), "--check")[0] == 1
-
-
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_the_installed_command_answers(option: str) -> None:
     """The command itself, in a process of its own, exits with 0."""

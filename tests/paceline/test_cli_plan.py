@@ -148,13 +148,24 @@ def test_rules_are_compared_with_the_links_they_are_given(planned: Planned) -> N
 def test_dashboards_that_differ_are_named(planned: Planned, tmp_path: Path) -> None:
     """The folder that was written before is compared with what would be written now."""
     folder = tmp_path / "grafana"
-    planned.run("dashboards", "--out", str(folder))
+    planned.run("dashboards", "build", "--out", str(folder))
     before = planned.plan(planned.folder / "slos", "--dashboards", str(folder))["dashboards"]
     (folder / "provisioning.yaml").unlink()
 
     after = planned.plan(planned.folder / "slos", "--dashboards", str(folder))["dashboards"]
 
     assert (before, after) == ([], ["provisioning.yaml: missing"])
+
+
+def test_dashboards_are_compared_with_the_links_and_the_notice_they_have(planned: Planned, tmp_path: Path) -> None:
+    """A folder that was written for an address is planned for it; the notice of the settings stands on its boards."""
+    planned.write("paceline.yaml", "slos: [slos/*.yaml]\nnotice: An example.\n")
+    folder, address = tmp_path / "grafana", ["--base-url", "https://p.example.com"]
+    planned.run("dashboards", "build", "--out", str(folder), *address)
+
+    plans = [planned.plan(planned.folder / "slos", "--dashboards", str(folder), *o) for o in (address, [])]
+
+    assert [bool(plan["dashboards"]) for plan in plans] == [False, True]
 
 
 # --- Git

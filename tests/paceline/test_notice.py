@@ -64,7 +64,7 @@ def test_it_stands_on_every_page(collected: Service) -> None:
 
 def test_it_stands_above_every_board(run: Run, tmp_path: Path) -> None:
     """The first panel is its text, and nothing lies under it."""
-    run("dashboards", "--out", str(tmp_path / "boards"))
+    run("dashboards", "build", "--out", str(tmp_path / "boards"))
     boards = [json.loads(path.read_text(encoding="utf-8"))["panels"] for path in (tmp_path / "boards").glob("*.json")]
     assert boards
     assert all(NOTICE in json.dumps(first) for first, *_ in boards)

@@ -86,7 +86,7 @@ def test_a_mistake_is_answered_in_its_sentence(bad: Path, tmp_path: Path, capsys
 @pytest.mark.parametrize(
     "command",
     [
-        *("collect", "evaluate", "report", "rules", "serve", "dashboards"),
+        *("collect", "evaluate", "report", "rules", "serve", "dashboards build"),
         *("slo list", "slo verify", "slo export", "plan", "gate --service shop"),
     ],
 )

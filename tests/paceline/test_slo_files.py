@@ -13,6 +13,36 @@ from paceline.slo_files import packaged_policy
 from slo_engine.indicator import families
 
 GOOD = Path(__file__).parent / "good"
+PART = """\
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: part}
+spec:
+  service: shop
+  indicator:
+    spec: {ratioMetric: {rawType: success, raw: {metricSource: {type: Paceline, spec: {indicator: uptime}}}}}
+  budgetingMethod: Occurrences
+  timeWindow: [{duration: 28d, isRolling: true}]
+  objectives: [{target: 0.99}]
+"""
+COMPOSITE = """\
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: whole}
+spec:
+  service: shop
+  budgetingMethod: Occurrences
+  timeWindow: [{duration: 28d, isRolling: true}]
+  objectives:
+    - indicator: {spec: {ratioMetric: {rawType: success, raw: {metricSource: {type: Paceline, spec: {slo: part}}}}}}
+    - displayName: Runs
+      target: 0.95
+      indicator:
+        spec:
+          ratioMetric:
+            rawType: success
+            raw: {metricSource: {type: Paceline, spec: {indicator: pipeline_success}}}
+"""
 
 
 @pytest.fixture
@@ -47,3 +77,15 @@ def test_without_a_word_the_policy_is_the_packaged_one(least: Configuration) -> 
     """Nothing is excluded and nothing overridden unless a file says so."""
     assert least.policy == packaged_policy()
     assert (least.exclusions, least.overrides) == ((), ())
+
+
+def test_a_part_of_a_composite_may_stand_in_another_file(tmp_path: Path) -> None:
+    """Files that the settings name are read together: what one says of an SLO holds in all of them."""
+    (tmp_path / "part.yaml").write_text(PART, encoding="utf-8")
+    (tmp_path / "composite.yaml").write_text(COMPOSITE, encoding="utf-8")
+    settings = tmp_path / "paceline.yaml"
+    settings.write_text("slos: [composite.yaml, part.yaml]\n", encoding="utf-8")
+
+    found = load(settings, {}, source_types(), families()).slos
+
+    assert [slo.name for slo in found] == ["part", "whole", "whole-runs"]

@@ -193,6 +193,7 @@ def test_the_api_describes_itself(client: TestClient) -> None:
     assert set(described["paths"]) == {
         *("/metrics", "/healthz", "/readyz"),
         *("/api/v1/slos", "/api/v1/slos/{name}/history", "/api/v1/gate", RESTATEMENTS, EXPLAIN),
+        "/api/v1/annotations",
     }
     assert {tuple(p) for p in described["paths"].values()} == {("get",)}
     assert set(described["paths"]["/api/v1/slos"]["get"]["responses"]) == {"200", "503"}
@@ -262,6 +263,12 @@ def test_a_number_is_explained_as_json(client: TestClient, collected: Service) -
         ("2026-03-04T10:00:00Z", "count", "deployment"),
     ]
     assert (found["total"], found["offset"]) == (2, 0)
+
+
+def test_an_empty_label_takes_in_all_its_values(client: TestClient) -> None:
+    """A board's link that has no value for a label asks for the number of all of them together."""
+    path = "/api/v1/explain/self_service_success"
+    assert client.get(f"{path}?label=journey=").json() == client.get(path).json()
 
 
 def test_the_answer_is_the_one_it_describes(client: TestClient) -> None:

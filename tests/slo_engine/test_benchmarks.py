@@ -296,6 +296,24 @@ def test_the_means_of_2025_are_the_published_ones() -> None:
     assert industry.stability == pytest.approx(7.95)
 
 
+def test_the_industry_has_a_mean_for_each_kind_of_score() -> None:
+    """Five indicators and the means of throughput, stability and all: 6.72 is what DORA's own tests expect."""
+    industry = YEARS[2025].industry
+
+    assert industry is not None
+    assert list(industry.by_kind) == [*QUICK_CHECK, "throughput", "stability", "overall"]
+    assert industry.by_kind["overall"] == pytest.approx(6.72)
+
+
+def test_a_mean_of_nothing_is_of_no_kind() -> None:
+    """With a lead time alone there is no stability: absent, not 0."""
+    assert quick_check({"change_lead_time": 60.0}).by_kind == {
+        "change_lead_time": 10.0,
+        "throughput": 10.0,
+        "overall": 10.0,
+    }
+
+
 def test_a_year_without_means_has_no_industry() -> None:
     """Tiers are no scores: 2024 has none."""
     assert YEARS[2024].industry is None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from collector.errors import ConfigError
 from slo_engine.alert_windows import load_tiers
 from slo_engine.budget import burn_rate
-from slo_engine.burn import Tier, active, highest_burn, plain, tiers_for
+from slo_engine.burn import Tier, active, highest_burn, plain, thresholds, tiers_for
 from slo_engine.slo import AlertClass, Composite, EventCounts, IndicatorSli, Part, Slo
 from slo_engine.windows import CalendarWindow, parse_window
 
@@ -173,6 +173,45 @@ def test_total_failure_of_a_composite_burns_as_the_mean_of_its_parts() -> None:
 
     assert highest_burn(whole, parts) == Decimal("77.5")
     assert [t.name for t in tiers_for(whole, TIERS, parts)[0]] == ["Fast", "Slow", "Steady"]
+
+
+# ---- above which burn rates an SLO alerts
+
+
+@pytest.mark.parametrize(
+    ("target", "period", "expected"),
+    [
+        ("0.99", "30d", {("1h", "page"): "14.4", ("6h", "page"): "6", ("3d", "ticket"): "1"}),
+        ("0.99", "28d", {("1h", "page"): "13.44", ("6h", "page"): "5.6", ("3d", "ticket"): "0.933333333"}),
+        ("0.8", "30d", {("1d", "page"): "1.5", ("3d", "ticket"): "1"}),
+        ("0.99", "1d", {("1h", "page"): "0.48", ("6h", "page"): "0.2"}),
+    ],
+)
+def test_an_slo_alerts_above_the_factors_of_the_tiers_that_can_fire(
+    target: str, period: str, expected: dict[tuple[str, str], str]
+) -> None:
+    """By long window and severity; a tier that is out of reach, or longer than the SLO's window, has no threshold."""
+    assert {key: plain(factor) for key, factor in thresholds(slo(target, period), TIERS).items()} == expected
+
+
+def test_an_slo_that_counts_few_events_has_no_thresholds() -> None:
+    """Its alerts are about its budget, whatever it burns at."""
+    assert thresholds(slo("0.99", alert_class="count"), TIERS) == {}
+
+
+def test_of_tiers_that_share_window_and_severity_the_lowest_threshold_counts() -> None:
+    """Two tiers of an hour that page: the SLO alerts from the lower burn rate on, in whichever order they stand."""
+    several = [tier("0.02", "1h", "5m"), replace(tier("0.01", "1h", "10m"), name="Other"), tier("0.03", "1h", "2m")]
+
+    assert thresholds(slo("0.99"), several) == {("1h", "page"): Decimal("7.2")}
+
+
+def test_the_thresholds_of_a_composite_follow_from_its_parts() -> None:
+    """Its own target of 50 % would put 14.4 out of reach; its part of 99 % burns at up to 100."""
+    whole = replace(slo("0.5"), name="whole", sli=Composite(parts=(Part(slo="s"),)))
+
+    assert ("1h", "page") in thresholds(whole, TIERS, [slo("0.99"), whole])
+    assert ("1h", "page") not in thresholds(whole, TIERS)
 
 
 @given(st.decimals(min_value="0.001", max_value="0.9999", places=4), st.sampled_from(["7d", "28d", "30d", "90d"]))

@@ -7,7 +7,7 @@ import subprocess
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import Subject
 from slo_engine.organisation import Service
 from slo_engine.slo import EventCounts, IndicatorSli, Operator, Slo, SloStatus
-from slo_engine.snapshot import Accounting, Number, SloState, Snapshot, SourceState
+from slo_engine.snapshot import Accounting, Number, SloState, Snapshot, SourceState, Spent
 from slo_engine.windows import parse_window
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -88,6 +88,11 @@ STATE = SloState(
     time_to_exhaustion_seconds=None,
     coverage=1.0,
     totals=EventCounts(191, 9),
+    sources=frozenset({"ci"}),
+    spent=(
+        Spent(API, ("", "", "", "", "queue", ""), 0.6),
+        Spent(Subject("", "production", "/shop"), ("new-service", "", "", "", "queue", ""), 0.3),
+    ),
 )
 UNKNOWN = replace(
     STATE,
@@ -100,6 +105,8 @@ UNKNOWN = replace(
     burn_rates={},
     coverage=0.0,
     totals=EventCounts(),
+    sources=frozenset({"ci", "new"}),
+    spent=(),
 )
 SOURCE = SourceState(
     name="ci",
@@ -160,6 +167,9 @@ SNAPSHOT = Snapshot(
     totals={("releases", API, "success"): 20.0, ("releases", API, "failure"): 3.0},
     services=(Service(name="api", team="/shop/basket", tier="1", owner="shop"), Service(name="web")),
     scores={(API, "28d"): {"change_lead_time": 8.0, "throughput": 8.0, "overall": 8.0}},
+    industry={"change_lead_time": 5.5, "throughput": 5.9},
+    thresholds={"fast": {("1h", "page"): Decimal("13.44"), ("3d", "ticket"): Decimal(28) / 30}},
+    excluding={"fast": False},
     unmatched={"deployment": 2, "incident": 0},
     restatements={"wait": 3.0},
     duration_seconds=0.25,
@@ -263,6 +273,90 @@ def test_what_has_no_value_is_absent() -> None:
     assert value(exposition, "platform_collector_last_success_timestamp_seconds", source="new") is None
     assert value(exposition, "platform_slo_status", slo="quiet", status="insufficient_data") == 1.0
     assert b"NaN" not in exposition.text
+
+
+# --- what stands beside an SLO's state ---------------------------------------------------------------------
+
+
+def later(snapshot: Snapshot, by: timedelta) -> Snapshot:
+    """A snapshot whose sources were collected again."""
+    return replace(snapshot, sources=(replace(SOURCE, last_success_at=NOW + by), NEVER))
+
+
+def test_data_of_an_slo_are_as_old_as_those_of_the_source_that_is_furthest_behind() -> None:
+    """Of two sources the one that was collected an hour earlier says until when the SLO's events are known."""
+    behind = replace(SOURCE, name="tickets", last_success_at=NOW - timedelta(hours=1))
+    state = replace(STATE, sources=frozenset({"ci", "tickets"}))
+
+    exposition = exposed(replace(SNAPSHOT, slos=(state,), sources=(SOURCE, behind, NEVER)))
+
+    assert value(exposition, "platform_slo_data_timestamp_seconds", slo="fast") == NOW.timestamp() - 3_600
+
+
+@pytest.mark.parametrize("sources", [(), ("ci", "new"), ("ci", "gone")], ids=["none", "never collected", "removed"])
+def test_how_old_data_are_is_absent_where_a_source_does_not_say(sources: tuple[str, ...]) -> None:
+    """Without a source, with one that never succeeded or that is no longer there nobody knows: absent, not 0."""
+    exposition = exposed(replace(SNAPSHOT, slos=(replace(STATE, sources=frozenset(sources)),)))
+
+    assert b"platform_slo_data_timestamp_seconds" not in exposition.text
+
+
+def test_a_collection_touches_nothing_else_of_an_slo() -> None:
+    """Collected again without news, an SLO has a new time, and the counters of its state are not written anew."""
+    asked: list[set[str]] = []
+
+    def floor(values: Mapping[str, float]) -> Mapping[str, float]:
+        asked.append(set(values))
+        return values
+
+    publisher = Publisher()
+    publisher.expose(SNAPSHOT, INDICATORS, "1.2.3", floor)
+    exposition = publisher.expose(later(SNAPSHOT, timedelta(minutes=5)), INDICATORS, "1.2.3", floor)
+
+    assert not [name for name in asked[-1] if name.startswith("platform_sli_events_total")]
+    assert value(exposition, "platform_slo_data_timestamp_seconds", slo="fast") == NOW.timestamp() + 300
+    assert exposition.text == exposed(later(SNAPSHOT, timedelta(minutes=5))).text
+
+
+@pytest.mark.parametrize(("window", "kind", "threshold"), [("1h", "page", 13.44), ("3d", "ticket", 28 / 30)])
+def test_burn_rates_that_alert_are_published(window: str, kind: str, threshold: float) -> None:
+    """A line by long window and severity, for the SLO that has such alerts and for no other."""
+    found = {
+        labels: v for (name, labels), v in samples(exposed(SNAPSHOT)).items() if name.endswith("burn_rate_threshold")
+    }
+
+    assert found[frozenset({"slo": "fast", "window": window, "kind": kind}.items())] == pytest.approx(threshold)
+    assert {dict(labels)["slo"] for labels in found} == {"fast"}
+
+
+@pytest.mark.parametrize(("excluding", "shown"), [({}, None), ({"fast": False}, 0.0), ({"fast": True}, 1.0)])
+def test_an_exclusion_that_holds_is_published(excluding: Mapping[str, bool], shown: float | None) -> None:
+    """1 while one holds, 0 while none does, absent where none concerns the SLO."""
+    exposition = exposed(replace(SNAPSHOT, excluding=excluding))
+
+    assert value(exposition, "platform_slo_exclusion_active", slo="fast") == shown
+
+
+def test_who_spent_the_budget_is_published_with_the_labels_of_the_series() -> None:
+    """Subject and labels of the series stand on the line; a label that it has not is empty."""
+    found = {
+        (d["service"], d["team"], d["journey"], d["stage"], d["queue"]): v
+        for (name, labels), v in samples(exposed(SNAPSHOT)).items()
+        if name == "platform_slo_budget_spent_ratio"
+        for d in [dict(labels)]
+    }
+
+    assert found == {("api", "", "", "queue", ""): 0.6, ("", "/shop", "new-service", "queue", ""): 0.3}
+
+
+def test_a_limit_cuts_slos_one_by_one() -> None:
+    """Beyond the limit the first SLOs keep their lines, and what is cut is counted."""
+    states = tuple(replace(STATE, slo=replace(FAST, name=name)) for name in ("a", "b", "c"))
+
+    exposition = expose(replace(SNAPSHOT, slos=states), INDICATORS, "1", limit=2)
+
+    assert exposition.cut["platform_slo_data_timestamp_seconds"] == 1
+    assert value(exposition, "platform_slo_data_timestamp_seconds", slo="b") == NOW.timestamp()
 
 
 def test_an_slo_s_counters_start_at_zero() -> None:
@@ -508,6 +602,23 @@ def test_the_catalogue_is_published() -> None:
     assert value(exposition, "platform_service_info", service="api", team="/shop/basket", tier="1", owner="shop") == 1.0
     assert value(exposition, "platform_catalogue_unmatched", kind="deployment") == 2.0
     assert value(exposition, "platform_catalogue_unmatched", kind="incident") == 0.0
+
+
+def test_the_industry_s_means_are_published_by_kind() -> None:
+    """The mean score of an indicator and the mean of means stand beside the scores, without a subject."""
+    assert value(exposed(SNAPSHOT), "platform_quick_check_industry_mean", kind="change_lead_time") == 5.5
+    assert value(exposed(SNAPSHOT), "platform_quick_check_industry_mean", kind="throughput") == 5.9
+
+
+def test_without_an_industry_there_is_no_mean() -> None:
+    """A year whose report has no mean scores has no line: nothing is made up."""
+    assert b"platform_quick_check_industry_mean" not in exposed(replace(SNAPSHOT, industry={})).text
+
+
+def test_the_type_of_a_source_is_published() -> None:
+    """Each source says of which type it is, also one that never ran."""
+    assert value(exposed(SNAPSHOT), "platform_source_info", source="ci", type="files") == 1.0
+    assert value(exposed(SNAPSHOT), "platform_source_info", source="new", type="git") == 1.0
 
 
 def test_scores_are_published_by_kind() -> None:

@@ -1,25 +1,22 @@
-"""The board of the platform's own promises: what an indicator with labels, people or its own arithmetic gets."""
+"""The default panels of what is split by labels, about people, or has an arithmetic of its own."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import promql_parser
 import pytest
 
-from dashboards.build import build
-from dashboards.promises import promises
+from dashboards import panels
+from dashboards.making import Making, datasource, team_variable, window_variable
 from dashboards.queries import queries, substituted, variable_queries, variables_in
-from slo_engine.catalog import FIXED, catalog, metrics_of
-from slo_engine.indicator import Indicator, Reach, Shape, Unit, indicators
+from dashboards.rows import default_rows
+from slo_engine.catalog import catalog, metrics_of
+from slo_engine.indicator import Indicator, Reach, Shape, Unit
 from slo_engine.measure import Measured, Sample
-
-GOLDEN = Path(__file__).parent / "golden" / "paceline-promises.json"
 
 
 def _nothing(_: Sample) -> Measured:
@@ -57,16 +54,21 @@ WAIT = indicator("tea_wait", shape=Shape.DURATION, labels=("queue", ""), apart=(
 GUESTS = indicator("tea_guests", shape=Shape.FREQUENCY, labels=("kind",), apart=())
 SCORE = measure("tea_score", stats=("value", "low", "high"), unit=Unit.RATIO, people=True)
 AGE = measure("tea_age", stats=("p90",), unit=Unit.SECONDS, reach=Reach.ALL)
-CUPS = indicator("tea_cups", labels=(), apart=())
-DECLARED = (REQUESTS, WAIT, GUESTS, SCORE, AGE, CUPS)
-OWN = DECLARED[:-1]
-MADE = promises(DECLARED)
-assert MADE is not None
-BOARD = MADE.document
+DECLARED = (REQUESTS, WAIT, GUESTS, SCORE, AGE)
+
+
+def board_of(*indicators: Indicator, base_url: str = "") -> dict[str, Any]:
+    """A board of nothing but the default rows of these indicators."""
+    variables = [datasource(), team_variable(indicators), window_variable(indicators, "90d")]
+    rows = default_rows(indicators, Making(indicators=indicators, base_url=base_url))
+    return panels.board("tea", "Tea", "What tea is like.", variables, rows).document
+
+
+BOARD = board_of(*DECLARED)
 PANELS = BOARD["panels"]
 QUERIES = queries(BOARD)
 METRICS = {m.name: m for m in catalog(DECLARED)}
-VALUES = {"service": "api", "team": "/shop", "window": "90d"}
+VALUES = {"team": "/shop", "window": "90d"}
 
 
 def selector(expr: str) -> promql_parser.VectorSelector:
@@ -75,36 +77,14 @@ def selector(expr: str) -> promql_parser.VectorSelector:
     return node if isinstance(node, promql_parser.VectorSelector) else node.expr
 
 
-def titled(title: str) -> dict[str, Any]:
+def titled(title: str, board: dict[str, Any] = BOARD) -> dict[str, Any]:
     """The panel with a title."""
-    return next(p for p in PANELS if p["title"] == title)
+    return next(p for p in board["panels"] if p["title"] == title)
 
 
 def expressions(title: str) -> list[str]:
     """The queries of a panel."""
     return [t["expr"] for t in titled(title)["targets"]]
-
-
-def test_the_board_of_the_built_in_indicators_is_the_golden_one() -> None:
-    """The JSON is the reviewed one, byte for byte; UPDATE_GOLDEN=1 writes it anew."""
-    made = promises(indicators().values())
-    assert made is not None
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.write_text(made.text(), encoding="utf-8")
-    assert made.text() == GOLDEN.read_text(encoding="utf-8")
-
-
-def test_what_is_like_delivery_stays_on_its_board() -> None:
-    """An indicator with one number for a service is not here; where there is no other, there is no board."""
-    assert not [p for p in PANELS if p["title"].startswith("Tea cups")]
-    assert promises([CUPS]) is None
-
-
-def test_both_boards_are_written(tmp_path: Path) -> None:
-    """Each board has its file, named by its uid."""
-    names = [path.name for path in build(tmp_path, DECLARED)]
-
-    assert names == ["paceline-delivery.json", "paceline-promises.json", "provisioning.yaml"]
 
 
 @pytest.mark.parametrize(("title", "expr"), [*QUERIES, *((n, s) for n, s, _ in variable_queries(BOARD))])
@@ -118,7 +98,7 @@ def test_every_query_names_published_metrics_and_their_labels(title: str, expr: 
     assert all(filtered <= set(METRICS[name].labels) for name in names)
 
 
-@pytest.mark.parametrize("one", OWN, ids=lambda i: i.name)
+@pytest.mark.parametrize("one", DECLARED, ids=lambda i: i.name)
 def test_rows_of_a_table_have_all_labels_of_their_numbers(one: Indicator) -> None:
     """A table keeps every label apart, so that no two numbers fall into one row."""
     (table,) = [p for p in PANELS if p["type"] == "table" and p["title"].startswith(f"{one.title}: by team")]
@@ -128,7 +108,7 @@ def test_rows_of_a_table_have_all_labels_of_their_numbers(one: Indicator) -> Non
     assert set(grouped[1].split(", ")) == set(metrics_of(one).samples.labels) - {"window"}
 
 
-@pytest.mark.parametrize("one", OWN, ids=lambda i: i.name)
+@pytest.mark.parametrize("one", DECLARED, ids=lambda i: i.name)
 def test_every_metric_of_an_indicator_is_on_the_board(one: Indicator) -> None:
     """Whoever declares an indicator gets panels for each of its metrics, with definition and version."""
     own = {m.name for m in metrics_of(one).all()}
@@ -169,15 +149,31 @@ def test_a_label_of_the_indicator_s_own_is_nowhere() -> None:
 
 def test_a_counter_of_labels_is_shown() -> None:
     """All since the beginning, by kind."""
-    assert expressions("Tea guests: since the beginning") == [
-        'platform_tea_guests_total{service=~"$service|",team=~"$team|"}'
-    ]
+    assert expressions("Tea guests: since the beginning") == ['platform_tea_guests_total{team=~"$team|"}']
 
 
-def test_what_is_withheld_is_counted() -> None:
-    """The board says how many numbers about people are not shown."""
-    assert expressions("How many numbers are withheld") == ["max by (metric) (platform_suppressed_numbers)"]
-    assert "platform_suppressed_numbers" in {m.name for m in FIXED}
+def test_levels_of_teams_stand_alone_beside_all_services_in_the_table() -> None:
+    """What is shown at once is of the chosen levels; their services have rows of the table."""
+    (now,), of_all = expressions("Tea requests"), expressions("Tea requests: by team and journey and method")
+
+    assert now == 'platform_tea_requests_ratio{service="",team=~"$team|",window="$window",stat="value"}'
+    assert 'service=""' not in "".join(of_all)
+
+
+def test_numbers_lead_to_what_is_behind_them() -> None:
+    """With an address, a number leads to its page: of its team, and of the window where it has one."""
+    board = board_of(REQUESTS, AGE, base_url="https://numbers.example")
+    rolling, all_there_is = (
+        titled(title, board)["fieldConfig"]["defaults"]["links"][0]["url"] for title in ("Tea requests", "Tea age")
+    )
+
+    assert rolling == "https://numbers.example/explain/tea_requests?team=${__field.labels.team}&window=${window}"
+    assert all_there_is == "https://numbers.example/explain/tea_age?team=${__field.labels.team}"
+
+
+def test_without_an_address_numbers_lead_nowhere() -> None:
+    """Who does not serve Paceline's pages gets no dead links."""
+    assert titled("Tea requests")["fieldConfig"]["defaults"]["links"] == []
 
 
 def test_every_variable_in_use_exists_and_is_used() -> None:
