@@ -84,9 +84,20 @@ def derive(
     ones together, and the mark of what the family was derived from follows the last one: after a crash what was done is
     done again, which changes nothing. With `helpers` a first derivation of many events is shared among processes.
     """
-    organisation = organisation or Organisation()
+    with seldom_collecting(), events.steadily():
+        return _derived(families, events, store, organisation or Organisation(), to_micros(at), helpers)
+
+
+def _derived(
+    families: Sequence[Family],
+    events: EventStore,
+    store: DerivationStore,
+    organisation: Organisation,
+    at: int,
+    helpers: Helpers | None,
+) -> Derived:
     revisions = events.revisions()
-    looked_at = (_stale(family, store, revisions, organisation, to_micros(at)) for family in families)
+    looked_at = (_stale(family, store, revisions, organisation, at) for family in families)
     stale = [found for found in looked_at if found is not None]
     shared = _shared(stale, events, organisation, helpers)
     known = Remembered(events)
@@ -95,11 +106,10 @@ def derive(
     for family, inputs, asked, why in stale:
         elsewhere = shared.get(family.name, ())
         rest = written(family, known, organisation, store, _after(asked, elsewhere), why)
-        with seldom_collecting(), events.steadily():
-            for one in chain(elsewhere, rest):
-                pieces, total = pieces + 1, total + one.differing
-                for series, moment in one.changed.items():
-                    changes[series] = min(moment, changes.get(series, moment))
+        for one in chain(elsewhere, rest):
+            pieces, total = pieces + 1, total + one.differing
+            for series, moment in one.changed.items():
+                changes[series] = min(moment, changes.get(series, moment))
         store.set_stamp(family.name, inputs)
     return Derived(families=tuple(s.family.name for s in stale), pieces=pieces, observations=total, changes=changes)
 

@@ -72,9 +72,8 @@ class DerivationStore:
 
     def stamp(self, family: str) -> dict[str, int | str]:
         """What a family's observations were derived from: a revision for each kind, and its definitions."""
-        with self._database.reading() as connection:
-            text = connection.scalar(sa.select(DERIVATION.c.inputs).where(DERIVATION.c.family == family))
-        found: dict[str, int | str] = msgspec.json.decode(text) if text else {}
+        rows = self._database.select(partial(_text, _stamp_of), (family,))
+        found: dict[str, int | str] = msgspec.json.decode(rows[0][0]) if rows else {}
         return found
 
     def set_stamp(self, family: str, inputs: Mapping[str, int | str]) -> None:
@@ -141,6 +140,10 @@ class DerivationStore:
 
 
 # Small statements that are asked for each piece: their texts are made once, their rows are the driver's.
+
+
+def _stamp_of() -> Any:
+    return sa.select(DERIVATION.c.inputs).where(DERIVATION.c.family == sa.bindparam("f"))
 
 
 def _of_piece(*columns: Any) -> Any:
