@@ -54,6 +54,7 @@ from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationStore, to_micros
 from paceline.resources import alert_windows, starter_slos
 from slo_engine.alert_windows import load_tiers
+from slo_engine.beside import Beside
 from slo_engine.changes import COMMIT_COLUMNS, Commits, history, read_requests
 from slo_engine.derive import Derived, Helpers, derive
 from slo_engine.evaluate import Evaluator
@@ -466,6 +467,7 @@ class Stores:
 
     def __init__(self, folder: Path) -> None:
         self.database = Database.open(folder)
+        self.second = Beside(folder)
         self.events, self.observations = EventStore(self.database), ObservationStore(self.database)
         self.derivations = DerivationStore(self.database)
         self.evaluator, self.publisher = Evaluator(self.observations), Publisher()
@@ -485,7 +487,7 @@ class Stores:
 
     def derive(self, at: datetime, helpers: Helpers | None = None) -> Derived:
         """Bring the observations up to date at a time."""
-        return derive(self.families, self.events, self.derivations, self.organisation, at, helpers)
+        return derive(self.families, self.events, self.derivations, self.organisation, at, helpers, self.second)
 
     def cycle(self, at: datetime) -> dict[str, float]:
         """What the service does after a collection: seconds of each step and of all, and series published."""

@@ -17,7 +17,7 @@ from collector.conditions import Above, Where
 from collector.events import Change, Commit, Deployment, Incident, Result, Review, kind_of
 from slo_engine.changes import Commits, History, history, read_commits, read_requests
 from slo_engine.incidents import Settled, read_incidents
-from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Pieces, Shape
+from slo_engine.indicator import Asked, Events, Family, Half, Indicator, Piece, Pieces, Shape
 from slo_engine.later import Later, waiting_only
 from slo_engine.observation import Observation, Row, as_observation, to_micros
 from slo_engine.organisation import Organisation
@@ -177,28 +177,42 @@ class _Batch:
     def pieces(self) -> Iterator[Piece]:
         """Each touched service; one may come again when another one turns out to answer for its incident."""
         if self._asked.only is not None:
-            found = (self._piece(scope, again=False) for scope in sorted(self._asked.only))
-            yield from (piece for piece in found if piece is not None)
+            yield from self._each(self._asked.only, again=False)
             return
         gone = self._reads.keys() - self.scopes
         waiting = {*self.scopes, *gone} if self._since is None else self._touched(self._since)
         done = set(self._asked.derived)
         meant = [self._affected(scope, reads) for scope, reads in sorted(self._asked.derived.items())]
         waiting = (waiting - done).union(*meant)
+        if self._asked.half is Half.SECOND:
+            yield from self._each(Half.SECOND.of(waiting), again=False)
+            return
         wave = 0
         while waiting:
             again: set[str] = set()
-            for scope in sorted(waiting, key=lambda s: (sorted(self._reads.get(s, ())), s)):
-                piece = self._piece(scope, again=wave > 0)
-                if piece is None:
-                    continue
-                again |= self._affected(scope, piece.reads)
-                done.add(scope)
+            for piece in self._first(waiting) if wave == 0 else self._each(waiting, again=True):
+                again |= self._affected(piece.scope, piece.reads)
+                done.add(piece.scope)
                 yield piece
             if not again and self._asking:
                 again = self._with_commits(self._asking) - done
                 self._asking = set()
             waiting, wave = again, wave + 1
+
+    def _first(self, waiting: AbstractSet[str]) -> Iterator[Piece]:
+        """The pieces that new events touch: where another process derives a half of them, its own ones come last."""
+        own = waiting if self._asked.half is None else Half.FIRST.of(waiting)
+        yield from self._each(own, again=False)
+        if self._asked.half is not None:
+            others = self._asked.others()
+            yield from self._each(waiting - own, again=False) if others is None else others
+
+    def _each(self, scopes: Iterable[str], *, again: bool) -> Iterator[Piece]:
+        """Some services, those that share a repository one after the other."""
+        for scope in sorted(scopes, key=lambda s: (sorted(self._reads.get(s, ())), s)):
+            piece = self._piece(scope, again=again)
+            if piece is not None:
+                yield piece
 
     def _touched(self, since: Mapping[str, int]) -> set[str]:
         """The services that events after these revisions may change."""
@@ -451,4 +465,5 @@ FAMILY = Family(
     observe=observe,
     pieces=pieces,
     scopes=scopes,
+    halves=True,
 )
