@@ -74,6 +74,11 @@ class Incident(NamedTuple):
     revision: int
 
     @property
+    def tokens(self) -> tuple[str, ...]:
+        """The texts by which it and a deployment can belong together, whichever of the two says so."""
+        return *self.names, *self.links, *self.aliases
+
+    @property
     def impossible(self) -> bool:
         """True where it was resolved before it started: a clock was wrong, so it says nothing."""
         return self.restored_at is not None and self.restored_at < self.started_at

@@ -167,6 +167,7 @@ class _Batch:
         self._owned: dict[str, set[str]] = defaultdict(set)
         for scope, reads in asked.known.items():
             self._note(scope, {r for r in reads if not r.startswith(_REPOSITORY)})
+        self._owned_before = frozenset(self._owned)
         self._histories: OrderedDict[str, History] = OrderedDict()
 
     @cached_property
@@ -182,7 +183,7 @@ class _Batch:
         gone = self._reads.keys() - self.scopes
         waiting = {*self.scopes, *gone} if self._since is None else self._touched(self._since)
         done = set(self._asked.derived)
-        meant = [self._affected(scope, reads) for scope, reads in sorted(self._asked.derived.items())]
+        meant = [self._taken(scope, reads) for scope, reads in sorted(self._asked.derived.items())]
         waiting = (waiting - done).union(*meant)
         if self._asked.half is Half.SECOND:
             yield from self._each(Half.SECOND.of(waiting), again=False)
@@ -190,8 +191,8 @@ class _Batch:
         wave = 0
         while waiting:
             again: set[str] = set()
-            for piece in self._first(waiting) if wave == 0 else self._each(waiting, again=True):
-                again |= self._affected(piece.scope, piece.reads)
+            for piece, affected in self._wave(waiting, wave):
+                again |= affected
                 done.add(piece.scope)
                 yield piece
             if not again and self._asking:
@@ -199,13 +200,19 @@ class _Batch:
                 self._asking = set()
             waiting, wave = again, wave + 1
 
-    def _first(self, waiting: AbstractSet[str]) -> Iterator[Piece]:
-        """The pieces that new events touch: where another process derives a half of them, its own ones come last."""
-        own = waiting if self._asked.half is None else Half.FIRST.of(waiting)
-        yield from self._each(own, again=False)
-        if self._asked.half is not None:
-            others = self._asked.others()
-            yield from self._each(waiting - own, again=False) if others is None else others
+    def _wave(self, waiting: AbstractSet[str], wave: int) -> Iterator[tuple[Piece, set[str]]]:
+        """Some services, with those for which each makes a difference; what another process derived meanwhile last."""
+        half = None if wave else self._asked.half
+        own = waiting if half is None else half.of(waiting)
+        for piece in self._each(own, again=wave > 0):
+            yield piece, self._affected(piece.scope, piece.reads)
+        others = None if half is None else self._asked.others()
+        if others is not None:
+            for piece in others:
+                yield piece, self._taken(piece.scope, piece.reads)
+        else:
+            for piece in self._each(waiting - own, again=wave > 0):
+                yield piece, self._affected(piece.scope, piece.reads)
 
     def _each(self, scopes: Iterable[str], *, again: bool) -> Iterator[Piece]:
         """Some services, those that share a repository one after the other."""
@@ -423,6 +430,16 @@ class _Batch:
                     _drop(self._owned, identity, scope)
                     affected |= self._answering({*incident.names, *incident.links}) if incident else set()
         return (affected & self.scopes) - {scope}
+
+    def _taken(self, scope: str, reads: Iterable[str]) -> set[str]:
+        """`_affected` for a service that another process derived, which knew nothing of what is found here.
+
+        So it is looked at again itself where it was said otherwise whether an incident's own service answers for it.
+        """
+        affected = self._affected(scope, reads)
+        asked = {read.removeprefix(_INCIDENT) for read in self._reads[scope] if read.startswith(_INCIDENT)}
+        differing = {i for i in asked if (i in self._owned) != (i in self._owned_before)}
+        return affected | {scope} if differing else affected
 
     def _note(self, scope: str, reads: Iterable[str]) -> None:
         for read in reads:
