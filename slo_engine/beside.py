@@ -85,6 +85,15 @@ class Beside:
         self._organisation: Organisation | None = None
         self._pieces: Mapping[str, Sequence[Piece]] = {}
 
+    def ready(self, seconds: float) -> bool:
+        """Start it and wait until it can be asked; whether it can."""
+        with self._given_up():
+            if self._line is None:
+                self._start()
+            if self._line is not None and not self._ready and self._line.poll(seconds):
+                self._ready = self._line.recv_bytes() == _READY
+        return self._ready
+
     def ask(self, organisation: Organisation, parts: Sequence[Part]) -> bool:
         """Let it begin; False where there is none that could. It starts when the derivation before was a long one."""
         with self._given_up():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -118,17 +117,10 @@ def both(tmp_path: Path) -> Iterator[Store]:
     made = Store(tmp_path / "both", second)
     for number in (1, 2, 3):
         made.tell(day(number))
-    _wait_for(second)
+    assert second.ready(60)
     yield made
     second.close()
     made.database.close()
-
-
-def _wait_for(second: Beside) -> None:
-    """Wait until it answers."""
-    until = time.monotonic() + 60
-    while not second.ask(Organisation(), []) and time.monotonic() < until:
-        time.sleep(0.05)
 
 
 def _kill() -> None:
