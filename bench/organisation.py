@@ -610,8 +610,7 @@ def cycles(folder: Path, *numbers: int) -> dict[str, Any]:
         imported = stores.write(batch.events)
         found.append(stores.cycle(batch.now) | {"import": imported, "events": len(batch.events)})
     stores.second.close()
-    memory = peak_memory() + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return {"cycles": found, "memory_mb": memory}
+    return {"cycles": found, "memory_mb": peak_memory()}
 
 
 def linked(folder: Path) -> dict[str, Any]:
