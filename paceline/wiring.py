@@ -22,6 +22,7 @@ from paceline.service import Service
 from paceline.settings import Configuration, load
 from paceline.telemetry import Telemetry
 from slo_engine.alert_windows import load_tiers
+from slo_engine.beside import Beside
 from slo_engine.indicator import families, indicators
 from slo_engine.processes import Processes
 
@@ -93,10 +94,13 @@ class Running:
     database: Database
     telemetry: Telemetry
     people: People
+    second: Beside | None = None
 
     def close(self) -> None:
-        """Send what is waiting and close the store."""
+        """Send what is waiting, end the process beside and close the store."""
         self.telemetry.close()
+        if self.second is not None:
+            self.second.close()
         self.database.close()
 
 
@@ -113,6 +117,7 @@ def build(
     database = Database.open(found.data_dir)
     people = people_of(found, environ)
     found = replace(found, identities=found.reviewed.hashed(people))
+    second = Beside(found.data_dir) if settings.processes > 1 else None
     events = DiscreetEvents(database, people, found.identities, settings.privacy.is_public)
     service = Service(
         configuration=found,
@@ -128,5 +133,6 @@ def build(
         log=log,
         clock=clock,
         helpers=Processes(found.data_dir, settings.processes),
+        second=second,
     )
-    return Running(service, log, database, telemetry, people)
+    return Running(service, log, database, telemetry, people, second)
