@@ -71,8 +71,8 @@ def read_slos(document: Document, base_dir: Path, indicators: Mapping[str, Indic
     mistakes: list[Mistake] = []
     expected = "the path of an OpenSLO file, or a glob"
     paths = list(NamedFiles(document, base_dir, mistakes).paths("slos", expected, once=False))
-    for path in sorted({p for p in paths if paths.count(p) > 1}):
-        mistakes.append(document.mistake(("slos",), f"{path.name!r} is named twice", "each file once"))
+    twice = sorted({path.name for path in paths if paths.count(path) > 1})
+    mistakes += (document.mistake(("slos",), f"{name!r} is named twice", "each file once") for name in twice)
     found = collected(mistakes, load_all, dict.fromkeys(paths), indicators)
     if mistakes or found is None:
         raise ConfigError(*mistakes)
