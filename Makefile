@@ -1,6 +1,6 @@
 # Thin on purpose: the work is in scripts/, which CI calls through the same targets.
 # `make run` needs Python >= 3.11 and Git. ARGS go on: make run ARGS="--port 9000", make test ARGS="-k budget"
-.PHONY: help run test check bench lock
+.PHONY: help run test check bench pictures lock
 ifdef PYTHON
 export PYTHON
 endif
@@ -10,6 +10,7 @@ help:
 	@echo "make test    everything a change must pass (ARGS=… for pytest)"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   the benchmarks, the organisation at a tenth of its size (ARGS=… names some)"
+	@echo "make pictures  draw the boards for the documentation anew"
 	@echo "make lock    write requirements/*.txt anew (ARGS=--upgrade, or names)"
 
 run:
@@ -23,6 +24,9 @@ check:
 
 bench:
 	@scripts/setup.sh dev && exec scripts/bench.sh $(ARGS)
+
+pictures:
+	@scripts/setup.sh dev && exec scripts/pictures.sh
 
 lock:
 	@scripts/setup.sh run && exec scripts/lock.sh $(ARGS)

@@ -64,6 +64,7 @@ def _users_now(cuts: Mapping[str, Cut]) -> Iterator[Row]:
 
 def _answers_now(cuts: Mapping[str, Cut]) -> Iterator[Row]:
     promoters, answered = (cuts[name].of(kind=EACH) for name in ("survey_nps", "survey_response_rate"))
+    promoters = replace(promoters, decimals=panels.HUNDREDTHS)
     yield Row(
         title="Are they content? $team, last $window",
         panels=(

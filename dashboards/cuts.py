@@ -47,7 +47,7 @@ class Cut:
     variable of one value like `${stage}`, for labels that need not be told apart. All values of the other labels are
     taken together. `titles` say what a label is called in a table, where its name is not enough.
     `by_service`: of the chosen services, not of teams. `working_days`: seconds are read as days, as the page that
-    explains them does.
+    explains them does. `decimals`, where Grafana is not to choose them.
     """
 
     indicator: Indicator
@@ -57,6 +57,7 @@ class Cut:
     titles: Mapping[str, str] = field(default_factory=dict)
     by_service: bool = False
     working_days: bool = False
+    decimals: int | None = None
 
     def of(self, **values: str) -> Cut:
         """The same with these labels told apart."""
@@ -105,7 +106,8 @@ class Cut:
 
     def query(self, stat: str = "", words: str = "") -> Query:
         """A statistic of every series, called by its labels and these words."""
-        return Query(expr=self.value(stat), legend=f"{self.legend}: {words}" if words else self.legend)
+        legend = f"{self.legend}: {words}" if words else self.legend
+        return Query(expr=self.value(stat), legend=legend, decimals=self.decimals)
 
     def counted(self) -> Query:
         """How many units stand behind the number: n."""

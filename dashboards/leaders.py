@@ -160,10 +160,10 @@ def _verdict() -> Iterator[Panel]:
 def _worst() -> Panel:
     """The promises with the least budget."""
     columns = {
-        "Target": by(catalog.SLO_OBJECTIVE, "slo"),
-        "Attained": slo_queries.attained(),
-        "Budget left": slo_queries.left(),
-        "Window covered": slo_queries.covered(),
+        "Target": (by(catalog.SLO_OBJECTIVE, "slo"), panels.NINES),
+        "Attained": (slo_queries.attained(), panels.NINES),
+        "Budget left": (slo_queries.left(), None),
+        "Window covered": (slo_queries.covered(), None),
     }
     return panels.table(
         f"The {_WORST} promises with the least error budget left",
@@ -171,7 +171,10 @@ def _worst() -> Panel:
         (
             Column(title="Team", expr=_of_worst(slo_queries.info("", "team")), label="team"),
             Column(title="Status", expr=_of_worst(slo_queries.statuses()), label="status", words=STATUS_WORDS),
-            *(Column(title=title, expr=_of_worst(expr), unit="percentunit") for title, expr in columns.items()),
+            *(
+                Column(title=title, expr=_of_worst(expr), unit="percentunit", decimals=decimals)
+                for title, (expr, decimals) in columns.items()
+            ),
         ),
         keys={"slo": "Promise"},
         no_data="No data: no promise has an event yet, or its sources are stale",
@@ -207,7 +210,11 @@ def _number(one: _Shown, indicator: Indicator, making: Making, width: int) -> Pa
         {f'stat="{stat}"': said for stat, said in words.items()} if shape is not Shape.FREQUENCY else {"": "per day"}
     )
     values = [
-        Query(expr=by(metrics.value, "environment", *per, where=matching(where, stat)), legend=said + named)
+        Query(
+            expr=by(metrics.value, "environment", *per, where=matching(where, stat)),
+            legend=said + named,
+            decimals=panels.HUNDREDTHS if shape is Shape.MEASURE else None,
+        )
         for stat, said in stats.items()
     ]
     counted = by(metrics.samples, "environment", *per, where=where)
@@ -268,6 +275,7 @@ def _uptime(making: Making) -> Iterator[Panel]:
                         title=title,
                         expr=by(metrics.value, *keys, where=matching(where, f'stat="{stat}"')),
                         unit="percentunit",
+                        decimals=panels.NINES,
                     )
                     for title, stat in values.items()
                 ),

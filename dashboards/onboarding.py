@@ -87,7 +87,7 @@ def _now(success: Cut, time: Cut) -> tuple[Panel, ...]:
         number("Median time to the milestone", time, words=_CENSORED),
         interval("The median lies between", time),
         number("Three of four are there within", time, stats={"p75": ""}, words=_CENSORED, n=False),
-        _waiting("Joined in the window, and still on the way", time, "on the way"),
+        _waiting("Joined, and still on the way", time, "on the way"),
         number("Share within the promised days", success, words=_DEADLINE, width=8, links=[SLOS]),
         interval("The share lies between", success, width=8),
         _waiting("Deadline not reached: not judged yet", success, "not judged yet", width=8),

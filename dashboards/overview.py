@@ -137,8 +137,8 @@ def _promises() -> Panel:
         Column(
             title="Status", expr=among(slo_queries.statuses(), _ABOUT), label="status", words=STATUS_WORDS, width=150
         ),
-        _column("Target", by(catalog.SLO_OBJECTIVE, "slo"), share=True),
-        _column("Attained", slo_queries.attained(), share=True),
+        _column("Target", by(catalog.SLO_OBJECTIVE, "slo"), share=True, decimals=panels.NINES),
+        _column("Attained", slo_queries.attained(), share=True, decimals=panels.NINES),
         _column("Budget left", slo_queries.left(), share=True, scale=budget),
         _column("Left", slo_queries.left_events(), width=80),
         Column(title="Of these", expr=slo_queries.info(_ABOUT, "unit"), label="unit", width=120),
@@ -173,7 +173,7 @@ def _basis() -> Panel:
             Column(title="Service", expr=slo_queries.info(_ABOUT, "service"), label="service"),
             Column(title="Tier", expr=slo_queries.info(_ABOUT, "tier"), label="tier", width=70),
             Column(title="Alerts by", expr=slo_queries.info(_ABOUT, "kind"), label="kind", width=100),
-            _column("Window", by(catalog.SLO_PERIOD, "slo"), days=True),
+            Column(title="Window", expr=among(slo_queries.period_days(), _ABOUT), unit="suffix:days", width=100),
             _column("Covered", slo_queries.covered(), share=True),
             Column(title="Data age", expr=among(age(catalog.SLO_DATA_TIMESTAMP, "slo"), _ABOUT), unit="s", width=130),
         ),
@@ -186,11 +186,17 @@ def _basis() -> Panel:
 
 
 def _column(
-    title: str, expr: str, *, share: bool = False, days: bool = False, scale: Scale | None = None, width: int = 100
+    title: str,
+    expr: str,
+    *,
+    share: bool = False,
+    scale: Scale | None = None,
+    width: int = 100,
+    decimals: int | None = None,
 ) -> Column:
     """A number of each SLO of the chosen teams and services."""
-    unit: panels.Unit = "percentunit" if share else "dtdurations" if days else "short"
-    return Column(title=title, expr=among(expr, _ABOUT), unit=unit, scale=scale, width=width)
+    unit: panels.Unit = "percentunit" if share else "short"
+    return Column(title=title, expr=among(expr, _ABOUT), unit=unit, scale=scale, width=width, decimals=decimals)
 
 
 # ---- over time

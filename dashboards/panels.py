@@ -18,7 +18,7 @@ from typing import Any, Literal, cast
 from grafanalib import core
 
 Json = dict[str, Any]
-Unit = Literal["s", "percentunit", "short", "dtdurations", "dateTimeFromNow", "none", "suffix:working days"]
+Unit = Literal["s", "percentunit", "short", "dateTimeFromNow", "none", "suffix:days", "suffix:working days"]
 """Units that Grafana knows; it prints an unknown one as text. Durations: seconds in, "3.2 days" shown.
 
 `dateTimeFromNow` wants milliseconds; `none` shows a count as it is, not in thousands. `suffix:` stands before words
@@ -37,6 +37,10 @@ _TAG = "paceline"
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 GRID_COLUMNS = 24
 STAT_HEIGHT, CHART_HEIGHT = 4, 8
+NINES = 3
+"""The decimals of shares that are close to 1 and promised so: Grafana's own three digits make 100.0% of 99.97%."""
+HUNDREDTHS = 2
+"""The decimals of a score from -1 to 1, of which three digits would be noise near 0."""
 _SCHEMA_VERSION = 39
 _PLUGIN_VERSION = "11.0.0"  # without one, Grafana migrates panels as if they came from version 6.1
 _ON_TIME_RANGE_CHANGE = 2
@@ -100,7 +104,7 @@ class Link:
 class Query:
     """A PromQL query and how its series are called. `unit` and `color` differ from the panel's where they are given.
 
-    `dashed`: a bound beside a value, or a threshold.
+    `decimals`, where Grafana is not to choose them. `dashed`: a bound beside a value, or a threshold.
     """
 
     expr: str
@@ -108,6 +112,7 @@ class Query:
     unit: Unit | None = None
     color: str = ""
     dashed: bool = False
+    decimals: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +127,8 @@ class Scale:
 class Column:
     """A column of a table: a query with one row for each key. `label`: show that label's text, not the value.
 
-    `words` replaces values by a word and its colour; `absent` stands where a row has no value. `width` in pixels, where
-    Grafana is not to choose it.
+    `words` replaces values by a word and its colour; `absent` stands where a row has no value. `width` in pixels and
+    `decimals`, where Grafana is not to choose them.
     """
 
     title: str
@@ -134,6 +139,7 @@ class Column:
     words: Words = field(default_factory=dict)
     absent: str = "no data"
     width: int = 0
+    decimals: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,9 +276,13 @@ def state_timeline(  # noqa: PLR0913 - what a panel says is as many words
     words: Words | None = None,
     scale: Scale | None = None,
     height: int = CHART_HEIGHT,
+    least_step: str = "",
     links: Sequence[Link] = (),
 ) -> Panel:
-    """A band for each series, whose colour and text follow its value: by `words`, or by a `scale`."""
+    """A band for each series, whose colour and text follow its value: by `words`, or by a `scale`.
+
+    `least_step`, as `10m`, where what is shown comes less often than Prometheus scrapes.
+    """
     element = core.StateTimeline(
         title=title,
         description=description,
@@ -288,6 +298,7 @@ def state_timeline(  # noqa: PLR0913 - what a panel says is as many words
         extraJson={
             "fieldConfig": {"defaults": {"noValue": no_data, "unit": unit, "links": _links(links)}},
             "options": {"legend": {"showLegend": False}, "tooltip": {"sort": "none"}},
+            **({"interval": least_step} if least_step else {}),
         },
     )
     return Panel(element=element, width=width, height=height)
@@ -562,6 +573,8 @@ def _query_overrides(queries: Sequence[Query], *, colored: bool = False) -> list
         properties: list[Json] = []
         if query.unit:
             properties.append({"id": "unit", "value": query.unit})
+        if query.decimals is not None:
+            properties.append({"id": "decimals", "value": query.decimals})
         if color:
             properties.append({"id": "color", "value": {"mode": "shades", "fixedColor": color}})
         if query.dashed:
@@ -597,6 +610,8 @@ def _column_override(column: Column) -> Json:
         {"id": "noValue", "value": column.absent},
         {"id": "mappings", "value": [*_word_mapping(column.words), _null_mapping(column.absent)]},
     ]
+    if column.decimals is not None:
+        properties.append({"id": "decimals", "value": column.decimals})
     if column.width:
         properties.append({"id": "custom.width", "value": column.width})
     if column.scale:

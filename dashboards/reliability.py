@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dashboards import panels
 from dashboards.annotations import deployments, incidents
@@ -25,13 +25,13 @@ from dashboards.making import (
     team_variable,
     window_variable,
 )
-from dashboards.panels import GREEN, ORANGE, VERMILLION, Column, Dashboard, Panel, Query, Row, Scale
+from dashboards.panels import GREEN, ORANGE, SKY, VERMILLION, Column, Dashboard, Panel, Query, Row, Scale
 from dashboards.rows import default_rows
 from dashboards.service_rows import of_level
 from slo_engine import catalog
 from slo_engine.catalog import metrics_of
 from slo_engine.indicator import Indicator
-from slo_engine.observation import Reason
+from slo_engine.observation import Outcome, Reason
 from slo_engine.windows import INDICATOR_WINDOWS
 
 UID = "paceline-reliability"
@@ -42,6 +42,8 @@ _LONGEST = f'window="{max(INDICATOR_WINDOWS).label}"'
 _OF_TEAMS = f'service!="",team=~"$team|",{ENVIRONMENT}'
 """The services of the chosen teams, probed or not."""
 _KEYS = {"service": "Service", "environment": "Environment"}
+_STEP = "10m"
+"""Sources are collected every few minutes: in shorter steps there would be gaps."""
 _ROW_SELECTION = 'service=${__data.fields["Service"]}&environment=${__data.fields["Environment"]}&window=${window}'
 
 
@@ -70,7 +72,7 @@ def _rows(making: Making) -> tuple[Row, ...]:
     """What is seen at first, of the indicators that are declared."""
     rows = {
         "Parts of the platform: $service, $environment": [
-            panel for i in making.named(("uptime",)) for panel in (_parts(i, making), _promises())
+            panel for i in making.named(("uptime",)) for panel in (_parts(i, making), *_slots(i, making), _promises())
         ],
         "Incidents of the services of $team, $environment": [
             panel for i in making.named(("incident_time_to_restore",)) for panel in _incidents(i, making)
@@ -90,6 +92,7 @@ def _parts(uptime: Indicator, making: Making) -> Panel:
                 title=f"Last {window.label}",
                 expr=by(metrics.value, *_KEYS, where=matching(SERVICES, f'window="{window.label}"', 'stat="value"')),
                 unit="percentunit",
+                decimals=panels.NINES,
             )
             for window in INDICATOR_WINDOWS
         ),
@@ -125,6 +128,33 @@ def _parts(uptime: Indicator, making: Making) -> Panel:
 
 def _with_open(making: Making) -> str:
     return "".join(f"\n\nIncidents open: {about(i)}" for i in making.named(("incident_time_to_restore",)))
+
+
+def _slots(uptime: Indicator, making: Making) -> Iterator[Panel]:
+    """When each part was down, whether something is promised of it or not."""
+    judged = metrics_of(uptime).total
+    if judged is None:
+        return
+    where = {outcome: matching(SERVICES, f'outcome="{outcome}"') for outcome in (Outcome.GOOD, Outcome.BAD)}
+    good, bad = (
+        f"max by ({', '.join(_KEYS)}) (increase({judged.name}{{{own}}}[$__rate_interval]))" for own in where.values()
+    )
+    yield panels.state_timeline(
+        "When each part was up or down",
+        "Of the minutes that became known in each step, the share that was down: minutes are known when their source "
+        f"is collected. A gap is neither up nor down: nothing is known. Colours tell up from down; whether that is too "
+        f"much, a target says: below.\n\n{helps(judged)}\n\n{about(uptime)}",
+        [Query(expr=f"{bad} / ({good} + {bad} > 0)", legend="{{service}} {{environment}}")],
+        unit="percentunit",
+        no_data="No data: no part of the platform is probed, or its source is stale",
+        width=panels.GRID_COLUMNS,
+        words={"0": ("up", SKY), "1": ("down", VERMILLION)},
+        scale=Scale(base=SKY, steps=((1e-9, ORANGE),)),
+        least_step=_STEP,
+        links=making.explain(
+            uptime, "service=${__field.labels.service}&environment=${__field.labels.environment}&window=${window}"
+        ),
+    )
 
 
 def _promises() -> Panel:

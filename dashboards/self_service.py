@@ -118,7 +118,7 @@ def _now(cuts: Mapping[str, Cut]) -> tuple[Panel, ...]:
         number("Requests that succeeded in time", cuts["self_service_success"], words=_GRACE, links=[SLOS]),
         number("Done at the first attempt", cuts["self_service_first_attempt"]),
         number("Somebody had to help", cuts["self_service_assisted"], links=[_SUPPORT]),
-        number("Asked by self-service instead of a ticket", cuts["self_service_adoption"], words=_APART),
+        number("Self-service instead of a ticket", cuts["self_service_adoption"], words=_APART),
         number("Time to fulfil", cuts["self_service_time"], stats=within, width=12),
         number(
             "Success, every requester counting once",

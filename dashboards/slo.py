@@ -89,6 +89,7 @@ def _headline(making: Making) -> tuple[Panel, ...]:
             {"attained": slo_queries.attained(_CHOSEN), "target": by(catalog.SLO_OBJECTIVE, "slo", where=_CHOSEN)},
             unit="percentunit",
             links=history,
+            decimals=panels.NINES,
         ),
         _stat(
             "Error budget left",
@@ -146,7 +147,7 @@ def _standing(history: Sequence[Link]) -> Panel:
                 Column(title=title, expr=slo_queries.info(_CHOSEN, label), label=label)
                 for title, label in _SAID.items()
             ),
-            Column(title="Window", expr=by(catalog.SLO_PERIOD, "slo", where=_CHOSEN), unit="dtdurations"),
+            Column(title="Window", expr=slo_queries.period_days(_CHOSEN), unit="suffix:days"),
         ),
         keys={"slo": "SLO"},
         no_data=_NO_SLO,
@@ -165,12 +166,13 @@ def _stat(  # noqa: PLR0913 - each argument is a property of the panel
     width: int = 6,
     scale: Scale | None = None,
     links: Sequence[Link] = (),
+    decimals: int | None = None,
 ) -> Panel:
     """Big numbers of the SLO, by their legends."""
     return panels.stat(
         title,
         f"{helps(*metrics)}\n\n{_RULES}",
-        [Query(expr=expr, legend=legend) for legend, expr in queries.items()],
+        [Query(expr=expr, legend=legend, decimals=decimals) for legend, expr in queries.items()],
         unit=unit,
         no_data=no_data,
         width=width,

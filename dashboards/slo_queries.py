@@ -17,6 +17,7 @@ from slo_engine.recordings import BAD, BUDGET, COVERAGE, ERROR, LEFT_EVENTS, LEF
 from slo_engine.slo import SloStatus
 from slo_engine.windows import BURN_WINDOWS
 
+_DAY_SECONDS = 86_400
 UNKNOWN = "unknown"
 """Of an SLO that has neither a status of Paceline's nor a recorded budget."""
 BURN_WINDOWS_SHOWN = ("1h", "6h", "3d")
@@ -58,6 +59,11 @@ def attained(where: str = "") -> str:
     """Good events over all in the SLO's window. A recorded burn rate times the budget is the share of bad ones."""
     bad = f"{_by_slo('max', PERIOD_BURN, where)} * on (slo) {_by_slo('max', BUDGET, where)}"
     return f"{by(catalog.SLO_ATTAINMENT, 'slo', where=where)} or 1 - {bad}"
+
+
+def period_days(where: str = "") -> str:
+    """The length of the SLO's window in days, as it was written: Grafana would make three months of 90."""
+    return f"{by(catalog.SLO_PERIOD, 'slo', where=where)} / {_DAY_SECONDS}"
 
 
 def burn(window: str, where: str = "", only: str = "") -> str:

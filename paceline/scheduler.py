@@ -18,7 +18,7 @@ from collector.source import SourceConfig
 from collector.store import from_micros
 from paceline.logs import Log
 from paceline.service import Service
-from slo_engine.report import Week
+from slo_engine.weekly.week import Week
 
 _GRACE_SECONDS = 2.0
 _LOOK_FOR_REPORT_SECONDS = 60.0

@@ -46,18 +46,19 @@ from slo_engine.evaluate import Evaluator
 from slo_engine.explain import Explanation, Selection, explain, find_indicator
 from slo_engine.exposition import Exposition, Publisher
 from slo_engine.indicator import Family, Indicator
-from slo_engine.organisation import unmatched
+from slo_engine.organisation import levels, unmatched
 from slo_engine.reading import Reader
-from slo_engine.report import MOST_RESTATED, Week, weekly
 from slo_engine.restated import RestatedLine, restated_lines
 from slo_engine.slo import Slo
 from slo_engine.slo_states import Conditions, Finished, finished, is_counted
 from slo_engine.snapshot import Snapshot, SourceState
 from slo_engine.spending import Ledger
+from slo_engine.weekly import MOST_RESTATED, Audience, Format, Known, Week, WeeklySummary, rendered, weekly
 
 DELIVERIES_REMEMBERED = timedelta(days=14)
 """How long the id of a delivery is known, so that a repetition changes nothing."""
 _FORGET_EVERY = timedelta(hours=1)
+_LISTED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,7 @@ class Service:
         clock: Callable[[], datetime],
         helpers: Helpers | None = None,
         second: Second | None = None,
+        slos_then: Callable[[Week], tuple[Sequence[Slo], Sequence[Slo]] | None] = lambda _: None,
     ) -> None:
         self.configuration = configuration
         self.events = events
@@ -110,6 +112,7 @@ class Service:
         self._clock = clock
         self._helpers = helpers
         self._second = second
+        self._slos_then = slos_then
         self._forgot_at: datetime | None = None
         self._draining = threading.Lock()
         self._refreshing = threading.Lock()
@@ -377,23 +380,55 @@ class Service:
         ends = [runs[c.name].last_success_at if c.name in runs else None for c in self.configuration.sources]
         return all(at is not None and from_micros(at) >= week.end for at in ends)
 
-    def report(self, week: Week | None = None) -> str:
-        """The summary of a calendar week as Markdown: the last whole one unless told."""
+    def report(
+        self,
+        week: Week | None = None,
+        form: Format = "markdown",
+        audience: Audience = Audience.LEADER,
+        team: str = "",
+    ) -> str:
+        """The summary of a calendar week in a format: the last whole one unless told.
+
+        Raises UnknownTeam for one that has neither services nor SLOs, and StoreError.
+        """
         self._derive()
-        wanted = week or Week.last_before(self._clock(), self.zone)
-        notice = self.configuration.settings.notice
-        return (f"> {notice}\n\n" if notice else "") + weekly(
-            wanted,
-            self.observations,
-            self.indicators,
-            self.configuration.slos,
-            self.source_states(wanted.end),
-            organisation=self.configuration.organisation,
+        return rendered(self.summary(week, audience, team), form)
+
+    def summary(self, week: Week | None = None, audience: Audience = Audience.LEADER, team: str = "") -> WeeklySummary:
+        """The same as data, from what is stored: nothing is derived, nothing is written."""
+        configuration, now = self.configuration, self._clock()
+        wanted = week or Week.last_before(now, self.zone)
+        if team:
+            self._known_team(team)
+        known = Known(
+            observations=self.observations,
+            events=self.events,
+            indicators=self.indicators,
+            slos=configuration.slos,
+            sources=self.source_states(min(wanted.end, now)),
+            policy=configuration.policy,
+            organisation=configuration.organisation,
+            exclusions=configuration.exclusions,
+            overrides=configuration.overrides,
             benchmarks=self.benchmarks,
             restated=self.restatements(wanted.start - timedelta(microseconds=1), MOST_RESTATED),
-            exclusions=self.configuration.exclusions,
-            find=self.events.find,
+            slos_then=self._slos_then(wanted),
+            notice=configuration.settings.notice,
         )
+        return weekly(wanted, known, now, audience=audience, team=team)
+
+    def _known_team(self, team: str) -> None:
+        """Raises UnknownTeam for a path that nobody uses: a misspelt one would else read as "nothing is wrong"."""
+        named = [s.team for s in self.configuration.services] + [s.team for s in self.configuration.slos]
+        known = sorted({level for one in named for level in levels(one)})
+        if team not in known:
+            near = nearest(team, known)
+            expected = f"did you mean {near}?" if near else f"there are {', '.join(known[:_LISTED]) or 'none'}"
+            raise UnknownTeam(f"there is no team {team[:60]!r}; {expected}")
+
+
+class UnknownTeam(PacelineError):  # noqa: N818 - it says what is asked for, and what there is
+    """Nothing belongs to a team of this path."""
 
 
 class UnknownSlo(PacelineError):  # noqa: N818 - it says what is asked for, and what there is

@@ -23,6 +23,7 @@ from paceline.history import history_routes
 from paceline.service import Published, Service
 from paceline.status import SCORES, status_view
 from paceline.webhooks import Webhooks, webhook_routes
+from paceline.weekly_routes import weekly_routes
 from slo_engine.explain import subject_text
 from slo_engine.indicator import Shape
 from slo_engine.notes import no_production, unmatched_names
@@ -218,6 +219,7 @@ def create_app(  # noqa: C901 - one short function for each route
 
     app.include_router(gate_routes(service))
     app.include_router(history_routes(service))
+    app.include_router(weekly_routes(service))
     app.include_router(annotation_routes(service))
     if enricher is not None:
         app.include_router(router(enricher, service.configuration.settings.notify))

@@ -20,6 +20,7 @@ from paceline.quickstart import quickstart
 from paceline.resources import alert_windows
 from paceline.service import Service
 from paceline.settings import Configuration, load
+from paceline.slo_history import SloHistory
 from paceline.telemetry import Telemetry
 from slo_engine.alert_windows import load_tiers
 from slo_engine.beside import Beside
@@ -134,5 +135,6 @@ def build(
         clock=clock,
         helpers=Processes(found.data_dir, settings.processes),
         second=second,
+        slos_then=SloHistory(found, environ, indicators()).of,
     )
     return Running(service, log, database, telemetry, people, second)

@@ -7,6 +7,6 @@ if (($# == 0)); then
     set -- bench/[!_]*.py
 fi
 for benchmark in "$@"; do
-    step "$benchmark" .venv/bin/python "$benchmark"
+    PYTHONPATH=tests/lib step "$benchmark" .venv/bin/python "$benchmark"
 done
 steps_done

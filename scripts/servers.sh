@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the real programs some tests run against, where they are missing and we may: Debian packages as root,
-# Buildbot into a venv of its own; Prism with GitHub's description of its API, and TypeScript with Grafana's types, into
+# Buildbot into a venv of its own; Prism with GitHub's description of its API, TypeScript with Grafana's types and uPlot into
 # tests/npm. Locks say which.
 # Elsewhere it says what will be skipped; with CI=true a missing one is a failure. Expects scripts/setup.sh dev.
 # shellcheck disable=SC2086 # $packages is several words

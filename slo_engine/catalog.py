@@ -338,6 +338,10 @@ def metrics_of(indicator: Indicator) -> IndicatorMetrics:
     if shape is Shape.FREQUENCY:
         labels = " ".join([*SUBJECT_LABELS, *filter(None, (*indicator.labels, indicator.dimension))])
         total = _counter(f"{base}_total", labels, f"{indicator.title}, all since the beginning.")
+    elif indicator.tallied:
+        labels = " ".join([*SUBJECT_LABELS, "outcome"])
+        told = f"{indicator.title}: {indicator.noun} that were judged since the beginning, good and bad."
+        total = _counter(f"{base}_judged_total", labels, told)
     return IndicatorMetrics(
         value=_gauge(f"{base}{suffix}", number + stat, indicator.definition),
         samples=_gauge(f"{base}_samples", number, f"{indicator.title}: {counted} behind the number (n)."),

@@ -436,12 +436,12 @@ def _scores(values: Mapping[str, float | None]) -> dict[str, float]:
 
 
 def _totals(indicators: Mapping[str, Indicator], reader: Reader, smallest: int) -> dict[str, dict[Subject, _Totals]]:
-    """By indicator how many units of each dimension there ever were, whatever became of them.
+    """By indicator how many units of each dimension there ever were, whatever became of them; or good and bad ones.
 
     Levels have only their own: a counter is summed where it is asked for, and a service that moves would make it fall.
     Of people, what concerns fewer than the smallest group is left out.
     """
-    counted = [i for i in indicators.values() if i.shape is Shape.FREQUENCY]
+    counted = [i for i in indicators.values() if i.shape is Shape.FREQUENCY or i.tallied]
     groups = {i.name: [g for g in reader.groups(i) if g.own] for i in counted}
     reader.count(n for own in groups.values() for group in own for n in group.own)
     return {

@@ -22,13 +22,13 @@ from slo_engine.numbers import OUT_OF_SCOPE, shown, summarise
 from slo_engine.observation import Outcome, Subject, label_values
 from slo_engine.organisation import Organisation, levels
 from slo_engine.reading import Group, Reader, Span, rolling
-from slo_engine.report import Week
 from slo_engine.sampling import NOW, measured, reach_of, spans_of
 from slo_engine.snapshot import Accounting, Number, Snapshot, SourceState
 from slo_engine.statistics import median_interval, quantiles, wilson
 from slo_engine.suppression import Cell
 from slo_engine.unit_lines import UnitLine, UnitLines
 from slo_engine.units import ALL_TIME
+from slo_engine.weekly.week import Week
 from slo_engine.windows import INDICATOR_WINDOWS, parse_window
 
 MOST_UNITS = 10_000

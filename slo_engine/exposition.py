@@ -622,7 +622,7 @@ def _totals(indicator: Indicator, metrics: IndicatorMetrics, part: Part) -> Iter
     if metrics.total is not None:
         named = sum(1 for label in indicator.labels if label)
         for dimension, value in part.totals:
-            split = (dimension,) if indicator.dimension else label_values(dimension, named)
+            split = (dimension,) if indicator.dimension or indicator.tallied else label_values(dimension, named)
             yield metrics.total, (*part.subject, *split), value
 
 

@@ -91,6 +91,9 @@ class Indicator:
     those a label can have, where they are known beforehand. An indicator has either labels or a dimension. `people`:
     its units are people, so that numbers of few are suppressed.
 
+    `tallied`: its good and bad units are also counted since the beginning, which shows when each became known: of a
+    RATIO without labels.
+
     `noun` is what people call its units, in the plural: what is left of an SLO's budget is so many of them.
 
     A MEASURE has a `measure`, which gives the statistics named in `stats`, the leading one first, in `unit`s.
@@ -106,6 +109,7 @@ class Indicator:
     dimension: str = ""
     dimensions: tuple[str, ...] = ()
     share_of: str = "good"
+    tallied: bool = False
     part_of: Indicator | None = None
     part: str = ""
     labels: tuple[str, ...] = ()

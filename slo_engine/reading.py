@@ -19,16 +19,25 @@ import numpy as np
 from collector.store import Judge, ObservationStore, Series, to_micros
 from slo_engine.histograms import Histograms, Places, counted
 from slo_engine.indicator import Indicator
-from slo_engine.observation import MOST_PARTS, Subject, label_values, labelled
+from slo_engine.observation import MOST_PARTS, Outcome, Subject, label_values, labelled
 from slo_engine.organisation import Organisation, levels
 from slo_engine.selecting import takes_in
 from slo_engine.slo import IndicatorSli
-from slo_engine.units import NEVER, SHARED_FOR, Columns, Ints, Order, Pool, Units, by_time, units_of
+from slo_engine.units import CODES, NEVER, SHARED_FOR, Columns, Ints, Order, Pool, Units, by_time, units_of
 from slo_engine.windows import Window
 
 _MICROSECOND = timedelta(microseconds=1)
 # Of so many series the histograms are counted in one look: their rows are copied for it.
 _AT_ONCE = 1_000
+_JUDGED = (Outcome.GOOD, Outcome.BAD)
+
+
+class _Total(NamedTuple):
+    """How many units of a series there ever were, and how many of them were good and bad."""
+
+    units: int
+    good: int
+    bad: int
 
 
 class Span(NamedTuple):
@@ -154,7 +163,7 @@ class Reader:
         """By what was asked, what others remember of a series: it is forgotten when the series changes."""
         self.measured: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         """What an arithmetic of its own made at this time of some units of a subject, by indicator, series and span."""
-        self._totals: dict[int, tuple[int, int]] = {}
+        self._totals: dict[int, tuple[_Total, int]] = {}
         self._histograms: dict[tuple[Any, ...], Histograms] = {}
         self._sharing: dict[tuple[str, str], set[int]] = {}
         self._pools: dict[tuple[Any, ...], Group] = {}
@@ -465,20 +474,27 @@ class Reader:
                 units = self.units(number)
                 end = int(units.at.searchsorted(self.now, side="right"))
                 until = min(units.ripens_at, int(units.at[end]) if end < units.at.size else NEVER)
-                self._totals[number] = (before[number].units + end, until)
+                good, bad = (int(np.count_nonzero(units.outcome[:end] == CODES[one])) for one in _JUDGED)
+                found = before[number]
+                self._totals[number] = (_Total(found.units + end, found.good + good, found.bad + bad), until)
 
     def total(self, indicator: Indicator, group: Group) -> Iterator[tuple[str, int]]:
         """For each dimension of a counted group how many units there ever were, whatever became of them.
 
-        Of a level only what is about itself; of labels each combination of values, but for the indicator's own labels.
+        Of a level only what is about itself; of labels each combination of values, but for the indicator's own labels;
+        of a tallied indicator the good and the bad ones.
         """
         own = set(group.own) if group.pooled else None
+        if indicator.tallied:
+            totals = [self._totals[n][0] for n in (group.series if own is None else own)]
+            yield from zip(_JUDGED, (sum(t.good for t in totals), sum(t.bad for t in totals)), strict=True)
+            return
         found: dict[str, int] = {}
         for dimension, ids in group.by_dimension.items():
             shown = published(indicator, dimension) if indicator.labels else dimension
             counted = ids if own is None else [n for n in ids if n in own]
             if counted:
-                found[shown] = found.get(shown, 0) + sum(self._totals[n][0] for n in counted)
+                found[shown] = found.get(shown, 0) + sum(self._totals[n][0].units for n in counted)
         yield from found.items()
 
 

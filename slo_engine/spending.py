@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import ge, gt, le, lt
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from collector.events import Deployment, Event, Incident
-from collector.store import EventStore, ObservationStore, to_micros
+from collector.store import EventStore, ObservationStore, Series, to_micros
 from slo_engine.budget import allowed
 from slo_engine.event_lines import line_of
 from slo_engine.exclusions import Exclusion, counted, excluded
@@ -66,7 +66,7 @@ def _may_be_due(policy: Policy, state: SloState, ledger: Ledger) -> bool:
 
 def _of(state: SloState, ledger: Ledger, at: datetime) -> Iterator[Spend]:
     slo, counts = state.slo, state.counts[state.slo.window.label]
-    bad = list(bad_units(slo, ledger, at))
+    bad = [unit.ids for unit in bad_units(slo, ledger, at)]
     known = ledger.events.find(sorted({event_id for ids in bad for event_id in ids}))
     incidents: Counter[str] = Counter()
     deployments: Counter[str] = Counter()
@@ -77,8 +77,16 @@ def _of(state: SloState, ledger: Ledger, at: datetime) -> Iterator[Spend]:
     yield from spends_of(slo, counts, "deployment", _named(deployments, known))
 
 
-def bad_units(slo: Slo, ledger: Ledger, at: datetime) -> Iterator[tuple[str, ...]]:
-    """The bad units of an SLO's window at a time: each unit's event id, then the ids of the events that decided."""
+class BadUnit(NamedTuple):
+    """A bad unit: its series, when it was (microseconds), its event id and then the ids of the events that decided."""
+
+    series: Series
+    at: int
+    ids: tuple[str, ...]
+
+
+def bad_units(slo: Slo, ledger: Ledger, at: datetime) -> Iterator[BadUnit]:
+    """The bad units of an SLO's window at a time."""
     indicator = ledger.indicators[slo.indicator]
     now = to_micros(at)
     window = slo.window
@@ -92,7 +100,8 @@ def bad_units(slo: Slo, ledger: Ledger, at: datetime) -> Iterator[tuple[str, ...
             rows = ledger.observations.window([number], after, now, *columns)
             bad = [row for row in rows if _is_bad(slo, row[3:], now)]
             kept = counted(np.array([row[0] for row in bad], dtype=np.int64), slots)
-            yield from (_ids(row[1], row[2]) for row, keep in zip(bad, kept, strict=True) if keep)
+            own = (row for row, keep in zip(bad, kept, strict=True) if keep)
+            yield from (BadUnit(series, row[0], _ids(row[1], row[2])) for row in own)
 
 
 def _is_bad(slo: Slo, row: Sequence[Any], now: int) -> bool:

@@ -1,8 +1,6 @@
-"""Numbers and text from outside as people read them, in pages, tables and summaries."""
+"""Numbers as people read them, in pages, tables and summaries."""
 
 from __future__ import annotations
-
-import re
 
 _NOISE = 12  # decimals: what differs beyond them is an error of floating point
 _READABLE = ((120.0, 1.0, "{:.0f} s"), (7_200.0, 60.0, "{:.0f} min"), (172_800.0, 3_600.0, "{:.1f} h"))
@@ -24,9 +22,3 @@ def share_text(share: float) -> str:
         if share in {0, 1} or float(text[:-1]) not in {0, 100}:
             return text
     return text
-
-
-def escaped(text: str) -> str:
-    """Text from outside inside a Markdown table: one line, no markup, no mention, at most 120 characters."""
-    flat = re.sub(r"[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+", " ", text)[:120]
-    return re.sub(r"([\\`*_{}\[\]<>|#@])", r"\\\1", flat)

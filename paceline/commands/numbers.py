@@ -24,6 +24,7 @@ from slo_engine.notes import no_production, unmatched_names
 from slo_engine.number_words import cell_text, labels_of
 from slo_engine.observation import Subject
 from slo_engine.snapshot import Accounting, Number, Snapshot
+from slo_engine.weekly import FORMATS, Audience, Format, Week
 from slo_engine.words import share_text
 
 _MOST_RESTATED = 10_000
@@ -135,21 +136,44 @@ def _print_numbers(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> N
 @config_option
 @click.option("--week", default="", help="An ISO week like 2026-W14; the last whole one unless given.")
 @click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="markdown",
+    show_default=True,
+    help="How it is written; html is for mail, and text the part beside it.",
+)
+@click.option(
+    "--audience",
+    type=click.Choice([audience.value for audience in Audience]),
+    help="leader: one page; sre: everything; team: what concerns a team. leader unless given, team with --team.",
+)
+@click.option("--team", default="", help="Only this team and those below it, for example /commerce.")
+@click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to write; standard output unless given.",
 )
-def report(config: Path | None, week: str, out: Path | None) -> None:
-    """Write the weekly summary of a calendar week as Markdown."""
-    from slo_engine.report import Week  # noqa: PLC0415
-
+def report(config: Path | None, week: str, form: Format, audience: str | None, team: str, out: Path | None) -> None:
+    """Write the weekly summary of a calendar week."""
+    whose = _audience(audience, team)
     with opened(config) as running:
         try:
             wanted = Week.parse(week, running.service.zone) if week else None
         except ValueError as error:
             raise click.UsageError(str(error)) from error
-        text = running.service.report(wanted)
+        text = running.service.report(wanted, form, whose, team)
     write(text, out)
+
+
+def _audience(audience: str | None, team: str) -> Audience:
+    """Who reads a summary; a team's has a team, and a team has only its own. Raises UsageError."""
+    whose = Audience(audience or (Audience.TEAM if team else Audience.LEADER))
+    if whose is Audience.TEAM and not team:
+        raise click.UsageError("--audience team: whose? expected --team with the path of a team, for example /commerce")
+    if team and whose is not Audience.TEAM:
+        raise click.UsageError(f"--team is for --audience team; expected that, or no --team with {whose.value}")
+    return whose
 
 
 @click.command()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from slo_engine.report import Week
+from slo_engine.weekly.week import Week
 
 MINUTE, HOUR, DAY, WEEK = 60, 3_600, 86_400, 604_800
 ZONE = ZoneInfo("UTC")

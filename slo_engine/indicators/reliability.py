@@ -35,6 +35,7 @@ UPTIME = Indicator(
         "A slot without checks is unknown: neither up nor down."
     ),
     shape=Shape.RATIO,
+    tallied=True,
     metric="platform_uptime",
 )
 

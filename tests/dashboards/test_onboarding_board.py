@@ -50,7 +50,7 @@ def test_the_median_is_told_in_working_days_with_n_beside_it() -> None:
 
 def test_who_is_not_there_yet_is_counted_and_the_estimate_explained() -> None:
     """Those on the way and those not judged yet stand in the first row, and why the median counts them."""
-    assert BOARD.asks("Joined in the window, and still on the way") == [
+    assert BOARD.asks("Joined, and still on the way") == [
         f"max by (team) (platform_onboarding_time_pending{{{CHOSEN}}})"
     ]
     assert BOARD.asks("Deadline not reached: not judged yet") == [

@@ -112,6 +112,26 @@ def test_without_incidents_parts_are_shown_alone() -> None:
     ]
 
 
+def test_an_outage_is_a_band_at_its_time() -> None:
+    """Also of a part that nothing is promised of; without news there is a gap, and not the last state."""
+    panel = titled("When each part was up or down")
+    (expr,) = expressions("When each part was up or down")
+    where = 'service=~"$service",service!="",environment=~"$environment|"'
+    good, bad = (
+        f'max by (service, environment) (increase(platform_uptime_judged_total{{{where},outcome="{one}"}}'
+        "[$__rate_interval]))"
+        for one in ("good", "bad")
+    )
+
+    assert panel["type"] == "state-timeline"
+    assert expr == f"{bad} / ({good} + {bad} > 0)"
+
+
+def test_steps_of_bands_are_longer_than_collecting_takes() -> None:
+    """Minutes become known every few minutes; in shorter steps there would be gaps."""
+    assert titled("When each part was up or down")["interval"] == "10m"
+
+
 def test_only_an_slo_gives_a_part_colours() -> None:
     """A burn rate has a target and is judged; uptime itself has none and is not."""
     steps = titled(BURNING)["fieldConfig"]["defaults"]["thresholds"]["steps"]

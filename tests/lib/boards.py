@@ -148,12 +148,15 @@ def fill(folder: Path, prometheus: str = "prometheus", promtool: str = "promtool
     return serve_past(folder, store_past(folder, promtool), prometheus)
 
 
-def store_past(folder: Path, promtool: str = "promtool") -> datetime:
-    """Make the example, and the data of a Prometheus of it in a folder; the time at which they are looked at."""
+def store_past(folder: Path, promtool: str = "promtool", also: Collection[timedelta] = ()) -> datetime:
+    """Make the example, and the data of a Prometheus of it in a folder; the time at which they are looked at.
+
+    `also`: how long before that the past is published too, beside the usual moments.
+    """
     wanted = frozenset[str]().union(*(metrics_in(board.document) for board in demo_boards()))
     history = folder / "history.om"
     with history.open("wb") as out:
-        now = _write(folder / "example", wanted, out.write)
+        now = _write(folder / "example", wanted, also, out.write)
     command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "-q", _ONE_BLOCK]
     subprocess.run([*command, str(history), str(folder / "data")], check=True, capture_output=True)
     history.unlink()
@@ -181,14 +184,16 @@ def moments(now: datetime) -> list[datetime]:
     return [now - one for one in sorted(ago, reverse=True)]
 
 
-def _write(folder: Path, wanted: Collection[str], write: Callable[[bytes], object]) -> datetime:
+def _write(
+    folder: Path, wanted: Collection[str], also: Collection[timedelta], write: Callable[[bytes], object]
+) -> datetime:
     """The samples that the service publishes at each moment, as OpenMetrics; the last of these times."""
     found = _imported(folder)
     now = found.settings.as_of
     assert now is not None
     clock = Clock(now)
     with contextlib.closing(build(found, clock, {})) as running:
-        for clock.at in moments(now):
+        for clock.at in sorted({*moments(now), *(now - ago for ago in also)}):
             write(_samples(running.service, clock.at, {name.encode() for name in wanted}))
     write(b"# EOF\n")
     return now

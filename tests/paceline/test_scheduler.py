@@ -11,7 +11,7 @@ import pytest
 from paceline.scheduler import _report, schedule, write_report
 from paceline.service import Service
 from paceline.wiring import Running
-from slo_engine.report import Week
+from slo_engine.weekly import Week
 
 NAME = "weekly-2026-W10.md"
 
@@ -48,7 +48,7 @@ def test_a_summary_waits_for_its_data(running: Running, service: Service, report
     _report(service, reports, running.log, clock)
 
     assert (before, _written(reports)) == ([], [NAME])
-    assert "Data is incomplete" not in (reports / NAME).read_text(encoding="utf-8")
+    assert "**Data complete" not in (reports / NAME).read_text(encoding="utf-8")
 
 
 def test_a_day_late_the_summary_says_what_it_lacks(
@@ -63,7 +63,7 @@ def test_a_day_late_the_summary_says_what_it_lacks(
     _report(service, reports, running.log, clock)
 
     assert (before, _written(reports)) == ([], [NAME])
-    assert "**Data is incomplete:** 0 of 1 sources" in (reports / NAME).read_text(encoding="utf-8")
+    assert "**Data complete 0%: 0 of 1 sources cover the whole week" in (reports / NAME).read_text(encoding="utf-8")
 
 
 def test_a_week_is_written_once(running: Running, collected: Service, reports: Path, clock: Any) -> None:

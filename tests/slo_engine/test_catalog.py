@@ -94,3 +94,14 @@ def test_a_frequency_has_a_counter_of_everything() -> None:
         ("service", "environment", "team", "outcome"),
     )
     assert metrics_of(RATIO).total is None
+
+
+def test_what_is_tallied_has_a_counter_of_good_and_bad() -> None:
+    """A counter tells when units became known, which a share of a window cannot."""
+    found = metrics_of(replace(RATIO, tallied=True)).total
+
+    assert found is not None
+    assert (found.name, found.labels) == (
+        "platform_success_judged_total",
+        ("service", "environment", "team", "outcome"),
+    )

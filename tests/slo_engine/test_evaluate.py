@@ -552,6 +552,22 @@ def test_totals_count_every_final_unit_since_the_beginning(put: Any) -> None:
     assert (state.totals, state.counts["7d"]) == (EventCounts(2, 1), EventCounts(2, 0))
 
 
+def test_what_is_tallied_is_counted_since_the_beginning_good_and_bad(put: Any) -> None:
+    """Also what every window has left behind counts; what is excluded, or not over yet, does not."""
+    tallied = replace(INDICATORS["success"], tallied=True)
+    store = put(
+        judged("old", Outcome.BAD, ago=timedelta(days=400)),
+        judged("1", Outcome.GOOD),
+        judged("2", Outcome.GOOD),
+        judged("3", Outcome.EXCLUDED, reason=Reason.UNKNOWN),
+        judged("4", Outcome.BAD, ago=-timedelta(minutes=1)),
+    )
+
+    snapshot = Evaluator(store).evaluate({"success": tallied}, [], [source()], NOW)
+
+    assert snapshot.totals == {("success", API, "good"): 2.0, ("success", API, "bad"): 1.0}
+
+
 # --- laws ------------------------------------------------------------------------------------------------
 
 _OUTCOMES = [Outcome.GOOD, Outcome.BAD, Outcome.PENDING, Outcome.EXCLUDED]
