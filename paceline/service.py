@@ -41,7 +41,7 @@ from paceline.telemetry import Telemetry
 from slo_engine.benchmark_files import load_benchmarks
 from slo_engine.benchmarks import Benchmarks
 from slo_engine.burn import Tier
-from slo_engine.derive import Helpers, derive
+from slo_engine.derive import Helpers, Second, derive
 from slo_engine.evaluate import Evaluator
 from slo_engine.explain import Explanation, Selection, explain, find_indicator
 from slo_engine.exposition import Exposition, Publisher
@@ -90,6 +90,7 @@ class Service:
         log: Log,
         clock: Callable[[], datetime],
         helpers: Helpers | None = None,
+        second: Second | None = None,
         slos_then: Callable[[Week], tuple[Sequence[Slo], Sequence[Slo]] | None] = lambda _: None,
     ) -> None:
         self.configuration = configuration
@@ -110,6 +111,7 @@ class Service:
         self._log = log
         self._clock = clock
         self._helpers = helpers
+        self._second = second
         self._slos_then = slos_then
         self._forgot_at: datetime | None = None
         self._draining = threading.Lock()
@@ -288,7 +290,7 @@ class Service:
             if stamps != self._stamps:
                 self._evaluator = Evaluator(self.observations)  # another process derived, too
             organisation, at = self.configuration.organisation, self._clock()
-            done = derive(self._families, self.events, self._derivations, organisation, at, self._helpers)
+            done = derive(self._families, self.events, self._derivations, organisation, at, self._helpers, self._second)
             self._evaluator.apply(done.changes)
             self._stamps = {f.name: self._derivations.stamp(f.name) for f in self._families}
             span.tell(families=", ".join(done.families), observations=done.observations)

@@ -23,6 +23,7 @@ from paceline.settings import Configuration, load
 from paceline.slo_history import SloHistory
 from paceline.telemetry import Telemetry
 from slo_engine.alert_windows import load_tiers
+from slo_engine.beside import Beside
 from slo_engine.indicator import families, indicators
 from slo_engine.processes import Processes
 
@@ -94,10 +95,13 @@ class Running:
     database: Database
     telemetry: Telemetry
     people: People
+    second: Beside | None = None
 
     def close(self) -> None:
-        """Send what is waiting and close the store."""
+        """Send what is waiting, end the process beside and close the store."""
         self.telemetry.close()
+        if self.second is not None:
+            self.second.close()
         self.database.close()
 
 
@@ -114,6 +118,7 @@ def build(
     database = Database.open(found.data_dir)
     people = people_of(found, environ)
     found = replace(found, identities=found.reviewed.hashed(people))
+    second = Beside(found.data_dir) if settings.processes > 1 else None
     events = DiscreetEvents(database, people, found.identities, settings.privacy.is_public)
     service = Service(
         configuration=found,
@@ -129,6 +134,7 @@ def build(
         log=log,
         clock=clock,
         helpers=Processes(found.data_dir, settings.processes),
+        second=second,
         slos_then=SloHistory(found, environ, indicators()).of,
     )
-    return Running(service, log, database, telemetry, people)
+    return Running(service, log, database, telemetry, people, second)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from collector.bulk import seldom_collecting
 from collector.events import kind_of
 from collector.store import DerivationStore, EventStore, Replacement, Series, from_micros, to_micros
-from slo_engine.indicator import Asked, Events, Family, Piece
+from slo_engine.indicator import Asked, Events, Family, Half, Piece
 from slo_engine.observation import Row, as_row, label_values
 from slo_engine.organisation import Organisation
 from slo_engine.remembered import Remembered
@@ -64,42 +64,82 @@ class Helpers(Protocol):
         """By family what was done; a piece that is missing there is still to do."""
 
 
+class Part(NamedTuple):
+    """What of a family another process derives meanwhile: what events after some revisions touch, or a half of it."""
+
+    family: Family
+    since: Mapping[str, int]
+    revisions: Mapping[str, int]
+    half: Half | None = None
+
+
+class Second(Protocol):
+    """Derives in another process, while this one derives too, some of what new events touch, and writes nothing."""
+
+    def ask(self, organisation: Organisation, parts: Sequence[Part]) -> bool:
+        """Let it begin; False where it does not."""
+
+    def found(self, family: str) -> Iterable[Piece] | None:
+        """The pieces of a family that was asked for, when they are there; None where it cannot say."""
+
+    def derived(self, pieces: int) -> None:
+        """Hear that a derivation of so many pieces is over."""
+
+
 _MANY = 50
 """From so many pieces on a first derivation is worth other processes, each of which takes a second to start."""
 _TOGETHER = 10_000
 """After so many rows pieces are written: most have few, for which a transaction of their own would be the cost."""
 
 
-def derive(
+def derive(  # noqa: PLR0913, PLR0917 - what is derived, from what, for whom, and who helps
     families: Sequence[Family],
     events: EventStore,
     store: DerivationStore,
     organisation: Organisation | None = None,
     at: datetime = _EPOCH,
     helpers: Helpers | None = None,
+    second: Second | None = None,
 ) -> Derived:
     """Bring the stored observations up to date with the stored events. `at` dates restatements.
 
     A family whose inputs and definitions are unchanged costs one look. Each piece is replaced in one transaction, small
     ones together, and the mark of what the family was derived from follows the last one: after a crash what was done is
-    done again, which changes nothing. With `helpers` a first derivation of many events is shared among processes.
+    done again, which changes nothing. With `helpers` a first derivation of many events is shared among processes, with
+    a `second` one what comes later.
     """
     organisation = organisation or Organisation()
-    revisions = events.revisions()
-    looked_at = (_stale(family, store, revisions, organisation, to_micros(at)) for family in families)
-    stale = [found for found in looked_at if found is not None]
-    shared = _shared(stale, events, organisation, helpers)
+    with seldom_collecting(), events.steadily():
+        revisions = events.revisions()
+        looked_at = (_stale(family, store, revisions, organisation, to_micros(at)) for family in families)
+        stale = [found for found in looked_at if found is not None]
+        shared = _shared(stale, events, organisation, helpers)
+        if second is not None:
+            stale = _halved(stale, organisation, second)
+        found = _written(stale, events, store, organisation, shared)
+    if second is not None:
+        second.derived(found.pieces)
+    return found
+
+
+def _written(
+    stale: Sequence[_Stale],
+    events: EventStore,
+    store: DerivationStore,
+    organisation: Organisation,
+    shared: Mapping[str, Sequence[Done]],
+) -> Derived:
+    """Derive and write each family, and note that."""
     known = Remembered(events)
     pieces, total = 0, 0
     changes: dict[int, int] = {}
     for family, inputs, asked, why in stale:
         elsewhere = shared.get(family.name, ())
         rest = written(family, known, organisation, store, _after(asked, elsewhere), why)
-        with seldom_collecting(), events.steadily():
-            for one in chain(elsewhere, rest):
-                pieces, total = pieces + 1, total + one.differing
-                for series, moment in one.changed.items():
-                    changes[series] = min(moment, changes.get(series, moment))
+        for one in chain(elsewhere, rest):
+            pieces, total = pieces + 1, total + one.differing
+            for series, moment in one.changed.items():
+                changes[series] = min(moment, changes.get(series, moment))
         store.set_stamp(family.name, inputs)
     return Derived(families=tuple(s.family.name for s in stale), pieces=pieces, observations=total, changes=changes)
 
@@ -141,18 +181,49 @@ def _shared(
     return helpers(organisation, tasks) if tasks else {}
 
 
+def _halved(stale: Sequence[_Stale], organisation: Organisation, second: Second) -> list[_Stale]:
+    """What there is to do while a second process does the rest: last what waits for that."""
+    going_on = [one for one in stale if one.asked.since is not None]
+    halves = [one for one in going_on if one.family.halves]
+    # Each of the others as a whole: to look at what is touched is most of their work.
+    elsewhere = [one for one in going_on if not one.family.halves][1::2]
+    parts = [_part(one, None) for one in elsewhere] + [_part(one, Half.SECOND) for one in halves]
+    if not parts or not second.ask(organisation, parts):
+        return list(stale)
+    here = [one for one in stale if one not in halves and one not in elsewhere]
+    return here + [_with(one, Half.FIRST, second) for one in halves] + [_with(one, None, second) for one in elsewhere]
+
+
+def _part(one: _Stale, half: Half | None) -> Part:
+    return Part(one.family, one.asked.since or {}, one.asked.revisions, half)
+
+
+def _with(one: _Stale, half: Half | None, second: Second) -> _Stale:
+    return one._replace(asked=replace(one.asked, half=half, others=lambda: second.found(one.family.name)))
+
+
+def pieces_in(part: Part, events: Events, organisation: Organisation, store: DerivationStore) -> Iterable[Piece]:
+    """The pieces of a part."""
+    asked = replace(_known(part.family, store), since=part.since, revisions=part.revisions, half=part.half)
+    return () if part.family.pieces is None else part.family.pieces(events, organisation, asked)
+
+
 def written(
     family: Family, events: Events, organisation: Organisation, store: DerivationStore, asked: Asked, why: Why
 ) -> Iterator[Done]:
     """Derive and write the pieces that are asked for, one after the other."""
-    found = (
-        iter([Piece("", family.observe(events, organisation))])
-        if family.pieces is None
-        else family.pieces(events, organisation, asked)
-    )
+    found = _found(family, events, organisation, asked)
     for some in _together(_replacement(family, piece, why.definitions) for piece in found):
         for new, (differing, changed) in zip(some, store.replace_all(some, why.at, why.words), strict=True):
             yield Done(new.scope, new.reads, differing, changed)
+
+
+def _found(family: Family, events: Events, organisation: Organisation, asked: Asked) -> Iterable[Piece]:
+    """The pieces that are asked for, unless another process has found them all."""
+    if family.pieces is None:
+        return [Piece("", family.observe(events, organisation))]
+    others = asked.others() if asked.half is None else None
+    return family.pieces(events, organisation, asked) if others is None else others
 
 
 def _together(found: Iterable[Replacement]) -> Iterator[list[Replacement]]:
@@ -176,11 +247,20 @@ def _asked(
         return Asked()
     # Other definitions, or none yet: everything is derived anew, and no stored state is of use.
     same = stamp.get("definitions") == inputs["definitions"]
-    return Asked(
-        known={scope: record.reads for scope, record in store.pieces(family.name).items()},
+    known = _known(family, store)
+    return replace(
+        known,
         since={kind: int(n) for kind, n in stamp.items() if kind != "definitions"} if same else None,
         revisions={kind: int(n) for kind, n in inputs.items() if kind != "definitions"},
-        state=lambda scope: store.state(family.name, scope) if same else None,
+        state=known.state if same else lambda _: None,
+    )
+
+
+def _known(family: Family, store: DerivationStore) -> Asked:
+    """What is stored of a family."""
+    return Asked(
+        known={scope: record.reads for scope, record in store.pieces(family.name).items()},
+        state=lambda scope: store.state(family.name, scope),
     )
 
 

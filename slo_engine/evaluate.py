@@ -42,6 +42,7 @@ from slo_engine.suppression import Cell
 from slo_engine.windows import INDICATOR_WINDOWS, Window
 
 _SCORED_WINDOWS = frozenset({"28d", "90d"})
+_COUNTED = frozenset({Shape.RATIO, Shape.FREQUENCY})
 _SCORED_STATS = ("p50", "per_day", "value")
 
 
@@ -102,7 +103,7 @@ class Evaluator:
         self._told: SimpleQueue[Mapping[int, int]] = SimpleQueue()
         self._summaries: dict[str, dict[Group, Summary]] = {}
         self._states: dict[str, _Judged] = {}
-        self._parts: dict[str, dict[Subject, _Known]] = {}
+        self._parts: dict[str, _Parts] = {}
         self._kept_back: dict[str, _KeptBack] = {}
         self._scores: dict[Subject, _Scores] = {}
         self._scored_for: Organisation | None = None
@@ -172,11 +173,11 @@ class Evaluator:
             self._reader = Reader(self._store, at, organisation, widths, named)
             self._summaries, self._states = {}, {}
             return self._reader
-        measured_for = self._reader.organisation
+        measured_for, remembered = self._reader.organisation, [own for own in self._summaries.values() if own]
         for group in self._reader.turn(at, changes, organisation):
             cells = chain.from_iterable(group.cells.values())
             for changed in (group, *cells):
-                for known in self._summaries.values():
+                for known in remembered:
                     known.pop(changed, None)
         if organisation != measured_for:  # an indicator's own arithmetic may ask the organisation
             for name in named & self._summaries.keys():
@@ -191,6 +192,8 @@ class Evaluator:
         lengths = tuple(s.until - s.after for s in spans)
         found = {}
         groups = list(reader.cells(indicator))
+        if indicator.shape in _COUNTED:
+            reader.count_anew(reader.series(indicator), spans)
         for group in groups:
             before = known.get(group)
             if before is None or before.until <= reader.now or before.lengths != lengths:
@@ -232,21 +235,16 @@ class Evaluator:
 
         What has totals alone comes last.
         """
-        found: list[Part] = []
-        alone: list[Part] = []
         before, self._parts = self._parts, {}
         for name, known in shown.items():
-            own, cells, last = totals.get(name, {}), suppressed.get(name, _NONE), before.get(name, {})
-            wanted, parts = _by_subject(known), self._parts.setdefault(name, {})
-            for subject, summaries in wanted.items():
-                one, counted = last.get(subject), own.get(subject, ())
-                if one is None or one[:2] != (summaries, cells) or one.part.totals != counted:  # few are looked into
-                    one = _known((name, subject), summaries, cells, counted, one)
-                parts[subject] = one
-                found.append(one.part)
-            for subject in [s for s in own if s not in wanted]:
-                parts[subject] = _known((name, subject), (), cells, own[subject], last.get(subject))
-                alone.append(parts[subject].part)
+            own, cells = totals.get(name, {}), suppressed.get(name, _NONE)
+            self._parts[name] = _Parts.of(name, known, own, cells, before.get(name, _NO_PARTS))
+        found: list[Part] = []
+        alone: list[Part] = []
+        for parts in self._parts.values():
+            every = [one.part for one in parts.known.values()]
+            found += every[: len(parts.places)]
+            alone += every[len(parts.places) :]
         return found + alone
 
     def _slo_states(
@@ -309,12 +307,60 @@ def _prepare(reader: Reader, indicators: Mapping[str, Indicator], spans: Sequenc
         reader.prepare(dict.fromkeys(numbers), after)
 
 
-def _by_subject(known: Mapping[Group, Summary]) -> dict[Subject, tuple[Summary, ...]]:
-    """The summaries of each subject."""
-    found: dict[Subject, tuple[Summary, ...]] = {}
-    for group, summary in known.items():
-        others = found.get(group.subject)
-        found[group.subject] = (summary,) if others is None else (*others, summary)
+class _Parts(NamedTuple):
+    """The parts of an indicator, with what they were made from."""
+
+    groups: tuple[Group, ...] = ()
+    summaries: tuple[Summary, ...] = ()
+    """Those of the groups, in their order."""
+    places: Mapping[Subject, tuple[int, ...]] = {}
+    """Where the groups of each subject stand."""
+    totals: Mapping[Subject, _Totals] = {}
+    known: Mapping[Subject, _Known] = {}
+    """The part of each subject; those that have totals alone come last."""
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        shown: Mapping[Group, Summary],
+        totals: Mapping[Subject, _Totals],
+        cells: frozenset[Cell],
+        last: _Parts,
+    ) -> _Parts:
+        """The parts of an indicator after others: of subjects without news they are the same objects."""
+        groups, summaries = tuple(shown), tuple(shown.values())
+        if _same_subjects(groups, last.groups) and totals.keys() == last.totals.keys():
+            places, known = last.places, dict(last.known)
+            pairs = zip(groups, summaries, last.summaries, strict=True)
+            news = [group.subject for group, new, old in pairs if new is not old]
+            news += [subject for subject, own in totals.items() if own != last.totals[subject]]
+            news += [subject for subject, one in known.items() if one.cells is not cells]
+        else:
+            places, known = _places(groups), {}
+            news = [*places, *totals]
+        for subject in dict.fromkeys(news):
+            rows = tuple([summaries[place] for place in places.get(subject, ())])
+            before, counted = last.known.get(subject), totals.get(subject, ())
+            known[subject] = _known((name, subject), rows, cells, counted, before)
+        return cls(groups, summaries, places, totals, known)
+
+
+_NO_PARTS = _Parts()
+
+
+def _same_subjects(groups: Sequence[Group], others: Sequence[Group]) -> bool:
+    """True where groups are about the same subjects, one by one; nearly all are the same groups."""
+    return len(groups) == len(others) and not any(
+        new is not old and new.subject != old.subject for new, old in zip(groups, others, strict=True)
+    )
+
+
+def _places(groups: Sequence[Group]) -> dict[Subject, tuple[int, ...]]:
+    """Where the groups of each subject stand."""
+    found: dict[Subject, tuple[int, ...]] = {}
+    for place, group in enumerate(groups):
+        found[group.subject] = (*found.get(group.subject, ()), place)
     return found
 
 
@@ -337,7 +383,10 @@ def _part(
     cells: frozenset[Cell],
     totals: _Totals,
 ) -> Part:
-    if not cells:  # nearly always, and of many services
+    if not cells and len(summaries) == 1:  # nearly always, and of many services
+        (one,) = summaries
+        return Part(*key, tuple(chain.from_iterable(one.numbers)), one.accounting, totals)
+    if not cells:
         numbers = tuple(chain.from_iterable(n for s in summaries for n in s.numbers))
         return Part(*key, numbers, tuple(chain.from_iterable(s.accounting for s in summaries)), totals)
     rows = [row for s in summaries for row in rows_of(s, cells)]
@@ -348,7 +397,7 @@ def _part(
 def _same(some: tuple[Summary, ...], others: tuple[Summary, ...]) -> bool:
     """True where the rows of the summaries are the same objects, one by one."""
     return len(some) == len(others) and all(
-        a.numbers is b.numbers and a.accounting is b.accounting for a, b in zip(some, others, strict=True)
+        a is b or (a.numbers is b.numbers and a.accounting is b.accounting) for a, b in zip(some, others, strict=True)
     )
 
 

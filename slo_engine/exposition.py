@@ -11,15 +11,12 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, partial
-from itertools import accumulate, chain
-from math import log2
+from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -36,9 +33,10 @@ from collector.bulk import seldom_collecting
 from slo_engine import catalog
 from slo_engine.burn import Severity
 from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
-from slo_engine.gzipped import Deflated, deflated, member
+from slo_engine.gzipped import member
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import label_values
+from slo_engine.segments import Families, Piece, Segment
 from slo_engine.slo import Composite, IndicatorSli, SloStatus
 from slo_engine.snapshot import Accounting, Number, Part, SloState, Snapshot, SourceState
 
@@ -47,9 +45,9 @@ MOST_SERIES = 250_000
 
 _LONGEST_LABEL = 128
 _MOST_LABELS = 100_000
-_SEGMENT_BYTES = 8_192
-_THREADS = 2
 _END = b"# EOF\n"
+# No escaped label holds it: they can be said in UTF-8.
+_MARK = "\udc00"
 # Above, the library switches to an exponent earlier than Python.
 _PLAIN_NUMBERS = 1e6
 
@@ -60,20 +58,12 @@ Floor = Callable[[Mapping[str, float]], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
-    """Some lines of a family, and their compressed form."""
-
-    texts: tuple[bytes, ...]
-    packed: Deflated
-
-
-@dataclass(frozen=True, slots=True)
 class _Rendered:
     """A family: its head in both forms, and its lines, which are the same in both."""
 
-    text: _Segment
-    openmetrics: _Segment
-    lines: tuple[_Segment, ...]
+    text: Segment
+    openmetrics: Segment
+    lines: tuple[Segment, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +75,7 @@ class Exposition:
     """
 
     families: tuple[_Rendered, ...]
-    end: _Segment
+    end: Segment
     series: int
     failed_parts: tuple[str, ...] = ()
     cut: Mapping[str, int] = field(default_factory=dict)
@@ -111,11 +101,11 @@ class Exposition:
         return member([s.packed for s in self._openmetrics])
 
     @property
-    def _text(self) -> Iterator[_Segment]:
+    def _text(self) -> Iterator[Segment]:
         return chain.from_iterable((f.text, *f.lines) for f in self.families)
 
     @property
-    def _openmetrics(self) -> Iterator[_Segment]:
+    def _openmetrics(self) -> Iterator[Segment]:
         yield from chain.from_iterable((f.openmetrics, *f.lines) for f in self.families)
         yield self.end
 
@@ -157,14 +147,6 @@ def render(samples: Iterable[Sample]) -> Exposition:
     return publisher.assembled([block])
 
 
-class _Piece(NamedTuple):
-    """The lines of one metric in a block, how many they are, and the block's place."""
-
-    text: bytes
-    lines: int
-    place: int
-
-
 @dataclass(slots=True)
 class _Block:
     """What is rendered together: one subject of an indicator, one SLO, one source.
@@ -176,11 +158,20 @@ class _Block:
     key: tuple[str, ...]
     rows: Any
     samples: Callable[[], Iterable[Sample]] = tuple
-    write: Callable[[_Forms, Mapping[int, _Texts]], _Written] | None = None
-    written: _Written = field(default_factory=lambda: _Written({}, {}))
-    pieces: dict[str, _Piece] = field(default_factory=dict)
+    write: Callable[[_Labels, Mapping[int, _Texts]], _Written] | None = None
+    by_row: Mapping[int, _Texts] = field(default_factory=dict)
+    """The lines of a row, by its id."""
+    pieces: dict[str, Piece] = field(default_factory=dict)
     published_as: tuple[str, ...] = ()
     place: int = 0
+
+    def have(self, lines: Iterable[tuple[str, bytes]], before: Mapping[str, Piece]) -> None:
+        """Have some lines by metric. A piece that says the same as before is that of before."""
+        for name, text in lines:
+            known = before.get(name)
+            if known is None or known.text != text:
+                known = Piece(text, text.count(b"\n"), self.place)
+            self.pieces[name] = known
 
 
 class _Written(NamedTuple):
@@ -188,6 +179,20 @@ class _Written(NamedTuple):
 
     by_row: Mapping[int, _Texts]
     by_metric: Mapping[str, bytes]
+
+
+class _Part(NamedTuple):
+    """What a part publishes: what each of its blocks is made from, and the block at a place."""
+
+    rows: Sequence[Any]
+    block: Callable[[int], _Block]
+
+
+class _Blocks(NamedTuple):
+    """The blocks of a part, in order, with what each is made from."""
+
+    rows: Sequence[Any] = ()
+    blocks: Sequence[_Block] = ()
 
 
 class _Changed(NamedTuple):
@@ -206,18 +211,59 @@ class _Labels(dict[str, str]):
         return found
 
 
+class _Layout(dict[tuple[str, ...], str]):
+    """The labels of a line as they are written, by their escaped values: the same for all metrics that have these."""
+
+    def __init__(self, template: str, order: Sequence[int]) -> None:
+        self._template, self._order = template, _chosen(order)
+        self.around_last = _AroundLast(self)
+
+    def __missing__(self, labels: tuple[str, ...]) -> str:
+        """Write the labels and remember them."""
+        found: str = self._template % self._order(labels)
+        self[labels] = found
+        return found
+
+
+class _AroundLast(dict[tuple[str, ...], tuple[str, str]]):
+    """What stands before and after the value of the last label, by the values of all others."""
+
+    def __init__(self, layout: _Layout) -> None:
+        self._layout = layout
+
+    def __missing__(self, labels: tuple[str, ...]) -> tuple[str, str]:
+        """Write the labels and remember them."""
+        whole = *labels, _MARK
+        head, _, tail = self._layout[whole].partition(_MARK)
+        del self._layout[whole]
+        found = self[labels] = head, tail
+        return found
+
+
 class _Forms(dict[str, "_Form"]):
     """How metrics are written, by name; and the labels of all."""
 
     def __init__(self) -> None:
         self.labels = _Labels()
+        self._layouts: dict[tuple[Any, ...], _Layout] = {}
 
     def of(self, metric: Metric) -> _Form:
         """The form of a metric."""
         found = self.get(metric.name)
         if found is None:
-            found = self[metric.name] = _form(metric)
+            found = self[metric.name] = _form(metric, self._layout)
         return found
+
+    def forget(self) -> None:
+        """Remember no label where they have become many."""
+        many: list[dict[Any, Any]] = [self.labels, *self._layouts.values()]
+        many += [layout.around_last for layout in self._layouts.values()]
+        if sum(map(len, many)) > _MOST_LABELS:
+            for known in many:
+                known.clear()
+
+    def _layout(self, template: str, order: Sequence[int]) -> _Layout:
+        return self._layouts.setdefault((template, *order), _Layout(template, order))
 
 
 class Publisher:
@@ -228,8 +274,8 @@ class Publisher:
     """
 
     def __init__(self) -> None:
-        self._blocks: dict[str, dict[tuple[Any, ...], _Block]] = {}
-        self._segments: dict[tuple[bytes, ...], _Segment] = {}
+        self._blocks: dict[str, _Blocks] = {}
+        self._families = Families()
         self._forms = _Forms()
 
     def expose(
@@ -241,26 +287,25 @@ class Publisher:
         limit: int = MOST_SERIES,
     ) -> Exposition:
         """The exposition of a snapshot. `floor` keeps counters from falling after a restatement."""
-        parts: dict[str, Callable[[], Iterable[_Block]]] = {
-            "slo": lambda: _slo_blocks(snapshot),
-            "indicator": lambda: _indicator_blocks(snapshot, indicators, self._blocks.get("indicator", {})),
-            "catalogue": lambda: _catalogue_blocks(snapshot, self._blocks.get("catalogue", {})),
-            "score": lambda: _score_blocks(snapshot, self._blocks.get("score", {})),
-            "source": lambda: (_Block(("source", s.name), s, partial(_source_samples, s)) for s in snapshot.sources),
-            "self": lambda: [_listed("self", self_samples(snapshot, indicators, version))],
+        parts: dict[str, Callable[[], _Part]] = {
+            "slo": lambda: _slo_part(snapshot),
+            "indicator": lambda: _indicator_part(snapshot, indicators, self._forms),
+            "catalogue": lambda: _catalogue_part(snapshot),
+            "score": lambda: _score_part(snapshot),
+            "source": lambda: _source_part(snapshot),
+            "self": lambda: _listed(("self", self_samples(snapshot, indicators, version))),
         }
         with seldom_collecting():
             return self._exposed(parts, floor, limit)
 
-    def _exposed(self, parts: Mapping[str, Callable[[], Iterable[_Block]]], floor: Floor, limit: int) -> Exposition:
-        if len(self._forms.labels) > _MOST_LABELS:
-            self._forms.labels.clear()
-        ready: dict[str, list[_Block]] = {}
+    def _exposed(self, parts: Mapping[str, Callable[[], _Part]], floor: Floor, limit: int) -> Exposition:
+        self._forms.forget()
+        ready: dict[str, _Blocks] = {}
         changed: list[_Changed] = []
         failed: list[str] = []
         for name, part in parts.items():
             try:
-                blocks, new = self._compared(self._blocks.get(name, {}), part())
+                blocks, new = self._compared(self._blocks.get(name, _Blocks()), part())
             except Exception:  # noqa: BLE001 - one failing part must not cost the others' series
                 failed.append(name)
             else:
@@ -269,28 +314,44 @@ class Publisher:
         flags = [(catalog.EXPOSITION_FAILED, (name,), float(name in failed)) for name in parts]
         last = _Block(("failed",), None)
         self.render([*changed, _Changed(last, self.checked(flags))], floor)
-        self._blocks = {name: {b.key: b for b in blocks} for name, blocks in ready.items()}
-        return self.assembled([*chain.from_iterable(ready.values()), last], failed, limit)
+        self._blocks = ready
+        return self.assembled([*chain.from_iterable(own.blocks for own in ready.values()), last], failed, limit)
 
-    def _compared(
-        self, known: Mapping[tuple[str, ...], _Block], blocks: Iterable[_Block]
-    ) -> tuple[list[_Block], list[_Changed]]:
+    def _compared(self, known: _Blocks, part: _Part) -> tuple[_Blocks, list[_Changed]]:
         """The blocks of a part, those of before where nothing changed; and the changed ones.
 
         Raises ValueError for what would be published twice.
         """
+        rows = part.rows
+        if len(rows) != len(known.rows):
+            return self._sorted_anew(known, part)
+        found, changed = list(known.blocks), []
+        for n in [n for n, (old, new) in enumerate(zip(known.rows, rows, strict=True)) if old is not new]:
+            block, before = part.block(n), found[n]
+            if block.key != before.key:
+                return self._sorted_anew(known, part)
+            if block.rows != before.rows:
+                found[n] = block
+                changed.append(self._begun(block, before))
+        return _Blocks(rows, found), changed
+
+    def _sorted_anew(self, known: _Blocks, part: _Part) -> tuple[_Blocks, list[_Changed]]:
+        """As `_compared`, of blocks that stand elsewhere than before."""
+        same, by_key = {id(b.rows): b for b in known.blocks}, {b.key: b for b in known.blocks}
         found, changed = [], []
-        for block in blocks:
-            if not block.published_as:  # else it is one of before, and rendered already
-                before = known.get(block.key)
+        for n, rows in enumerate(part.rows):
+            block = same.get(id(rows))  # the id is nobody else's while the block keeps them
+            if block is None:
+                block = part.block(n)
+                before = by_key.get(block.key)
                 if before is not None and before.rows == block.rows:
-                    block = before  # noqa: PLW2901 - it is the same
+                    block = before
                 else:
                     changed.append(self._begun(block, before))
             found.append(block)
         if len({b.published_as for b in found}) < len(found):
             raise ValueError("a block would be published twice")
-        return found, changed
+        return _Blocks(part.rows, found), changed
 
     def _begun(self, block: _Block, before: _Block | None) -> _Changed:
         """A block with the lines that are written without looking at others, and its samples."""
@@ -300,7 +361,8 @@ class Publisher:
         else:
             block.published_as, block.place = before.published_as, before.place
         if block.write is not None:
-            block.written = block.write(self._forms, {} if before is None else before.written.by_row)
+            block.by_row, lines = block.write(self._forms.labels, {} if before is None else before.by_row)
+            block.have(lines.items(), {} if before is None else before.pieces)
         return _Changed(block, self.checked(block.samples()))
 
     def checked(self, samples: Iterable[Sample]) -> list[Sample]:
@@ -313,92 +375,37 @@ class Publisher:
 
     def render(self, changed: Sequence[_Changed], floor: Floor = no_floor) -> None:
         """Write the lines of blocks, with counters never below what was once published of them."""
-        counters = {_series_key(s): s[2] for _, samples in changed for s in samples if s[0].type == "counter"}
-        raised = floor(counters) if counters else {}
+        keys = [(sample, _series_key(sample)) for _, own in changed for sample in own if sample[0].type == "counter"]
+        raised = floor({key: value for (_, _, value), key in keys}) if keys else {}
+        values = {id(sample): raised[key] for sample, key in keys}
         for block, samples in changed:
-            lines = {name: [text] for name, text in block.written.by_metric.items()}
+            lines: dict[str, list[bytes]] = {}
             for sample in samples:
                 metric, labels, value = sample
-                if metric.type == "counter":
-                    value = raised[_series_key(sample)]
-                lines.setdefault(metric.name, []).append(self._forms.of(metric).line(labels, value).encode())
-            for name, own in lines.items():
-                text = b"".join(own)
-                block.pieces[name] = _Piece(text, text.count(b"\n"), block.place)
+                line = self._forms.of(metric).line(labels, values.get(id(sample), value))
+                lines.setdefault(metric.name, []).append(line.encode())
+            block.have(((name, b"".join(own)) for name, own in lines.items()), {})
 
     def assembled(self, blocks: Iterable[_Block], failed: Sequence[str] = (), limit: int = MOST_SERIES) -> Exposition:
         """The exposition of rendered blocks, in their order."""
-        families: defaultdict[str, list[_Piece]] = defaultdict(list)
-        for block in blocks:
-            for name, piece in block.pieces.items():
-                families[name].append(piece)
-        cut = {name: _cut_to(limit, pieces) for name, pieces in families.items() if _count(pieces) > limit}
-        if cut:
-            told = _Block(("cut",), None)
-            said = self.checked((catalog.EXPOSITION_CUT, (name,), float(count)) for name, count in cut.items())
-            self.render([_Changed(told, said)])
-            families |= {name: [piece] for name, piece in told.pieces.items()}
-        lines = {name: _segmented(pieces) for name, pieces in families.items() if pieces}
-        forms = {name: self._forms[name] for name in lines}
-        heads = chain.from_iterable(((form.text,), (form.openmetrics,)) for form in forms.values())
-        kept = self._packed([(_END,), *heads, *chain.from_iterable(lines.values())])
+        cut = self._families.hold([block.pieces for block in blocks], limit)
+        told = _Block(("cut",), None)
+        self.render([_Changed(told, self.checked((catalog.EXPOSITION_CUT, (n,), float(c)) for n, c in cut.items()))])
+        names = [*self._families.names, *told.pieces]
+        heads = chain.from_iterable((self._forms[name].text, self._forms[name].openmetrics) for name in names)
+        alone = self._families.compress([_END, *heads, *(piece.text for piece in told.pieces.values())])
+        lines = {name: (count, own) for name, count, own in self._families.lines()}
+        lines |= {name: (piece.lines, (alone[piece.text],)) for name, piece in told.pieces.items()}
         return Exposition(
             families=tuple(
-                _Rendered(kept[forms[name].text,], kept[forms[name].openmetrics,], tuple(map(kept.__getitem__, own)))
-                for name, own in lines.items()
+                _Rendered(alone[self._forms[name].text], alone[self._forms[name].openmetrics], own)
+                for name, (_, own) in lines.items()
             ),
-            end=kept[_END,],
-            series=sum(map(_count, families.values())),
+            end=alone[_END],
+            series=sum(count for count, _ in lines.values()),
             failed_parts=tuple(failed),
             cut=cut,
         )
-
-    def _packed(self, wanted: Iterable[tuple[bytes, ...]]) -> Mapping[tuple[bytes, ...], _Segment]:
-        """Segments by their texts: those of before, and the others compressed by several threads."""
-        found: dict[tuple[bytes, ...], _Segment] = {}
-        new: list[tuple[bytes, ...]] = []
-        for texts in dict.fromkeys(wanted):
-            known = self._segments.get(texts)
-            if known is None:
-                new.append(texts)
-            else:
-                found[texts] = known
-        with ThreadPoolExecutor(_THREADS) as threads:  # the library compresses without holding the interpreter's lock
-            for some in threads.map(_compressed, (new[n::_THREADS] for n in range(_THREADS))):
-                found |= some
-        self._segments = found
-        return found
-
-
-def _segmented(pieces: Sequence[_Piece]) -> list[tuple[bytes, ...]]:
-    """The texts of a family in segments whose ends do not move when lines elsewhere change."""
-    average = sum(len(p.text) for p in pieces) / len(pieces)
-    mask = 2 ** round(log2(max(_SEGMENT_BYTES / average, 1.0))) - 1
-    found: list[tuple[bytes, ...]] = []
-    own: list[bytes] = []
-    for text, _, place in pieces:
-        own.append(text)
-        if not place & mask:
-            found.append(tuple(own))
-            own = []
-    return [*found, tuple(own)] if own else found
-
-
-def _compressed(segments: Iterable[tuple[bytes, ...]]) -> dict[tuple[bytes, ...], _Segment]:
-    return {texts: _Segment(texts, deflated(b"".join(texts))) for texts in segments}
-
-
-def _count(pieces: Iterable[_Piece]) -> int:
-    """How many lines there are."""
-    return sum(p.lines for p in pieces)
-
-
-def _cut_to(limit: int, pieces: list[_Piece]) -> int:
-    """Cut the pieces from the first on that does not fit into a limit; how many lines that are."""
-    fits = next(n for n, count in enumerate(accumulate(p.lines for p in pieces)) if count > limit)
-    lost = _count(pieces[fits:])
-    del pieces[fits:]
-    return lost
 
 
 # --- what is published -----------------------------------------------------------------------------------
@@ -410,7 +417,6 @@ def slo_samples(snapshot: Snapshot) -> Iterator[Sample]:
 
 
 def _slo_blocks(snapshot: Snapshot) -> Iterator[_Block]:
-    """The SLOs, and apart from them what is told of them anew whenever a source was collected."""
     succeeded = {s.name: s.last_success_at for s in snapshot.sources}
     for state in snapshot.slos:
         name = state.slo.name
@@ -493,37 +499,82 @@ def _counted_samples(state: SloState) -> Iterator[Sample]:
     yield from ((metric, (name,), value) for metric, value in optional if value is not None)
 
 
-def _listed(owner: str, samples: Iterable[Sample]) -> _Block:
-    """A block of samples that are rendered together; it changes when one of them does."""
-    rows = list(samples)
-    return _Block((owner,), rows, rows.copy)
+def _listed(*lists: tuple[str, Iterable[Sample]]) -> _Part:
+    """Blocks of samples that are rendered together; each changes when one of them does."""
+    rows = [(owner, list(samples)) for owner, samples in lists]
+    return _Part(rows, lambda n: _Block((rows[n][0],), rows[n], rows[n][1].copy))
 
 
-def _indicator_blocks(
-    snapshot: Snapshot, indicators: Mapping[str, Indicator], known: Mapping[tuple[str, ...], _Block]
-) -> Iterator[_Block]:
-    """The indicators' numbers, and what stands beside them, by indicator and subject; those known where unchanged."""
+def _slo_part(snapshot: Snapshot) -> _Part:
+    """The SLOs, and apart from them what is told of them anew whenever a source was collected."""
+    blocks = list(_slo_blocks(snapshot))
+    return _Part([block.rows for block in blocks], blocks.__getitem__)
+
+
+def _source_part(snapshot: Snapshot) -> _Part:
+    """The sources."""
+    sources = snapshot.sources
+    return _Part(
+        sources, lambda n: _Block(("source", sources[n].name), sources[n], partial(_source_samples, sources[n]))
+    )
+
+
+def _indicator_part(snapshot: Snapshot, indicators: Mapping[str, Indicator], forms: _Forms) -> _Part:
+    """The indicators' numbers, and what stands beside them, by indicator and subject."""
     metrics = {name: metrics_of(indicator) for name, indicator in indicators.items()}
     names = [m.name for m in (*catalog.FIXED, *(m for own in metrics.values() for m in own.all()))]
     if len(set(names)) < len(names):
         raise ValueError("a metric would be published twice")
-    same = _by_rows(known)
-    for part in snapshot.parts:
-        before = same.get(id(part))
-        if before is not None:
-            yield before
-        else:
-            indicator, own = indicators[part.indicator], metrics[part.indicator]
-            key, writer = (part.indicator, *part.subject), partial(_written, indicator, own, part)
-            yield _Block(key, part, partial(_totals, indicator, own, part), writer)
+    styles = {name: _Style.of(indicator, metrics[name], forms) for name, indicator in indicators.items()}
+    parts = snapshot.parts
     withheld = sorted((metrics[name].value.name, len(cells)) for name, cells in snapshot.suppressed.items())
-    yield _listed("suppressed", ((catalog.SUPPRESSED, (metric,), float(n)) for metric, n in withheld))
-    yield _listed("restatements", ((catalog.RESTATEMENTS, (n,), v) for n, v in sorted(snapshot.restatements.items())))
+    beside = _listed(
+        ("suppressed", ((catalog.SUPPRESSED, (metric,), float(n)) for metric, n in withheld)),
+        ("restatements", ((catalog.RESTATEMENTS, (n,), v) for n, v in sorted(snapshot.restatements.items()))),
+    )
+
+    def block(place: int) -> _Block:
+        if place >= len(parts):
+            return beside.block(place - len(parts))
+        part = parts[place]
+        indicator, own = indicators[part.indicator], metrics[part.indicator]
+        key, write = (part.indicator, *part.subject), partial(_written, styles[part.indicator], part)
+        return _Block(key, part, partial(_totals, indicator, own, part), write)
+
+    return _Part((*parts, *beside.rows), block)
 
 
-def _written(
-    indicator: Indicator, metrics: IndicatorMetrics, part: Part, forms: _Forms, known: Mapping[int, _Texts]
-) -> _Written:
+class _Style(NamedTuple):
+    """How the rows of an indicator are written."""
+
+    numbers: tuple[_Form, _Form]
+    """How many units a number rests on, and its statistics."""
+    beside: tuple[_Form, _Form, _Form]
+    """How many units are pending, the coverage, and what was left out."""
+    frequency: bool
+    named: int
+    """How many labels of its own the indicator publishes."""
+    parted: bool
+    """Whether a number's dimension is the part of a duration, and a label."""
+
+    @classmethod
+    def of(cls, indicator: Indicator, metrics: IndicatorMetrics, forms: _Forms) -> _Style:
+        """The style of an indicator."""
+        frequency = indicator.shape is Shape.FREQUENCY
+        return cls(
+            (forms.of(metrics.samples), forms.of(metrics.value)),
+            (forms.of(metrics.pending), forms.of(metrics.coverage), forms.of(metrics.excluded)),
+            frequency,
+            sum(1 for label in indicator.labels if label),
+            not indicator.labels and bool(indicator.dimension) and not frequency,
+        )
+
+    def split(self, dimension: str, escaped: _Labels) -> tuple[str, ...]:
+        """The values of the indicator's published labels, escaped."""
+        return tuple(escaped[value] for value in label_values(dimension, self.named)) if self.named else ()
+
+
+def _written(style: _Style, part: Part, escaped: _Labels, known: Mapping[int, _Texts]) -> _Written:
     """The lines of an indicator's gauges for a subject, most of an exposition; those known where unchanged.
 
     Raises ValueError for a series that is there twice.
@@ -531,60 +582,39 @@ def _written(
     for own in (part.numbers, part.accounting):
         if len({(row.window, row.dimension) for row in own}) < len(own):
             raise ValueError("a series would be published twice")
-    subject = tuple(forms.labels[value] for value in part.subject)
-    numbers = [known.get(id(n)) or _of_number(indicator, metrics, n, subject, forms) for n in part.numbers]
-    beside = [known.get(id(a)) or _of_accounting(indicator, metrics, a, subject, forms) for a in part.accounting]
-    by_row = dict(zip(map(id, chain(part.numbers, part.accounting)), chain(numbers, beside), strict=True))
-    by_metric = _joined((metrics.samples, metrics.value), numbers)
-    by_metric |= _joined((metrics.pending, metrics.coverage, metrics.excluded), beside)
+    subject = tuple([escaped[value] for value in part.subject])
+    numbers = [known.get(id(n)) or _of_number(style, n, subject, escaped) for n in part.numbers]
+    beside = [known.get(id(a)) or _of_accounting(style, a, subject, escaped) for a in part.accounting]
+    by_row = dict(zip(map(id, part.numbers), numbers, strict=True))
+    by_row.update(zip(map(id, part.accounting), beside, strict=True))
+    by_metric: dict[str, bytes] = {}
+    for forms, rows in ((style.numbers, numbers), (style.beside, beside)):
+        texts = map(b"".join, zip(*rows, strict=True))
+        by_metric.update((form.name, text) for form, text in zip(forms, texts, strict=False) if text)
     return _Written(by_row, by_metric)
 
 
-def _joined(metrics: Sequence[Metric], rows: Sequence[_Texts]) -> dict[str, bytes]:
-    """The lines of some rows by metric; nothing for a metric without any."""
-    texts = {metric.name: b"".join(map(itemgetter(place), rows)) for place, metric in enumerate(metrics)}
-    return {name: text for name, text in texts.items() if text}
-
-
-def _of_number(
-    indicator: Indicator, metrics: IndicatorMetrics, number: Number, subject: tuple[str, ...], forms: _Forms
-) -> _Texts:
+def _of_number(style: _Style, number: Number, subject: tuple[str, ...], escaped: _Labels) -> _Texts:
     """The lines of a number: how many units it rests on, and its statistics."""
-    escaped, frequency = forms.labels, indicator.shape is Shape.FREQUENCY
-    split: tuple[str, ...] = ()
-    if indicator.labels:
-        split = _split(indicator, number.dimension, forms)
-    elif indicator.dimension and not frequency:
-        split = (escaped[number.dimension],)
+    split = (escaped[number.dimension],) if style.parted else style.split(number.dimension, escaped)
     labels = (*subject, escaped[number.window], *split)
-    samples = forms.of(metrics.samples).line(labels, float(number.n)).encode()
-    if not number.stats:
-        return samples, b""
-    value = forms.of(metrics.value)
-    if frequency:
+    samples, value = style.numbers
+    if style.frequency:
         lines = [value.line(labels, shown) for shown in number.stats.values()]
     else:
-        start, end = value.around_last(labels)
+        start, end = value.labels.around_last[labels]
+        start = value.name + start
         lines = [f"{start}{stat}{end} {_shown(shown)}\n" for stat, shown in number.stats.items()]
-    return samples, "".join(lines).encode()
+    return samples.line(labels, float(number.n)).encode(), "".join(lines).encode()
 
 
-def _of_accounting(
-    indicator: Indicator, metrics: IndicatorMetrics, row: Accounting, subject: tuple[str, ...], forms: _Forms
-) -> _Texts:
+def _of_accounting(style: _Style, row: Accounting, subject: tuple[str, ...], escaped: _Labels) -> _Texts:
     """The lines of what stands beside a number: how many units are pending, the coverage, and what was left out."""
-    labels = (*subject, forms.labels[row.window], *_split(indicator, row.dimension, forms))
-    pending = forms.of(metrics.pending).line(labels, float(row.pending))
-    coverage = "" if row.coverage is None else forms.of(metrics.coverage).line(labels, row.coverage)
-    form = forms.of(metrics.excluded)
-    excluded = [form.line((*labels, forms.labels[reason]), float(n)) for reason, n in row.excluded.items()]
-    return pending.encode(), coverage.encode(), "".join(excluded).encode()
-
-
-def _split(indicator: Indicator, dimension: str, forms: _Forms) -> tuple[str, ...]:
-    """The values of an indicator's published labels, escaped."""
-    named = sum(1 for label in indicator.labels if label)
-    return tuple(forms.labels[value] for value in label_values(dimension, named)) if named else ()
+    labels = (*subject, escaped[row.window], *style.split(row.dimension, escaped))
+    pending, coverage, excluded = style.beside
+    reasons = "".join([excluded.line((*labels, escaped[reason]), float(n)) for reason, n in row.excluded.items()])
+    known = b"" if row.coverage is None else coverage.line(labels, row.coverage).encode()
+    return pending.line(labels, float(row.pending)).encode(), known, reasons.encode()
 
 
 def _totals(indicator: Indicator, metrics: IndicatorMetrics, part: Part) -> Iterator[Sample]:
@@ -596,29 +626,38 @@ def _totals(indicator: Indicator, metrics: IndicatorMetrics, part: Part) -> Iter
             yield metrics.total, (*part.subject, *split), value
 
 
-def _catalogue_blocks(snapshot: Snapshot, known: Mapping[tuple[str, ...], _Block]) -> Iterator[_Block]:
-    """What the catalogue says, and what it does not know; the blocks known where unchanged."""
-    same = _by_rows(known)
-    for service in snapshot.services:
-        sample = (catalog.SERVICE_INFO, (service.name, service.team, service.tier, service.owner), 1.0)
-        yield same.get(id(service)) or _Block(("service", service.name), service, partial(tuple, (sample,)))
-    yield _listed(
-        "unmatched", ((catalog.UNMATCHED, (kind,), float(n)) for kind, n in sorted(snapshot.unmatched.items()))
+def _catalogue_part(snapshot: Snapshot) -> _Part:
+    """What the catalogue says, and what it does not know."""
+    services = snapshot.services
+    beside = _listed(
+        ("unmatched", ((catalog.UNMATCHED, (kind,), float(n)) for kind, n in sorted(snapshot.unmatched.items())))
     )
 
+    def block(place: int) -> _Block:
+        if place >= len(services):
+            return beside.block(place - len(services))
+        own = services[place]
+        sample = (catalog.SERVICE_INFO, (own.name, own.team, own.tier, own.owner), 1.0)
+        return _Block(("service", own.name), own, partial(tuple, (sample,)))
 
-def _score_blocks(snapshot: Snapshot, known: Mapping[tuple[str, ...], _Block]) -> Iterator[_Block]:
-    """The Quick Check scores by subject and window, and the industry's; the blocks known where unchanged."""
-    same = _by_rows(known)
-    for (subject, window), scores in snapshot.scores.items():
+    return _Part((*services, *beside.rows), block)
+
+
+def _score_part(snapshot: Snapshot) -> _Part:
+    """The Quick Check scores by subject and window, and the industry's."""
+    whose, rows = list(snapshot.scores), list(snapshot.scores.values())
+    beside = _listed(
+        ("industry", ((catalog.QUICK_CHECK_INDUSTRY, (kind,), mean) for kind, mean in snapshot.industry.items()))
+    )
+
+    def block(place: int) -> _Block:
+        if place >= len(rows):
+            return beside.block(place - len(rows))
+        subject, window = whose[place]
         labels = (*subject, window)
-        yield same.get(id(scores)) or _Block(("score", *labels), scores, partial(_score_samples, labels, scores))
-    yield _listed("industry", ((catalog.QUICK_CHECK_INDUSTRY, (k,), mean) for k, mean in snapshot.industry.items()))
+        return _Block(("score", *labels), rows[place], partial(_score_samples, labels, rows[place]))
 
-
-def _by_rows(known: Mapping[tuple[str, ...], _Block]) -> dict[int, _Block]:
-    """Blocks by the identity of what they are made from: it is nobody else's while they keep it."""
-    return {id(block.rows): block for block in known.values()}
+    return _Part((*rows, *beside.rows), block)
 
 
 def _score_samples(labels: tuple[str, ...], scores: Mapping[str, float]) -> Iterator[Sample]:
@@ -677,27 +716,19 @@ def _timestamp(at: datetime | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a metric is written: its head in both formats, and a line up to the value as a template of its labels."""
+    """How a metric is written: its head in both formats, its name as in a line, and how its labels stand there."""
 
     text: bytes
     openmetrics: bytes
-    start: str
-    order: Callable[[tuple[str, ...]], Any]
-    head: str = ""
-    head_order: Callable[[tuple[str, ...]], Any] = tuple
-    tail: str = ""
-    tail_order: Callable[[tuple[str, ...]], Any] = tuple
+    name: str
+    labels: _Layout
 
     def line(self, labels: tuple[str, ...], value: float) -> str:
         """A line; the labels are escaped and in the order of the metric."""
-        return f"{self.start % self.order(labels)} {_shown(value)}\n"
-
-    def around_last(self, labels: tuple[str, ...]) -> tuple[str, str]:
-        """What stands before and after the value of the last label, given all others."""
-        return self.head % self.head_order(labels), self.tail % self.tail_order(labels)
+        return f"{self.name}{self.labels[labels]} {_shown(value)}\n"
 
 
-def _form(metric: Metric) -> _Form:
+def _form(metric: Metric, layout: Callable[[str, Sequence[int]], _Layout]) -> _Form:
     """The form of a metric, read off from how the library writes a sample of it."""
     family = _family(metric)
     family.add_metric([f"<{i}>" for i in range(len(metric.labels))], 0.0)  # type: ignore[attr-defined]
@@ -708,20 +739,10 @@ def _form(metric: Metric) -> _Form:
     other, _, same = openmetrics.removesuffix(b"\n# EOF\n").rpartition(b"\n")
     if line != same:
         raise ValueError(f"{metric.name} is written differently as text and as OpenMetrics")
-    start = line.decode().removesuffix(" 0.0")
-    order = [int(i) for i in re.findall(r"<(\d+)>", start)]
-    form = _Form(head + b"\n", other + b"\n", re.sub(r"<\d+>", "%s", start), _chosen(order))
-    if not order:
-        return form
-    last = order.index(len(order) - 1)
-    texts = form.start.split("%s")
-    return replace(
-        form,
-        head="%s".join(texts[: last + 1]),
-        head_order=_chosen(order[:last]),
-        tail="%s".join(texts[last + 1 :]),
-        tail_order=_chosen(order[last + 1 :]),
-    )
+    name, brace, labels = line.decode().removesuffix(" 0.0").partition("{")
+    order = [int(i) for i in re.findall(r"<(\d+)>", labels)]
+    template = re.sub(r"<\d+>", "%s", brace + labels)
+    return _Form(head + b"\n", other + b"\n", name, layout(template, order))
 
 
 def _chosen(order: Sequence[int]) -> Callable[[tuple[str, ...]], Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from slo_engine.units import ALL_TIME, NEVER, Ints
+from slo_engine.units import ALL_TIME, NEVER, Ints, Rows, codes_of
 
 Places = NDArray[np.intp]
 
@@ -29,19 +29,20 @@ class Histograms:
 
     def places(self, numbers: Sequence[int]) -> Places:
         """Where the histograms of some series stand, or will."""
+        known = self._places
         for number in numbers:
-            if number not in self._places:
-                self._places[number] = self._place()
-        return np.fromiter(map(self._places.__getitem__, numbers), dtype=np.intp, count=len(numbers))
+            if number not in known:
+                known[number] = self._place()
+        return np.array([known[number] for number in numbers], dtype=np.intp)
 
     def expired(self, places: Places, now: int) -> list[int]:
         """Which of some places have no histograms that hold at a time."""
         found: list[int] = np.flatnonzero(self._until[places] <= now).tolist()
         return found
 
-    def put(self, place: int, histograms: Sequence[Ints], until: int) -> None:
-        """Have the histograms of a series, by span."""
-        self._counts[place], self._until[place] = histograms, until
+    def put(self, places: Places | int, histograms: Ints | Sequence[Ints], until: Ints | int) -> None:
+        """Have the histograms of a series by span, or those of several, and until when each hold."""
+        self._counts[places], self._until[places] = histograms, until
 
     def pooled(self, places: Places) -> tuple[Ints, int]:
         """The histograms of some series together, by span, and until when (exclusive) they hold."""
@@ -60,3 +61,33 @@ class Histograms:
         place = self._free.pop()
         self._until[place] = ALL_TIME
         return place
+
+
+def counted(series: Sequence[Rows], spans: Sequence[tuple[int, int]], now: int, width: int) -> tuple[Ints, Ints]:
+    """The histograms of series by span (after, until], and until when (exclusive) those of each series hold.
+
+    Many small series in one look. Of these series nothing is pending: see `Rows.is_final`.
+    """
+    sizes = np.array([rows.at.size for rows in series], dtype=np.int64)
+    begins = np.cumsum(sizes) - sizes
+    at = np.concatenate([*(rows.at for rows in series), [NEVER]])  # so that there is one behind the last
+    bins = np.concatenate([codes_of(rows.outcome, rows.reason) for rows in series])
+    bins += np.repeat(np.arange(sizes.size) * width, sizes)
+    ends = begins + sizes
+    found = np.empty((sizes.size, len(spans), width), dtype=np.int64)
+    until = np.full(sizes.size, NEVER, dtype=np.int64)
+    for place, (after, end) in enumerate(spans):
+        left, there = at[:-1] <= after, at[:-1] <= min(end, now)
+        found[:, place] = np.bincount(bins[there & ~left], minlength=sizes.size * width).reshape(-1, width)
+        first, behind = begins + sums(left, begins, ends), begins + sums(there, begins, ends)
+        leaves = np.where(first < behind, at[first] + (end - after), NEVER)
+        enters = np.where(behind < ends, at[behind], NEVER)
+        until = np.minimum(until, np.minimum(leaves, enters))
+    return found, until
+
+
+def sums(which: NDArray[np.bool_], begins: Ints, ends: Ints) -> Ints:
+    """How many are true in each stretch."""
+    before = np.concatenate([[0], np.cumsum(which)])
+    found: Ints = before[ends] - before[begins]
+    return found

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -72,6 +72,11 @@ class Incident(NamedTuple):
     aliases: frozenset[str]
     """How the links of its own service's deployments and changes may call it."""
     revision: int
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The texts by which it and a deployment can belong together, whichever of the two says so."""
+        return *self.names, *self.links, *self.aliases
 
     @property
     def impossible(self) -> bool:
@@ -137,17 +142,25 @@ def _grouped(pairs: Iterable[tuple[str, Incident]]) -> dict[str, list[Incident]]
 def read_incidents(events: Events, organisation: Organisation) -> Incidents:
     """All incidents, in the order of their ids."""
     rows = events.columns(IncidentEvent, *_COLUMNS)
-    return Incidents(sorted((_incident(_Row._make(row), organisation) for row in rows), key=attrgetter("id")))
+    return Incidents(sorted((_incident(row, organisation) for row in rows), key=attrgetter("id")))
 
 
-def _incident(row: _Row, organisation: Organisation) -> Incident:
-    service = row.service or ""
+def _incident(row: tuple[Any, ...], organisation: Organisation) -> Incident:
+    told = _told(row)
+    service = (organisation.component(told.service) or told.service) if told.service else ""
+    return told if service == told.service else told._replace(service=service)
+
+
+@lru_cache(maxsize=1 << 15)
+def _told(columns: tuple[Any, ...]) -> Incident:
+    """What an incident says, before the catalogue: nearly all say what they did at the last look."""
+    row = _Row._make(columns)
     # A bare number means something else in every system; any other id may be what a deployment's links name.
     own = row.native_id if not row.native_id.isdigit() else None
     return Incident(
         row.id,
         row.source,
-        (organisation.component(service) or service) if service else "",
+        row.service or "",
         row.environment,
         row.started_at,
         *_restored(row),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, TypeVar
+from zlib import crc32
 
 import slo_engine.indicators
 from collector.conditions import Where
@@ -158,6 +159,17 @@ class Piece(NamedTuple):
     """What is stored of the piece itself stays: neither `state` nor `reads` says anything new."""
 
 
+class Half(StrEnum):
+    """Which half of the touched pieces one of two derives."""
+
+    FIRST = "first"
+    SECOND = "second"
+
+    def of(self, scopes: Iterable[str]) -> set[str]:
+        """Those of some pieces that are in this half, whatever the others are."""
+        return {s for s in scopes if (crc32(s.encode()) & 1 == 0) is (self is Half.FIRST)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """Which pieces a derivation asks a family for.
@@ -166,6 +178,9 @@ class Asked:
     `revisions` are those of the events now, and `state` gives what a piece can start from. `only`: these pieces and
     no other, whatever they mean for others. `derived` are pieces that were derived from these very events, with what
     they read: of them only what they mean for others is left to do.
+
+    `half`: two derive at the same time what new events touch, one of them each half. The first is given the `others`,
+    which are None where the second does not say, and does the rest; what pieces mean for others is left to it.
     """
 
     known: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -174,6 +189,8 @@ class Asked:
     state: Callable[[str], bytes | None] = lambda _: None
     only: frozenset[str] | None = None
     derived: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    half: Half | None = None
+    others: Callable[[], Iterable[Piece] | None] = lambda: None
 
 
 class Pieces(Protocol):
@@ -190,6 +207,7 @@ class Family:
     `inputs` are the kinds it reads: it is derived again when events of these kinds changed, and only then. Where it
     has `pieces`, only those that the changed events touch; all pieces together are what `observe` gives. `scopes` names
     all pieces: where it is there, several processes may share them, and everything of the family can be pickled.
+    `halves`: where a half is asked for, its `pieces` derive that one; of another family a process derives all or none.
     `options` is what a person can set for it, under `indicators:` and its name; the organisation holds what was set.
     """
 
@@ -199,6 +217,7 @@ class Family:
     observe: Callable[[Events, Organisation], Iterable[Observation]]
     pieces: Pieces | None = None
     scopes: Callable[[Events, Organisation], Iterable[str]] | None = None
+    halves: bool = False
     options: type[Options] | None = None
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
 
 from collector.conditions import Above
 from collector.events import (
@@ -49,6 +50,12 @@ STAGES = tuple(_SHOWN_BY)
 """The milestones after the start, in order."""
 
 
+@lru_cache(maxsize=1 << 15)
+def _known_by(words: tuple[str, ...]) -> Known:
+    """What a piece's words say; nobody changes it. Most people's are the same as at the last look."""
+    return Known.of(words)
+
+
 class Joiners:
     """One look at those who joined."""
 
@@ -63,7 +70,7 @@ class Joiners:
         self._people: dict[tuple[str | None, bool], str | None] = {}
         self._begun: dict[str, int] = {}
         self._ends: dict[Episode, int] = {}
-        self._known = {person: Known.of(words) for person, words in asked.known.items()}
+        self._known = {person: _known_by(words) for person, words in asked.known.items()}
         self._readers: dict[str, set[str]] = defaultdict(set)
         self._served: dict[str, set[str]] = defaultdict(set)
         for person, known in self._known.items():
@@ -118,7 +125,16 @@ class Joiners:
 
     def _by(self, person: str) -> str:
         """Changes with all that is known of somebody beside what they did."""
-        told = repr((self.has_roster, self.stages, self.roster.get(person)))
+        listed = self.roster.get(person)
+        return self._by_nothing if listed is None else self._by_all(listed)
+
+    @cached_property
+    def _by_nothing(self) -> str:
+        """The same of all of whom no roster tells."""
+        return self._by_all(None)
+
+    def _by_all(self, listed: Sequence[Episode] | None) -> str:
+        told = repr((self.has_roster, self.stages, listed))
         return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
     def _person(self, account: str | None, bot: bool) -> str | None:  # noqa: FBT001 - an event's field

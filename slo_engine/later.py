@@ -125,7 +125,7 @@ class Later:
         if any(f"incident:{i.id}" in reads or f"own:{i.id}" in reads for i in touched):
             raise Settled
         looked = [*touched, *(i for i in own if i.started_at > state.at)]
-        if Marks(state.names).among(text_mark(t) for i in looked for t in (*i.names, *i.links)):
+        if Marks(state.names).among(text_mark(t) for i in looked for t in i.tokens):
             raise Settled
         shas = [mark(n) for i in looked for n in i.names if is_full_id(n)]
         if any(Marks(r.commits).among(shas) or Marks(r.dormant).among(shas) for r in state.repositories.values()):

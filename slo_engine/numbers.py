@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from slo_engine.catalog import QUANTILES
+from slo_engine.distinct import distinct
 from slo_engine.indicator import Indicator, Reach, Shape
 from slo_engine.observation import Outcome, Reason, Subject
 from slo_engine.reading import Group, Reader, Span, cuts_of
@@ -16,7 +17,7 @@ from slo_engine.sampling import SampledUnits, measured, reach_of, spans_of
 from slo_engine.snapshot import Accounting, Number
 from slo_engine.statistics import ordered_interval, ordered_quantiles, wilson
 from slo_engine.suppression import Cell, withheld
-from slo_engine.units import CODES, Floats, Ints, Units, joined
+from slo_engine.units import CODES, Floats, Units, joined
 
 _GOOD, _BAD, _MEASURED, _PENDING, _EXCLUDED = (
     CODES[o] for o in (Outcome.GOOD, Outcome.BAD, Outcome.MEASURED, Outcome.PENDING, Outcome.EXCLUDED)
@@ -139,7 +140,7 @@ def _people(
     units = joined([reader.columns.rows(n).there(reader.now) for n in group.series])
     final = np.isin(units.outcome, (_GOOD, _BAD, _MEASURED)) & (units.matures_at <= reader.now)
     inside = [(units.at > s.after) & (units.at <= s.until) for s in spans]
-    return tuple((np.unique(units.unit[own & final]).size, np.unique(units.unit[own]).size) for own in inside)
+    return tuple((distinct(units.unit[own & final]).size, distinct(units.unit[own]).size) for own in inside)
 
 
 def _summary(
@@ -150,11 +151,12 @@ def _summary(
         return _measured(indicator, group, reader, spans, before)
     if indicator.shape is Shape.DURATION or reader.shares(indicator, group):
         return _of_units(indicator, group, reader, spans, before)
-    everything, until = reader.histograms(group.series, spans)
-    counted = everything
+    counts, until = reader.histograms(group.series, spans)
+    everything = counted = counts.tolist()
     if indicator.shape is Shape.FREQUENCY and indicator.dimensions:
-        counted, _ = reader.histograms(group.by_dimension.get(indicator.dimensions[0], ()), spans)
-    held = tuple((own.tobytes(), beside.tobytes()) for own, beside in zip(counted, everything, strict=True))
+        counts, _ = reader.histograms(group.by_dimension.get(indicator.dimensions[0], ()), spans)
+        counted = counts.tolist()
+    held = tuple(zip(counted, everything, strict=True))
     numbers, accounting = [], []
     for index, span in enumerate(spans):
         if before is not None and before.held[index] == held[index]:
@@ -177,10 +179,11 @@ def _of_units(
         counted = reader.pooled(group, None, indicator.dimensions[0], once=once)
     cuts, until = cuts_of(units, spans, reader.now)
     held, width = tuple((cut, units.pending) for cut in cuts), reader.columns.width
-    histograms = units.histograms(cuts, width)
+    new = [before is None or before.held[index] != one for index, one in enumerate(held)]
+    histograms = iter(units.histograms([cut for cut, is_new in zip(cuts, new, strict=True) if is_new], width))
     numbers, accounting = [], []
     for index, (span, cut) in enumerate(zip(spans, cuts, strict=True)):
-        if before is not None and before.held[index] == held[index]:
+        if before is not None and not new[index]:
             numbers.append(before.numbers[index])
             accounting.append(before.accounting[index])
             continue
@@ -188,8 +191,8 @@ def _of_units(
             numbers.append(tuple(_durations(indicator, group, units.between(*cut), span)))
         else:
             (own,) = counted.histograms([counted.cut(span.after, min(span.until, reader.now))], width)
-            numbers.append((_count(indicator, group, own, span),))
-        accounting.append(_accounting(indicator, group, histograms[index], span, reader))
+            numbers.append((_count(indicator, group, own.tolist(), span),))
+        accounting.append(_accounting(indicator, group, next(histograms).tolist(), span, reader))
     return Summary(until, _lengths(spans), held, tuple(numbers), tuple(accounting))
 
 
@@ -237,17 +240,17 @@ def _durations(indicator: Indicator, group: Group, units: Units, span: Span) -> 
             yield _duration(indicator, group.subject, part, values, span)
 
 
-def _count(indicator: Indicator, group: Group, histogram: Ints, span: Span) -> Number:
+def _count(indicator: Indicator, group: Group, histogram: Sequence[int], span: Span) -> Number:
     """The share or frequency of a subject and span: no units, no value, except that a count of nothing is a fact."""
     stats: dict[str, float] = {}
     if indicator.shape is Shape.RATIO:
-        n = int(histogram[_GOOD] + histogram[_BAD])
-        share = int(histogram[CODES[Outcome(indicator.share_of)]])
+        n = histogram[_GOOD] + histogram[_BAD]
+        share = histogram[CODES[Outcome(indicator.share_of)]]
         interval = wilson(share, n)
         if interval:
             stats = {"value": share / n, "low": interval[0], "high": interval[1]}
     else:
-        n = int(histogram[_MEASURED] + histogram[_GOOD])
+        n = histogram[_MEASURED] + histogram[_GOOD]
         if n:
             stats = {"per_day": n / span.days}  # that nothing happened is the count's to say
     return Number(
@@ -270,17 +273,16 @@ def _duration(indicator: Indicator, subject: Subject, part: str, ordered: Floats
     )
 
 
-def _accounting(indicator: Indicator, group: Group, histogram: Ints, span: Span, reader: Reader) -> Accounting:
-    counts = histogram.tolist()
-    excluded = reader.columns.excluded(histogram) if any(counts[_EXCLUDED + 1 :]) else {}
-    used = counts[_GOOD] + counts[_BAD] + counts[_MEASURED]
+def _accounting(indicator: Indicator, group: Group, histogram: Sequence[int], span: Span, reader: Reader) -> Accounting:
+    excluded = reader.columns.excluded(histogram)
+    used = histogram[_GOOD] + histogram[_BAD] + histogram[_MEASURED]
     asked = used + sum(n for reason, n in excluded.items() if reason not in OUT_OF_SCOPE)
     return Accounting(
         indicator=indicator.name,
         subject=group.subject,
         window=span.label,
         dimension=group.cell,
-        pending=counts[_PENDING],
+        pending=histogram[_PENDING],
         excluded=excluded,
         coverage=used / asked if asked else None,
     )

@@ -188,7 +188,7 @@ def settle(
     open_incidents = [i for i in judged.incidents if i.started_at > at]
     settled_ids = {r.id for r in past}
     if any(h.release.id in settled_ids and h.incident.started_at > at for h in judged.attribution.causes) or any(
-        text_mark(t) in names_marks for i in open_incidents for t in (*i.names, *i.links)
+        text_mark(t) in names_marks for i in open_incidents for t in i.tokens
     ):
         raise Settled
     shas = [mark(n) for i in open_incidents for n in i.names if is_full_id(n)]

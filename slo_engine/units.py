@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.store import Judge, ObservationStore, Tally
+from slo_engine.distinct import distinct
 from slo_engine.observation import MOST_PARTS, Outcome, Reason
 
 DAY = 86_400_000_000
@@ -103,6 +104,10 @@ class Rows(NamedTuple):
             return self
         kept = np.arange(self.at.size) < end
         return self.taken(kept if gone is None else kept & ~gone)
+
+    def is_final(self, now: int) -> bool:
+        """True where none of them is pending at a time, or matures after it."""
+        return self.ripe_at <= now and not self.waits
 
     def value(self, column: int) -> Floats:
         """A row of values: the whole or its n-th part."""
@@ -268,10 +273,10 @@ class Columns:
         """How wide a histogram is that has room for every reason; it grows in large steps."""
         return len(_OUTCOMES) + _REASONS_AT_ONCE * -(-len(self.reasons) // _REASONS_AT_ONCE)
 
-    def excluded(self, histogram: Ints) -> dict[str, int]:
+    def excluded(self, histogram: Sequence[int]) -> dict[str, int]:
         """How many units were excluded for each reason."""
         counts = histogram[len(_OUTCOMES) :]
-        return {self.reasons[code]: int(counts[code]) for code in np.flatnonzero(counts)}
+        return {self.reasons[code]: n for code, n in enumerate(counts) if n} if any(counts) else {}
 
     def sharing(self, numbers: Sequence[int]) -> set[int]:
         """Those of some prepared series that have a unit which another of them has too."""
@@ -284,7 +289,7 @@ class Columns:
         # All series in one look: asked for each of them, numpy would go through what is shared each time.
         places = np.minimum(shared.searchsorted(units), shared.size - 1)
         owners = np.repeat(np.array(numbers, dtype=np.int64), [own.size for own in held])
-        return set(np.unique(owners[shared[places] == units]).tolist())
+        return set(distinct(owners[shared[places] == units]).tolist())
 
     def rows(self, number: int) -> Rows:
         """The rows held of a series that was prepared."""
@@ -365,7 +370,7 @@ class Units(NamedTuple):
 
     def histograms(self, cuts: Iterable[tuple[int, int]], width: int) -> list[Ints]:
         """How many units between some places have each outcome, by its code; then how many were excluded, by reason."""
-        codes = np.where(self.outcome == _EXCLUDED, self.reason + len(_OUTCOMES), self.outcome)
+        codes = codes_of(self.outcome, self.reason)
         return [np.bincount(codes[start:end], minlength=width) for start, end in cuts]
 
     def ordered(self, width: int) -> list[Floats]:
@@ -374,6 +379,11 @@ class Units(NamedTuple):
         values.sort(axis=1)  # what is unknown comes last
         found = [row[: row.searchsorted(np.nan)] for row in values]
         return found + [self.values[0, :0]] * (width - len(found))
+
+
+def codes_of(outcome: Codes, reason: Codes) -> Ints:
+    """Where units stand in a histogram: by their outcome, and what was excluded by its reason behind all outcomes."""
+    return np.where(outcome == _EXCLUDED, reason.astype(np.int64) + len(_OUTCOMES), outcome)
 
 
 Order = Callable[[Rows, Ints], Ints]

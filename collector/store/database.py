@@ -126,8 +126,11 @@ class Database:
         """Let this thread keep one connection for `select` and `transaction` meanwhile.
 
         For many small reads opening is the cost; and what another connection writes makes SQLite forget every page that
-        this one has read. Each select still sees what was committed last.
+        this one has read. Each select still sees what was committed last. Inside another one it changes nothing.
         """
+        if getattr(self._steady, "connection", None) is not None:
+            yield
+            return
         with self._engine.connect() as connection:
             self._steady.connection = connection
             try:

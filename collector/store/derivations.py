@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache, partial
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -16,7 +18,11 @@ from collector.store.database import Database, Transaction
 from collector.store.observations import ObservationRow, Series
 from collector.store.tables import DERIVATION, OBSERVATION, PIECE, PUBLISHED_COUNTER, RESTATEMENT, SERIES
 
+T = TypeVar("T")
+
 _PUBLISHED = "published until"
+_NEVER = 2**62
+"""No observation is dated so late."""
 _LATE = 86_400_000_000
 """What is dated more than a day before the last publication is late, in microseconds."""
 _MOST_RESTATEMENTS = 1_000
@@ -35,7 +41,8 @@ class Replacement(NamedTuple):
     """The observations of a piece from a time on.
 
     `rows` are tuples in the order of ObservationRow. They stand for everything of the piece dated after `after`
-    (all of it where that is None) but what is in `kept`, and for the units in `reopened` that were dated before.
+    (all of it where that is None, nothing where that is 2**62) but what is in `kept`, and for the units in `reopened`
+    that were dated before.
     """
 
     family: str
@@ -72,9 +79,8 @@ class DerivationStore:
 
     def stamp(self, family: str) -> dict[str, int | str]:
         """What a family's observations were derived from: a revision for each kind, and its definitions."""
-        with self._database.reading() as connection:
-            text = connection.scalar(sa.select(DERIVATION.c.inputs).where(DERIVATION.c.family == family))
-        found: dict[str, int | str] = msgspec.json.decode(text) if text else {}
+        rows = self._database.select(partial(_text, _stamp_of), (family,))
+        found: dict[str, int | str] = msgspec.json.decode(rows[0][0]) if rows else {}
         return found
 
     def set_stamp(self, family: str, inputs: Mapping[str, int | str]) -> None:
@@ -104,10 +110,13 @@ class DerivationStore:
 
     def replace_all(self, new: Iterable[Replacement], at: int, why: str) -> list[tuple[int, dict[int, int]]]:
         """Replace some pieces in one transaction: for each what `replace` returns."""
+        found: list[tuple[int, dict[int, int]]] = []
         with self._database.transaction() as transaction:
-            noticed, writing = _Noticed(at, why, _published_until(transaction)), _Writing(transaction)
-            found = [_replaced(transaction, one, noticed, writing) for one in new]
-            writing.write()
+            noticed = _Noticed(at, why, _published_until(transaction))
+            for some in _apart(new):
+                known, writing = _Known.of(transaction, some), _Writing(transaction)
+                found += [_replaced(transaction, one, known, noticed, writing) for one in some]
+                writing.write()
         return found
 
     def drop(self, family: str, scopes: Iterable[str], at: int, why: str) -> dict[int, int]:
@@ -143,6 +152,10 @@ class DerivationStore:
 # Small statements that are asked for each piece: their texts are made once, their rows are the driver's.
 
 
+def _stamp_of() -> Any:
+    return sa.select(DERIVATION.c.inputs).where(DERIVATION.c.family == sa.bindparam("f"))
+
+
 def _of_piece(*columns: Any) -> Any:
     return sa.select(*columns).where(PIECE.c.family == sa.bindparam("f"), PIECE.c.scope == sa.bindparam("s"))
 
@@ -155,12 +168,12 @@ def _state_of() -> Any:
     return _of_piece(PIECE.c.state)
 
 
-def _piece_of() -> Any:
-    return _of_piece(PIECE.c.scope)
-
-
-def _of_scope() -> Any:
-    return sa.select(SERIES).where(SERIES.c.family == sa.bindparam("f"), SERIES.c.scope == sa.bindparam("s"))
+@lru_cache(maxsize=64)
+def _of_scopes(table: sa.Table, columns: tuple[str, ...], scopes: int, dialect: Any) -> str:
+    """Columns of the rows of a family that belong to one of some pieces."""
+    wanted = [sa.bindparam(f"s{i}", type_=sa.Text) for i in range(scopes)]
+    query = sa.select(*[table.c[n] for n in columns])
+    return str(query.where(table.c.family == sa.bindparam("f"), table.c.scope.in_(wanted)).compile(dialect=dialect))
 
 
 def _last_number() -> Any:
@@ -198,19 +211,11 @@ class _Writing:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self._scopes: set[tuple[str, str]] = set()
-        self._start()
-
-    def _start(self) -> None:
-        self._scopes.clear()
         self._series: list[tuple[Any, ...]] = []
         self._gone: list[_Key] = []
         self._new: list[tuple[Any, ...]] = []
         self._changed: list[tuple[Any, ...]] = []
         self._pieces: list[tuple[Any, ...]] = []
-
-    def __contains__(self, new: Replacement) -> bool:
-        return (new.family, new.scope) in self._scopes
 
     def number(self, known: Mapping[Series, int], wanted: Iterable[Series]) -> dict[Series, int]:
         """The numbers of series; new ones are given the next numbers, in their order."""
@@ -233,7 +238,6 @@ class _Writing:
 
     def keep(self, new: Replacement) -> None:
         """Write what is kept of a piece itself."""
-        self._scopes.add((new.family, new.scope))
         if not new.same_state:
             reads = msgspec.json.encode(new.reads).decode()
             self._pieces.append((new.family, new.scope, new.definitions, reads, new.state))
@@ -245,17 +249,53 @@ class _Writing:
         self._transaction.write_rows(_INSERT, _COLUMNS, self._new)
         self._transaction.write_rows(_UPSERT, _COLUMNS, self._changed)
         self._transaction.write_rows(_KEEP, _PIECE_COLUMNS, self._pieces)
-        self._start()
+
+
+_TOGETHER = 512
+"""Of so many pieces at most one statement asks what is stored."""
+
+
+def _apart(new: Iterable[Replacement]) -> Iterator[list[Replacement]]:
+    """Replacements in groups that name each piece once: where it comes a second time, the later one counts."""
+    some: dict[tuple[str, str], Replacement] = {}
+    for one in new:
+        if len(some) == _TOGETHER or (one.family, one.scope) in some:
+            yield list(some.values())
+            some = {}
+        some[one.family, one.scope] = one
+    if some:
+        yield list(some.values())
+
+
+class _Known(NamedTuple):
+    """What is stored of some pieces, by family and scope: which were derived before, and the series of each."""
+
+    pieces: AbstractSet[tuple[str, str]]
+    series: Mapping[tuple[str, str], Mapping[Series, int]]
+
+    @classmethod
+    def of(cls, transaction: Transaction, new: Sequence[Replacement]) -> _Known:
+        """What is stored of the pieces that are replaced."""
+        pieces: set[tuple[str, str]] = set()
+        series: dict[tuple[str, str], dict[Series, int]] = defaultdict(dict)
+        for family, own in groupby(new, key=itemgetter(0)):
+            scopes = _filled([one.scope for one in own])
+            values, size = (family, *scopes), len(scopes)
+            text = _of_scopes(SERIES, _SERIES_COLUMNS, size, transaction.dialect)
+            for number, *rest in transaction.rows(text, values):
+                series[family, rest[-1]][Series(*rest)] = number
+            rows = transaction.rows(_of_scopes(PIECE, ("scope",), size, transaction.dialect), values)
+            pieces |= {(family, scope) for (scope,) in rows}
+        return cls(pieces, series)
 
 
 def _replaced(
-    transaction: Transaction, new: Replacement, noticed: _Noticed, writing: _Writing
+    transaction: Transaction, new: Replacement, stored: _Known, noticed: _Noticed, writing: _Writing
 ) -> tuple[int, dict[int, int]]:
-    if new in writing:  # it comes a second time, and the later one counts
-        writing.write()
-    known = _series_of(transaction, new.family, new.scope)
+    piece = new.family, new.scope
+    known = stored.series.get(piece, {})
     old = _stored(transaction, known, new) if known else {}
-    if not old and not _is_known(transaction, new):
+    if not old and piece not in stored.pieces:  # else what is new in it may have been missing from what was published
         return _write_new(writing, known, new)
     ids = writing.number(known, {series for series, rows in new.rows.items() if rows})
     wanted = {(n, row[0], row[1]): (n, *row) for s, rows in new.rows.items() if rows for n in (ids[s],) for row in rows}
@@ -273,11 +313,6 @@ def _replaced(
     return len(gone) + len(written), changed
 
 
-def _is_known(transaction: Transaction, new: Replacement) -> bool:
-    """Whether the piece was derived before: then what is new in it may have been missing from what was published."""
-    return bool(_asked(transaction, _piece_of, new.family, new.scope))
-
-
 def _write_new(writing: _Writing, known: Mapping[Series, int], new: Replacement) -> tuple[int, dict[int, int]]:
     """Write a piece of which nothing is stored: nothing to compare with, and nothing was published of it."""
     ids = writing.number(known, new.rows)
@@ -289,15 +324,11 @@ def _write_new(writing: _Writing, known: Mapping[Series, int], new: Replacement)
     return sum(map(len, new.rows.values())), changed
 
 
-def _series_of(transaction: Transaction, family: str, scope: str) -> dict[Series, int]:
-    return {Series(*row[1:]): row[0] for row in _asked(transaction, _of_scope, family, scope)}
-
-
 def _stored(transaction: Transaction, known: Mapping[Series, int], new: Replacement) -> dict[_Key, tuple[Any, ...]]:
     """The stored rows that a replacement stands for."""
     series, kept = sorted(known.values()), new.kept
     least = -(2**62) if new.after is None else new.after
-    rows = _rows_of(transaction, series, [least], later=True)
+    rows = _rows_of(transaction, series, [least], later=True) if least < _NEVER else []
     if kept:
         rows = [row for row in rows if row[1:3] not in kept]
     moments = sorted({moment for moment, _ in new.reopened if moment <= least})
@@ -315,10 +346,10 @@ def _rows_of(
     return transaction.rows(text, (*filled[0], *filled[1]))
 
 
-def _filled(numbers: Sequence[int]) -> list[int]:
-    """Numbers, the last one repeated up to a power of two: so that few statements serve all lengths."""
-    size = 1 << max(len(numbers) - 1, 0).bit_length()
-    return [*numbers, *[numbers[-1]] * (size - len(numbers))]
+def _filled(values: Sequence[T]) -> list[T]:
+    """Values, the last one repeated up to a power of two: so that few statements serve all lengths."""
+    size = 1 << max(len(values) - 1, 0).bit_length()
+    return [*values, *[values[-1]] * (size - len(values))]
 
 
 @lru_cache(maxsize=256)

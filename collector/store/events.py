@@ -218,24 +218,14 @@ class EventStore:
 
         It hops along the index from one value to the next, so it costs what there are values, not events.
         """
-        table = EVENT_TABLES[event_type]
-        column, newest = table.c[name], table.alias()
-        first = sa.select(sa.func.min(column).label("value")).cte("hop", recursive=True)
-        after = sa.select(sa.select(sa.func.min(column)).where(column > first.c.value).scalar_subquery())
-        hop = first.union_all(after.where(first.c.value.is_not(None)))
-        query = sa.select(hop.c.value).where(hop.c.value.is_not(None))
-        if since >= 0:
-            query = query.where(sa.exists().where(newest.c[name] == hop.c.value, newest.c.revision > since))
-        with self._database.reading() as connection:
-            return list(connection.scalars(query))
+        restricted = since >= 0
+        text = partial(_distinct_text, event_type, name, restricted)
+        return [value for (value,) in self._database.select(text, (since,) if restricted else ())]
 
     def moved(self, event_type: type[Event], since: int) -> list[str]:
         """The services, repositories and so on that an event of a kind left, or was dated anew in, after a revision."""
-        query = sa.select(EVENT_MOVED.c.left).where(
-            EVENT_MOVED.c.kind == kind_of(event_type), EVENT_MOVED.c.revision > since
-        )
-        with self._database.reading() as connection:
-            return sorted(set(connection.scalars(query)))
+        rows = self._database.select(_moved_text, (kind_of(event_type), since))
+        return sorted({left for (left,) in rows})
 
     def find(self, ids: Sequence[str]) -> dict[str, Event]:
         """The events with these ids, whatever their kind; unknown ids are absent."""
@@ -420,4 +410,25 @@ def _select_text(
         query = query.where(
             column.in_(binds) if form == "in" else column > binds[0] if form == ">" else column == binds[0]
         )
+    return str(query.compile(dialect=dialect))
+
+
+@lru_cache(maxsize=64)
+def _distinct_text(event_type: type[Event], name: str, restricted: bool, dialect: Any) -> str:  # noqa: FBT001 - a key
+    table = EVENT_TABLES[event_type]
+    column, newest = table.c[name], table.alias()
+    first = sa.select(sa.func.min(column).label("value")).cte("hop", recursive=True)
+    after = sa.select(sa.select(sa.func.min(column)).where(column > first.c.value).scalar_subquery())
+    hop = first.union_all(after.where(first.c.value.is_not(None)))
+    query = sa.select(hop.c.value).where(hop.c.value.is_not(None))
+    if restricted:
+        since = sa.bindparam("since", type_=sa.BigInteger)
+        query = query.where(sa.exists().where(newest.c[name] == hop.c.value, newest.c.revision > since))
+    return str(query.compile(dialect=dialect))
+
+
+@lru_cache(maxsize=4)
+def _moved_text(dialect: Any) -> str:
+    own = EVENT_MOVED.c
+    query = sa.select(own.left).where(own.kind == sa.bindparam("k"), own.revision > sa.bindparam("r"))
     return str(query.compile(dialect=dialect))

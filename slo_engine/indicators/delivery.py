@@ -17,7 +17,7 @@ from collector.conditions import Above, Where
 from collector.events import Change, Commit, Deployment, Incident, Result, Review, kind_of
 from slo_engine.changes import Commits, History, history, read_commits, read_requests
 from slo_engine.incidents import Settled, read_incidents
-from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Pieces, Shape
+from slo_engine.indicator import Asked, Events, Family, Half, Indicator, Piece, Pieces, Shape
 from slo_engine.later import Later, waiting_only
 from slo_engine.observation import Observation, Row, as_observation, to_micros
 from slo_engine.organisation import Organisation
@@ -175,6 +175,7 @@ class _Batch:
         self._owned: dict[str, set[str]] = defaultdict(set)
         for scope, reads in asked.known.items():
             self._note(scope, {r for r in reads if not r.startswith(_REPOSITORY)})
+        self._owned_before = frozenset(self._owned)
         self._histories: OrderedDict[str, History] = OrderedDict()
 
     @cached_property
@@ -185,28 +186,48 @@ class _Batch:
     def pieces(self) -> Iterator[Piece]:
         """Each touched service; one may come again when another one turns out to answer for its incident."""
         if self._asked.only is not None:
-            found = (self._piece(scope, again=False) for scope in sorted(self._asked.only))
-            yield from (piece for piece in found if piece is not None)
+            yield from self._each(self._asked.only, again=False)
             return
         gone = self._reads.keys() - self.scopes
         waiting = {*self.scopes, *gone} if self._since is None else self._touched(self._since)
         done = set(self._asked.derived)
-        meant = [self._affected(scope, reads) for scope, reads in sorted(self._asked.derived.items())]
+        meant = [self._taken(scope, reads) for scope, reads in sorted(self._asked.derived.items())]
         waiting = (waiting - done).union(*meant)
+        if self._asked.half is Half.SECOND:
+            yield from self._each(Half.SECOND.of(waiting), again=False)
+            return
         wave = 0
         while waiting:
             again: set[str] = set()
-            for scope in sorted(waiting, key=lambda s: (sorted(self._reads.get(s, ())), s)):
-                piece = self._piece(scope, again=wave > 0)
-                if piece is None:
-                    continue
-                again |= self._affected(scope, piece.reads)
-                done.add(scope)
+            for piece, affected in self._wave(waiting, wave):
+                again |= affected
+                done.add(piece.scope)
                 yield piece
             if not again and self._asking:
                 again = self._with_commits(self._asking) - done
                 self._asking = set()
             waiting, wave = again, wave + 1
+
+    def _wave(self, waiting: AbstractSet[str], wave: int) -> Iterator[tuple[Piece, set[str]]]:
+        """Some services, with those for which each makes a difference; what another process derived meanwhile last."""
+        half = None if wave else self._asked.half
+        own = waiting if half is None else half.of(waiting)
+        for piece in self._each(own, again=wave > 0):
+            yield piece, self._affected(piece.scope, piece.reads)
+        others = None if half is None else self._asked.others()
+        if others is not None:
+            for piece in others:
+                yield piece, self._taken(piece.scope, piece.reads)
+        else:
+            for piece in self._each(waiting - own, again=wave > 0):
+                yield piece, self._affected(piece.scope, piece.reads)
+
+    def _each(self, scopes: Iterable[str], *, again: bool) -> Iterator[Piece]:
+        """Some services, those that share a repository one after the other."""
+        for scope in sorted(scopes, key=lambda s: (sorted(self._reads.get(s, ())), s)):
+            piece = self._piece(scope, again=again)
+            if piece is not None:
+                yield piece
 
     def _touched(self, since: Mapping[str, int]) -> set[str]:
         """The services that events after these revisions may change."""
@@ -418,6 +439,16 @@ class _Batch:
                     affected |= self._answering({*incident.names, *incident.links}) if incident else set()
         return (affected & self.scopes) - {scope}
 
+    def _taken(self, scope: str, reads: Iterable[str]) -> set[str]:
+        """`_affected` for a service that another process derived, which knew nothing of what is found here.
+
+        So it is looked at again itself where it was said otherwise whether an incident's own service answers for it.
+        """
+        affected = self._affected(scope, reads)
+        asked = {read.removeprefix(_INCIDENT) for read in self._reads[scope] if read.startswith(_INCIDENT)}
+        differing = {i for i in asked if (i in self._owned) != (i in self._owned_before)}
+        return affected | {scope} if differing else affected
+
     def _note(self, scope: str, reads: Iterable[str]) -> None:
         for read in reads:
             if read.startswith(_INCIDENT):
@@ -459,4 +490,5 @@ FAMILY = Family(
     observe=observe,
     pieces=pieces,
     scopes=scopes,
+    halves=True,
 )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,8 @@ from collector.events import (
     Commit,
     Deployment,
     Event,
+    Incident,
+    IncidentState,
     Result,
     Review,
     ReviewState,
@@ -736,6 +739,26 @@ def derived(database: Database, batches: Sequence[Sequence[Event]], derive_betwe
     }
     database.close()
     return found
+
+
+def test_an_incident_that_a_settled_deployment_links_is_its(new_database: Callable[[], Database]) -> None:
+    """The deployment named the incident's page before the incident was known, and is long settled."""
+    page = "https://pager.example/i"
+    early: list[Event] = [commit(str(day), 24 * day - 1, str(day - 1)) for day in range(1, 60)]
+    early += [release(str(day), 24 * day, links=(page,) if day == 2 else ()) for day in range(1, 60)]
+    first = Incident(
+        source="pager",
+        native_id="first",
+        service="shop",
+        environment="production",
+        state=IncidentState.ACKNOWLEDGED,
+        started_at=at(24 * 10 + 1),
+    )
+    late = msgspec.structs.replace(first, native_id="late", url=page, started_at=at(24 * 60))
+
+    in_parts = derived(new_database(), [[*early, first], [late]], derive_between=True)
+
+    assert in_parts == derived(new_database(), [[*early, first, late]], derive_between=False)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -34,9 +34,10 @@ from collector.events import (
 )
 from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationRow, ObservationStore, Series
-from slo_engine.derive import derive
+from slo_engine.beside import answer, pieces_of
+from slo_engine.derive import Part, Second, derive
 from slo_engine.evaluate import evaluate
-from slo_engine.indicator import Family
+from slo_engine.indicator import Family, Piece
 from slo_engine.indicators import delivery
 from slo_engine.indicators.delivery import FAMILY
 from slo_engine.observation import Observation, Outcome
@@ -559,14 +560,18 @@ through_the_store = settings(
 
 
 def stored(
-    database: Database, batches: Sequence[Sequence[Event]], organisation: Organisation, family: Family = FAMILY
+    database: Database,
+    batches: Sequence[Sequence[Event]],
+    organisation: Organisation,
+    family: Family = FAMILY,
+    second: Second | None = None,
 ) -> dict[Any, Any]:
     """The observations after writing some batches of events, derived after each of them."""
     events, observations = EventStore(database), ObservationStore(database)
     for batch in batches:
         with database.transaction() as transaction:
             events.write(transaction, batch)
-        derive([family], events, DerivationStore(database), organisation)
+        derive([family], events, DerivationStore(database), organisation, second=second)
     found: dict[Series, list[Any]] = {
         series: sorted(observations.window([number], -(2**62), 2**62, *ObservationRow._fields))
         for number, series in observations.series().items()
@@ -591,6 +596,28 @@ def test_piece_by_piece_is_all_at_once(world: World, random: Random, new_databas
 
     assert pieces == whole
     assert sum(map(len, whole.values())) == len(observed(world))
+
+
+class Aside:
+    """A second one that derives its part before the first begins; what it found crosses as bytes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._found: dict[str, list[Piece]] = {}
+
+    def ask(self, organisation: Organisation, parts: Sequence[Part]) -> bool:
+        """Derive these parts at once."""
+        self._found = pieces_of(answer(self._database, organisation, parts))[1]
+        return True
+
+    def found(self, family: str) -> list[Piece] | None:
+        """The pieces of a family."""
+        return self._found.get(family)
+
+    def derived(self, pieces: int) -> None:
+        """Forget them."""
+        del pieces
+        self._found = {}
 
 
 SETTLINGS = (
@@ -643,6 +670,27 @@ def remove(database: Database, gone: Collection[Event], events: Collection[Event
             EventStore(database).remove_missing(
                 transaction, kind, left, source=source, where={}, dated=dated, span=(-(2**62), 2**62), at=0
             )
+
+
+@through_the_store
+@given(world=worlds, random=st.randoms(use_true_random=False), settling=st.sampled_from(SETTLINGS))
+def test_two_halves_side_by_side_are_the_whole(
+    world: World, random: Random, settling: Settling, new_database: Callable[[], Database]
+) -> None:
+    """Neither half knows what the other finds, and what pieces mean for each other is found all the same."""
+    other = random.sample(world.events, len(world.events))
+    cuts = sorted(random.sample(range(len(other)), min(5, len(other))))
+    parts = [other[a:b] for a, b in zip([0, *cuts], [*cuts, len(other)], strict=True)]
+
+    at_once = new_database()
+    whole = stored(at_once, [world.events], world.organisation)
+    at_once.close()
+    in_parts = new_database()
+    family = replace(FAMILY, pieces=delivery.settling(settling))
+    pieces = stored(in_parts, parts, world.organisation, family, Aside(in_parts))
+    in_parts.close()
+
+    assert pieces == whole
 
 
 @through_the_store

@@ -9,8 +9,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slo_engine.histograms import Histograms
-from slo_engine.units import ALL_TIME, NEVER, Ints, Pool, Rows, joined
+from slo_engine.histograms import Histograms, counted
+from slo_engine.reading import Span, cuts_of
+from slo_engine.units import ALL_TIME, CODES, NEVER, Ints, Pool, Rows, joined, units_of
 
 SERIES = range(12)
 """More than are put in order anew at once."""
@@ -98,7 +99,7 @@ def test_a_pool_goes_on_in_its_room() -> None:
     assert pool.rows.at[-1] == 45
 
 
-def counted(*counts: int) -> list[Ints]:
+def of_one_span(*counts: int) -> list[Ints]:
     """The histogram of one span."""
     return [np.array(counts, dtype=np.int64)]
 
@@ -107,8 +108,8 @@ def test_histograms_of_several_series_are_added_up() -> None:
     """They hold as long as all of them do."""
     known = Histograms(spans=1, width=2)
     places = known.places([7, 9])
-    known.put(places[0], counted(1, 2), until=50)
-    known.put(places[1], counted(10, 20), until=40)
+    known.put(places[0], of_one_span(1, 2), until=50)
+    known.put(places[1], of_one_span(10, 20), until=40)
 
     pooled, until = known.pooled(places)
 
@@ -119,7 +120,7 @@ def test_a_forgotten_series_is_asked_for_again() -> None:
     """Others are not."""
     known = Histograms(spans=1, width=2)
     for place in known.places([7, 9]):
-        known.put(place, counted(1, 2), until=NEVER)
+        known.put(place, of_one_span(1, 2), until=NEVER)
 
     known.forget(9)
 
@@ -130,7 +131,7 @@ def test_histograms_expire_when_time_says_so() -> None:
     """Until when they hold is exclusive."""
     known = Histograms(spans=1, width=2)
     places = known.places([7])
-    known.put(places[0], counted(1, 2), until=50)
+    known.put(places[0], of_one_span(1, 2), until=50)
 
     assert (known.expired(places, now=49), known.expired(places, now=50)) == ([], [0])
 
@@ -140,7 +141,35 @@ def test_many_series_find_room() -> None:
     known, numbers = Histograms(spans=1, width=1), list(range(1_000))
     places = known.places(numbers)
     for place, number in zip(places, numbers, strict=True):
-        known.put(place, counted(number), until=NEVER)
+        known.put(place, of_one_span(number), until=NEVER)
 
     assert known.pooled(known.places([999]))[0].tolist() == [[999]]
     assert known.pooled(places)[0].tolist() == [[sum(numbers)]]
+
+
+SPANS = [Span(20, 40, "short"), Span(0, 40, "long"), Span(0, 60, "beyond")]
+_units = st.lists(st.tuples(st.integers(-9, 60), st.sampled_from(range(len(CODES))), st.integers(0, 2)), max_size=6)
+
+
+def rows_of(units: list[tuple[int, int, int]]) -> Rows:
+    """Final rows, each with its time, its outcome and its reason."""
+    at, outcome, reason = np.array(sorted(units), dtype=np.int64).reshape(-1, 3).T
+    final = rows_at(at.tolist())
+    return final._replace(
+        outcome=outcome.astype(np.int16), reason=reason.astype(np.int16), ripe_at=ALL_TIME, waits=False
+    )
+
+
+@given(st.lists(_units, min_size=1, max_size=5))
+def test_histograms_of_many_series_are_those_of_each(several: list[list[tuple[int, int, int]]]) -> None:
+    """Counted in one look, they are what each series has, and hold as long."""
+    now, width, series = 50, len(CODES) + 3, [rows_of(units) for units in several]
+    found, until = counted(series, [span[:2] for span in SPANS], now, width)
+
+    each = [units_of(rows, now, None, 0) for rows in series]
+    cuts = [cuts_of(units, SPANS, now) for units in each]
+
+    assert found.tolist() == [
+        np.array(units.histograms(own, width)).tolist() for units, (own, _) in zip(each, cuts, strict=True)
+    ]
+    assert until.tolist() == [until for _, until in cuts]

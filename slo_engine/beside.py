@@ -1,0 +1,209 @@
+"""A process beside the service's own that derives a part of what new events touch: Python uses one processor each.
+
+It reads the store and writes nothing: what it found comes back as plain bytes and is written with the rest, in the
+same transactions. Where it is missing, has only just started or was killed, the service derives alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from collector.bulk import seldom_collecting
+from collector.errors import StoreError
+from collector.store import Database, DerivationStore, EventStore
+from slo_engine.derive import Part, pieces_in
+from slo_engine.indicator import Piece
+from slo_engine.observation import Row, as_row
+from slo_engine.organisation import Organisation
+from slo_engine.remembered import Remembered
+
+_MANY = 50
+"""After a derivation of so many pieces another process is worth its memory."""
+_IDLE = 3_600.0
+"""Seconds after which it ends when nothing is asked of it."""
+_PATIENCE = 600.0
+"""Seconds after which one that does not answer is given up."""
+_MOST_ROWS = 100_000
+"""Of more observations nothing is said: who writes them derives them one after the other, and never holds all."""
+
+
+class _Question(NamedTuple):
+    """What is asked: the number of the question, the organisation where it is another one, and the parts."""
+
+    number: int
+    organisation: Organisation | None
+    parts: Sequence[Part]
+
+
+class _Told(msgspec.Struct, array_like=True, frozen=True):
+    """A piece as bytes; its observations by series."""
+
+    rows: list[tuple[tuple[str, ...], list[tuple[Any, ...]]]]
+    scope: str
+    reads: tuple[str, ...]
+    state: bytes | None
+    after: int | None
+    reopened: frozenset[tuple[int, str]]
+    kept: frozenset[tuple[int, str]]
+    same_state: bool
+
+
+class _Answer(msgspec.Struct, array_like=True, frozen=True):
+    """The pieces of each family, and which question that answers."""
+
+    number: int
+    pieces: dict[str, list[_Told]]
+
+
+_SAME = tuple(name for name in Piece._fields if name != "observations")
+_READY = b"ready"
+_ANSWERS = msgspec.msgpack.Decoder(_Answer)
+
+
+class Beside:
+    """A process that is started when it is worth while and stays; see `slo_engine.derive.Second`.
+
+    Whoever made it closes it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: BaseProcess | None = None
+        self._line: Connection | None = None
+        self._ready = False
+        self._touched = self._asked = self._answered = 0
+        self._organisation: Organisation | None = None
+        self._pieces: Mapping[str, Sequence[Piece]] = {}
+
+    def ready(self, seconds: float) -> bool:
+        """Start it and wait until it can be asked; whether it can."""
+        with self._given_up():
+            if self._line is None:
+                self._start()
+            if self._line is not None and not self._ready and self._line.poll(seconds):
+                self._ready = self._line.recv_bytes() == _READY
+        return self._ready
+
+    def ask(self, organisation: Organisation, parts: Sequence[Part]) -> bool:
+        """Let it begin; False where there is none that could. It starts when the derivation before was a long one."""
+        with self._given_up():
+            if self._line is None and self._touched >= _MANY:
+                self._start()
+            line = self._line
+            if line is None or not (self._ready or line.poll()):
+                return False
+            if not self._ready:
+                self._ready = line.recv_bytes() == _READY
+            self._hear(line)  # what nobody waited for, because writing failed
+            self._asked += 1
+            line.send(_Question(self._asked, None if organisation is self._organisation else organisation, parts))
+            self._organisation = organisation
+        return self._line is not None
+
+    def found(self, family: str) -> Sequence[Piece] | None:
+        """The pieces of a family that were asked for; None where it does not say."""
+        with self._given_up():
+            if self._line is not None:
+                self._hear(self._line)
+        return self._pieces.get(family) if self._answered == self._asked else None
+
+    def derived(self, pieces: int) -> None:
+        """A derivation of so many pieces is over."""
+        self._touched, self._pieces = pieces, {}
+
+    def close(self) -> None:
+        """End it."""
+        if self._line is not None:
+            self._line.close()
+        if self._process is not None and self._process.pid is not None:
+            self._process.terminate()
+            self._process.join()
+        self._line = self._process = self._organisation = None
+        self._ready = False
+
+    def _start(self) -> None:
+        # Not forked: the service has threads, whose locks a copy would hold for ever.
+        context = multiprocessing.get_context("spawn")
+        self._line, theirs = context.Pipe()
+        self._process = context.Process(target=_stay, args=(self._folder, theirs), daemon=True)
+        with theirs:
+            self._process.start()
+
+    def _hear(self, line: Connection) -> None:
+        """Wait for the last answer."""
+        while self._answered != self._asked:
+            if not line.poll(_PATIENCE):
+                raise EOFError
+            self._answered, self._pieces = pieces_of(line.recv_bytes())
+
+    @contextlib.contextmanager
+    def _given_up(self) -> Iterator[None]:
+        """One that cannot start, has ended or says nothing costs time and nothing else."""
+        try:
+            yield
+        except (EOFError, OSError):
+            self.close()
+
+
+def _stay(folder: Path, line: Connection) -> None:
+    """Answer questions until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it says when to stop
+    with contextlib.suppress(EOFError, OSError, StoreError):
+        database = Database.open(folder)
+        line.send_bytes(_READY)
+        organisation = Organisation()
+        while line.poll(_IDLE):
+            question: _Question = line.recv()
+            organisation = question.organisation or organisation
+            line.send_bytes(answer(database, organisation, question.parts, question.number))
+
+
+def answer(database: Database, organisation: Organisation, parts: Sequence[Part], number: int = 0) -> bytes:
+    """The pieces of some parts as bytes. Raises StoreError."""
+    events, store = EventStore(database), DerivationStore(database)
+    with seldom_collecting(), events.steadily():
+        known = Remembered(events)
+        found = dict(_few((p.family.name, pieces_in(p, known, organisation, store)) for p in parts))
+    return msgspec.msgpack.encode(_Answer(number, found))
+
+
+def _few(parts: Iterable[tuple[str, Iterable[Piece]]]) -> Iterator[tuple[str, list[_Told]]]:
+    """The families whose observations can all be held at a time."""
+    rows = 0
+    for family, pieces in parts:
+        told: list[_Told] = []
+        for piece in pieces:
+            told.append(_told(piece))
+            rows += sum(len(own) for _, own in told[-1].rows)
+            if rows > _MOST_ROWS:
+                return
+        yield family, told
+
+
+def pieces_of(answer: bytes) -> tuple[int, dict[str, list[Piece]]]:
+    """The number of the question that is answered, and by family the pieces."""
+    number, found = msgspec.structs.astuple(_ANSWERS.decode(answer))
+    return number, {family: [_piece(one) for one in told] for family, told in found.items()}
+
+
+def _told(piece: Piece) -> _Told:
+    rows: dict[tuple[str, ...], list[tuple[Any, ...]]] = defaultdict(list)
+    for one in piece.observations:
+        key, values = one if type(one) is Row else as_row(one)  # type: ignore[arg-type]
+        rows[key].append(values)
+    return _Told(list(rows.items()), *(getattr(piece, name) for name in _SAME))
+
+
+def _piece(told: _Told) -> Piece:
+    rows = [Row(key, values) for key, own in told.rows for values in own]  # type: ignore[arg-type] # its six texts
+    return Piece(observations=rows, **{name: getattr(told, name) for name in _SAME})

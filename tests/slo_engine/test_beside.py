@@ -1,0 +1,185 @@
+"""A process beside that derives a part of what is new: the same observations, also where it is killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collector.events import Commit, Deployment, Event, Incident, IncidentState, Result
+from collector.store import Database, DerivationStore, EventStore, ObservationRow, ObservationStore, Series
+from slo_engine.beside import Beside
+from slo_engine.derive import derive
+from slo_engine.indicator import families
+from slo_engine.organisation import Organisation
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+SERVICES = 60
+
+
+def deployment(service: int, day: int) -> Deployment:
+    """A deployment of a service on a day."""
+    return Deployment(
+        source="cd",
+        native_id=f"service-{service:02}/{day}",
+        service=f"service-{service:02}",
+        environment="production",
+        finished_at=START + timedelta(days=day, minutes=service),
+        result=Result.SUCCESS,
+        repository=f"o/service-{service:02}",
+        sha=f"{service * 100 + day:040x}",
+        actor="person:" + "a" * 32,
+    )
+
+
+def commit(service: int, day: int) -> Commit:
+    """What is deployed on that day, an hour before."""
+    at = deployment(service, day).finished_at - timedelta(hours=1)
+    sha = f"{service * 100 + day:040x}"
+    return Commit(
+        source="git",
+        native_id=sha,
+        repository=f"o/service-{service:02}",
+        sha=sha,
+        parents=(f"{service * 100 + day - 1:040x}",),
+        authored_at=at,
+        committed_at=at,
+        author="person:" + "a" * 32,
+        on_default_branch=True,
+    )
+
+
+def incident(service: int, day: int, of: int) -> Incident:
+    """An incident of a service that names another one's deployment."""
+    started = deployment(service, day).finished_at + timedelta(hours=1)
+    return Incident(
+        source="pager",
+        native_id=f"incident-{service}-{day}",
+        service=f"service-{service:02}",
+        environment="production",
+        state=IncidentState.RESOLVED,
+        started_at=started,
+        restored_at=started + timedelta(hours=1),
+        updated_at=started + timedelta(hours=1),
+        deployment_native_id=deployment(of, day).native_id,
+    )
+
+
+def day(number: int) -> list[Event]:
+    """What happened on a day: everybody deploys, and some of their incidents mean others."""
+    each = range(SERVICES)
+    told: list[Event] = [commit(service, number) for service in each]
+    told += [deployment(service, number) for service in each]
+    return told + [incident(service, number, SERVICES - 1 - service) for service in range(0, SERVICES, 7)]
+
+
+class Store:
+    """A store, and what derives it."""
+
+    def __init__(self, folder: Path, second: Beside | None = None) -> None:
+        self.database, self.second = Database.open(folder), second
+        self.events = EventStore(self.database)
+
+    def tell(self, events: list[Event]) -> None:
+        """Write events and derive what they change."""
+        with self.database.transaction() as transaction:
+            self.events.write(transaction, events)
+        derive(families(), self.events, DerivationStore(self.database), Organisation(), START, None, self.second)
+
+    def observed(self) -> Mapping[Series, list[Any]]:
+        """The stored observations by series."""
+        stored = ObservationStore(self.database)
+        found = {
+            series: stored.window([number], -(2**62), 2**62, *ObservationRow._fields)
+            for number, series in stored.series().items()
+        }
+        return {series: rows for series, rows in found.items() if rows}
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Store]:
+    """Derived by one process."""
+    made = Store(tmp_path / "alone")
+    yield made
+    made.database.close()
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[Store]:
+    """Derived by two, of which the second is ready after the first days."""
+    second = Beside(tmp_path / "both")
+    made = Store(tmp_path / "both", second)
+    for number in (1, 2, 3):
+        made.tell(day(number))
+    assert second.ready(60)
+    yield made
+    second.close()
+    made.database.close()
+
+
+def _kill() -> None:
+    """Kill the process beside."""
+    (child,) = multiprocessing.active_children()
+    os.kill(child.pid or 0, signal.SIGKILL)
+
+
+def test_two_processes_find_what_one_finds(alone: Store, both: Store) -> None:
+    """Also where an incident of one's service means a deployment of the other's."""
+    for number in (1, 2, 3, 4, 5, 6):
+        alone.tell(day(number))
+    for number in (4, 5, 6):
+        both.tell(day(number))
+
+    assert both.observed() == alone.observed()
+    assert len(multiprocessing.active_children()) == 1
+
+
+def test_one_that_is_killed_costs_only_time(alone: Store, both: Store) -> None:
+    """What it did not do is done here, and after another long derivation there is a new one."""
+    for number in (1, 2, 3, 4, 5):
+        alone.tell(day(number))
+    _kill()
+    both.tell(day(4))
+    both.tell(day(5))
+
+    assert both.observed() == alone.observed()
+    assert len(multiprocessing.active_children()) == 1
+
+
+def test_one_that_is_killed_at_work_costs_only_time(alone: Store, both: Store) -> None:
+    """It was asked and says nothing any more."""
+    for number in (1, 2, 3, 4):
+        alone.tell(day(number))
+    killed = both.second
+    both.second = _Killed(killed) if killed is not None else None
+    both.tell(day(4))
+
+    assert both.observed() == alone.observed()
+
+
+class _Killed(Beside):
+    """One that is killed as soon as it was asked."""
+
+    def __init__(self, other: Beside) -> None:
+        self.__dict__.update(other.__dict__)
+
+    def ask(self, *asked: Any) -> bool:
+        """Ask it and kill it."""
+        began = super().ask(*asked)
+        _kill()
+        return began
+
+
+def test_few_pieces_need_no_process(alone: Store) -> None:
+    """Nor does what follows nothing: it starts when a long derivation is followed by another one."""
+    alone.second = Beside(Path())
+    alone.tell(day(1)[:5])
+    alone.tell(day(2)[:5])
+
+    assert multiprocessing.active_children() == []
