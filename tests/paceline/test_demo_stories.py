@@ -7,8 +7,9 @@ the numbers of its weeks stand beside those of a week without it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from paceline.wiring import build, configuration
 from slo_engine.explain import ExplainedNumber, Explanation, Selection
 from slo_engine.slo import SloStatus
 from slo_engine.snapshot import SloState
+from slo_engine.weekly import Audience, Week, WeeklySummary, rendered
 
 STAGE = (("stage", "first_deployed_change"),)
 NEW_SERVICE = (("journey", "new-service"),)
@@ -306,3 +308,95 @@ def test_how_many_of_three_people_were_active_is_withheld(looking: Looking) -> N
     assert [(number.n, number.fewer_than) for number in found.numbers] == [(None, 5)]
     assert found.units == ()
     assert (looking.number("active_users", team="/").n or 0) > 200
+
+
+# --- the weekly summaries of these weeks -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def weekly(looking: Looking) -> Callable[..., WeeklySummary]:
+    """The summary of a week; of all unless a team is told."""
+
+    @cache
+    def found(week: str, team: str = "") -> WeeklySummary:
+        audience = Audience.TEAM if team else Audience.SRE
+        return looking.service.summary(Week.parse(week, looking.service.zone), audience, team)
+
+    return found
+
+
+def contributors(summary: WeeklySummary, slo: str) -> dict[str, str]:
+    """What an SLO's loss is charged to: by kind the one with the most bad units."""
+    (loss,) = [one for one in summary.losses if one.slo == slo]
+    return {c.kind: c.name for c in reversed(loss.contributors)}
+
+
+def frozen(summary: WeeklySummary) -> set[str]:
+    """The services whose features are to be frozen."""
+    return {d.whose for d in summary.decisions if d.kind == "freeze"}
+
+
+def test_the_summary_names_the_outage(weekly: Callable[..., WeeklySummary]) -> None:
+    """The name service spent most in that week, by its incident; its features are frozen, and a review is due."""
+    found = weekly("2026-W12")
+    assert found.verdict.spent_most == "The name service is up"
+    assert contributors(found, "dns-is-up") == {"incident": "of dns on 18 Mar 13:05, 87 min", "service": "dns"}
+    assert "dns" in frozen(found)
+    assert "incident of dns on 18 Mar 13:05, 87 min" in {d.whose for d in found.decisions if d.kind == "review"}
+
+
+def test_the_summary_names_the_team_of_the_bad_week(weekly: Callable[..., WeeklySummary], looking: Looking) -> None:
+    """The team's change fail rate is higher than the week before, and its services lost most of the deployments."""
+    found = weekly("2026-W11")
+    (team,) = [d for d in found.delivery if d.team == "/commerce/checkout"]
+    (rate,) = [m for m in team.metrics if m.indicator == "change_fail_rate"]
+    assert ((rate.value or 0) > 0.4, rate.change) == (True, "higher")
+    assert contributors(found, "deployments-hold")["service"] in {
+        s.name for s in looking.service.configuration.services if s.team == "/commerce/checkout"
+    }
+
+
+def test_the_summary_names_the_broken_journey(weekly: Callable[..., WeeklySummary]) -> None:
+    """What the template spent is charged to its journey."""
+    assert contributors(weekly("2026-W09"), "self-service-new-service") == {"journey": "new-service"}
+
+
+def test_the_summary_names_the_queue_that_piles_up(weekly: Callable[..., WeeklySummary]) -> None:
+    """Its SLO lost budget by its queue again, and features of support are frozen."""
+    found = weekly("2026-W14")
+    assert contributors(found, "platform-help-answers") == {"queue": "platform-help"}
+    assert "support" in frozen(found)
+
+
+def test_the_summary_begins_with_the_silent_source(weekly: Callable[..., WeeklySummary]) -> None:
+    """Before any number; the SLO of the portal is without enough data, and undecided."""
+    found = weekly("2026-W14")
+    first = rendered(found, "text").partition("promises are kept")[0]
+    assert "Data complete 91%: 11 of 12 sources cover the whole week (portal-probes was last collected on" in first
+    assert "The portal is up" in found.undecided
+
+
+def test_the_summary_names_the_services_whose_pages_drift(weekly: Callable[..., WeeklySummary]) -> None:
+    """The team's SLO is out of budget by its own services; that of all is not among the exhausted."""
+    found = weekly("2026-W14")
+    status = {s.name: s.status for s in found.slos}
+    assert status["analytics-pages-follow"] == SloStatus.EXHAUSTED
+    assert status.get("pages-follow-the-code") != SloStatus.EXHAUSTED
+    assert contributors(found, "analytics-pages-follow")["service"] in {"warehouse", "charts", "timeseries"}
+
+
+def test_the_summary_names_the_promise_to_newcomers(weekly: Callable[..., WeeklySummary]) -> None:
+    """Fewer than promised deployed in time; who they are, or in which team, is not told."""
+    found = weekly("2026-W14")
+    (line,) = [s for s in found.slos if s.name == "newcomers-deploy"]
+    (own,) = [o for o in found.own if (o.indicator, o.about) == ("onboarding_success", "stage first_deployed_change")]
+    assert own.stats["value"] < line.target
+    assert (line.change_word, line.history) == ("not compared", ())
+    assert [one for one in found.losses if one.slo == "newcomers-deploy"] == []
+
+
+def test_the_summary_of_the_small_team_withholds_its_people(weekly: Callable[..., WeeklySummary]) -> None:
+    """Of three people nothing is told, and its SLO has too few events to say anything."""
+    found = weekly("2026-W14", "/data/research")
+    assert {o.withheld for o in found.own if o.indicator == "active_users"} == {True}
+    assert [(s.name, s.status) for s in found.slos] == [("notebooks-hold", SloStatus.INSUFFICIENT_DATA)]
