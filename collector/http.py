@@ -431,14 +431,15 @@ class ApiClient:
                 if response.status_code == _NOT_MODIFIED and "If-None-Match" in question.headers:
                     self._kept(kept)
                     return Answer(response.status_code, headers, b"", asked), ""
-                if response.status_code == _FORBIDDEN and _SECONDARY_LIMIT.search(_beginning(response)):
+                beginning = _beginning(response) if response.status_code == _FORBIDDEN else b""
+                if _SECONDARY_LIMIT.search(beginning):
                     wished = retry_after(headers) or _SECONDARY_WAIT_SECONDS
                     said = f"{asked}: answered {response.status_code}; its secondary rate limit is reached"
                     raise RetryableError(said, retry_after_seconds=wished, status=response.status_code)
                 if response.status_code not in _SUCCESS and response.status_code not in question.understood:
                     self._kept(kept)
                     refuse(response.status_code, headers, asked)
-                content = self._body(response, started, asked)
+                content = beginning + self._body(response, started, asked)
                 self._kept(kept._replace(body=content))
                 return Answer(response.status_code, headers, content, asked), ""
         except requests.exceptions.SSLError:

@@ -29,10 +29,14 @@ T = TypeVar("T")
 
 _LIMITS = Limits(seconds=60.0, attempts=4, patience_seconds=30.0)
 _OK = 200
-_BAD_REQUEST, _UNAUTHORISED, _NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED = 400, 401, 404, 409, 412
-_REFUSALS = frozenset({_BAD_REQUEST, _NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED})
+_BAD_REQUEST, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _NOT_ACCEPTABLE, _CONFLICT = 400, 401, 403, 404, 406, 409
+_PRECONDITION_FAILED, _TOO_LARGE, _INVALID = 412, 413, 422
+_REFUSALS = frozenset({_BAD_REQUEST, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED, _TOO_LARGE, _INVALID})
 _PAGE = 1000
 _LONGEST_SAID = 300
+
+
+_NEWER_FORM = "it was saved in a newer form of Grafana's: delete it there, and push again"
 
 
 class ConflictError(SourceError):
@@ -87,6 +91,7 @@ class Grafana:
         with _permitted("make folders", "folders:create"):
             body = {"uid": uid, "title": title}
             answer = self._client.post("api/folders", body, repeatable=True, understood=_REFUSALS)
+            _check_permission(answer)
         if answer.status == _OK:
             return _read(answer, Folder)
         if answer.status in {_CONFLICT, _PRECONDITION_FAILED} and (known := self.folder(uid)) is not None:
@@ -99,9 +104,11 @@ class Grafana:
     def board(self, uid: str) -> Stored | None:
         """The board with a uid; None where there is none."""
         with _permitted("see boards", "dashboards:read"):
-            answer = self._client.get(f"api/dashboards/uid/{_part(uid)}", understood=[_NOT_FOUND])
+            answer = self._client.get(f"api/dashboards/uid/{_part(uid)}", understood=[_NOT_FOUND, _NOT_ACCEPTABLE])
         if _is_missing(answer):
             return None
+        if answer.status == _NOT_ACCEPTABLE:
+            raise SourceError(f"{_said(answer)}; {_NEWER_FORM}", status=answer.status)
         found = _read(answer, _Board)
         version = found.dashboard.get("version")
         if not isinstance(version, int):
@@ -113,6 +120,7 @@ class Grafana:
         with _permitted("save boards here", "dashboards:create and dashboards:write"):
             # A repetition of what was taken the first time is a conflict: whoever calls looks again.
             answer = self._client.post("api/dashboards/db", command, repeatable=True, understood=_REFUSALS)
+            _check_permission(answer)
         if answer.status != _OK:
             raise _not_saved(answer)
         _read(answer, dict[str, Any])
@@ -134,6 +142,7 @@ class Grafana:
         """Delete a board; nothing where it is gone already."""
         with _permitted("delete boards", "dashboards:delete"):
             answer = self._client.delete(f"api/dashboards/uid/{_part(uid)}", understood=_REFUSALS)
+            _check_permission(answer)
         if answer.status == _OK or _is_missing(answer):
             return
         raise SourceError(f"{answer.asked}: Grafana would not delete it: {_said(answer)}")
@@ -160,8 +169,20 @@ def _permitted(what: str, permission: str) -> Iterator[None]:
         if error.status == _UNAUTHORISED:
             said = f"Grafana does not accept the token in {TOKEN} (401); it may have expired, or be another server's"
         else:
-            said = f"the token in {TOKEN} may not {what} (403); expected the permission {permission}, or role Editor"
+            own = f'Grafana says "{error}": ' if isinstance(error, _ForbiddenError) else ""
+            said = (
+                f"{own}the token in {TOKEN} may not {what} (403); expected the permission {permission}, or role Editor"
+            )
         raise AuthError(said, status=error.status) from None
+
+
+class _ForbiddenError(AuthError):
+    """Grafana's words with a 403: a permission, but a quota or a folder's own rules as well."""
+
+
+def _check_permission(answer: Answer) -> None:
+    if answer.status == _FORBIDDEN:
+        raise _ForbiddenError(_refusal(answer).message, status=_FORBIDDEN)
 
 
 def _read(answer: Answer, kind: type[T]) -> T:
@@ -200,6 +221,9 @@ def _said(answer: Answer) -> str:
 
 def _not_saved(answer: Answer) -> SourceError:
     """The error of a board that was not saved."""
+    if answer.status == _TOO_LARGE:  # a proxy's word, and mostly a page
+        said = "the server takes no request of its size (413); raise the limit of the proxy before Grafana"
+        return SourceError(said, status=answer.status)
     refusal = _refusal(answer)
     if answer.status not in {_CONFLICT, _PRECONDITION_FAILED}:
         return SourceError(f"Grafana would not save it: {_said(answer)}", status=answer.status)

@@ -30,14 +30,22 @@ _DIFFERENT = 2
 _SHOWN = 5
 _LONGEST_MESSAGE = 500
 _UID = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_TOKEN = re.compile(r"[!-~]+")
 
 Command = Callable[..., None]
+
+
+def _title(_context: click.Context, _option: click.Parameter, title: str) -> str:
+    if not title.strip():
+        raise click.UsageError("--folder: it is empty; expected a title")
+    return title
+
 
 _base_url_option = click.option(
     "--base-url", default="", metavar="URL", help="Where this service is reached, for links to explanations."
 )
 _folder_option = click.option(
-    "--folder", default=FOLDER, show_default=True, help="The title of the boards' folder in Grafana."
+    "--folder", default=FOLDER, show_default=True, callback=_title, help="The title of the boards' folder in Grafana."
 )
 
 
@@ -200,6 +208,11 @@ def _token() -> str:
     token = os.environ.get(TOKEN, "").strip()
     if not token:
         click.echo(f"{TOKEN} is not set; expected the token of a Grafana service account", err=True)
+        sys.exit(MISTAKE)
+    if not _TOKEN.fullmatch(token):
+        click.echo(
+            f"{TOKEN} has characters that no token has; expected one line of letters, digits and signs", err=True
+        )
         sys.exit(MISTAKE)
     return token
 

@@ -224,6 +224,19 @@ def test_without_a_token_nothing_is_asked(
     assert fake.asked == []
 
 
+@pytest.mark.parametrize("token", ["glsa_1\nglsa_2", "glsa_\u2026"])
+def test_what_is_no_token_is_neither_sent_nor_repeated(
+    token: str, fake: FakeGrafana, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was cut, or copied with what a page showed instead: no header can hold it."""
+    monkeypatch.setenv("PACELINE_GRAFANA_TOKEN", token)
+
+    code, _, err = run("dashboards", "push", "--url", fake.url)
+
+    assert (code, "glsa" in err, fake.asked) == (2, False, [])
+    assert err.startswith("PACELINE_GRAFANA_TOKEN has characters that no token has")
+
+
 @pytest.mark.parametrize("url", ["https://admin:hunter2@grafana.example.com", "http://hunter2@[::1]"])
 def test_a_password_in_the_address_is_refused_and_not_repeated(url: str, fake: FakeGrafana, run: Run) -> None:
     """The token has its place."""
@@ -239,6 +252,7 @@ def test_a_password_in_the_address_is_refused_and_not_repeated(url: str, fake: F
         (["--url", "http://[::1"], "--url: 'http://[::1' is no address"),
         (["--url", "http://g", "--folder-uid", "a b"], "--folder-uid: 'a b' is none"),
         (["--url", "http://g", "--folder-uid", "a" * 41], "expected up to 40 letters"),
+        (["--url", "http://g", "--folder", " "], "--folder: it is empty; expected a title"),
         (["--url", "http://g", "--message", "a" * 501], "--message: 501 characters; expected at most 500"),
     ],
 )

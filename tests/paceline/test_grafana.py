@@ -345,6 +345,41 @@ def test_a_viewer_may_not_save(fake: FakeGrafana, pushed: Push) -> None:
     assert "may not save boards here (403)" in found[0].said
 
 
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (Reply(403, {"message": "Quota reached"}), 'Grafana says "Quota reached": the token in'),
+        (Reply(403, "<html>Blocked</html>"), "a web page came instead of JSON"),
+        (Reply(413, "<html>413 Request Entity Too Large</html>"), "raise the limit of the proxy before Grafana"),
+        (Reply(422, {"message": "spec is invalid"}), "Grafana would not save it: spec is invalid (422)"),
+    ],
+)
+def test_why_a_board_was_not_saved_is_said_in_the_words_of_the_server(
+    reply: Reply, said: str, fake: FakeGrafana, pushed: Push
+) -> None:
+    """A 403 is mostly a permission, and may be a quota or a proxy; a body may be too large for what stands before."""
+    fake.folders["paceline"] = "Paceline"
+    fake.instead = lambda method, _path: reply if method == "POST" else None
+
+    found = pushed(ONE)
+
+    assert done(found) == [("paceline-one", "failed")]
+    assert said in found[0].said
+
+
+def test_a_board_in_a_newer_form_is_left_and_said(fake: FakeGrafana, pushed: Push) -> None:
+    """Grafana does not give what it saved in the second form of its documents: it is not taken for missing."""
+    fake.put("paceline-one", {"title": "One"})
+    fake.folders["paceline"] = "Paceline"
+    newer = Reply(406, {"message": "dashboard api version not supported, use /apis/dashboard.grafana.app/v2 instead"})
+    fake.instead = lambda _method, path: newer if path.endswith("/paceline-one") else None
+
+    found = pushed(ONE, OTHER)
+
+    assert done(found) == [("paceline-one", "failed"), ("paceline-other", "created")]
+    assert "it was saved in a newer form of Grafana's: delete it there, and push again" in found[0].said
+
+
 def test_a_viewer_may_not_prune(fake: FakeGrafana, pushed: Push) -> None:
     """What is left over stays, and that is a failure."""
     fake.folders["paceline"] = "Paceline"
