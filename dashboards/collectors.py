@@ -296,7 +296,7 @@ def _costs() -> tuple[Panel, ...]:
             helps(catalog.COLLECTOR_DURATION, catalog.SNAPSHOT_DURATION),
             [
                 _each(catalog.COLLECTOR_DURATION, " is collected"),
-                Query(expr=catalog.SNAPSHOT_DURATION.name, legend="the numbers are computed"),
+                Query(expr=f"max({catalog.SNAPSHOT_DURATION.name})", legend="the numbers are computed"),
             ],
             unit="s",
             no_data=_NO_SOURCE,

@@ -216,7 +216,7 @@ def _score_tile() -> Panel:
         helps(catalog.QUICK_CHECK_SCORE, catalog.QUICK_CHECK_INDUSTRY),
         [
             Query(expr=of_services(catalog.QUICK_CHECK_SCORE, overall), legend=_WHO),
-            Query(expr=f"{catalog.QUICK_CHECK_INDUSTRY.name}{{{overall}}}", legend="industry's mean"),
+            Query(expr=by(catalog.QUICK_CHECK_INDUSTRY, "kind", where=overall), legend="industry's mean"),
         ],
         unit="short",
         no_data=_NO_SCORE,
@@ -231,7 +231,7 @@ def _scores(five: Sequence[Indicator]) -> Panel:
     scores = by(catalog.QUICK_CHECK_SCORE, *key, where=matching(SERVICES, WINDOW))
     # `group` is 1 for each score: the product is the industry's mean, once for each service.
     industry = (
-        f"group by ({', '.join(key)}) ({of_services(catalog.QUICK_CHECK_SCORE)})"
+        f"group by ({', '.join(key)}) ({catalog.QUICK_CHECK_SCORE.name}{{{matching(SERVICES, WINDOW)}}})"
         f" * on (kind) group_left () {by(catalog.QUICK_CHECK_INDUSTRY, 'kind')}"
     )
     return panels.table(
@@ -258,7 +258,9 @@ def _scores_over_time() -> Panel:
         [
             Query(expr=of_services(catalog.QUICK_CHECK_SCORE, kinds), legend=f"{_WHO}: {{{{kind}}}}"),
             Query(
-                expr=f"{catalog.QUICK_CHECK_INDUSTRY.name}{{{kinds}}}", legend="industry's mean: {{kind}}", dashed=True
+                expr=by(catalog.QUICK_CHECK_INDUSTRY, "kind", where=kinds),
+                legend="industry's mean: {{kind}}",
+                dashed=True,
             ),
         ],
         unit="short",

@@ -91,9 +91,14 @@ def by(metric: Metric, *labels: str, where: str = "") -> str:
     return f"max by ({', '.join(labels)}) ({selector})"
 
 
+def each(metric: Metric, where: str = "") -> str:
+    """Every series of a metric with its labels but the window, once: a scraper that is replaced has others."""
+    return by(metric, *(label for label in metric.labels if label != "window"), where=where)
+
+
 def age(metric: Metric, *labels: str, where: str = "") -> str:
     """How long ago the time is that a metric says, in seconds."""
-    return f"time() - {by(metric, *labels, where=where)}" if labels or where else f"time() - {metric.name}"
+    return f"time() - {by(metric, *labels, where=where)}" if labels or where else f"time() - min({metric.name})"
 
 
 def matching(*matchers: str) -> str:

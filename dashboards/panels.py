@@ -300,7 +300,7 @@ def state_timeline(  # noqa: PLR0913 - what a panel says is as many words
         overrides=_query_overrides(queries),
         extraJson={
             "fieldConfig": {"defaults": {"noValue": no_data, "unit": unit, "links": _links(links)}},
-            "options": {"legend": {"showLegend": False}, "tooltip": {"sort": "none"}},
+            "options": {"legend": _NO_LEGEND, "tooltip": {"sort": "none"}},
             **({"interval": least_step} if least_step else {}),
         },
     )
@@ -350,6 +350,7 @@ def bars(  # noqa: PLR0913 - what a panel says is as many words
                 "minVizWidth": 8,
                 "minVizHeight": 16,
                 "maxVizHeight": 40,
+                "legend": _NO_LEGEND,
             },
         },
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashboards import panels
-from dashboards.making import LEVELS, NO_LEVEL, NO_UNITS, SERVICES, WINDOW, Making, about, by, matching
+from dashboards.making import LEVELS, NO_LEVEL, NO_UNITS, SERVICES, WINDOW, Making, about, by, each, matching
 from dashboards.panels import CHART_HEIGHT, Column, Link, Panel, Query, Row, Unit
 from slo_engine.catalog import SUBJECT_LABELS, IndicatorMetrics, Metric, metrics_of
 from slo_engine.indicator import Indicator, Shape
@@ -97,7 +97,7 @@ def _frequency_panels(indicator: Indicator, metrics: IndicatorMetrics, links: Li
     if metrics.total:
         split = f" by {indicator.dimension}" if indicator.dimension else ""
         total = Query(
-            expr=f"{metrics.total.name}{{{SERVICES}}}",
+            expr=each(metrics.total, SERVICES),
             legend=_legend(f"{{{{{indicator.dimension}}}}}" if split else ""),
         )
         found.append(
@@ -213,7 +213,7 @@ def whole(indicator: Indicator) -> str:
 
 def of_services(metric: Metric, *matchers: str) -> str:
     """The series of a metric for the chosen services and window."""
-    return f"{metric.name}{{{matching(SERVICES, WINDOW, *matchers)}}}"
+    return each(metric, matching(SERVICES, WINDOW, *matchers))
 
 
 def _legend(words: str) -> str:

@@ -276,7 +276,7 @@ def _bad_events() -> Panel:
     return panels.timeseries(
         "Bad events, when they became known",
         f"{helps(catalog.SLI_EVENTS)}\n\nA bar holds those of its step, of four scrapes at least.",
-        [Query(expr=f"sum by (slo) (increase({bad}[$__rate_interval]))", legend="bad")],
+        [Query(expr=f"max by (slo) (increase({bad}[$__rate_interval]))", legend="bad")],
         unit="short",
         no_data="No data: it has no event yet, only Prometheus measures it, or it consists of others",
         width=12,

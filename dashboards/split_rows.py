@@ -6,14 +6,12 @@ published numbers as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from dashboards import panels
 from dashboards.cuts import LEVEL, TEAMS, unit_of, window_of
-from dashboards.making import NOBODY, Making, about
+from dashboards.making import NOBODY, Making, about, by, each, matching
 from dashboards.panels import CHART_HEIGHT, Column, Panel, Query, Row
 from slo_engine import catalog
-from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
+from slo_engine.catalog import IndicatorMetrics, metrics_of
 from slo_engine.indicator import Indicator, Reach, Shape
 from slo_engine.number_words import leading
 
@@ -44,8 +42,8 @@ def split_row(indicator: Indicator, making: Making) -> Row:
 def _panels(indicator: Indicator, making: Making) -> list[Panel]:
     metrics, title, words = metrics_of(indicator), indicator.title, about(indicator)
     links = making.explain(indicator, _selection(indicator))
-    first = Query(expr=_stat(indicator, metrics.value, leading(indicator), LEVEL), legend=_legend(indicator))
-    left = Query(expr=_selected(indicator, metrics.excluded, LEVEL), legend=_legend(indicator, "reason"))
+    first = Query(expr=each(metrics.value, _where(indicator, LEVEL, leading(indicator))), legend=_legend(indicator))
+    left = Query(expr=each(metrics.excluded, _where(indicator, LEVEL)), legend=_legend(indicator, "reason"))
     shown = [
         panels.stat(
             title,
@@ -71,7 +69,7 @@ def _panels(indicator: Indicator, making: Making) -> list[Panel]:
     if metrics.total:
         split = [label for label in metrics.total.labels if label not in catalog.SUBJECT_LABELS]
         legend = " ".join(f"{{{{{label}}}}}" for label in ("team", "service", *split))
-        total = Query(expr=f"{metrics.total.name}{{{TEAMS}}}", legend=legend)
+        total = Query(expr=each(metrics.total, TEAMS), legend=legend)
         shown.append(
             panels.stat(
                 f"{title}: since the beginning",
@@ -94,20 +92,20 @@ def _table(indicator: Indicator, metrics: IndicatorMetrics) -> Panel:
     values = [
         Column(
             title=_TITLES.get(name, name.capitalize()),
-            expr=f"max by ({', '.join(keys)}) ({_stat(indicator, metrics.value, name, TEAMS)})",
+            expr=by(metrics.value, *keys, where=_where(indicator, TEAMS, name)),
             unit=unit_of(indicator),
         )
         for name in stats
-    ] or [Column(title="Per day", expr=_by(indicator, metrics.value, keys))]
+    ] or [Column(title="Per day", expr=by(metrics.value, *keys, where=_where(indicator, TEAMS)))]
     return panels.table(
         f"{indicator.title}: by team" + "".join(f" and {label}" for label in named),
         "Each level of teams pools what is below it; an empty name stands for all values together."
         f"\n\n{about(indicator)}",
         (
             *values,
-            Column(title="Counted (n)", expr=_by(indicator, metrics.samples, keys)),
-            Column(title="Used", expr=_by(indicator, metrics.coverage, keys), unit="percentunit"),
-            Column(title="Pending", expr=_by(indicator, metrics.pending, keys)),
+            Column(title="Counted (n)", expr=by(metrics.samples, *keys, where=_where(indicator, TEAMS))),
+            Column(title="Used", expr=by(metrics.coverage, *keys, where=_where(indicator, TEAMS)), unit="percentunit"),
+            Column(title="Pending", expr=by(metrics.pending, *keys, where=_where(indicator, TEAMS))),
         ),
         keys={key: key.capitalize() for key in keys},
         no_data=NOBODY,
@@ -119,19 +117,10 @@ def _over(indicator: Indicator) -> str:
     return "now" if indicator.reach is Reach.ALL else "last $window"
 
 
-def _selected(indicator: Indicator, metric: Metric, who: str, *matchers: str) -> str:
-    """The series of a metric for the chosen teams and window."""
-    return f"{metric.name}{{{','.join([who, window_of(indicator), *matchers])}}}"
-
-
-def _stat(indicator: Indicator, metric: Metric, name: str, who: str) -> str:
-    stat = () if indicator.shape is Shape.FREQUENCY else (f'stat="{name}"',)
-    return _selected(indicator, metric, who, *stat)
-
-
-def _by(indicator: Indicator, metric: Metric, keys: Sequence[str]) -> str:
-    """A metric with these labels only. Each series is one already; `max` drops the scraper's own labels."""
-    return f"max by ({', '.join(keys)}) ({_selected(indicator, metric, TEAMS)})"
+def _where(indicator: Indicator, who: str, stat: str = "") -> str:
+    """The matchers of the chosen teams and window, and of a statistic."""
+    named = f'stat="{stat}"' if stat and indicator.shape is not Shape.FREQUENCY else ""
+    return matching(who, window_of(indicator), named)
 
 
 def _legend(indicator: Indicator, *more: str) -> str:

@@ -90,10 +90,11 @@ def test_the_five_are_those_with_a_score() -> None:
 def test_the_first_number_is_of_the_whole_with_its_n_beside() -> None:
     """The tile of lead time shows no stage, and how many changes are behind it."""
     chosen = 'service=~"$service",service!="",environment=~"$environment|",window="$window"'
+    labels = "service, environment, team, stage"
 
     assert expressions("Change lead time, median") == [
-        f'platform_change_lead_time_seconds{{{chosen},stat="p50",stage=""}}',
-        f'platform_change_lead_time_samples{{{chosen},stage=""}}',
+        f'max by ({labels}, stat) (platform_change_lead_time_seconds{{{chosen},stat="p50",stage=""}})',
+        f'max by ({labels}) (platform_change_lead_time_samples{{{chosen},stage=""}})',
     ]
 
 

@@ -86,7 +86,7 @@ def test_bad_events_are_bars_of_when_they_became_known() -> None:
     """Growth of the counter, not the count of a rolling window, tells when it happened."""
     (expr,) = BOARD.asks("Bad events, when they became known")
     panel = BOARD.panel("Bad events, when they became known")
-    assert expr == 'sum by (slo) (increase(platform_sli_events_total{slo="$slo",outcome="bad"}[$__rate_interval]))'
+    assert expr == 'max by (slo) (increase(platform_sli_events_total{slo="$slo",outcome="bad"}[$__rate_interval]))'
     assert panel["fieldConfig"]["defaults"]["custom"]["drawStyle"] == "bars"
 
 
@@ -117,7 +117,7 @@ def test_a_part_is_told_with_its_own_state() -> None:
 
 def test_the_history_is_linked_where_paceline_has_an_address() -> None:
     """Whether it was met in windows that are over, Paceline knows; Prometheus does not keep it."""
-    assert BOARD.leads_to("Attained, and the target") == [f"{PACELINE}/api/v1/slos/${{slo}}/history"]
+    assert BOARD.leads_to("Attained, and the target") == [f"{PACELINE}/api/v1/slos/${{slo:percentencode}}/history"]
     assert EMPTY.leads_to("Attained, and the target") == []
 
 

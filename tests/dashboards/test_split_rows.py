@@ -149,14 +149,19 @@ def test_a_label_of_the_indicator_s_own_is_nowhere() -> None:
 
 def test_a_counter_of_labels_is_shown() -> None:
     """All since the beginning, by kind."""
-    assert expressions("Tea guests: since the beginning") == ['platform_tea_guests_total{team=~"$team|"}']
+    assert expressions("Tea guests: since the beginning") == [
+        'max by (service, environment, team, kind) (platform_tea_guests_total{team=~"$team|"})'
+    ]
 
 
 def test_levels_of_teams_stand_alone_beside_all_services_in_the_table() -> None:
     """What is shown at once is of the chosen levels; their services have rows of the table."""
     (now,), of_all = expressions("Tea requests"), expressions("Tea requests: by team and journey and method")
 
-    assert now == 'platform_tea_requests_ratio{service="",team=~"$team|",window="$window",stat="value"}'
+    assert now == (
+        "max by (service, environment, team, journey, method, stat) "
+        '(platform_tea_requests_ratio{service="",team=~"$team|",window="$window",stat="value"})'
+    )
     assert 'service=""' not in "".join(of_all)
 
 
