@@ -50,6 +50,7 @@ _ON_TIME_RANGE_CHANGE = 2
 _SORT_NUMERICAL = 3
 _NO_DATA_COLOR = SKY
 _NOTICE_HEIGHT = 2
+_NO_LEGEND = {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": False}
 _BAR_FILL = 70
 # Grafana 11 joins marks into a region up to this step apart, and its queries have at most 11,000: 5 minutes last for
 # a month of them, where its usual minute would draw each point of a month by itself.
