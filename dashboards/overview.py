@@ -133,7 +133,6 @@ def _promises() -> Panel:
     budget = Scale(base=VERMILLION, steps=((1e-9, ORANGE), (slo_queries.LOW_BUDGET, NEUTRAL)))
     burn = Scale(base=NEUTRAL, steps=((1.0, ORANGE),))
     columns = (
-        Column(title="Team", expr=slo_queries.info(_ABOUT, "team"), label="team"),
         Column(
             title="Status", expr=among(slo_queries.statuses(), _ABOUT), label="status", words=STATUS_WORDS, width=150
         ),
@@ -143,6 +142,7 @@ def _promises() -> Panel:
         _column("Left", slo_queries.left_events(), width=80, decimals=1),
         Column(title="Of these", expr=slo_queries.info(_ABOUT, "unit"), label="unit", width=120),
         *(_column(f"Burn {w}", slo_queries.burn(w), scale=burn, width=80) for w in BURN_WINDOWS_SHOWN),
+        Column(title="Data age", expr=among(age(catalog.SLO_DATA_TIMESTAMP, "slo"), _ABOUT), unit="s", width=110),
     )
     described = helps(
         catalog.SLO_STATUS,
@@ -150,6 +150,7 @@ def _promises() -> Panel:
         catalog.SLO_BUDGET_RATIO,
         catalog.SLO_BUDGET_EVENTS,
         catalog.SLO_BURN_RATE,
+        catalog.SLO_DATA_TIMESTAMP,
     )
     return panels.table(
         "Are the promises kept? Least budget first",
@@ -165,17 +166,17 @@ def _promises() -> Panel:
 
 def _basis() -> Panel:
     """What the numbers of each SLO rest on, by name."""
-    described = helps(catalog.SLO_INFO, catalog.SLO_PERIOD, catalog.SLO_COVERAGE, catalog.SLO_DATA_TIMESTAMP)
+    described = helps(catalog.SLO_INFO, catalog.SLO_PERIOD, catalog.SLO_COVERAGE)
     return panels.table(
         "What that rests on",
         f"{described}\n\n{_MEASURED}",
         (
+            Column(title="Team", expr=slo_queries.info(_ABOUT, "team"), label="team"),
             Column(title="Service", expr=slo_queries.info(_ABOUT, "service"), label="service"),
             Column(title="Tier", expr=slo_queries.info(_ABOUT, "tier"), label="tier", width=70),
             Column(title="Alerts by", expr=slo_queries.info(_ABOUT, "kind"), label="kind", width=100),
             Column(title="Window", expr=among(slo_queries.period_days(), _ABOUT), unit="suffix:days", width=100),
             _column("Covered", slo_queries.covered(), share=True),
-            Column(title="Data age", expr=among(age(catalog.SLO_DATA_TIMESTAMP, "slo"), _ABOUT), unit="s", width=130),
         ),
         keys={"slo": "SLO"},
         no_data=_NO_SLO,

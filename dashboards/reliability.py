@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dashboards import panels
+from dashboards import panels, slo_queries
 from dashboards.annotations import deployments, incidents
 from dashboards.making import (
     ENVIRONMENT,
@@ -159,13 +159,12 @@ def _slots(uptime: Indicator, making: Making) -> Iterator[Panel]:
 
 def _promises() -> Panel:
     """How each SLO about a part does, hour by hour."""
-    burning = by(catalog.SLO_BURN_RATE, "slo", where='window="1h"')
-    theirs = by(catalog.SLO_INFO, "slo", where='service=~"$service"')
+    burning = slo_queries.among(slo_queries.burn("1h"), 'service=~"$service"')
     return panels.state_timeline(
         "Burn rates of the SLOs about these parts, over one hour",
         "Green: less than the SLO's target allows. Orange, from 1: at this rate its budget does not last. "
         f"Red, from 10: it lasts for a tenth of the SLO's window.\n\n{helps(catalog.SLO_BURN_RATE)}",
-        [Query(expr=f"{burning} and on (slo) {theirs}", legend="{{slo}}")],
+        [Query(expr=burning, legend="{{slo}}")],
         no_data="No data: no SLO is about these parts, or a source is stale",
         width=panels.GRID_COLUMNS,
         scale=Scale(base=GREEN, steps=((1.0, ORANGE), (10.0, VERMILLION))),

@@ -74,8 +74,13 @@ def test_what_is_left_is_told_in_its_own_unit() -> None:
     """So many minutes, deployments or tickets may still be bad, beside the share of the budget."""
     organise = BOARD.panel(TABLE)["transformations"][1]["options"]
     left, unit = (next(k for k, title in organise["renameByName"].items() if title == t) for t in ("Left", "Of these"))
-    assert (left, unit) == ("Value #F", "unit")
+    assert (left, unit) == ("Value #E", "unit")
     assert organise["indexByName"]["unit"] == organise["indexByName"]["Value #F"] + 1
+
+
+def test_the_age_of_the_data_stands_in_the_row_of_its_slo() -> None:
+    """A budget of yesterday's data is no news of today."""
+    assert "Data age" in BOARD.panel(TABLE)["transformations"][1]["options"]["renameByName"].values()
 
 
 def test_only_columns_with_a_target_are_coloured() -> None:
