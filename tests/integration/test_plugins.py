@@ -118,7 +118,7 @@ def test_a_new_indicator_is_in_the_report_rules_and_dashboard(tea: Any) -> None:
     report = tea.workspace.run("report", "--audience", "sre").stdout
     rules = tea.workspace.run("rules").stdout
     tea.workspace.run("dashboards build", "--out", "grafana")
-    board = json.loads((tea.workspace.path / "grafana" / "paceline-delivery.json").read_text())
+    board = json.loads((tea.workspace.path / "grafana" / "paceline-others.json").read_text())
     titles = {panel["title"] for panel in board["panels"]}
 
     rows = [line for line in report.splitlines() if line.startswith("| Tea served |")]

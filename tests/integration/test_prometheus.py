@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import subprocess
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ _NOTHING_LEFT_OUT = {
     "platform_deployment_rework_excluded",
     "platform_failed_deployment_recovery_excluded",
 }
+# A week is too short for the bands of DORA's Quick Check.
+_NOT_SCORED = {"platform_quick_check_score"}
 # The workspace has neither probes nor anybody of a platform's team.
 _NOT_COLLECTED = {m.name for name in ("uptime", "team_autonomy") for m in metrics_of(indicators()[name]).all()}
 
@@ -256,14 +259,13 @@ def _variables(prometheus: Prometheus, board: Mapping[str, Any]) -> dict[str, li
 
 
 def test_the_variables_offer_what_is_there(prometheus: Prometheus, boards: list[Mapping[str, Any]]) -> None:
-    """Grafana's drop-downs list the service, environment, teams, windows and SLO that were collected."""
+    """Grafana's drop-downs list the service, environment, teams and windows that were collected."""
     assert [_variables(prometheus, board) for board in boards] == [
         {
+            "team": ["/", "/commerce", "/commerce/shop"],
             "service": ["shop"],
             "environment": ["production"],
-            "team": ["/", "/commerce", "/commerce/shop"],
             "window": ["28d", "7d", "90d"],
-            "slo": ["merge-to-production"],
         }
     ]
 
@@ -283,16 +285,21 @@ def test_every_dashboard_query_returns_data(
     assert len(asked) > 30
     without = [expr for _, expr in asked if not prometheus.query(expr)]
     silent = {found[0] for expr in without if (found := re.search(r"platform_\w+", expr))}
-    assert silent - _NOT_COLLECTED == _NOTHING_LEFT_OUT
+    assert silent - _NOT_COLLECTED == _NOTHING_LEFT_OUT | (_NOT_SCORED if window == "7d" else set())
 
 
-def test_every_query_of_the_platform_s_own_promises_is_answered(
+def test_every_query_of_the_other_boards_is_answered(
     prometheus: Prometheus, written: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Prometheus accepts every query of the other board, though most of what it asks for is not collected here."""
-    board = written["paceline-promises"]
-    values = {"team": "/", "service": "shop", "window": "28d"}
+    """Prometheus accepts every query of the other boards, though most of what they ask for is not collected here."""
+    values = {"team": "/", "service": "shop", "window": "28d", "slo": "merge-to-production"}
+    chosen = defaultdict(lambda: ".+", values | {"__rate_interval": "1m", "__interval": "1m"})
 
-    answers = [prometheus.query(substituted(expr, values)) for _, expr in queries(board)]
+    answers = [
+        prometheus.query(substituted(expr, chosen))
+        for uid, board in written.items()
+        if uid != "paceline-delivery"
+        for _, expr in queries(board)
+    ]
 
-    assert len(answers) > 30
+    assert len(answers) > 300
