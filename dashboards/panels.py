@@ -77,7 +77,6 @@ _REMOVED_PANEL_KEYS = frozenset(
         "repeat",
         "repeatDirection",
         "span",
-        "timeFrom",
         "timeShift",
     }
 )
@@ -231,12 +230,14 @@ def timeseries(  # noqa: PLR0913 - what a panel says is as many words
     stacked: bool = False,
     lowest: float | None = None,
     highest: float | None = None,
+    last: str = "",
     links: Sequence[Link] = (),
 ) -> Panel:
     """Series over time. `limit` draws the line that a target sets. Gaps stay gaps.
 
     Each of several queries has a colour, and its series are shades of it; the series of one query are told apart by
-    their names, which keep their colours on all boards. `bars` are for counts of each step.
+    their names, which keep their colours on all boards. `bars` are for counts of each step. `last`: how much time is
+    shown where the board's is relative, as `28d` or a variable.
     """
     element = core.TimeSeries(
         title=title,
@@ -264,6 +265,7 @@ def timeseries(  # noqa: PLR0913 - what a panel says is as many words
                 }
             },
             "options": {"legend": {"showLegend": True}},
+            **({"timeFrom": last} if last else {}),
         },
     )
     return Panel(element=element, width=width, height=height)
@@ -430,6 +432,7 @@ def label_variable(  # noqa: PLR0913 - each argument is a property of the variab
     everything: bool = False,
     numerical: bool = False,
     default: str = "",
+    hidden: bool = False,
 ) -> Any:
     """A variable with the values that a label really has.
 
@@ -445,6 +448,7 @@ def label_variable(  # noqa: PLR0913 - each argument is a property of the variab
         multi=multi,
         includeAll=everything,
         default=default or ("$__all" if everything else None),
+        hide=core.HIDE_VARIABLE if hidden else core.SHOW,
         refresh=_ON_TIME_RANGE_CHANGE,
         sort=_SORT_NUMERICAL if numerical else core.SORT_ALPHA_ASC,
     )

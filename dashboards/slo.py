@@ -52,7 +52,7 @@ def board(making: Making) -> Dashboard:
         UID,
         "Paceline: one SLO",
         "Is this promise kept, for how long will it be, and what spent its error budget?",
-        [datasource(), slo_variable(multi=False)],
+        [datasource(), slo_variable(multi=False), _own_window()],
         (
             Row(title="$slo", panels=_headline(making)),
             Row(title="Error budget", panels=(_budget_over_time(), _spent(making))),
@@ -67,6 +67,12 @@ def board(making: Making) -> Dashboard:
         ),
         since="now-28d",
     )
+
+
+def _own_window() -> object:
+    """How long the window of the chosen SLO is; nobody chooses it."""
+    asked = f"{catalog.SLO_ATTAINMENT.name}{{{_CHOSEN}}}"
+    return panels.label_variable("period", "Window", asked, "window", hidden=True)
 
 
 def link_from(column: str) -> Link:
@@ -196,7 +202,8 @@ def _budget_over_time() -> Panel:
     return panels.timeseries(
         "Error budget left over time",
         f"{helps(catalog.SLO_BUDGET_RATIO, catalog.SLO_SLA_BUDGET_RATIO)}\n\nAt 0 the budget is used up. In a rolling "
-        f"window it comes back when what spent it is older than the window.\n\n{_RULES}",
+        "window it comes back when what spent it is older than the window. As much time is shown as the SLO's window "
+        f"is long, until a time is chosen by its dates.\n\n{_RULES}",
         [
             Query(expr=slo_queries.left(_CHOSEN), legend="left"),
             Query(expr=promised, legend="left of what was promised to others", dashed=True),
@@ -207,6 +214,7 @@ def _budget_over_time() -> Panel:
         height=10,
         limit=0.0,
         highest=1.0,
+        last="$period",
     )
 
 

@@ -75,7 +75,7 @@ def test_what_is_left_is_told_in_its_own_unit() -> None:
     organise = BOARD.panel(TABLE)["transformations"][1]["options"]
     left, unit = (next(k for k, title in organise["renameByName"].items() if title == t) for t in ("Left", "Of these"))
     assert (left, unit) == ("Value #E", "unit")
-    assert organise["indexByName"]["unit"] == organise["indexByName"]["Value #F"] + 1
+    assert organise["indexByName"]["unit"] == organise["indexByName"]["Value #E"] + 1
 
 
 def test_the_age_of_the_data_stands_in_the_row_of_its_slo() -> None:

@@ -82,6 +82,13 @@ def test_what_was_left_out_stands_beside_what_counts() -> None:
     assert {"Good", "Bad", "Good, left out", "Bad, left out"} <= set(titles)
 
 
+def test_the_budget_is_shown_over_the_window_of_its_slo() -> None:
+    """Budgets of 90 days and of a week burn down on charts of their own length."""
+    assert BOARD.panel("Error budget left over time")["timeFrom"] == "$period"
+    assert BOARD.variable("period")["query"] == 'label_values(platform_slo_attainment_ratio{slo="$slo"}, window)'
+    assert BOARD.variable("period")["hide"] == 2
+
+
 def test_bad_events_are_bars_of_when_they_became_known() -> None:
     """Growth of the counter, not the count of a rolling window, tells when it happened."""
     (expr,) = BOARD.asks("Bad events, when they became known")
