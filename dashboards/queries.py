@@ -6,7 +6,7 @@ For the lint, for tests and for a check against a real Prometheus. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from slo_engine.promql import parsed
@@ -29,6 +29,16 @@ _CHOSEN = "6111s"
 _SECONDS = {4111: "$__rate_interval", 2111: "$__interval", 8111: "$__range", 6111: "a variable"}
 _SETS = frozenset({"and", "unless"})
 _SCALARS = frozenset({"time", "scalar", "pi"})
+_COMPARING = frozenset({"==", "!=", ">", "<", ">=", "<="})
+_MEASURED = re.compile(r"(?<!_timestamp)_(ratio|seconds)$")
+_KEEP_MEASURE = frozenset(
+    (
+        *("sum", "avg", "min", "max", "topk", "bottomk", "limitk"),
+        *("avg_over_time", "min_over_time", "max_over_time", "last_over_time"),
+        *("abs", "clamp", "clamp_min", "clamp_max", "sort", "sort_desc", "label_replace", "label_join"),
+    )
+)
+_CHANGES = frozenset({"rate", "irate", "increase", "resets", "delta", "idelta", "deriv"})
 _PICKING = frozenset({"topk", "bottomk", "limitk", "limit_ratio"})
 
 Known = Callable[[str], frozenset[str] | None]
@@ -64,10 +74,24 @@ def variable_queries(dashboard_json: Mapping[str, Any]) -> list[tuple[str, str, 
     return found
 
 
+def is_label_values(query: str) -> bool:
+    """Whether a variable's query is `label_values(selector, label)`, which `variable_queries` reads."""
+    return _LABEL_VALUES.fullmatch(query) is not None
+
+
 def annotation_queries(dashboard_json: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The name and the expression of each annotation that asks Prometheus."""
     listed = dashboard_json.get("annotations", {}).get("list", ())
     return [(one["name"], one["target"]["expr"]) for one in listed if "expr" in one.get("target", {})]
+
+
+def annotation_labels(dashboard_json: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """The labels that the words of each annotation name."""
+    listed = dashboard_json.get("annotations", {}).get("list", ())
+    return {
+        one["name"]: frozenset(_LEGEND.findall(one.get("titleFormat", "") + one.get("textFormat", "")))
+        for one in listed
+    }
 
 
 def legend_labels(target: Mapping[str, Any]) -> frozenset[str]:
@@ -101,6 +125,56 @@ def ranges(expr: str) -> list[Range]:
             lengths = [a.range.total_seconds() for a in node.args if _kind(a) in {"MatrixSelector", "SubqueryExpr"}]
             found += [Range(node.func.name, _SECONDS.get(int(s), f"{s:.0f}s")) for s in lengths]
     return found
+
+
+def counted(expr: str) -> list[tuple[str, str]]:
+    """Each function of how a counter or a gauge changes, with the metric that it reads.
+
+    Raises ValueError for what is no PromQL.
+    """
+    calls = [n for n in _walk(parsed(as_promql(expr))) if _kind(n) == "Call" and n.func.name in _CHANGES]
+    selectors = [(n.func.name, a.vector_selector) for n in calls for a in n.args if _kind(a) == "MatrixSelector"]
+    return [(function, selector.name) for function, selector in selectors if selector.name]
+
+
+def zeros(expr: str) -> bool:
+    """Whether a query gives a number of its own where there is no data. Raises ValueError for what is no PromQL."""
+    either = [n for n in _walk(parsed(as_promql(expr))) if _kind(n) == "BinaryExpr" and str(n.op) == "or"]
+    return any(_kind(n) == "Call" and n.func.name == "vector" for one in either for n in _walk(one.rhs))
+
+
+def measure(expr: str) -> str:
+    """The base unit of a result, by the names of its metrics: ratio, seconds; empty where the text does not say.
+
+    Raises ValueError for what is no PromQL.
+    """
+    return _measure(parsed(as_promql(expr)))
+
+
+def _measure(node: Any) -> str:
+    kind = _kind(node)
+    if kind == "VectorSelector":
+        return _measure_named([node.name] if node.name else _named(node))
+    if kind == "BinaryExpr":
+        return _measure_of_two(node)
+    if kind == "Call":
+        return _measure(node.args[0]) if node.func.name in _KEEP_MEASURE else ""
+    if kind == "AggregateExpr":
+        return _measure(node.expr) if str(node.op) in _KEEP_MEASURE else ""
+    below = node.vector_selector if kind == "MatrixSelector" else getattr(node, "expr", None)
+    return "" if below is None else _measure(below)
+
+
+def _measure_named(names: Sequence[str]) -> str:
+    found = {match[1] if (match := _MEASURED.search(name)) else "" for name in names}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _measure_of_two(node: Any) -> str:
+    left, right, operator = _measure(node.lhs), _measure(node.rhs), str(node.op)
+    if operator in _SETS or operator in _COMPARING:
+        return right if _is_scalar(node.lhs) else left
+    return left if left == right and operator in {"or", "+", "-"} else ""
 
 
 def groupings(expr: str) -> list[tuple[frozenset[str], Any]]:

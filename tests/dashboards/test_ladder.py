@@ -86,6 +86,8 @@ def test_a_finding_names_board_panel_and_what_was_expected() -> None:
         "title": "Tea",
         "description": "All about tea.",
         "schemaVersion": 39,
+        "tags": ["paceline"],
+        "time": {"from": "now-7d", "to": "now"},
         "panels": [{"id": 1, "type": "text", "title": "t" * 81, "gridPos": {"x": 0, "y": 0, "w": 24, "h": 4}}],
     }
 

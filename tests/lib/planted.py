@@ -71,6 +71,43 @@ def _judge(document: Json) -> None:
     panel["fieldConfig"]["defaults"].update(thresholds={"mode": "absolute", "steps": steps})
 
 
+def _falling(document: Json) -> None:
+    steps = [{"color": "text", "value": None}, {"color": "text", "value": 5}, {"color": "text", "value": 3}]
+    _defaults(document).update(thresholds={"mode": "absolute", "steps": steps})
+
+
+def _wrong_unit(document: Json) -> None:
+    _first(document, "stat")["targets"][0].update(expr="platform_change_fail_ratio")
+    _defaults(document).update(unit="s")
+
+
+def _told_variable(document: Json) -> None:
+    _more_variables(document)
+    _first(document, "stat")["title"] += " of $unread"
+
+
+def _disordered(document: Json) -> None:
+    query = 'label_values(platform_slo_info{team="$later"}, slo)'
+    document["templating"]["list"].insert(0, _variable(document) | {"name": "earlier", "query": query})
+    _more_variables(document)
+    document["templating"]["list"][-1]["name"] = "later"
+
+
+def _style(kind: str, wanted: str) -> Callable[[Json], object]:
+    matcher = {"id": kind, "options": wanted}
+    return lambda document: _first(document, "timeseries")["fieldConfig"]["overrides"].append(
+        {"matcher": matcher, "properties": []}
+    )
+
+
+def _marks(document: Json) -> Any:
+    return next(one for one in document["annotations"]["list"] if not one.get("builtIn"))
+
+
+def _mark(expr: str) -> Callable[[Json], object]:
+    return lambda document: _marks(document)["target"].update(expr=expr)
+
+
 COUNTED = "platform_collector_events_total"
 
 FAULTS = (
@@ -115,8 +152,66 @@ FAULTS = (
     Fault("a board that is not there", "lint", _link("/d/paceline-lost"), "the board paceline-lost"),
     Fault("a variable not taken", "lint", _link("/d/paceline-overview?var-mood=good"), "passes mood"),
     Fault("steps of hours", "lint", lambda d: _first(d, "stat").update(maxDataPoints=100), "number of points"),
+    Fault("a panel of no height", "lint", lambda d: _first(d, "stat")["gridPos"].update(h=0), "within 24 columns"),
+    Fault("one title twice", "lint", lambda d: _first(d, "stat").update(title=_first(d, "table")["title"]), "2 panels"),
+    Fault("a row without a title", "lint", lambda d: _first(d, "row").update(title=""), "the row has no title"),
+    Fault("no tag", "lint", lambda d: d.update(tags=[]), "lacks the tag paceline"),
+    Fault("a time that stands", "lint", lambda d: d["time"].update({"from": "2026-01-01"}), "one that ends now"),
+    Fault("a 0 for no data", "lint", lambda d: _defaults(d).update(noValue="0"), "a 0 is a number"),
+    Fault("a known unit of another kind", "lint", _wrong_unit, "for ratio"),
+    Fault("a variable of words alone", "lint", _told_variable, "variable unread: nothing uses it"),
+    Fault(
+        "one variable twice",
+        "lint",
+        lambda d: d["templating"]["list"].append(copy.deepcopy(_variable(d))),
+        "it is defined twice",
+    ),
+    Fault("values of long ago", "lint", lambda d: _variable(d).update(refresh=0), "never looked for again"),
+    Fault("values left out", "lint", lambda d: _variable(d).update(regex="/a.*/"), "it leaves out what"),
+    Fault("a variable before its own", "lint", _disordered, "does not stand before it"),
+    Fault("no label_values", "lint", lambda d: _variable(d).update(query="label_values(team)"), "it asks label_values"),
+    Fault(
+        "data sources of another kind",
+        "lint",
+        lambda d: [v.update(query="loki") for v in d["templating"]["list"] if v["type"] == "datasource"],
+        "data sources of loki",
+    ),
+    Fault("several values are equal", "lint", _ask("stat", f'{COUNTED}{{source="$team"}}'), "compares it with ="),
+    Fault("a hidden query", "lint", lambda d: _first(d, "stat")["targets"][0].update(hide=True), "a query is hidden"),
+    Fault(
+        "series in a table", "lint", lambda d: _first(d, "table")["targets"][0].update(format="time_series"), "table"
+    ),
+    Fault("a chart without a legend", "lint", _ask("timeseries", COUNTED, legendFormat=""), "has no legend"),
+    Fault("a broken legend", "lint", _ask("timeseries", COUNTED, legendFormat="{{source}"), "a brace of its own"),
+    Fault("thresholds that fall", "lint", _falling, "its thresholds stand in the order"),
+    Fault("a link to no address", "lint", _link("javascript:alert(1)"), "a link leads to javascript"),
+    Fault("a style of no query", "lint", _style("byFrameRefID", "Z"), "styles the query Z"),
+    Fault("a style by chance", "lint", _style("byRegexp", "/.*/"), "styles what matches byRegexp"),
+    Fault("an axis upside down", "lint", lambda d: _defaults(d, "timeseries").update(min=5, max=1), "its axis runs"),
+    Fault("a fixed range of marks", "lint", _mark(f"increase({COUNTED}[5m])"), "increase() reads 300s"),
+    Fault("no metric", "queries", _ask("stat", "vector(1)", legendFormat=""), "asks for no metric"),
+    Fault("0 for no data", "queries", _ask("stat", f"sum({COUNTED}) or vector(0)", legendFormat=""), "is 0 where"),
+    Fault(
+        "a rate of a gauge",
+        "queries",
+        _ask("timeseries", "rate(platform_slo_status[$__rate_interval])", legendFormat="{{slo}}"),
+        "takes rate() of platform_slo_status",
+    ),
+    Fault("a mark of no label", "queries", lambda d: _marks(d).update(titleFormat="{{colour}}"), "colour is read"),
+    Fault(
+        "a link with no label",
+        "queries",
+        _link("/d/paceline-overview?var-team=${__field.labels.colour}"),
+        "takes the label colour",
+    ),
+    Fault(
+        "a column of no label",
+        "queries",
+        lambda d: _organised(d)["renameByName"].update(colour="Colour"),
+        "takes the label colour",
+    ),
     Fault("no PromQL", "queries", _ask("stat", f"sum by ({COUNTED}"), "is no PromQL"),
-    Fault("a wrong metric", "queries", _ask("stat", "platform_mood_ratio", legendFormat=""), "platform_mood_ratio"),
+    Fault("a wrong metric", "queries", _ask("stat", "platform_mood", legendFormat=""), "platform_mood"),
     Fault("a wrong label", "queries", _ask("stat", f'{COUNTED}{{colour="red"}}', legendFormat=""), "filters by colour"),
     Fault(
         "a wrong grouping", "queries", _ask("stat", f"sum by (colour) ({COUNTED})", legendFormat=""), "groups by colour"
