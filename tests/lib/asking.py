@@ -139,7 +139,8 @@ def _at_first(variable: Json, values: list[str]) -> list[str]:
 def data_findings(opened: Opened) -> list[str]:
     """What a board does not show, one sentence each; empty if nothing.
 
-    A query that gives nothing for what is chosen at first is asked for everything that can be chosen.
+    A query that gives nothing for what is chosen at first is asked for everything that can be chosen, and its sentence
+    says whether that helps. Of an annotation only this counts: most of the time nothing happens.
     """
     document = opened.document
     found = [*_variable_findings(opened), *_annotation_findings(opened)]
@@ -181,8 +182,8 @@ def _panel_findings(panel: Json, opened: Opened) -> Iterator[tuple[str, str]]:
         except ValueError as error:
             yield f"{opened.asked(target)} is refused: {error}", "an answer"
             continue
-        if not labels and not opened.ever(target):
-            yield f"{opened.asked(target)} gives nothing", "data"
+        if not labels:
+            yield f"{opened.asked(target)} gives nothing{' at first' if opened.ever(target) else ''}", "data"
         yield from _labelled(panel, target, labels)
         legends.update(_legend(target, each) for each in labels)
     if panel.get("targets") and not legends:
