@@ -237,7 +237,7 @@ def _pipelines(indicator: Indicator) -> Panel:
         [
             Query(
                 expr=of_level(metrics_of(indicator).value, 'stat="value"'),
-                legend="{{team}}",
+                legend="{{team}} {{environment}}",
             )
         ],
         unit="percentunit",
