@@ -30,6 +30,8 @@ LONGEST = timedelta(days=100)
 """The longest time that one answer is about: a quarter, and a little more."""
 MOST = 1_000
 _USUAL = 200
+_YEARS = 1971, 2200
+"""Years that somebody may mean; what recurs is followed from its first time on, which takes its time."""
 _OPEN_FOR = timedelta(days=90)
 """An incident that is open for longer is in no number, and is not marked either."""
 _AT_ONCE = 2
@@ -134,6 +136,8 @@ def annotation_routes(service: Service) -> APIRouter:
         )
         if not timedelta(0) < asked.until - asked.after <= LONGEST:
             return _problem(422, f"`to` must be after `from`, and at most {LONGEST.days} days")
+        if not _YEARS[0] <= asked.after.year <= asked.until.year <= _YEARS[1]:
+            return _problem(422, f"a time lies outside the years {_YEARS[0]} to {_YEARS[1]}")
         try:
             with turns:
                 found = sorted(_marks(service, published, asked))

@@ -246,6 +246,8 @@ def _local_starts(rule: str, zone: ZoneInfo, first: datetime, before: datetime) 
 
     A wall time that the clocks skip does not occur and does not count (RFC 5545 §3.3.10).
     """
+    if before <= first:  # shifted by the cycles below, the first would lie behind the last year
+        return iter(())
     parts = _parts_of(rule)
     count, until = parts.pop("COUNT", None), parts.pop("UNTIL", None)
     # The library looks for a next occurrence up to the year 9999, however long that takes. The calendar repeats every

@@ -216,6 +216,23 @@ def test_a_time_without_an_end_or_too_long_is_refused(client: TestClient, until:
     assert answer.json()["detail"] == "`to` must be after `from`, and at most 100 days"
 
 
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [
+        ("-1", "0"),
+        ("0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z"),
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T01:00:00Z"),
+        ("9999-12-31T00:00:00Z", "9999-12-31T23:59:59-14:00"),
+        ("2900-01-01T00:00:00Z", "2900-01-02T00:00:00Z"),
+    ],
+)
+def test_a_time_that_nobody_reckons_with_is_refused(client: TestClient, since: str, until: str) -> None:
+    """A calendar has its ends; the answer is a refusal, no failure."""
+    answer = client.get(PATH, params={"from": since, "to": until})
+
+    assert (answer.status_code, answer.json()["detail"]) == (422, "a time lies outside the years 1971 to 2200")
+
+
 def test_before_the_first_snapshot_there_is_no_answer(settings_file: Path) -> None:
     """An empty list would read as "nothing happened"."""
     found = build(configuration(settings_file, {}, settings_file.parent), lambda: NOW, {})

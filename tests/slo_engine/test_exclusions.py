@@ -278,6 +278,14 @@ def test_an_occurrence_that_began_before_the_window_reaches_into_it() -> None:
     assert local(between(holidays, "2027-01-01T00:00", "2027-12-01T00:00")) == [("01-01 01:00 CET", "01-07 00:00 CET")]
 
 
+def test_nothing_recurs_before_its_first_time() -> None:
+    """A window of long ago, which the calendar's cycles would shift behind their end, is empty."""
+    weekly = exclusion("2026-03-01T02:00", "2026-03-01T03:00", "FREQ=WEEKLY")
+    long_ago = datetime(1985, 2, 1, tzinfo=UTC), datetime(1985, 3, 1, tzinfo=UTC)
+
+    assert weekly.slots(*(to_micros(at) for at in long_ago)) == []
+
+
 def test_zones_are_not_confused() -> None:
     """The same first occurrence recurs differently where clocks change differently."""
     berlin = exclusion("2026-01-05T07:00", "2026-01-05T08:00", "FREQ=DAILY")
