@@ -93,6 +93,13 @@ def test_uptime_of_the_silent_part_is_withheld(reader: Reader) -> None:
     assert before.keys() - now.keys() == {"portal"}
 
 
+def test_the_band_of_the_silent_part_ends(reader: Reader) -> None:
+    """The other parts were up in the last minutes; of the portal nothing is known."""
+    down = reader.sees("platform reliability", "When each part was up or down", "service")
+
+    assert down == {"ci": 0.0, "dns": 0.0, "registry": 0.0, "vault": 0.0}
+
+
 def test_the_promise_about_the_silent_part_says_insufficient_data(reader: Reader) -> None:
     """Its SLO is among those with too little data, and keeps its row."""
     (status,) = reader.statuses("portal-is-up")
