@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from dashboards.queries import Range, groupings, panels_of, ranges, result_labels, substituted, variables_in
+from dashboards.queries import (
+    Range,
+    counted,
+    groupings,
+    measure,
+    panels_of,
+    ranges,
+    result_labels,
+    substituted,
+    variables_in,
+    zeros,
+)
 
 LABELS = {"tea": frozenset({"slo", "window", "job"}), "cup": frozenset({"slo", "team"})}
 
@@ -80,3 +91,41 @@ def test_folded_panels_are_panels() -> None:
     row = {"title": "row", "panels": [folded]}
 
     assert panels_of({"panels": [row, {"title": "below"}]}) == [row, folded, {"title": "below"}]
+
+
+@pytest.mark.parametrize(
+    ("expr", "measured"),
+    [
+        ('max by (slo) (platform_slo_objective_ratio{slo="$slo"}) > 0.9', "ratio"),
+        ("sort_desc(topk(3, platform_pipeline_wait_seconds or platform_change_lead_time_seconds))", "seconds"),
+        ('{__name__=~"platform_uptime_ratio|platform_change_fail_ratio"}', "ratio"),
+        ('{__name__=~"platform_uptime_ratio|platform_slo_period_seconds"}', ""),
+        ("1 - platform_uptime_ratio", ""),
+        ("platform_slo_period_seconds / 86400", ""),
+        ("time() - platform_slo_data_timestamp_seconds", ""),
+        ("count(platform_uptime_ratio)", ""),
+        ("rate(platform_wait_seconds[$__rate_interval])", ""),
+    ],
+)
+def test_what_a_result_is_measured_in_follows_from_the_names(expr: str, measured: str) -> None:
+    """As long as nothing is calculated that changes it."""
+    assert measure(expr) == measured
+
+
+def test_which_metrics_are_read_by_functions_of_counters_and_gauges() -> None:
+    """Each with its function, wherever it stands."""
+    expr = "sum(rate(a_total[$__rate_interval])) / (1 + max(delta(b[1h]))) + max_over_time(c[1h])"
+
+    assert sorted(counted(expr)) == [("delta", "b"), ("rate", "a_total")]
+
+
+@pytest.mark.parametrize("expr", ["a or vector(0)", "sum(a) or on () (vector(0) * 2)"])
+def test_a_number_in_place_of_no_data_is_seen(expr: str) -> None:
+    """A vector of one's own after `or`."""
+    assert zeros(expr)
+
+
+@pytest.mark.parametrize("expr", ["a or b", "vector(1) - a"])
+def test_a_result_of_data_alone_is_no_zero(expr: str) -> None:
+    """Another metric, or a number that is calculated with."""
+    assert not zeros(expr)
