@@ -86,15 +86,15 @@ def link_from(column: str) -> Link:
 
 def _headline(making: Making) -> tuple[Panel, ...]:
     """Where the SLO stands."""
-    history = _history(making)
+    links = _explained(making)
     return (
-        _standing(history),
+        _standing(links),
         _stat(
             "Attained, and the target",
             (catalog.SLO_ATTAINMENT, catalog.SLO_OBJECTIVE),
             {"attained": slo_queries.attained(_CHOSEN), "target": by(catalog.SLO_OBJECTIVE, "slo", where=_CHOSEN)},
             unit="percentunit",
-            links=history,
+            links=links,
             decimals=panels.NINES,
         ),
         _stat(
@@ -142,7 +142,7 @@ def _headline(making: Making) -> tuple[Panel, ...]:
     )
 
 
-def _standing(history: Sequence[Link]) -> Panel:
+def _standing(links: Sequence[Link]) -> Panel:
     """Its status in words, and what it says about itself."""
     return panels.table(
         "Where it stands",
@@ -158,7 +158,7 @@ def _standing(history: Sequence[Link]) -> Panel:
         keys={"slo": "SLO"},
         no_data=_NO_SLO,
         height=panels.STAT_HEIGHT,
-        links={"SLO": history},
+        links={"SLO": links},
     )
 
 
@@ -187,11 +187,15 @@ def _stat(  # noqa: PLR0913 - each argument is a property of the panel
     )
 
 
-def _history(making: Making) -> tuple[Link, ...]:
-    """Where Paceline says whether the SLO was met in the windows that are over; nowhere without an address."""
+def _explained(making: Making) -> tuple[Link, ...]:
+    """The events of the SLO, and whether it was met in the windows that are over; nowhere without an address."""
     if not making.base_url:
         return ()
-    return (Link(title="Was it met, window by window (JSON)", url=f"{making.base_url}/api/v1/slos/${{slo}}/history"),)
+    explained = Link(title="Explain: the events that it counts", url=f"{making.base_url}/slos/${{slo}}/explain")
+    return (
+        explained,
+        Link(title="Was it met, window by window (JSON)", url=f"{making.base_url}/api/v1/slos/${{slo}}/history"),
+    )
 
 
 # ---- error budget

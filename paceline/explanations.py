@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment
 from pydantic import BaseModel, Field
 
@@ -33,13 +33,16 @@ from slo_engine.indicator import Indicator, Shape
 from slo_engine.number_words import labels_of
 from slo_engine.observation import Subject
 from slo_engine.sampling import NOW
+from slo_engine.slo import IndicatorSli, Slo
 from slo_engine.snapshot import Accounting, Number
 from slo_engine.unit_lines import UnitLine
+from slo_engine.windows import Window
 
 _LISTED = 100
 _AT_ONCE = 2
 """How many explanations are made at once: the longest window of a whole organisation is millions of rows."""
 _STARTING = "no snapshot is published yet"
+_NOT_COUNTED = "Paceline counts no events for this SLO: it is unknown, or measured by Prometheus, or made of others."
 
 
 class EventView(BaseModel):
@@ -171,6 +174,7 @@ def _selection(  # noqa: PLR0913, PLR0917 - the parameters of the address
 
 
 _Selected = Annotated[Selection, Depends(_selection)]
+_SloName = Annotated[str, Path(max_length=63, description="The name of the SLO.")]
 _Named = Annotated[str, Path(description="An indicator, or one of its exported metrics.")]
 
 
@@ -207,6 +211,16 @@ def explain_routes(service: Service, pages: Environment) -> APIRouter:
             return HTMLResponse(message.render(message=found[1]), status_code=found[0])
         return HTMLResponse(page.render(found=found, links=_links(found, selection), shapes=Shape, roles=Role))
 
+    @router.get("/slos/{name}/explain", include_in_schema=False)
+    def explain_slo(name: _SloName) -> Response:
+        published = service.published
+        slos = [] if published is None else [state.slo for state in published.snapshot.slos]
+        address = next((explain_slo_path(slo) for slo in slos if slo.name == name), None)
+        if address is None:
+            reason = _STARTING if published is None else _NOT_COUNTED
+            return HTMLResponse(message.render(message=reason), status_code=503 if published is None else 404)
+        return RedirectResponse(address, status_code=302)
+
     return router
 
 
@@ -239,6 +253,23 @@ def explain_path(number: Number, indicator: Indicator) -> str:
     else:
         chosen["dimension"] = number.dimension
     return _path("/explain/", number.indicator, chosen)
+
+
+def explain_slo_path(slo: Slo) -> str | None:
+    """The address of the page with the events that an SLO counts; None where Paceline counts none for it."""
+    sli = slo.sli
+    if not isinstance(sli, IndicatorSli):
+        return None
+    chosen: dict[str, object] = {
+        "service": sli.service,
+        "environment": sli.environment,
+        "team": sli.team,
+        "dimension": sli.dimension,
+        "label": [f"{label}={value}" for label, value in sli.labels],
+    }
+    if isinstance(slo.window, Window):
+        chosen["window"] = slo.window.label
+    return _path("/explain/", sli.indicator, chosen)
 
 
 def _path(start: str, indicator: str, chosen: Mapping[str, object]) -> str:

@@ -122,9 +122,12 @@ def test_a_part_is_told_with_its_own_state() -> None:
     assert url.startswith('/d/paceline-slo?var-slo=${__data.fields["Part"]:percentencode}')
 
 
-def test_the_history_is_linked_where_paceline_has_an_address() -> None:
+def test_events_and_history_are_linked_where_paceline_has_an_address() -> None:
     """Whether it was met in windows that are over, Paceline knows; Prometheus does not keep it."""
-    assert BOARD.leads_to("Attained, and the target") == [f"{PACELINE}/api/v1/slos/${{slo:percentencode}}/history"]
+    assert BOARD.leads_to("Attained, and the target") == [
+        f"{PACELINE}/slos/${{slo:percentencode}}/explain",
+        f"{PACELINE}/api/v1/slos/${{slo:percentencode}}/history",
+    ]
     assert EMPTY.leads_to("Attained, and the target") == []
 
 

@@ -292,6 +292,29 @@ def test_explaining_writes_nothing(client: TestClient, settings_file: Path) -> N
     }
 
 
+def test_an_slo_leads_to_the_events_that_it_counts(client: TestClient) -> None:
+    """A board knows the SLO's name alone; its indicator, filters and window are Paceline's to say."""
+    (slo,) = client.get("/api/v1/slos").json()["slos"]
+
+    asked = client.get(f"/slos/{slo['name']}/explain", follow_redirects=False)
+
+    assert (asked.status_code, asked.headers["location"]) == (302, "/explain/change_delivery_time?window=28d")
+    assert client.get(asked.headers["location"]).status_code == 200
+
+
+def test_an_slo_without_events_of_its_own_is_refused_in_words(client: TestClient) -> None:
+    """Prometheus measures some, others consist of others, and some names are unknown."""
+    answer = client.get("/slos/nobody-knows/explain")
+
+    assert answer.status_code == 404
+    assert "Paceline counts no events for this SLO" in answer.text
+
+
+def test_before_the_first_numbers_an_slo_leads_nowhere(before: TestClient) -> None:
+    """It is said that nothing is published yet, not that the SLO is unknown."""
+    assert before.get("/slos/fast/explain").status_code == 503
+
+
 def test_an_explanation_is_that_of_the_published_number(client: TestClient, clock: Any) -> None:
     """However late it is asked for, the window ends with the published numbers, and the list gives them."""
     clock.move(timedelta(days=3))
