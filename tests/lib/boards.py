@@ -174,13 +174,13 @@ def moments(now: datetime) -> list[datetime]:
     """When the past is published: weeks' ends, of the older ones every other; days; quarters of a day; minutes.
 
     Among them is half an hour of a Thursday, with the steps of charts of a week and of a month, in which it shows what
-    changes from step to step. Minutes are what a rate needs at the end.
+    changes from step to step. A few minutes are what a rate needs at the end.
     """
     ago = [timedelta(weeks=n) for n in range(WEEKS, 0, -1) if n <= _FAR_WEEKS or n % 2 == 0]
     ago += [timedelta(days=n) for n in range(6, 0, -1)]
     ago += [timedelta(days=3, hours=10) - timedelta(minutes=n) for n in (0, 20, 30)]
     ago += [timedelta(hours=n) for n in range(18, 0, -6)]
-    ago += [timedelta(minutes=n) for n in range(5, -1, -1)]
+    ago += [timedelta(minutes=n) for n in (4, 2, 0)]
     return [now - one for one in sorted(ago, reverse=True)]
 
 
