@@ -65,7 +65,7 @@ _LEADING: dict[Shape, tuple[str, str, Unit]] = {
 _MEANS = {"throughput": "Throughput", "stability": "Stability", "overall": "Overall"}
 _SCORES_HEIGHT = 10
 """All scores of a service are seen without scrolling."""
-_NO_SCORE = "No data: no metric of these services has a value in this window, or a source is stale"
+_NO_SCORE = "No data: 7 days are too short for a score; else none of its metrics has a value, or a source is stale"
 
 
 def board(making: Making) -> Dashboard | None:
