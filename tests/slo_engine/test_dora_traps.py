@@ -44,9 +44,9 @@ from slo_engine.observation import Observation, Subject
 from slo_engine.organisation import DeliveryRules, Organisation, Service
 from slo_engine.plain_events import PlainEvents
 from slo_engine.reading import Reader
-from slo_engine.weekly import Week
 from slo_engine.slo import IndicatorSli, Slo
 from slo_engine.snapshot import Number, Snapshot, SourceState
+from slo_engine.weekly import Week
 from slo_engine.windows import parse_window
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
