@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,7 @@ def test_the_page_draws_a_board(filled: Filled, requires_tool: Callable[[str], s
     """The script ends without a fault on the board that has every kind of panel."""
     requires_tool("chromium")
     if not board_pictures.CHARTS.is_dir():
+        assert os.environ.get("CI") != "true", "CI must draw a board"
         pytest.skip("uPlot is not installed in tests/npm")
     board = next(board for board in filled.boards if board.uid == "paceline-delivery")
     asked = board_pictures.answered(Opened(board.document, filled.answers, filled.now), [filled.now])
