@@ -13,10 +13,10 @@ from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
-from jinja2 import Environment
 from pydantic import BaseModel, Field
 
 from collector.errors import PacelineError, StoreError
+from paceline.pages.look import Look
 from paceline.service import Published, Service
 from slo_engine.catalog import metrics_of
 from slo_engine.counted import Role
@@ -178,11 +178,10 @@ _SloName = Annotated[str, Path(max_length=63, description="The name of the SLO."
 _Named = Annotated[str, Path(description="An indicator, or one of its exported metrics.")]
 
 
-def explain_routes(service: Service, pages: Environment) -> APIRouter:
-    """The two routes of a service; `pages` holds the templates."""
+def explain_routes(service: Service, look: Look) -> APIRouter:
+    """The routes of a service."""
     router = APIRouter()
     turn = threading.BoundedSemaphore(_AT_ONCE)
-    page, message = pages.get_template("explain.html"), pages.get_template("message.html")
 
     def explained(name: str, selection: Selection) -> Explanation | tuple[int, str]:
         """The explanation, or a status and the reason why there is none."""
@@ -208,8 +207,8 @@ def explain_routes(service: Service, pages: Environment) -> APIRouter:
     def explain_page(indicator: _Named, selection: _Selected) -> HTMLResponse:
         found = explained(indicator, selection)
         if isinstance(found, tuple):
-            return HTMLResponse(message.render(message=found[1]), status_code=found[0])
-        return HTMLResponse(page.render(found=found, links=_links(found, selection), shapes=Shape, roles=Role))
+            return look.message(found[1], found[0])
+        return look.page("explain.html", found=found, links=_links(found, selection), shapes=Shape, roles=Role)
 
     @router.get("/slos/{name}/explain", include_in_schema=False)
     def explain_slo(name: _SloName) -> Response:
@@ -218,7 +217,7 @@ def explain_routes(service: Service, pages: Environment) -> APIRouter:
         address = next((explain_slo_path(slo) for slo in slos if slo.name == name), None)
         if address is None:
             reason = _STARTING if published is None else _NOT_COUNTED
-            return HTMLResponse(message.render(message=reason), status_code=503 if published is None else 404)
+            return look.message(reason, 503 if published is None else 404)
         return RedirectResponse(address, status_code=302)
 
     return router

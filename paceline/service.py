@@ -98,6 +98,8 @@ class Service:
         self.inbox = inbox
         self.observations = observations
         self.published: Published | None = None
+        self.findings: dict[str, Findings] = {}
+        """By source, what its last run here noticed of its rules; empty until it ran."""
         self.started_at = clock()
         self._context = context
         self._runner = runner
@@ -151,6 +153,7 @@ class Service:
             context = dataclasses.replace(self._context, wire=wire or Wire(), since=since, findings=Findings())
             built = _Built(source, context, self.configuration.settings.privacy.is_public)
             outcome = self._runner.run(source.name, built, progress, source.stale_after, context.wire.traffic)
+            self.findings[source.name] = context.findings
             span.tell(source=source.name, events=outcome.events, changed=outcome.changed)
             if outcome.error is not None:
                 span.failed(outcome.error)

@@ -6,36 +6,33 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
-from jinja2 import Environment, FileSystemLoader, select_autoescape
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from collector.errors import StoreError
 from paceline.annotations_routes import annotation_routes
 from paceline.enricher import Enricher, router
-from paceline.explanations import EventView, explain_path, explain_routes
+from paceline.explanations import EventView, explain_routes
 from paceline.gate_routes import gate_routes
 from paceline.history import history_routes
+from paceline.pages.home import home_routes
+from paceline.pages.look import Look, static_routes
 from paceline.service import Published, Service
-from paceline.status import SCORES, status_view
 from paceline.webhooks import Webhooks, webhook_routes
 from paceline.weekly_routes import weekly_routes
-from slo_engine.explain import subject_text
-from slo_engine.indicator import Shape
-from slo_engine.notes import no_production, unmatched_names
-from slo_engine.number_words import cell_text, interval_text, value_text
 from slo_engine.restated import RestatedLine
 from slo_engine.sli_words import measured_by
 from slo_engine.slo import EventCounts, SloStatus
 from slo_engine.snapshot import SloState
-from slo_engine.words import duration_text, share_text
 
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
@@ -121,21 +118,7 @@ def create_app(  # noqa: C901 - one short function for each route
 ) -> FastAPI:
     """The app of a service; with an enricher it takes alerts, with webhooks what systems send."""
     app = FastAPI(title="Paceline", version=version("paceline"), docs_url=None, redoc_url=None)
-    pages = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters |= {"duration": duration_text, "percent": share_text, "whom": subject_text}
-    pages.globals |= {
-        "explain_path": explain_path,
-        "value_text": value_text,
-        "interval_text": interval_text,
-        "cell_text": cell_text,
-    }
-    pages.globals["notice"] = service.configuration.settings.notice
-    status_page = pages.get_template("status.html")
+    look = Look(service)
 
     @app.middleware("http")
     async def _headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -199,24 +182,8 @@ def create_app(  # noqa: C901 - one short function for each route
             return JSONResponse(view.model_dump(), status_code=503)
         return RestatementsView(restatements=[_restatement_view(line) for line in lines])
 
-    @app.head("/", include_in_schema=False)
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def status() -> HTMLResponse:
-        published = service.published
-        note = no_production(published.snapshot, service.configuration.organisation) if published else None
-        return HTMLResponse(
-            status_page.render(
-                snapshot=published.snapshot if published else None,
-                view=status_view(published.snapshot, service.indicators) if published else None,
-                unmatched=unmatched_names(published.unmatched) if published else [],
-                indicators=service.indicators,
-                shapes=Shape,
-                scores=SCORES,
-                notes=(*service.configuration.notes, *([note] if note else [])),
-                version=version("paceline"),
-            )
-        )
-
+    app.include_router(static_routes())
+    app.include_router(home_routes(service, look))
     app.include_router(gate_routes(service))
     app.include_router(history_routes(service))
     app.include_router(weekly_routes(service))
@@ -225,7 +192,7 @@ def create_app(  # noqa: C901 - one short function for each route
         app.include_router(router(enricher, service.configuration.settings.notify))
     if webhooks is not None:  # after the alerts, which have a path of their own among them
         app.include_router(webhook_routes(webhooks))
-    app.include_router(explain_routes(service, pages))
+    app.include_router(explain_routes(service, look))
     return app
 
 

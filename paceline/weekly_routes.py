@@ -22,6 +22,7 @@ _TYPES: dict[Format, str] = {
     "json": "application/json",
 }
 _REMEMBERED = 16
+_AS_MAIL = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _Label = Annotated[str, Path(max_length=10, description="An ISO week like 2026-W14.")]
 _Form = Annotated[Format, Query(alias="format", description="How it is written.")]
 _Whose = Annotated[Audience | None, Query(description="leader unless given, team where a team is.")]
@@ -46,7 +47,8 @@ def weekly_routes(service: Service) -> APIRouter:
             return _refused(404, str(error))
         except StoreError:
             return _refused(503, "the store cannot be read")
-        return Response(text, media_type=_TYPES[form])
+        # It is the page that goes out by mail, with its styles in it.
+        return Response(text, media_type=_TYPES[form], headers={"Content-Security-Policy": _AS_MAIL})
 
     return router
 

@@ -1,0 +1,1 @@
+"""The pages for people: one module for each, which brings its route; `look` holds what they share."""

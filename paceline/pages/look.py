@@ -1,0 +1,82 @@
+"""What all pages share: templates with their filters, the way around, and the files that they load."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from fastapi import Path as Named
+from fastapi.responses import HTMLResponse, Response
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+from paceline.service import Service
+from slo_engine.explain import subject_text
+from slo_engine.number_words import cell_text, interval_text, value_text
+from slo_engine.words import duration_text, share_text
+
+PAGES = (("/", "Home"), ("/indicators", "Indicators"), ("/weekly", "Weekly"), ("/sources", "Sources"))
+"""Where the line on top of each page leads: path and title."""
+_STATIC = Path(__file__).parents[1] / "static"
+_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+_A_YEAR = "public, max-age=31536000, immutable"
+
+
+class Look:
+    """Renders the pages of a service. Everything from outside is escaped."""
+
+    def __init__(self, service: Service) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(Path(__file__).parents[1] / "templates"),
+            autoescape=select_autoescape(default=True, default_for_string=True),
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {"duration": duration_text, "percent": share_text, "whom": subject_text}
+        self._environment.globals |= {
+            "value_text": value_text,
+            "interval_text": interval_text,
+            "cell_text": cell_text,
+            "static": static_path,
+            "ways": PAGES,
+            "notice": service.configuration.settings.notice,
+            "version": version("paceline"),
+        }
+
+    def page(self, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+        """A page made of a template. `here` among the values is the path of `PAGES` that it lies under."""
+        return HTMLResponse(self._environment.get_template(template).render(values), status_code=status)
+
+    def message(self, text: str, status: int) -> HTMLResponse:
+        """A page that says why there is no other."""
+        return self.page("message.html", status=status, message=text)
+
+
+def static_path(name: str) -> str:
+    """The address of a file that pages load; it changes with the file, so a browser may keep it for good."""
+    return f"/static/{name}?{_file(name)[1]}"
+
+
+def static_routes() -> APIRouter:
+    """The files that pages load."""
+    router = APIRouter()
+
+    @router.get("/static/{name}", include_in_schema=False)
+    def static(name: Annotated[str, Named(max_length=60)]) -> Response:
+        # Compared with the names there are, so no path can be told.
+        if name not in {path.name for path in _STATIC.iterdir() if path.suffix in _TYPES}:
+            return Response(status_code=404)
+        content, _ = _file(name)
+        return Response(content, media_type=_TYPES[Path(name).suffix], headers={"Cache-Control": _A_YEAR})
+
+    return router
+
+
+@cache
+def _file(name: str) -> tuple[bytes, str]:
+    """A file and a digest of it. They come with the program, and stay what they are while it runs."""
+    content = (_STATIC / name).read_bytes()
+    return content, hashlib.sha256(content).hexdigest()[:12]
