@@ -10,7 +10,7 @@ from collector.store.database import Database, Transaction
 from collector.store.derivations import DerivationStore, PieceRecord, Replacement, Restatement
 from collector.store.events import EventStore, Quarantined, SourceRun
 from collector.store.inbox import Arrival, Drained, InboxStore, packed
-from collector.store.observations import Judge, ObservationRow, ObservationStore, Series, Tally
+from collector.store.observations import Judge, ObservationRow, ObservationStore, Plain, Series, Tally
 
 __all__ = [
     "Arrival",
@@ -23,6 +23,7 @@ __all__ = [
     "ObservationRow",
     "ObservationStore",
     "PieceRecord",
+    "Plain",
     "Quarantined",
     "Replacement",
     "Restatement",

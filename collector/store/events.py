@@ -227,11 +227,11 @@ class EventStore:
         rows = self._database.select(_moved_text, (kind_of(event_type), since))
         return sorted({left for (left,) in rows})
 
-    def find(self, ids: Sequence[str]) -> dict[str, Event]:
-        """The events with these ids, whatever their kind; unknown ids are absent."""
+    def find(self, ids: Sequence[str], among: Sequence[type[Event]] = EVENT_TYPES) -> dict[str, Event]:
+        """The events with these ids, of some kinds; unknown ids are absent."""
         found: dict[str, Event] = {}
         with self._database.reading() as connection:
-            for event_type in EVENT_TYPES:
+            for event_type in among:
                 table, decode = EVENT_TABLES[event_type], decoder(event_type)
                 missing = [i for i in ids if i not in found]
                 for start in range(0, len(missing), _FETCH):
