@@ -131,6 +131,11 @@ class Service:
         return self._tiers
 
     @property
+    def stamps(self) -> Mapping[str, Mapping[str, int | str]]:
+        """By family, what its observations were derived from: while it is equal, they are."""
+        return self._stamps
+
+    @property
     def zone(self) -> ZoneInfo:
         """The zone of calendar weeks."""
         return ZoneInfo(self.configuration.settings.timezone)
