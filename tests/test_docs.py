@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 import pytest
+from api_page import api_page, paths
+from fastapi import FastAPI
 from pydantic import AwareDatetime, BaseModel, SecretStr
 from replay import Provider, Reply, Request, page_of
 
@@ -21,8 +23,12 @@ from collector.source import About, SourceContext
 from paceline.calendar_settings import CalendarSettings
 from paceline.catalogue import ServiceSettings
 from paceline.cli import cli
+from paceline.enricher import build_enricher
 from paceline.notify import EmailTarget, SlackTarget, WebhookTarget
 from paceline.settings import ENVIRONMENT, OTHER_VARIABLES, Settings, load
+from paceline.web import create_app
+from paceline.webhooks import Webhooks
+from paceline.wiring import build, configuration
 from slo_engine.catalog import FIXED, Metric, metrics_of
 from slo_engine.indicator import Family, families, indicators
 from slo_engine.openslo import load_slos
@@ -381,6 +387,45 @@ def test_the_definitions_page_lists_what_runs(golden: Golden) -> None:
     table = "\n".join(["| Indicator | Version | Definition |", "|---|---|---|", *rows]) + "\n"
 
     golden(path, f"{before}{begin}{table}{end}{after}")
+
+
+# --- the HTTP API ----------------------------------------------------------------------------------------
+
+
+_ALL_DOORS = """\
+logs: {level: error}
+notify:
+  secret: a-secret-that-opens-nothing
+  targets: [{type: webhook, name: ours, url: "https://example.com/alerts"}]
+"""
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
+    """The app with every door that it can have."""
+    folder = tmp_path_factory.mktemp("api")
+    (folder / "paceline.yaml").write_text(_ALL_DOORS, encoding="utf-8")
+    running = build(configuration(folder / "paceline.yaml", {}, folder), environ={})
+    service, log = running.service, running.log
+    settings = service.configuration.settings.notify
+    enricher = build_enricher(service, settings, tiers=service.tiers, log=log, clock=lambda: NOW)
+    webhooks = Webhooks(service, log, lambda: NOW)
+    yield create_app(service, enricher, webhooks)
+    webhooks.close()
+    enricher.close()
+    running.close()
+
+
+def test_the_api_page_is_what_the_app_says_of_itself(app: FastAPI, golden: Golden) -> None:
+    """Every path with its parameters, answers and errors, and every shape."""
+    golden(DOCS / "api.md", api_page(app, _NOTE))
+
+
+def test_every_route_is_on_the_api_page(app: FastAPI) -> None:
+    """No route is left out, the pages for people included."""
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+
+    assert {path for path in paths(app) if f"{path}`" not in text} == set()
 
 
 # --- links and examples ----------------------------------------------------------------------------------
