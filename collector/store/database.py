@@ -17,7 +17,7 @@ from sqlmodel import create_engine
 
 from collector.errors import StoreError
 
-SCHEMA_REVISION = "0004"
+SCHEMA_REVISION = "0005"
 _CHUNK = 5_000
 _BUSY_TIMEOUT_MS = 30_000
 # Ids are spread evenly, so an import touches its whole index: the default of 2 MB would spill on each page.

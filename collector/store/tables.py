@@ -264,6 +264,25 @@ class DerivationRow(SQLModel, table=True):
     inputs: str = Field(sa_column=sa.Column("inputs", sa.Text, nullable=False))
 
 
+class ReportDeliveryRow(SQLModel, table=True):
+    """What became of a week's summary on its way to a place: how often it was tried, and who is at it."""
+
+    __tablename__ = "report_delivery"
+    week: str = Field(sa_column=sa.Column("week", sa.Text, primary_key=True))
+    delivery: str = Field(sa_column=sa.Column("delivery", sa.Text, primary_key=True))
+    state: str = Field(sa_column=sa.Column("state", sa.Text, nullable=False))
+    edition: int = Field(sa_column=sa.Column("edition", sa.Integer, nullable=False))
+    attempts: int = Field(sa_column=sa.Column("attempts", sa.Integer, nullable=False))
+    due_at: int = Field(sa_column=sa.Column("due_at", sa.BigInteger, nullable=False))
+    first_tried_at: int | None = Field(sa_column=sa.Column("first_tried_at", sa.BigInteger))
+    last_tried_at: int | None = Field(sa_column=sa.Column("last_tried_at", sa.BigInteger))
+    sent_at: int | None = Field(sa_column=sa.Column("sent_at", sa.BigInteger))
+    error: str | None = Field(sa_column=sa.Column("error", sa.Text))
+    digest: str | None = Field(sa_column=sa.Column("digest", sa.Text))
+    holder: str | None = Field(sa_column=sa.Column("holder", sa.Text))
+    held_until: int | None = Field(sa_column=sa.Column("held_until", sa.BigInteger))
+
+
 class PublishedCounterRow(SQLModel, table=True):
     """The highest value published of a counter. A restatement may lower a count, a counter must not fall."""
 
@@ -286,4 +305,5 @@ PUBLISHED_COUNTER = _table_of(PublishedCounterRow)
 EVENT_MOVED = _table_of(EventMovedRow)
 PIECE = _table_of(PieceRow)
 RESTATEMENT = _table_of(RestatementRow)
+REPORT_DELIVERY = _table_of(ReportDeliveryRow)
 METADATA = SQLModel.metadata
