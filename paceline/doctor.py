@@ -139,7 +139,6 @@ def examine(
             pages.append(replace(page, events=()))
     except PacelineError as problem:
         error, refused = str(problem), isinstance(problem, AuthError)
-    rules = config.deployments if isinstance(config, CiConfig) else []
     found = Diagnosis(
         source=config.name,
         type=str(getattr(config, "type", "")),
@@ -152,13 +151,19 @@ def examine(
         warnings=_once(w for p in pages for w in p.warnings),
         truncations=_once(t for p in pages for t in p.truncations),
         finished_runs=findings.runs,
-        rules=tuple(_rule_found(number, rule, findings) for number, rule in enumerate(rules)),
+        rules=rules_found(config, findings),
         lookalikes=tuple(findings.lookalikes.most_common(_SHOWN)),
         environments=dict(tally.environments.most_common(_SHOWN)),
         unknown_services=tuple(sorted(tally.unknown)),
         shares=tally.shares,
     )
     return replace(found, advice=tuple(_advice(config, found, refused=refused)))
+
+
+def rules_found(config: SourceConfig, findings: Findings) -> tuple[RuleFound, ...]:
+    """What each rule for deployments of a source took of the runs that it read; none for one without rules."""
+    rules = config.deployments if isinstance(config, CiConfig) else []
+    return tuple(_rule_found(number, rule, findings) for number, rule in enumerate(rules))
 
 
 def together(found: Sequence[Diagnosis], seen: Seen, organisation: Organisation) -> list[str]:
