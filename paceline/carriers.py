@@ -32,14 +32,14 @@ Name = Annotated[
 ]
 
 
-def named_apart(what: str) -> Callable[[list[Any]], list[Any]]:
-    """A check that no two of a list have one name; `what` they are, in the singular."""
+def named_apart(one: str, several: str) -> Callable[[list[Any]], list[Any]]:
+    """A check that no two of a list have one name; what they are, in words."""
 
     def check(listed: list[Any]) -> list[Any]:
-        names = [one.name for one in listed]
+        names = [each.name for each in listed]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"two {what}s are named {name!r}; expected a name of its own for each {what}")
+                raise ValueError(f"two {several} are named {name!r}; expected a name of its own for each {one}")
         return listed
 
     return check

@@ -167,7 +167,7 @@ class NotifySettings(BaseModel):
     base_url: Annotated[str, AfterValidator(_base)] = Field(
         default="", description="The address of Paceline for links to explanations; no such links unless given."
     )
-    targets: Annotated[list[AnyTarget], AfterValidator(named_apart("target"))] = Field(
+    targets: Annotated[list[AnyTarget], AfterValidator(named_apart("target", "targets"))] = Field(
         default_factory=list, description="Where alerts go on to; see docs/enricher.md."
     )
 

@@ -31,7 +31,8 @@ class DeliveryState(StrEnum):
 class DeliveryRecord:
     """An entry of the log. Times are microseconds since 1970 UTC.
 
-    `edition` grows when what was sent is sent anew on purpose. `due_at`: not tried before. `digest`: SHA-256 of what
+    `edition` grows when somebody wants it sent anew. It is not tried before `due_at`, and has
+    been since `first_tried_at`. `digest`: SHA-256 of what
     was sent last, in hex. `error`: why the last attempt failed. `holder` may send until `held_until`.
     """
 
@@ -91,23 +92,26 @@ class DeliveryLog:
         """Take what is waiting in order to send it until a time; None where somebody else has it, or it was sent."""
         return self._claim(record, now, until, holder, _may_be_taken(now))
 
-    def claim_anyway(self, record: DeliveryRecord, now: int, until: int, holder: str) -> DeliveryRecord | None:
-        """The same, whether it is due, failed or was sent, which makes a new edition; None where it is being sent."""
+    def claim_now(
+        self, record: DeliveryRecord, now: int, until: int, holder: str, *, anew: bool
+    ) -> DeliveryRecord | None:
+        """The same, also where it is not due or failed; what was sent only `anew`, which makes another edition."""
         free = sa.or_(_T.state != DeliveryState.SENDING.value, _T.held_until <= now)
-        return self._claim(record, now, until, holder, free)
+        wanted = sa.true() if anew else _T.state != DeliveryState.SENT.value
+        begun_again = {"first_tried_at": now, "edition": _T.edition + int(anew)}
+        return self._claim(record, now, until, holder, sa.and_(free, wanted), **begun_again)
 
-    def _claim(self, record: DeliveryRecord, now: int, until: int, holder: str, free: Any) -> DeliveryRecord | None:
-        anew = sa.case((_T.state == DeliveryState.SENT.value, 1), else_=0)
-        # Anew, or given up before: then the time in which it is tried begins again.
-        over = _T.state.in_((DeliveryState.SENT.value, DeliveryState.FAILED.value))
+    def _claim(
+        self, record: DeliveryRecord, now: int, until: int, holder: str, free: Any, **more: Any
+    ) -> DeliveryRecord | None:
         values = {
             "state": DeliveryState.SENDING.value,
-            "edition": _T.edition + anew,
             "attempts": _T.attempts + 1,
-            "first_tried_at": sa.case((over, now), else_=sa.func.coalesce(_T.first_tried_at, now)),
+            "first_tried_at": sa.func.coalesce(_T.first_tried_at, now),
             "last_tried_at": now,
             "holder": holder,
             "held_until": until,
+            **more,
         }
         statement = sa.update(REPORT_DELIVERY).where(*_is(record), free).values(**values)
         # On the disk before anything is sent: else a power failure could make one edition of two.

@@ -15,6 +15,7 @@ import msgspec
 from rich.console import Console
 
 from collector.errors import PacelineError
+from paceline.commands.delivering import EVERY, deliver_now, list_deliveries
 from paceline.commands.options import config_option, opened, output_option
 from paceline.commands.output import or_none, print_json, table, write
 from paceline.status import SCORES, scored
@@ -154,15 +155,35 @@ def _print_numbers(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> N
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to write; standard output unless given.",
 )
-def report(config: Path | None, week: str, form: Format, audience: str | None, team: str, out: Path | None) -> None:
-    """Write the weekly summary of a calendar week."""
-    whose = _audience(audience, team)
+@click.option(
+    "--deliver",
+    is_flag=False,
+    flag_value=EVERY,
+    metavar="[NAME]",
+    help="Send it now instead, by the delivery of this name, else by all of report.deliveries.",
+)
+@click.option("--again", is_flag=True, help="With --deliver: also what was sent already.")
+@click.option("--deliveries", "listed", is_flag=True, help="List what became of the summaries instead.")
+@output_option
+def report(config: Path | None, week: str, form: Format, out: Path | None, **options: Any) -> None:
+    """Write the weekly summary of a calendar week, or deliver it."""
+    whose, deliver = _audience(options["audience"], options["team"]), options["deliver"]
+    if options["again"] and not deliver:
+        raise click.UsageError("--again is for --deliver")
+    if deliver and (options["audience"] or options["team"] or out):
+        raise click.UsageError("--deliver sends what report.deliveries says; expected no --audience, --team and --out")
     with opened(config) as running:
+        if options["listed"]:
+            list_deliveries(running, options["output"])
+            return
         try:
-            wanted = Week.parse(week, running.service.zone) if week else None
+            wanted = Week.parse(week, running.service.zone) if week else running.service.last_week
         except ValueError as error:
             raise click.UsageError(str(error)) from error
-        text = running.service.report(wanted, form, whose, team)
+        if deliver:
+            deliver_now(running, wanted, deliver, anew=options["again"])
+            return
+        text = running.service.report(wanted, form, whose, options["team"])
     write(text, out)
 
 

@@ -437,6 +437,7 @@ def test_a_leaking_indicator_is_found(world: World, clock: Callable[[], datetime
         inbox=service.inbox,
         observations=service.observations,
         derivations=service._derivations,
+        delivery_log=service.delivery_log,
         families=(*families(), LEAKY),
         tiers=service.tiers,
         telemetry=world.running.telemetry,
