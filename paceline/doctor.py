@@ -14,7 +14,18 @@ from itertools import islice
 from collector.api import CiConfig
 from collector.deploying import DeploymentRule
 from collector.errors import AuthError, PacelineError
-from collector.events import Change, ChangeState, Commit, Deployment, Event, PipelineRun, Result, RunState, kind_of
+from collector.events import (
+    Change,
+    ChangeState,
+    Commit,
+    Deployment,
+    Event,
+    Incident,
+    PipelineRun,
+    Result,
+    RunState,
+    kind_of,
+)
 from collector.findings import Findings
 from collector.http import Traffic
 from collector.pushed import PushedConfig
@@ -61,6 +72,8 @@ class Diagnosis:
     lookalikes: tuple[tuple[str, int], ...] = ()
     environments: Mapping[str, int] = field(default_factory=dict)
     """Deployments by environment."""
+    incidents: Mapping[str, int] = field(default_factory=dict)
+    """Incidents by label; one with two labels counts for both."""
     unknown_services: tuple[str, ...] = ()
     """Names of services in deployments that the catalogue does not know."""
     shares: tuple[Share, ...] = ()
@@ -88,6 +101,7 @@ class _Tally:
     seen: Seen
     events: Counter[str] = field(default_factory=Counter)
     environments: Counter[str] = field(default_factory=Counter)
+    incidents: Counter[str] = field(default_factory=Counter)
     unknown: set[str] = field(default_factory=set)
     having: Counter[str] = field(default_factory=Counter)
     of: Counter[str] = field(default_factory=Counter)
@@ -99,6 +113,8 @@ class _Tally:
             self.seen.commits.add(event.sha)
         elif isinstance(event, Deployment):
             self._deployment(event)
+        elif isinstance(event, Incident):
+            self.incidents.update(set(event.labels))
         elif isinstance(event, Change) and event.state is ChangeState.MERGED:
             self._share("merged changes with their merge commit", has=event.merge_sha is not None)
         elif isinstance(event, PipelineRun) and event.state is RunState.COMPLETED:
@@ -154,6 +170,7 @@ def examine(
         rules=rules_found(config, findings),
         lookalikes=tuple(findings.lookalikes.most_common(_SHOWN)),
         environments=dict(tally.environments.most_common(_SHOWN)),
+        incidents=dict(tally.incidents.most_common()),
         unknown_services=tuple(sorted(tally.unknown)),
         shares=tally.shares,
     )
