@@ -17,7 +17,7 @@ from paceline.annotations_routes import annotation_routes
 from paceline.enricher import Enricher, router
 from paceline.explanations import EventView, explain_routes
 from paceline.gate_routes import gate_routes
-from paceline.history import history_routes
+from paceline.history_routes import history_routes
 from paceline.pages.home import home_routes
 from paceline.pages.look import Look, static_routes
 from paceline.service import Published, Service

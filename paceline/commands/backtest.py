@@ -85,7 +85,7 @@ def backtest_slo(
     url: str,
     output: str,
 ) -> None:
-    """Tell what an SLO and its alerts would have done over a past: how often they fire, what they miss, the budget.
+    """Tell what an SLO and its alerts would have done over a past: how often they fire, what they miss.
 
     The past of an SLO on an indicator is what is stored; of one that Prometheus measures a range of --prometheus.
     """

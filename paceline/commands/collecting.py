@@ -19,8 +19,9 @@ from collector.http import Tape, Wire
 from collector.recording import Player, Recorder, recordings
 from collector.run import RunOutcome
 from collector.source import SourceConfig
-from paceline.commands.options import FAILED, config_option, configured, opened, output_option
+from paceline.commands.options import config_option, configured, opened, output_option
 from paceline.commands.output import print_json, table
+from paceline.exits import FAILED
 from paceline.settings import Configuration
 from paceline.wiring import Running, build
 

@@ -14,8 +14,9 @@ import click
 
 from dashboards.grafana import FOLDER, FOLDER_UID, Compared
 from paceline.commands.links import address
-from paceline.commands.options import FAILED, MISTAKE, config_option, configured, labels_of, output_option
+from paceline.commands.options import config_option, configured, labels_of, output_option
 from paceline.commands.output import print_json
+from paceline.exits import FAILED, MISTAKE
 from paceline.grafana import TOKEN, Outcome, Wishes, compared, reached
 from paceline.grafana import push as push_boards
 from slo_engine.indicator import indicators

@@ -7,9 +7,9 @@ import sys
 import click
 
 from collector.store import DeliveryRecord, DeliveryState, from_micros, to_micros
-from paceline.commands.options import FAILED
 from paceline.commands.output import print_json, table
 from paceline.deliveries import Deliveries, delivery_view
+from paceline.exits import FAILED
 from paceline.wiring import Running, utc_now
 from slo_engine.weekly import Week
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from paceline.commands.options import FAILED, config_option, configured, output_option
+from paceline.commands.options import config_option, configured, output_option
 from paceline.commands.output import print_json, table
 from paceline.doctor import Diagnosis, Seen, Share, examine, together
+from paceline.exits import FAILED
 from paceline.settings import Configuration
 from paceline.wiring import looking
 from slo_engine.words import share_text

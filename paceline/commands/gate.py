@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from paceline.commands.options import MISTAKE, config_option, opened, output_option
+from paceline.commands.options import config_option, opened, output_option
 from paceline.commands.output import print_json, table
+from paceline.exits import MISTAKE
 from paceline.gate import Answer, UnknownService
 
 

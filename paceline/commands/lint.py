@@ -9,9 +9,10 @@ import click
 
 from collector.document import read_documents
 from collector.errors import PacelineError
-from paceline.commands.options import FAILED, config_option, opened, output_option
+from paceline.commands.options import config_option, opened, output_option
 from paceline.commands.output import print_json
 from paceline.commands.prometheus import asking, prometheus_option
+from paceline.exits import FAILED
 from paceline.resources import alert_windows
 from slo_engine.alert_windows import load_tiers
 from slo_engine.lint import Finding, as_json, lint, lint_rules, ordered, rules_in, usual

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from collector.bulk import seldom_collecting
-from paceline.commands.options import FAILED, config_option, output_option
+from paceline.commands.options import config_option, output_option
 from paceline.commands.output import print_json, table
+from paceline.exits import FAILED
 from paceline.settings import Configuration
 from paceline.wiring import build, clock_of, configuration, people_of
 from slo_engine.words import share_text

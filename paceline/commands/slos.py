@@ -14,8 +14,11 @@ from rich.console import Console
 
 from collector.document import dump, nearest
 from collector.errors import PacelineError
-from paceline.commands.options import FAILED, config_option, configured, output_option
+from paceline.commands.history import history
+from paceline.commands.lint import lint_slos
+from paceline.commands.options import config_option, configured, output_option
 from paceline.commands.output import print_json, table, write
+from paceline.exits import FAILED
 from paceline.resources import alert_windows
 from slo_engine.alert_windows import load_tiers
 from slo_engine.importers import Imported, import_file
@@ -206,3 +209,7 @@ def _refuse_one_name_twice(files: Sequence[Path], imported: Sequence[Imported]) 
 def export_slos(config: Path | None, out: Path | None) -> None:
     """Write the SLOs as OpenSLO v1, one document each."""
     write(exported_text(configured(config).slos), out)
+
+
+for _command in (history, lint_slos):
+    slo.add_command(_command)
