@@ -159,7 +159,7 @@ def _judged(
     column = None if slo.operator is None else indicator.column(slo.dimension)
     every = store.series(indicator.observed_as)
     own = [n for n, s in every.items() if takes_in(slo.counted, indicator, s, organisation)]
-    columns = Columns(store, named=lambda _: False)
+    columns = Columns(store, lambda _: 0 if column is None else column + 1, lambda _: False)
     columns.prepare(own, after, now)
     series = [judged(slo, units_of(columns.rows(n), now, column, columns.missing_time)) for n in own]
     times = np.concatenate([np.array([], dtype=np.int64), *(at for at, _ in series)])

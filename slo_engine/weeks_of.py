@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from collector.store import ObservationStore, from_micros
-from slo_engine.indicator import Indicator, named_of
+from slo_engine.indicator import Indicator, named_of, widths_of
 from slo_engine.numbers import Summary, sizes_of, summary_of, withheld_of
 from slo_engine.observation import Subject
 from slo_engine.of_indicator import OfIndicator
@@ -79,7 +79,8 @@ def _reader(indicator: Indicator, store: ObservationStore, span: Span, organisat
     """
     if any(s.team for s in organisation.services):
         store = OfIndicator(store, indicator.observed_as)
-    return Reader(store, from_micros(span.until), organisation, named=named_of({indicator.name: indicator}))
+    own = {indicator.name: indicator}
+    return Reader(store, from_micros(span.until), organisation, widths_of(own), named_of(own))
 
 
 def _told(

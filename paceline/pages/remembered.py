@@ -7,20 +7,30 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from collector.bulk import seldom_collecting
+from paceline.service import Service
+
 T = TypeVar("T")
 
 _AT_ONCE = 2
 """How many things one memory makes at once: each reads months of units."""
 
 
+def derived_from(service: Service, *families: str) -> Hashable:
+    """What the stored numbers of some families, or of all, were derived from: while it is equal, so are they."""
+    chosen = families or sorted(service.stamps)
+    return tuple((name, *sorted(service.stamps.get(name, {}).items())) for name in chosen)
+
+
 class Remembered(Generic[T]):
     """The things that were asked for last. Safe to ask from several threads.
 
-    A thing is made once, however many ask for it meanwhile; two different ones are made at once.
+    A thing is made once, however many ask for it meanwhile; two different ones are made at once. At most `most` are
+    remembered, of those that are to be kept.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, most: int, keeps: Callable[[T], bool] = lambda _: True) -> None:
+        self._most, self._keeps = most, keeps
         self._made: OrderedDict[Hashable, T] = OrderedDict()
         self._making: dict[Hashable, threading.Lock] = {}
         self._looking = threading.Lock()
@@ -41,7 +51,7 @@ class Remembered(Generic[T]):
                 if key in self._made:  # another thread made it while this one waited
                     return self._made[key]
             try:
-                with self._turns:
+                with self._turns, seldom_collecting():
                     found = make()
             except BaseException:
                 with self._looking:
@@ -49,7 +59,8 @@ class Remembered(Generic[T]):
                 raise
             with self._looking:
                 self._making.pop(key, None)
-                self._made[key] = found
+                if self._keeps(found):
+                    self._made[key] = found
                 while len(self._made) > self._most:
                     self._made.popitem(last=False)
             return found

@@ -82,6 +82,12 @@
             font: "12px system-ui, sans-serif",
         };
         const unseen = { points: { show: false }, stroke: "transparent", width: 0 };
+        const [first, last] = [data.at[0], data.at[data.at.length - 1]];
+        const day = new Intl.DateTimeFormat("en-GB", {
+            timeZone: data.zone,
+            ...(last - first > 4 * DAY ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" }),
+        });
+        const xAxis = { ...axis, values: (_, times) => times.map((time) => day.format(new Date(time * 1000))) };
         const yAxis = { ...axis, size: 64, values: (_, values) => values.map(readable[data.scale]) };
         if (steps[data.scale]) yAxis.incrs = steps[data.scale];
         return {
@@ -91,7 +97,7 @@
             legend: { show: false },
             cursor: { drag: { x: false, y: false }, y: false },
             scales: { y: { range: () => range(data) } },
-            axes: [axis, yAxis],
+            axes: [xAxis, yAxis],
             bands: [{ series: [3, 2], fill: colour(figure, "band") }],
             series: [
                 {},
