@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.status import Status
 
 from collector.errors import ConfigError, Mistake, SourceError
+from collector.run import RunOutcome
 from collector.source import SourceConfig
 from paceline.init.files import SERVICES, SETTINGS, SLOS, place, refuse_existing, services_text, settings_text
 from paceline.init.forges import KINDS, Owner, owner_of
@@ -142,13 +143,14 @@ class _Making:
             names.insert(0, SERVICES)
             self._draft(SERVICES, services_text(plan, now))
         with self._console.status("Collecting") as status:
-            slos = import_first(self._scratch, self._base_dir, os.environ, partial(_Told, status))
-        for name, text in slos.items():
+            done = import_first(self._scratch, self._base_dir, os.environ, partial(_Told, status))
+        _print_outcomes(done.outcomes)
+        for name, text in done.slos.items():
             self._draft(f"{SLOS}/{name}", text)
         moves = {self._scratch / "data": self._data_dir}
         moves |= {self._scratch / name: self._base_dir / name for name in (SLOS, *names)}
         found = place(moves, lambda: configuration(self._base_dir / SETTINGS, os.environ, self._base_dir))
-        _print_written(self._base_dir, [*names, *(f"{SLOS}/{name}" for name in slos)], slos.values())
+        _print_written(self._base_dir, [*names, *(f"{SLOS}/{name}" for name in done.slos)], done.slos.values())
         click.echo(f"{len(found.sources)} sources and {len(found.slos)} SLOs are well defined.")
 
     def _draft(self, name: str, text: str) -> None:
@@ -237,6 +239,17 @@ def _print_choice(subject: Subject) -> None:
     if subject.incidents is not None:
         taken = "" if subject.takes_incidents else "; none are read"
         click.echo(f"  Incidents: {subject.incidents.text}{taken}")
+
+
+def _print_outcomes(outcomes: Sequence[RunOutcome]) -> None:
+    """How much each source gave, and what it says of that."""
+    for one in outcomes:
+        click.echo(f"{one.source}: {one.events} events in {one.duration_seconds:.0f} s")
+        for word, lines in (("cut off", one.truncations), ("warning", one.warnings)):
+            for line in lines:
+                click.echo(f"{one.source}: {word}: {line}")
+        if one.rejected_total:
+            click.echo(f"{one.source}: {one.rejected_total} records could not be used; `paceline collect` names them")
 
 
 def _print_written(base_dir: Path, names: Sequence[str], slos: Iterable[str]) -> None:
