@@ -24,7 +24,8 @@ from collector.http import ApiClient, Limits
 from collector.secrets import Secret, is_in_file, reveal
 from slo_engine.event_lines import one_line, web_link
 
-_SEND_SECONDS = 15.0
+SEND_SECONDS = 15.0
+"""How long each step of a sending may take."""
 _LARGEST_ANSWER_BYTES = 1 << 20
 
 Name = Annotated[
@@ -136,9 +137,9 @@ class MailServer(Carrier):
         context = ssl.create_default_context(cafile=None if self.ca_file is None else str(self.ca_file))
         where = (self.host, self.port, domain_of(self.sender))
         if self.security == "tls":
-            made: smtplib.SMTP = smtplib.SMTP_SSL(*where, timeout=_SEND_SECONDS, context=context)
+            made: smtplib.SMTP = smtplib.SMTP_SSL(*where, timeout=SEND_SECONDS, context=context)
         else:
-            made = smtplib.SMTP(*where, timeout=_SEND_SECONDS)
+            made = smtplib.SMTP(*where, timeout=SEND_SECONDS)
         with made as server:
             if self.security == "starttls":
                 server.starttls(context=context)
@@ -192,7 +193,7 @@ def slack_address(url: str) -> str:
 
 
 def _post(url: str, body: Any, ca_file: Path | None, proxy: str = "", headers: Mapping[str, str] | None = None) -> None:
-    limits = Limits(seconds=_SEND_SECONDS, bytes=_LARGEST_ANSWER_BYTES, attempts=1)
+    limits = Limits(seconds=SEND_SECONDS, bytes=_LARGEST_ANSWER_BYTES, attempts=1)
     client = ApiClient(url, headers=headers, ca_file=ca_file, proxy=proxy, limits=limits)
     try:
         client.post(body=body)
