@@ -6,6 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from collector.store import Judge, ObservationStore, Series, Tally
+from slo_engine.organisation import Organisation
+
+
+def narrowed(store: ObservationStore, indicator: str, organisation: Organisation) -> ObservationStore:
+    """A store that holds no series but those of an indicator, where that changes no number of it.
+
+    Without teams in the catalogue, those that any observation names decide whether there are levels.
+    """
+    return OfIndicator(store, indicator) if any(s.team for s in organisation.services) else store
 
 
 class OfIndicator(ObservationStore):

@@ -12,7 +12,7 @@ from collector.store import ObservationStore, from_micros
 from slo_engine.indicator import Indicator, named_of, widths_of
 from slo_engine.numbers import Summary, sizes_of, summary_of, withheld_of
 from slo_engine.observation import Subject
-from slo_engine.of_indicator import OfIndicator
+from slo_engine.of_indicator import narrowed
 from slo_engine.organisation import Organisation
 from slo_engine.reading import Group, Reader, Span
 from slo_engine.sampling import reach_of, spans_of
@@ -73,14 +73,9 @@ def weeks_of(
 
 
 def _reader(indicator: Indicator, store: ObservationStore, span: Span, organisation: Organisation) -> Reader:
-    """A reader at the end of a week that knows no other series, where that changes nothing.
-
-    Without teams in the catalogue, those that any observation names decide whether there are levels.
-    """
-    if any(s.team for s in organisation.services):
-        store = OfIndicator(store, indicator.observed_as)
-    own = {indicator.name: indicator}
-    return Reader(store, from_micros(span.until), organisation, widths_of(own), named_of(own))
+    """A reader at the end of a week."""
+    own, known = {indicator.name: indicator}, narrowed(store, indicator.observed_as, organisation)
+    return Reader(known, from_micros(span.until), organisation, widths_of(own), named_of(own))
 
 
 def _told(
