@@ -86,13 +86,14 @@ def _event_table(event_type: type[Event]) -> sa.Table:
     fields: dict[str, Any] = {
         "__tablename__": name,
         "__table_args__": indexes,
-        "__annotations__": {"id": str, "revision": int},
+        "__annotations__": {"id": str},
         "__module__": __name__,
         "id": Field(sa_column=sa.Column("id", sa.Text, primary_key=True)),
     }
     for column in columns_of(event_type):
         fields["__annotations__"][column.name] = Any
         fields[column.name] = Field(sa_column=sa.Column(column.name, column.sql_type, nullable=column.nullable))
+    fields["__annotations__"]["revision"] = int
     fields["revision"] = Field(sa_column=sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"))
     metaclass: Any = type(SQLModel)
     row = metaclass(f"{event_type.__name__}Row", (SQLModel,), fields, table=True)
@@ -136,7 +137,6 @@ class SourceRunRow(SQLModel, table=True):
     changed_total: int = Field(sa_column=sa.Column("changed_total", sa.BigInteger, nullable=False))
     rejected_total: int = Field(sa_column=sa.Column("rejected_total", sa.BigInteger, nullable=False))
     warnings: str = Field(sa_column=sa.Column("warnings", sa.Text, nullable=False))
-    truncations: str = Field(sa_column=sa.Column("truncations", sa.Text, nullable=False, server_default="[]"))
     truncated_total: int = Field(
         sa_column=sa.Column("truncated_total", sa.BigInteger, nullable=False, server_default="0")
     )
@@ -144,6 +144,7 @@ class SourceRunRow(SQLModel, table=True):
     requests_total: int = Field(
         sa_column=sa.Column("requests_total", sa.BigInteger, nullable=False, server_default="0")
     )
+    truncations: str = Field(sa_column=sa.Column("truncations", sa.Text, nullable=False, server_default="[]"))
     failure: str | None = Field(sa_column=sa.Column("failure", sa.Text))
     quota: str = Field(sa_column=sa.Column("quota", sa.Text, nullable=False, server_default="{}"))
 
