@@ -18,10 +18,14 @@ from paceline.enricher import Enricher, router
 from paceline.explanations import EventView, explain_routes
 from paceline.gate_routes import gate_routes
 from paceline.history_routes import history_routes
+from paceline.pages.archive import archive_routes
+from paceline.pages.definitions import definition_routes
 from paceline.pages.home import home_routes
 from paceline.pages.look import Look, static_routes
+from paceline.pages.sources import source_routes
 from paceline.service import Published, Service
 from paceline.webhooks import Webhooks, webhook_routes
+from paceline.weeklies import Weeklies
 from paceline.weekly_routes import weekly_routes
 from slo_engine.restated import RestatedLine
 from slo_engine.sli_words import measured_by
@@ -114,9 +118,15 @@ _Limit = Annotated[int, Query(ge=1, le=1_000, description="At most so many.")]
 
 
 def create_app(  # noqa: C901 - one short function for each route
-    service: Service, enricher: Enricher | None = None, webhooks: Webhooks | None = None
+    service: Service,
+    enricher: Enricher | None = None,
+    webhooks: Webhooks | None = None,
+    weeklies: Weeklies | None = None,
 ) -> FastAPI:
-    """The app of a service; with an enricher it takes alerts, with webhooks what systems send."""
+    """The app of a service; with an enricher it takes alerts, with webhooks what systems send.
+
+    `weeklies`: the weekly summaries, where somebody else keeps them ready.
+    """
     app = FastAPI(title="Paceline", version=version("paceline"), docs_url=None, redoc_url=None)
     look = Look(service)
 
@@ -186,7 +196,10 @@ def create_app(  # noqa: C901 - one short function for each route
     app.include_router(home_routes(service, look))
     app.include_router(gate_routes(service))
     app.include_router(history_routes(service))
-    app.include_router(weekly_routes(service))
+    app.include_router(archive_routes(service, look))
+    app.include_router(weekly_routes(service, look, weeklies or Weeklies(service)))
+    app.include_router(source_routes(service, look))
+    app.include_router(definition_routes(look))
     app.include_router(annotation_routes(service))
     if enricher is not None:
         app.include_router(router(enricher, service.configuration.settings.notify))
