@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from collector.errors import StoreError
 from paceline.annotations_routes import annotation_routes
+from paceline.delivery_routes import delivery_routes
 from paceline.enricher import Enricher, router
 from paceline.explanations import EventView, explain_routes
 from paceline.gate_routes import gate_routes
@@ -201,6 +202,7 @@ def create_app(  # noqa: C901 - one short function for each route
     app.include_router(source_routes(service, look))
     app.include_router(definition_routes(look))
     app.include_router(annotation_routes(service))
+    app.include_router(delivery_routes(service))
     if enricher is not None:
         app.include_router(router(enricher, service.configuration.settings.notify))
     if webhooks is not None:  # after the alerts, which have a path of their own among them
@@ -214,6 +216,7 @@ def _problems(published: Published) -> list[str]:
     found = [f"source {s.name} is not fresh" for s in published.snapshot.sources if not s.fresh]
     found += [f"the {part} metrics are missing" for part in published.exposition.failed_parts]
     found += [f"{n} series of {metric} are cut" for metric, n in sorted(published.exposition.cut.items())]
+    found += [f"delivery {name} of week {week} failed" for name, week in sorted(published.undelivered.items())]
     return found
 
 
