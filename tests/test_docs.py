@@ -24,6 +24,7 @@ from paceline.calendar_settings import CalendarSettings
 from paceline.catalogue import ServiceSettings
 from paceline.cli import cli
 from paceline.enricher import build_enricher
+from paceline.delivery_places import EmailDelivery, FileDelivery, GitDelivery, SlackDelivery, WebhookDelivery
 from paceline.notify import EmailTarget, SlackTarget, WebhookTarget
 from paceline.settings import ENVIRONMENT, OTHER_VARIABLES, Settings, load
 from paceline.web import create_app
@@ -164,6 +165,16 @@ calendars:
 ```""".splitlines()
 
 
+_DELIVERIES: Mapping[str, type[BaseModel]] = {
+    "email": EmailDelivery,
+    "file": FileDelivery,
+    "git": GitDelivery,
+    "slack": SlackDelivery,
+    "webhook": WebhookDelivery,
+}
+"""Where the weekly summary goes, by `type`."""
+
+
 def _settings_page() -> str:
     lines = [
         "# Settings",
@@ -212,6 +223,12 @@ def _settings_page() -> str:
         "",
         "[The enricher](enricher.md) shows how to use them. Each of `notify.targets` has `type` and these settings:",
         *_sections({"slack": SlackTarget, "email": EmailTarget, "webhook": WebhookTarget}),
+        "",
+        "## Deliveries of the weekly summary",
+        "",
+        "[The weekly summary](weekly.md#delivered) shows how to use them. Each of `report.deliveries` has `type` and these",
+        "settings:",
+        *_sections(_DELIVERIES),
         "",
         "## Sources",
         "",
