@@ -142,11 +142,15 @@ def test_nothing_is_overwritten(in_repository: tuple[Path, Result], tagged: Any,
     assert {p: p.read_bytes() for p in folder.rglob("*.yaml")} == before_it
 
 
-def test_answers_decide(tagged: Any, tmp_path: Path, asked: Callable[..., Result]) -> None:
-    """Somebody takes the second proposal: each commit on the default branch."""
-    done = asked("--ask", "--repo", str(tagged.path), "--dir", str(tmp_path / "own"), answers="2\n")
+def test_answers_decide(
+    tagged: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Callable[..., Result]
+) -> None:
+    """Somebody reads the repository around, no other, and takes the second proposal: each commit on the branch."""
+    monkeypatch.chdir(tagged.path)
+    done = asked("--ask", "--dir", str(tmp_path / "own"), answers="y\n\n2\n")
 
     assert done.exit_code == 0, done.output
+    assert "GitHub: nothing is asked, GITHUB_TOKEN is not set." in done.output
     assert "1. release tags: 13 match" in done.output
     assert "2. each commit on main: 11" in done.output
     assert "      rule: branch" in texts(tmp_path / "own")
