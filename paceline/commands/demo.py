@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from paceline.commands.examples import examples
 from paceline.demo.folder import SETTINGS, make
 from paceline.demo.importing import import_example
 from paceline.demo.period import Period, period_ending
@@ -16,7 +17,7 @@ from paceline.wiring import configuration, utc_now
 _NOW, _USUAL = "now", "2026-W14"
 
 
-@click.command()
+@click.command(epilog=examples("paceline demo", "paceline demo --serve"))
 @click.option(
     "--dir",
     "folder",

@@ -19,6 +19,7 @@ from rich.status import Status
 from collector.errors import ConfigError, Mistake, SourceError
 from collector.run import RunOutcome
 from collector.source import SourceConfig
+from paceline.commands.examples import examples
 from paceline.init.files import SERVICES, SETTINGS, SLOS, place, refuse_existing, services_text, settings_text
 from paceline.init.forges import KINDS, Owner, owner_of
 from paceline.init.importing import import_first
@@ -32,7 +33,11 @@ from paceline.wiring import configuration, looking
 DATABASE = "paceline.db"
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "paceline init", "paceline init --repo . --yes", "GITHUB_TOKEN=… paceline init --github acme --dir paceline"
+    )
+)
 @click.option(
     "--repo",
     "repositories",

@@ -9,6 +9,7 @@ import click
 
 from collector.document import read_documents
 from collector.errors import PacelineError
+from paceline.commands.examples import examples
 from paceline.commands.options import config_option, opened, output_option
 from paceline.commands.output import print_json
 from paceline.commands.prometheus import asking, prometheus_option
@@ -19,7 +20,9 @@ from slo_engine.lint import Finding, as_json, lint, lint_rules, ordered, rules_i
 from slo_engine.lint_server import lint_server
 
 
-@click.command(name="lint")
+@click.command(
+    name="lint", epilog=examples("paceline slo lint", "paceline slo lint --prometheus http://localhost:9090")
+)
 @config_option
 @prometheus_option
 @click.option(

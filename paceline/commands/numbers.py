@@ -16,6 +16,7 @@ from rich.console import Console
 
 from collector.errors import PacelineError
 from paceline.commands.delivering import EVERY, deliver_now, list_deliveries
+from paceline.commands.examples import examples
 from paceline.commands.options import config_option, opened, output_option
 from paceline.commands.output import or_none, print_json, table, write
 from paceline.status import SCORES, scored
@@ -34,7 +35,7 @@ _ABOUT = ("name", "version", "title", "definition", "shape", "metric", "unit", "
 """What a program is told of an indicator."""
 
 
-@click.command()
+@click.command(epilog=examples("paceline evaluate", "paceline evaluate --output json"))
 @config_option
 @output_option
 def evaluate(config: Path | None, output: str) -> None:
@@ -133,7 +134,13 @@ def _print_numbers(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> N
         )
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "paceline report",
+        "paceline report --week 2026-W14 --audience sre",
+        "paceline report --team /commerce --format html --out week.html",
+    )
+)
 @config_option
 @click.option("--week", default="", help="An ISO week like 2026-W14; the last whole one unless given.")
 @click.option(
@@ -197,7 +204,7 @@ def _audience(audience: str | None, team: str) -> Audience:
     return whose
 
 
-@click.command()
+@click.command(epilog=examples("paceline restatements"))
 @config_option
 @click.option(
     "--since", type=click.DateTime(), metavar="TIME", help="Only later ones: 2026-11-01, or with a time, UTC."
@@ -238,7 +245,13 @@ def _label_choices(
         raise click.BadParameter(str(error)) from error
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "paceline explain change_lead_time --service checkout",
+        "paceline explain change_fail_rate --team /commerce --week 2026-W14",
+        "paceline explain self_service_success --label journey=new-service --window 90d",
+    )
+)
 @click.argument("indicator")
 @config_option
 @click.option("--window", default="28d", show_default=True, help="A rolling window like 7d that ends now.")
