@@ -73,7 +73,7 @@ class Children:
     """
 
     patience_seconds: float = 120.0
-    grace_seconds: float = 10.0
+    grace_seconds: float = 20.0
     asked: threading.Event = field(default_factory=threading.Event)
     _running: list[tuple[Program, subprocess.Popen[bytes]]] = field(default_factory=list)
 

@@ -61,13 +61,16 @@ def store_past(found: Configuration, when: Iterable[datetime], data: Path, promt
     """
     boards = all_boards(Making(indicators=tuple(indicators().values())))
     wanted = {name.encode() for board in boards for name in metrics_in(board.document)}
-    shutil.rmtree(data, ignore_errors=True)
+    if data.exists():
+        shutil.rmtree(data)
     history = data.with_suffix(".om")
-    with history.open("wb") as out:
-        _publish(found, when, wanted, out.write)
-    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "-q", _ONE_BLOCK, str(history), str(data)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    history.unlink()
+    try:
+        with history.open("wb") as out:
+            _publish(found, when, wanted, out.write)
+        command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "-q", _ONE_BLOCK, str(history), str(data)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    finally:
+        history.unlink()
     if done.returncode != 0:
         raise PacelineError(f"promtool did not take the past: {done.stderr.strip()}")
 

@@ -44,6 +44,9 @@ def serve_example(folder: Path, wishes: Wishes, now: datetime, say: Say) -> None
 
     Raises NotUsable where the folder or the port cannot be used, and PacelineError where a program fails.
     """
+    promtool = programs.on_path(PROMTOOL)
+    if wishes.past and promtool is None:
+        raise NotUsable("--past needs promtool, which comes with Prometheus; install it, or leave --past out")
     if wishes.port and _taken(wishes.port):
         raise NotUsable(f"port {wishes.port} is taken; choose another with --port, or 0 for a free one")
     folder = folder.resolve()
@@ -53,14 +56,13 @@ def serve_example(folder: Path, wishes: Wishes, now: datetime, say: Say) -> None
             found = configuration(folder / SETTINGS, {}, folder)
             (folder / SERVERS).mkdir(exist_ok=True)
             where = programs.places(folder, wishes.port)
-            if wishes.past and not mark.past:
-                _past(where, found, mark, say)
+            if promtool and wishes.past and not mark.past:
+                _past(where, found, mark, promtool, say)
         _serve(where, found, mark.period, wishes, say)
 
 
 def _taken(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return probe.connect_ex((programs.LOOPBACK, port)) == 0
 
 
@@ -83,10 +85,7 @@ def _example(folder: Path, wishes: Wishes, now: datetime, say: Say) -> Mark:
     return whole
 
 
-def _past(where: Places, found: Configuration, mark: Mark, say: Say) -> None:
-    promtool = programs.on_path(PROMTOOL)
-    if promtool is None:
-        raise NotUsable("--past needs promtool, which comes with Prometheus; install it, or leave --past out")
+def _past(where: Places, found: Configuration, mark: Mark, promtool: str, say: Say) -> None:
     say("Publishing the past for Prometheus; this takes about a minute")
     period = mark.period
     store_past(found, moments(period.until, period.weeks), programs.prometheus_data(where), promtool)
