@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -174,7 +175,14 @@ class _Told:
 
 
 def _place(text: str) -> str:
-    """A URL, or the folder of the repository that a path lies in. Raises ConfigError where there is none."""
+    """A URL, or the folder of the repository that a path lies in. Raises ConfigError where there is none.
+
+    And for a URL with a password in it, which would be written into the settings.
+    """
+    if urlsplit(text).password is not None:
+        expected = "it without one: Git's own credentials, or the forge's token in its variable"
+        problem = "this URL holds a password, which would stand in the settings"
+        raise ConfigError(Mistake(file="--repo", line=0, path="", problem=problem, expected=expected))
     try:
         return top_of(text, Path.cwd())
     except SourceError as error:

@@ -82,12 +82,14 @@ class Kind:
     client: Callable[[ForgeConfig, SourceContext], ApiClient]
     owned: tuple[tuple[str, Mapping[str, str]], ...]
     labels: str
+    also: tuple[str, ...] = ()
+    """Other words in the names of its servers, beside its type."""
     releases: Callable[[str], Any] | None = None
     """How published releases are sent to an environment in the settings; None where they are not read."""
 
     def is_at(self, host: str) -> bool:
         """Whether a host is one of its servers, as far as the name tells."""
-        return host == self.cloud or self.type in host.split(".")
+        return not {self.type, *self.also}.isdisjoint(host.split("."))
 
     def url(self, host: str, scheme: str = "https") -> str:
         """The `url` of a server, empty for the one that the source asks by itself."""
@@ -145,6 +147,7 @@ KINDS: Mapping[str, Kind] = {
             client=_gitea,
             owned=(("orgs/{}/repos", {}), ("users/{}/repos", {})),
             labels="repos/{}/labels",
+            also=("forgejo", "codeberg"),
             releases=str,
         ),
     )

@@ -124,7 +124,7 @@ def _of_repository(subject: Subject, found: RepositoryFound, base_dir: Path, nam
         yield Planned(
             settings={"type": "git", "name": name, **common, **more, **rule},
             above=above if number == 0 else (),
-            notes=_why(subject) if number == 0 and rule else {},
+            notes=_why(subject) if number == 0 and not subject.chosen.forge else {},
         )
 
 
@@ -150,23 +150,21 @@ def _of_forge(subject: Subject, owner: Owner, names: _Names) -> Planned:
         settings |= {"organisations": [owner.name], **({"exclude": list(listing.forks)} if listing.forks else {})}
     else:
         settings["repositories"] = list(subject.repositories)
-    notes = {} if in_place and not rule.forge else _why(subject)
+    notes = _why(subject) if rule.forge or not in_place else {}
     if in_place:
         settings["commits"] = False
         notes["commits"] = ("The repository above gives the commits.",)
     settings |= rule.forge
-    if in_place and not rule.forge:
+    if not rule.forge and (in_place or subject.proposals[0] != NOTHING):
         settings["own_deployments"] = False
-        notes["own_deployments"] = ("The repository above gives the deployments: none counts twice.",)
-    if subject.takes_incidents and subject.incidents and subject.incidents.labels:
-        settings["issues"] = {"incidents": [exactly(label) for label in subject.incidents.labels]}
-    if subject.incidents is not None:
-        about = f"Incidents: {subject.incidents.text}."
-        if "issues" in settings:
-            notes["issues"] = (about,)
+        notes["own_deployments"] = ("Only what was chosen counts, and nothing twice.",)
     above = _about_listing(owner, listing) if listing else ()
-    if subject.incidents is not None and "issues" not in settings:
-        above = (*above, f"Incidents: {subject.incidents.text}; none are read. `issues` would say which are.")
+    if (incidents := subject.incidents) is not None:
+        if subject.takes_incidents and incidents.labels:
+            settings["issues"] = {"incidents": [exactly(label) for label in incidents.labels]}
+            notes["issues"] = (f"Incidents: {incidents.text}.",)
+        else:
+            above = (*above, f"Incidents: {incidents.text}; none are read. `issues` would say which are.")
     return Planned(settings=settings, above=above, notes=notes)
 
 
@@ -181,6 +179,8 @@ def _about_listing(owner: Owner, listing: Listing) -> tuple[str, ...]:
         )
         if names
     ]
+    if listing.unusable:
+        left.append(f"{listing.unusable} that the forge showed in another shape than documented")
     out = f" Left out: {'; '.join(left)}." if left else ""
     return (f"{owner.name} at {owner.kind.system}: {len(listing.read)} repositories.{out}",)
 
@@ -191,17 +191,17 @@ def _why(subject: Subject) -> dict[str, tuple[str, ...]]:
     lines = [f"Deployments: {chosen.text}. Why: {chosen.reason}."]
     lines += [f"Not taken: {p.text}." for p in subject.proposals if p not in (chosen, NOTHING)]
     settings = chosen.forge or chosen.repository or next(iter(chosen.by_app.values()), {})
-    return {next(iter(settings), "name"): tuple(lines)}
+    return {next(iter(settings), "type"): tuple(lines)}
 
 
 def _services(subjects: Sequence[Subject]) -> Iterator[Mapping[str, Any]]:
-    """A service for each app, else for each repository; repositories of one last name are one service."""
+    """A service for each app, else for each repository; what deployments call the same is one service."""
     found: dict[str, dict[str, Any]] = {}
     for subject in subjects:
         for app in subject.apps:
-            name = app.name if app.name not in found else f"{app.name}-{len(found)}"
-            found[name] = {"repositories": list(subject.repositories), "paths": [f"{app.path}/*"], "sign": app.sign}
+            entry = found.setdefault(app.name, {"repositories": [], "paths": [], "sign": app.sign})
+            entry["repositories"] += subject.repositories
+            entry.setdefault("paths", []).append(f"{app.path}/*")
         for repository in () if subject.apps else subject.repositories:
-            entry = found.setdefault(repository.rpartition("/")[2], {"repositories": []})
-            entry["repositories"].append(repository)
+            found.setdefault(repository.rpartition("/")[2], {"repositories": []})["repositories"].append(repository)
     yield from ({"name": name, **entry} for name, entry in found.items())

@@ -173,6 +173,15 @@ def test_a_folder_without_a_repository_is_refused(tmp_path: Path, asked: Callabl
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_password_in_a_url_is_refused(tmp_path: Path, asked: Callable[..., Result]) -> None:
+    """It would stand in the settings: it is neither written nor shown."""
+    done = asked("--repo", "https://someone:hunter2@git.example.com/a/b", "--dir", str(tmp_path), "--yes")
+
+    assert "this URL holds a password" in str(done.exception)
+    assert "hunter2" not in f"{done.exception} {done.output}"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_apps_of_a_monorepo_are_services(
     new_repository: Callable[..., Any], tmp_path: Path, asked: Callable[..., Result]
 ) -> None:

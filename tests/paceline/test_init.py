@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from replay import Provider, Reply
 
 from collector.errors import ConfigError
+from collector.http import Wire
 from collector.name_rules import checked_rule
 from collector.patterns import Pattern
+from collector.people import People
+from collector.source import SourceContext
 from paceline.doctor import Diagnosis
 from paceline.init.files import SETTINGS, comment, place, refuse_existing, settings_text
-from paceline.init.forges import KINDS, Listing, Owner, owner_of
+from paceline.init.forges import KINDS, Listing, Owner, incident_labels, listing, owner_of
 from paceline.init.looking import as_one_service, forge_of, kind_at, read_once
 from paceline.init.proposals import NOTHING, PUBLISHED, deployment_proposals, exactly, incident_proposal
 from paceline.init.repositories import App, RepositoryFound, host_of
@@ -131,6 +135,7 @@ def test_the_server_of_a_remote(address: str, host: str) -> None:
         ("github.example.com", "github"),
         ("gitlab.com", "gitlab"),
         ("git.gitea.example.com", "gitea"),
+        ("codeberg.org", "gitea"),
         ("notgithub.com", None),
         ("", None),
     ],
@@ -178,6 +183,39 @@ def test_a_server_that_is_no_address_is_a_mistake() -> None:
     """What the source's own settings refuse is told by its option."""
     with pytest.raises(ConfigError, match=r"--github:.* url: .*no web address"):
         Owner(kind=GITHUB, name="acme", url="ftp://x").config("t0ken")
+
+
+LISTED = [
+    {"full_name": "acme/new", "path_with_namespace": "acme/new", "pushed_at": "2026-03-01", "last_activity_at": "2026"},
+    {"full_name": "acme/old", "path_with_namespace": "acme/old", "archived": True},
+    {"full_name": "acme/own", "path_with_namespace": "acme/own"},
+    {"full_name": "acme/copy", "path_with_namespace": "acme/copy", "fork": True, "forked_from_project": {"id": 1}},
+    "nonsense",
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "labels"),
+    [
+        ("github", "api/v3/users/acme/repos", "api/v3/repos/acme/new/labels"),
+        ("gitlab", "api/v4/groups/acme/projects", "api/v4/projects/acme%2Fnew/labels"),
+        ("gitea", "api/v1/users/acme/repos", "api/v1/repos/acme/new/labels"),
+    ],
+)
+def test_each_forge_lists_repositories_and_labels(kind: str, path: str, labels: str, tmp_path: Path) -> None:
+    """In its own words: archived ones, forks and what is beyond the limit are told apart; labels that sound like it."""
+    provider = Provider("https://git.example.com")
+    provider.route(path)(lambda _: Reply(LISTED))
+    provider.route(labels)(lambda _: Reply([{"name": "Incident"}, {"name": "coincidence"}, {"name": "sev-1"}]))
+    wire = Wire(adapter=provider, sleep=lambda _: None)
+    context = SourceContext(data_dir=tmp_path, base_dir=tmp_path, people=People(b"k" * 32), clock=lambda: AT, wire=wire)
+    owner = owner_of(KINDS[kind], "https://git.example.com/acme")
+    config = owner.config("t0ken")
+
+    assert listing(owner, config, context, 1) == Listing(
+        read=("acme/new",), archived=("acme/old",), forks=("acme/copy",), beyond=("acme/own",), unusable=1
+    )
+    assert incident_labels(owner.kind, config, context, ["acme/new", "acme/own"], 1) == ("Incident", "sev-1")
 
 
 def test_a_repository_of_a_listed_owner_is_read_once() -> None:
@@ -244,6 +282,15 @@ def test_apps_that_are_declined_are_one_service() -> None:
     assert len(settings_of(subject)) == 2
     assert [p.text.split(":")[0] for p in one.proposals] == ["release tags", "each commit on main", NOTHING.text]
     assert plan_of([one], Path("/srv")).services == ()
+
+
+def test_nothing_chosen_is_written_down() -> None:
+    """Somebody wants no rule yet: the settings say what that means, and the forge's own deployments do not count."""
+    subject = replace(chosen(SHOP, owner=Owner(kind=GITHUB, name="acme")), chosen=NOTHING)
+    git, forge = plan_of([subject], Path("/srv")).sources
+
+    assert git.notes["type"][0].startswith("Deployments: nothing counts as a deployment yet. Why: lead time")
+    assert forge.settings["own_deployments"] is False
 
 
 def test_more_repositories_than_wanted_are_named_one_by_one() -> None:
