@@ -104,9 +104,9 @@ class ReportSettings(_Section):
         default=None, description="Folder for `weekly-<ISO week>.md`; not written unless given."
     )
     weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = Field(
-        default="monday", description="Local day on which the last week is delivered."
+        default="monday", description="Local day from which the last week is delivered."
     )
-    hour: int = Field(default=7, ge=0, le=23, description="Local hour of that day from which it is.")
+    hour: int = Field(default=7, ge=0, le=23, description="Local hour from which it is.")
     deliveries: Deliveries = Field(default_factory=list, description="Where the summary goes; see docs/weekly.md.")
 
     def due_at(self, week: Week) -> datetime:
