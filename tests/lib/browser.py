@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ _AXE = Path(__file__).parents[1] / "npm" / "node_modules" / "axe-core" / "axe.mi
 _OURS = "127.0.0.1"
 _HEIGHT = 900
 _PATIENCE_MILLISECONDS = 15_000
+_MOST_STEPS = 300
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -72,13 +74,31 @@ class Visit:
     errors: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
 
-    def judged(self, width: int, scheme: Scheme) -> Seen:
+    def judged(self, width: int = DESK, scheme: Scheme = "light") -> Seen:
         """What is wrong with the page as it is now, in a width and colours."""
         self.page.set_viewport_size({"width": width, "height": _HEIGHT})
         self.page.emulate_media(color_scheme=scheme)
+        if not self.page.evaluate("() => 'axe' in window"):
+            # Evaluated, not loaded as a script: the page's own policy forbids foreign ones, and stays in force.
+            self.page.evaluate(_axe())
         violations = self.page.evaluate(_JUDGE, list(RULES))
         too_wide = self.page.evaluate(_TOO_WIDE)
         return Seen(self.page.url, width, scheme, tuple(self.errors), violations, tuple(self.outside), too_wide)
+
+    def tab_to(self, start: str) -> str:
+        """Go with the Tab key alone to the next link whose address starts so; the address."""
+        for _ in range(_MOST_STEPS):
+            self.page.keyboard.press("Tab")
+            found: str = self.page.evaluate("() => document.activeElement.getAttribute('href') || ''")
+            if found.startswith(start):
+                return found
+        raise AssertionError(f"no link to {start} is reached by the keyboard")
+
+    def enter(self) -> str:
+        """Follow the link that has the focus; the path of the page that it leads to."""
+        with self.page.expect_navigation():
+            self.page.keyboard.press("Enter")
+        return urlsplit(self.page.url).path
 
 
 class Browser:
@@ -86,7 +106,6 @@ class Browser:
 
     def __init__(self, chromium: Chromium) -> None:
         self._chromium = chromium
-        self._axe = _AXE.read_text(encoding="utf-8")
 
     @contextlib.contextmanager
     def visit(self, url: str, *, width: int = DESK, scheme: Scheme = "light", script: bool = True) -> Iterator[Visit]:
@@ -104,8 +123,6 @@ class Browser:
     def look(self, url: str, widths: Sequence[int] = (PHONE, DESK), schemes: Sequence[Scheme] = SCHEMES) -> list[Seen]:
         """A page in each of the widths and colours."""
         with self.visit(url, width=widths[0], scheme=schemes[0]) as visit:
-            # Evaluated, not loaded as a script: the page's own policy forbids foreign ones, and stays in force.
-            visit.page.evaluate(self._axe)
             return [visit.judged(width, scheme) for width in widths for scheme in schemes]
 
 
@@ -123,6 +140,11 @@ def opened_browser(program: str) -> Iterator[Browser]:
 def faults(seen: Sequence[Seen]) -> list[str]:
     """All that is wrong with what was seen."""
     return [fault for one in seen for fault in one.faults]
+
+
+@cache
+def _axe() -> str:
+    return _AXE.read_text(encoding="utf-8")
 
 
 def _listen(visit: Visit) -> None:

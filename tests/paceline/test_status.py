@@ -26,7 +26,8 @@ SUBJECTS = (
 
 def number(indicator: str, subject: Subject, **fields: Any) -> Number:
     """A number of three units."""
-    return Number(**{"indicator": indicator, "subject": subject, "window": "28d", "n": 3, "stats": {}} | fields)
+    given: dict[str, Any] = {"indicator": indicator, "subject": subject, "window": "28d", "n": 3, "stats": {}}
+    return Number(**given | fields)
 
 
 def scored(*subjects: Subject, **fields: Any) -> Snapshot:
