@@ -33,7 +33,7 @@ from paceline.wiring import configuration
 pytestmark = pytest.mark.integration
 
 COMMAND = (sys.executable, "-c", "from paceline.cli import main; main()", "demo", "--serve")
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 300.0
 READY = "Ctrl-C ends everything"
 WEEK_AGO = (datetime.now(UTC) - timedelta(days=7)).replace(microsecond=0)
 
@@ -144,12 +144,6 @@ def again(interrupted: int, folder: Path, started: Callable[[], Demo], requires_
 # --- while it runs ---------------------------------------------------------------------------------------
 
 
-def test_prometheus_scrapes_it(demo: Demo, eventually: Any) -> None:
-    """The only target is up, under a name that stays the same at each start."""
-    (target,) = eventually(lambda: [t for t in demo.prometheus("targets")["activeTargets"] if t["health"] == "up"])
-    assert target["labels"] == {"instance": "paceline", "job": "paceline"}
-
-
 def test_prometheus_has_its_rules(demo: Demo) -> None:
     """The alerts of its SLOs are there, and each rule is understood."""
     rules = [rule for group in demo.prometheus("rules")["groups"] for rule in group["rules"]]
@@ -230,6 +224,12 @@ def test_a_folder_is_served_once(demo: Demo) -> None:
     with pytest.raises(NotUsable, match="is being served already; stop that, or name another folder with --dir"):
         serve_example(demo.folder, Wishes(weeks=LEAST_WEEKS, seed=1), datetime.now(UTC), said.append)
     assert (said, demo.process.poll()) == ([], None)
+
+
+def test_prometheus_scrapes_it(demo: Demo, eventually: Any) -> None:
+    """The only target is up, under a name that stays the same at each start."""
+    (target,) = eventually(lambda: [t for t in demo.prometheus("targets")["activeTargets"] if t["health"] == "up"])
+    assert target["labels"] == {"instance": "paceline", "job": "paceline"}
 
 
 # --- when it ends, and afterwards ------------------------------------------------------------------------
