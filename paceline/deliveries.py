@@ -91,10 +91,14 @@ class Deliveries:
         return record
 
     def _plan(self, delivery: Delivery) -> None:
-        """Write the last whole week into the log once it is due: those before it are never sent by themselves."""
+        """Write the last whole week into the log once it is due: those before it are never sent by themselves.
+
+        A service that tells of a time long ago, for an example or an archive, has no news.
+        """
         week = self._service.last_week
         due = self._report.due_at(week)
-        if self._clock() >= due and self._records.find(week.label, delivery.name) is None:
+        is_due = due <= self._clock() <= due + OUTDATED_AFTER
+        if is_due and self._records.find(week.label, delivery.name) is None:
             self._records.plan(week.label, delivery.name, to_micros(due))
 
     def _is_ready(self, record: DeliveryRecord, now: datetime) -> bool:
