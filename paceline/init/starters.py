@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from collector.document import dump
 from paceline.init.files import comment
@@ -22,8 +22,8 @@ STEPS = tuple(
     Decimal(text) for text in ("0.5", "0.6", "0.7", "0.75", "0.8", "0.85", "0.9", "0.95", "0.99", "0.995", "0.999")
 )
 """Targets that people use, the lowest first."""
-WINDOW = "90d"
-"""The window whose attained share suggests a target."""
+LOOK, USUAL = "90d", "28d"
+"""The window whose attained share suggests a target; and that of an SLO, where enough happens in it."""
 _DAY = 86_400
 _LIMITS = {_DAY: "a day", 7 * _DAY: "a week", 30 * _DAY: "30 days", 180 * _DAY: "180 days"}
 """Bounds of DORA's bands of time from a day on, in seconds (definitions.md §2); the packaged SLO begins at a day."""
@@ -40,7 +40,7 @@ class Starter:
     good: str
     limit: int | None = None
 
-    def document(self, target: Decimal) -> dict[str, Any]:
+    def document(self, target: Decimal, window: str = USUAL) -> dict[str, Any]:
         """The SLO in OpenSLO v1."""
         metric = {"metricSource": {"type": "Paceline", "spec": {"indicator": self.indicator}}}
         sli: dict[str, Any] = {"thresholdMetric": metric}
@@ -55,7 +55,7 @@ class Starter:
                 "service": "delivery",
                 "indicator": {"metadata": {"name": self.indicator.replace("_", "-")}, "spec": sli},
                 "budgetingMethod": "Occurrences",
-                "timeWindow": [{"duration": "28d", "isRolling": True}],
+                "timeWindow": [{"duration": window, "isRolling": True}],
                 "objectives": [{**within, "target": target}],
             },
         }
@@ -100,46 +100,63 @@ def _renamed(number: int, starter: Starter) -> str:
     return dump([document])
 
 
+class _Counted(NamedTuple):
+    """What a candidate counted in the long window and in the usual one; and how many events an SLO needs."""
+
+    look: EventCounts
+    usual: EventCounts
+    needed: int
+
+    @property
+    def window(self) -> str:
+        """The usual window where enough happens in it, else the long one."""
+        return USUAL if self.usual.total >= self.needed or self.look.total < self.needed else LOOK
+
+    @property
+    def most(self) -> int | Decimal:
+        """How many events the window of the SLO holds."""
+        return self.usual.total if self.window == USUAL else self.look.total
+
+    @property
+    def attained(self) -> list[Decimal]:
+        """The steps at or below the attained share; none where too little was counted."""
+        return [s for s in STEPS if s * self.look.total <= self.look.good] if self.look.total >= self.needed else []
+
+    @property
+    def target(self) -> Decimal | None:
+        """The highest of these that lets at least one event of the window be bad; None for none."""
+        return max((s for s in self.attained if (1 - s) * self.most >= 1), default=None)
+
+
 def suggested(states: Mapping[str, SloState]) -> dict[str, str]:
     """The files of the SLOs that are worth having, by name. `states`: of the candidates, by their names.
 
     Delivery is always there, with the packaged limit and target where too little was counted; the others only where
     something was.
     """
-    counts = {s: _counts(states[f"candidate-{n}"]) for n, s in enumerate((*DELIVERY, HOLD, PIPELINES))}
-    enough = next(iter(states.values())).slo.minimum_events
-    reached = [s for s in DELIVERY if _target(counts[s], enough) is not None]
-    found = dict([_file(reached[0] if reached else DELIVERY[0], counts, enough)])
-    found |= dict(_file(s, counts, enough) for s in (HOLD, PIPELINES) if counts[s].total)
-    return found
+    counts = {s: _counted(states[f"candidate-{n}"]) for n, s in enumerate((*DELIVERY, HOLD, PIPELINES))}
+    reached = next((s for s in DELIVERY if counts[s].target is not None), DELIVERY[0])
+    others = [s for s in (HOLD, PIPELINES) if counts[s].look.total]
+    return {f"{s.name}.yaml": _text(s, counts) for s in (reached, *others)}
 
 
-def _counts(state: SloState) -> EventCounts:
-    return state.counts.get(WINDOW) or EventCounts()
+def _counted(state: SloState) -> _Counted:
+    look, usual = (state.counts.get(window) or EventCounts() for window in (LOOK, USUAL))
+    return _Counted(look, usual, state.slo.minimum_events)
 
 
-def _target(counts: EventCounts, enough: int) -> Decimal | None:
-    """The highest step at or below the attained share that lets at least one of as many be bad; None for none."""
-    if counts.total < enough:
-        return None
-    steps = [s for s in STEPS if s * counts.total <= counts.good and (1 - s) * counts.total >= 1]
-    return max(steps, default=None)
-
-
-def _file(starter: Starter, counts: Mapping[Starter, EventCounts], enough: int) -> tuple[str, str]:
+def _text(starter: Starter, counts: Mapping[Starter, _Counted]) -> str:
     """An SLO with a comment that says from what its target comes."""
     own = counts[starter]
-    target = _target(own, enough)
-    lines = [_attained(starter, own)]
-    if target is not None:
-        lines += list(_how(own, target))
-        lines += _passed_over(starter, counts)
-    elif own.total < enough:
-        lines.append(f"Too few to suggest a target from (fewer than {enough}): this one comes with Paceline.")
+    lines = [_attained(starter, own.look)]
+    if own.target is not None:
+        lines += [*_how(own, own.target), *_passed_over(starter, counts)]
+    elif own.look.total < own.needed:
+        lines.append(f"Too few to suggest a target from (fewer than {own.needed}): this one comes with Paceline.")
     else:
         lines.append(f"No step from {share_text(float(STEPS[0]))} on was attained: this target comes with Paceline.")
     head = [line for text in (f"{starter.title}. OpenSLO v1; see docs/slos.md.", *lines) for line in comment(text)]
-    return f"{starter.name}.yaml", "\n".join(head) + "\n" + dump([starter.document(target or _PACKAGED_TARGET)])
+    return "\n".join(head) + "\n" + dump([starter.document(own.target or _PACKAGED_TARGET, own.window)])
 
 
 def _attained(starter: Starter, own: EventCounts) -> str:
@@ -155,18 +172,19 @@ def _attained(starter: Starter, own: EventCounts) -> str:
     )
 
 
-def _how(own: EventCounts, target: Decimal) -> Iterator[str]:
+def _how(own: _Counted, target: Decimal) -> Iterator[str]:
     yield f"The target is that share, rounded down to a usual step: {share_text(float(target))}."
-    higher = [s for s in STEPS if s > target and s * own.total <= own.good]
-    if higher:
-        yield f"A higher step would let none of {own.total} be bad, which is no budget."
+    if target < max(own.attained):
+        yield f"A higher step would let none of the {own.most} of {own.window} be bad, which is no budget."
+    if own.window != USUAL:
+        yield f"Of {USUAL} there are {own.usual.total}, and an SLO needs {own.needed}: so its window is {LOOK}."
 
 
-def _passed_over(starter: Starter, counts: Mapping[Starter, EventCounts]) -> list[str]:
+def _passed_over(starter: Starter, counts: Mapping[Starter, _Counted]) -> list[str]:
     """Why the limit is longer than the shortest one."""
     shorter = [s for s in DELIVERY if s.limit and starter.limit and s.limit < starter.limit]
     return [
-        f"Within {_LIMITS[s.limit or 0]} were {counts[s].good} of {counts[s].total}: no step from "
+        f"Within {_LIMITS[s.limit or 0]} were {counts[s].look.good} of {counts[s].look.total}: no step from "
         f"{share_text(float(STEPS[0]))} on was attained."
         for s in shorter
     ]

@@ -116,7 +116,7 @@ def test_a_target_says_from_what_it_comes(in_repository: tuple[Path, Result]) ->
 
     assert "12 of 12 changes that went to production were there within a day of their merge: 100.0%, n = 12" in text
     assert "95 % interval 75.8% to 100.0%" in text
-    assert "rounded down to a usual step: 90.0%. A higher step would let none of 12 be bad" in text
+    assert "rounded down to a usual step: 90.0%. A higher step would let none of the 11 of 28d be bad" in text
 
 
 def test_the_next_commands_are_said(in_repository: tuple[Path, Result]) -> None:

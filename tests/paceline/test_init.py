@@ -357,9 +357,9 @@ def test_a_file_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
 
 @pytest.fixture
 def suggest(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """The files that counts of the candidates suggest: good and bad of each, in their order."""
+    """The files that counts of the candidates suggest: good and bad of each in 90 days; in 28 days as many, or some."""
 
-    def files(*counts: tuple[int, int]) -> dict[str, str]:
+    def files(*counts: tuple[int, int], usual: EventCounts | None = None) -> dict[str, str]:
         states = {}
         for (name, text), (good, bad) in zip(candidates().items(), counts, strict=True):
             (tmp_path / name).write_text(text, encoding="utf-8")
@@ -368,7 +368,7 @@ def suggest(tmp_path: Path) -> Callable[..., dict[str, str]]:
                 slo=slo,
                 status=SloStatus.HEALTHY,
                 why="",
-                counts={"90d": EventCounts(good, bad)},
+                counts={"90d": EventCounts(good, bad), "28d": usual or EventCounts(good, bad)},
                 attainment=None,
                 budget_remaining=None,
                 budget_remaining_events=None,
@@ -397,6 +397,26 @@ def test_a_target_is_what_was_attained_rounded_down(
 
     assert f"target: {target}\n" in files["merge-to-production.yaml"]
     assert "value: 86400\n" in files["merge-to-production.yaml"]
+
+
+def test_a_budget_is_that_of_the_slos_own_window(suggest: Callable[..., dict[str, str]]) -> None:
+    """400 of 400 in 90 days are 100 in 28: 99 % lets one of them be bad, 99.5 % none."""
+    many = [(400, 0)] * 4
+    text = suggest(*many, NONE, NONE, usual=EventCounts(100, 0))["merge-to-production.yaml"]
+
+    assert "target: 0.99\n" in text
+    assert "duration: 28d\n" in text
+    assert "A higher step would let none of the 100 of 28d be bad" in text
+
+
+def test_where_little_happens_the_window_is_long(suggest: Callable[..., dict[str, str]]) -> None:
+    """Fewer events in 28 days than an SLO needs would never say anything: its window is 90 days."""
+    few = [(20, 0)] * 4
+    text = suggest(*few, NONE, NONE, usual=EventCounts(6, 0))["merge-to-production.yaml"]
+
+    assert "duration: 90d\n" in text
+    assert "target: 0.95\n" in text
+    assert "Of 28d there are 6, and an SLO needs 10: so its window is 90d." in text
 
 
 def test_changes_that_take_longer_get_a_longer_limit(suggest: Callable[..., dict[str, str]]) -> None:
