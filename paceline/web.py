@@ -22,7 +22,9 @@ from paceline.history_routes import history_routes
 from paceline.pages.archive import archive_routes
 from paceline.pages.definitions import definition_routes
 from paceline.pages.home import home_routes
+from paceline.pages.indicators import indicator_routes
 from paceline.pages.look import Look, static_routes
+from paceline.pages.slos import slo_routes
 from paceline.pages.sources import source_routes
 from paceline.service import Published, Service
 from paceline.webhooks import Webhooks, webhook_routes
@@ -195,6 +197,8 @@ def create_app(  # noqa: C901 - one short function for each route
 
     app.include_router(static_routes())
     app.include_router(home_routes(service, look))
+    app.include_router(slo_routes(service, look))
+    app.include_router(indicator_routes(service, look))
     app.include_router(gate_routes(service))
     app.include_router(history_routes(service))
     app.include_router(archive_routes(service, look))
