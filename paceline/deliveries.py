@@ -29,7 +29,7 @@ GIVE_UP_AFTER = timedelta(days=3)
 OUTDATED_AFTER = timedelta(days=7)
 """What could not even be tried for so long is no news any more."""
 _LONGEST_WAIT_FOR_DATA = timedelta(days=1)
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 60.0, 3_600.0
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS, _MOST_DOUBLINGS = 60.0, 3_600.0, 10
 _LONGEST_ERROR = 500
 
 
@@ -166,7 +166,8 @@ class Deliveries:
 
     def _later(self, held: DeliveryRecord, error: PacelineError, wished_seconds: float) -> None:
         """Wait twice as long after each failure, half of it by chance, and never less than the receiver asked for."""
-        longest = min(_FIRST_WAIT_SECONDS * 2.0 ** (held.attempts - 1), _LONGEST_WAIT_SECONDS)
+        doubled = min(held.attempts - 1, _MOST_DOUBLINGS)
+        longest = min(_FIRST_WAIT_SECONDS * 2.0**doubled, _LONGEST_WAIT_SECONDS)
         wait = max(longest * (1 + self._chance()) / 2, wished_seconds)
         due = self._clock() + timedelta(seconds=wait)
         if due > from_micros(held.first_tried_at or 0) + GIVE_UP_AFTER:

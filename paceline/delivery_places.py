@@ -328,6 +328,6 @@ def _not_reserved(listed: list[Any]) -> list[Any]:
 AnyDelivery = Annotated[
     EmailDelivery | SlackDelivery | WebhookDelivery | GitDelivery | FileDelivery, Field(discriminator="type")
 ]
-Deliveries = Annotated[
+AnyDeliveries = Annotated[
     list[AnyDelivery], AfterValidator(named_apart("delivery", "deliveries")), AfterValidator(_not_reserved)
 ]

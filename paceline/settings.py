@@ -24,7 +24,7 @@ from collector.registry import SourceTypes
 from collector.source import SourceConfig
 from paceline.calendar_settings import CalendarSettings, zone
 from paceline.catalogue import TeamRules, Texts, services
-from paceline.delivery_places import DIRECTORY, Deliveries, Delivery, FileDelivery
+from paceline.delivery_places import DIRECTORY, AnyDeliveries, Delivery, FileDelivery
 from paceline.identity_files import Reviewed, read_identities
 from paceline.named_files import collected
 from paceline.notify import NotifySettings
@@ -107,7 +107,7 @@ class ReportSettings(_Section):
         default="monday", description="Local day from which the last week is delivered."
     )
     hour: int = Field(default=7, ge=0, le=23, description="Local hour from which it is.")
-    deliveries: Deliveries = Field(default_factory=list, description="Where the summary goes; see docs/weekly.md.")
+    deliveries: AnyDeliveries = Field(default_factory=list, description="Where the summary goes; see docs/weekly.md.")
 
     def due_at(self, week: Week) -> datetime:
         """When a week is delivered, in UTC: of a local hour that comes twice the first, for one left out the next."""

@@ -21,8 +21,12 @@ _MOST = 200
 def deliver_now(running: Running, week: Week, name: str, *, anew: bool) -> None:
     """Send a week by one delivery or by all. Exits with FAILED where one was not sent."""
     known = {one.name: one for one in running.service.configuration.deliveries}
-    if name not in {EVERY, *known} or not known:
-        raise click.UsageError(f"--deliver: expected one of {', '.join(known) or 'report.deliveries, there are none'}")
+    if not known:
+        raise click.UsageError("--deliver: there is nowhere to deliver to; expected report.deliveries in the settings")
+    if name not in {EVERY, *known}:
+        raise click.UsageError(f"--deliver: {name!r} is no delivery; expected one of {', '.join(known)}")
+    if week.monday > running.service.last_week.monday:
+        raise click.UsageError(f"--deliver: {week.label} is not over; expected a week that is")
     deliveries = Deliveries(running.service, running.log, utc_now)
     asked_at = to_micros(utc_now())
     records = [deliveries.send_now(one, week, anew=anew) for one in known.values() if name in {EVERY, one.name}]

@@ -782,7 +782,8 @@ def test_the_command_lists_the_log(run: Run, with_mail: MailBox) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--deliver", "nobody"), "--deliver: expected one of directory"),
+        (("--deliver", "nobody"), "--deliver: 'nobody' is no delivery; expected one of directory"),
+        (("--deliver", "--week", "2099-W01"), "2099-W01 is not over; expected a week that is"),
         (("--again",), "--again is for --deliver"),
         (("--deliver", "--audience", "sre"), "expected no --audience, --team and --out"),
     ],
