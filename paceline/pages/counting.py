@@ -8,11 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillCounting
 
 from collector.errors import StoreError
-from collector.events import EVENT_TYPES, kind_of
+from collector.events import EVENT_TYPES, Collection, kind_of
 from collector.store import EventStore
 
 Counts = Mapping[str, Mapping[str, int]]
 """By source, then by kind."""
+_REPORTED = tuple(t for t in EVENT_TYPES if t is not Collection)
+"""The kinds that sources report; that they ran nobody reports."""
 _PATIENCE_SECONDS = 0.1
 
 
@@ -22,7 +24,8 @@ class Counting:
     def __init__(self, events: EventStore) -> None:
         self._events = events
         self._counted: dict[str, tuple[int, Mapping[str, int]]] = {}
-        self._counts: Counts | None = None
+        self.counts: Counts | None = None
+        """The last counts; None before the first."""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="counting")
         self._running: Future[None] | None = None
         self._asking = threading.Lock()
@@ -36,8 +39,8 @@ class Counting:
         try:
             running.result(_PATIENCE_SECONDS)
         except (StillCounting, StoreError):
-            return self._counts
-        return self._counts
+            return self.counts
+        return self.counts
 
     def close(self) -> None:
         """Count no more; what is being counted is waited for."""
@@ -45,7 +48,7 @@ class Counting:
 
     def _count(self) -> None:
         revisions = self._events.revisions()
-        for event_type in EVENT_TYPES:
+        for event_type in _REPORTED:
             kind = kind_of(event_type)
             revision = revisions.get(kind, 0)
             if self._counted.get(kind, (None,))[0] != revision:
@@ -54,4 +57,4 @@ class Counting:
         for kind, (_, counts) in self._counted.items():
             for source, n in counts.items():
                 found.setdefault(source, {})[kind] = n
-        self._counts = found
+        self.counts = found

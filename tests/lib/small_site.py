@@ -82,7 +82,7 @@ class Site:
         shown = [
             r.path
             for r in routes
-            if isinstance(r, APIRoute) and "GET" in r.methods and r.response_class is HTMLResponse
+            if isinstance(r, APIRoute) and "GET" in (r.methods or ()) and r.response_class is HTMLResponse
         ]
         return [PLACES[path] if "{" in path else path for path in shown]
 
