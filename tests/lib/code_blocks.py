@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>[^\n]*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (?P<name>[\w./-]+\.ya?ml)\n")
-_PROMPT = "$ "
+_HERE = re.compile(r"<<'(?P<end>\w+)'")
 _ANYTHING = "…"
 
 
@@ -84,26 +84,24 @@ def _asked(block: Block) -> Iterator[Command]:
 
 
 def _written(block: Block) -> Iterator[Command]:
-    """The lines, those that a quote or a backslash at the end continues together. A here-document is one command."""
-    whole, text = "", re.sub(r"^#.*\n", "", block.text, flags=re.MULTILINE) if "<<" not in block.text else block.text
-    until = ""
-    for line in text.splitlines():
-        whole = f"{whole}\n{line}" if whole else line
-        opened = re.search(r"<<'(\w+)'", line)
-        until = opened[1] if opened else until
-        if until:
-            if line != until:
-                continue
-            until = ""
-        elif line.endswith("\\") or whole.count("'") % 2:
+    """The lines; an open quote, a backslash at the end or a here-document goes on with the next one."""
+    whole, until = "", ""
+    for line in block.text.splitlines():
+        whole = f"{whole}\n{line}" if whole else _without_comment(line)
+        if not until and (begun := _HERE.search(line)):
+            until = begun["end"]
+        elif until:
+            until = "" if line == until else until
+        if until or whole.endswith("\\") or whole.count("'") % 2:
             continue
-        if whole.strip():
-            yield Command(block, _without_comment(whole))
+        if whole:
+            yield Command(block, whole)
         whole = ""
 
 
-def _without_comment(text: str) -> str:
-    return re.sub(r"(?<=\S)\s+# .*$", "", text) if "\n" not in text else text
+def _without_comment(line: str) -> str:
+    """A line without what a shell takes for a comment; the pages put blanks around its sign."""
+    return re.sub(r"(?:^|\s+)# .*$", "", line).rstrip()
 
 
 def _plain(output: str) -> str:
