@@ -53,14 +53,16 @@ class Remembered(Generic[T]):
             try:
                 with self._turns, seldom_collecting():
                     found = make()
-            except BaseException:
+                self._keep(key, found)
+            finally:
                 with self._looking:
                     self._making.pop(key, None)
-                raise
-            with self._looking:
-                self._making.pop(key, None)
-                if self._keeps(found):
-                    self._made[key] = found
-                while len(self._made) > self._most:
-                    self._made.popitem(last=False)
             return found
+
+    def _keep(self, key: Hashable, found: T) -> None:
+        if not self._keeps(found):
+            return
+        with self._looking:
+            self._made[key] = found
+            while len(self._made) > self._most:
+                self._made.popitem(last=False)
