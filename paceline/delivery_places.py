@@ -201,7 +201,7 @@ class GitDelivery(_Files):
     """A commit of that one file in a Git work tree, on the branch that is checked out there.
 
     The commit is made of the branch as it is and the file: what others have staged or changed is neither in it nor
-    touched, and no hook runs.
+    touched, and no hook for commits runs.
     """
 
     type: Literal["git"]
@@ -243,7 +243,7 @@ class GitDelivery(_Files):
         except RetryableError:
             raise
         except SourceError as error:
-            if "rejected" in str(error):
+            if "rejected" in str(error) and "remote rejected" not in str(error):
                 said = "the remote has commits that this work tree has not; pull them"
                 raise RetryableError(f"git push: {said}") from None
             raise

@@ -402,6 +402,19 @@ def test_git_does_not_overwrite_what_others_pushed(
     assert tree.bare.sha("main") == theirs
 
 
+def test_a_remote_that_takes_no_such_commit_is_final(tree: Tree, parcel: Parcel) -> None:
+    """What a hook of the remote declines it declines tomorrow, too."""
+    declining = tree.bare.path / "hooks" / "pre-receive"
+    declining.parent.mkdir(exist_ok=True)
+    declining.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    declining.chmod(0o755)
+
+    with pytest.raises(SourceError, match="pre-receive hook declined") as raised:
+        tree.delivery(push=True).send(parcel)
+
+    assert not isinstance(raised.value, RetryableError)
+
+
 def test_a_folder_outside_any_repository_is_a_mistake(parcel: Parcel, tmp_path: Path) -> None:
     """Trying again would not help, and nothing is written."""
     with pytest.raises(SourceError, match="not a git repository"):
