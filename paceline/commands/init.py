@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -31,7 +31,8 @@ from paceline.init.starters import STARTERS
 from paceline.settings import Configuration, Settings, overlaid
 from paceline.wiring import configuration, looking
 
-DATABASE = "paceline.db"
+DATABASE, CLONES, KEY = "paceline.db", "git", "people.key"
+"""What a data directory holds that was collected into."""
 
 
 @click.command(
@@ -93,7 +94,7 @@ def init(
     base_dir = folder.resolve()
     data_dir = Configuration(settings=overlaid({}, os.environ), base_dir=base_dir, sources=(), slos=()).data_dir
     names = (SETTINGS, SERVICES, *(f"{SLOS}/{name}.yaml" for name in STARTERS))
-    refuse_existing([*(base_dir / name for name in names), data_dir / DATABASE])
+    refuse_existing([*(base_dir / name for name in names), data_dir / DATABASE, data_dir / CLONES])
     with tempfile.TemporaryDirectory(prefix=".paceline-init-", dir=_nearest(base_dir)) as scratch:
         made = _Making(Path(scratch), base_dir, data_dir, asks=not yes)
         subjects = made.chosen(made.looked(list(repositories), owners, days, most))
@@ -106,13 +107,22 @@ def _nearest(folder: Path) -> Path:
     return next(f for f in (folder, *folder.parents) if f.is_dir())
 
 
+def _with_key(data_dir: Path) -> Mapping[str, str]:
+    """The environment, with the people key that a data directory already has: people stay who they are."""
+    key = data_dir / KEY
+    if os.environ.get("PACELINE_PEOPLE_KEY") or not key.exists():
+        return os.environ
+    return {**os.environ, "PACELINE_PEOPLE_KEY": key.read_text(encoding="ascii").strip()}
+
+
 class _Making:
     """One making of a configuration, in a folder that is thrown away unless everything was right."""
 
     def __init__(self, scratch: Path, base_dir: Path, data_dir: Path, *, asks: bool) -> None:
         self._scratch, self._base_dir, self._data_dir, self._asks = scratch, base_dir, data_dir, asks
         settings = Settings(data_dir=scratch / "data")
-        self._context = looking(Configuration(settings=settings, base_dir=base_dir, sources=(), slos=()), os.environ)
+        self._environ = _with_key(data_dir)
+        self._context = looking(Configuration(settings=settings, base_dir=base_dir, sources=(), slos=()), self._environ)
         self._console = Console(stderr=True)
 
     def looked(self, repositories: list[str], owners: list[Owner], days: int, most: int) -> list[Subject]:
@@ -149,7 +159,7 @@ class _Making:
             names.insert(0, SERVICES)
             self._draft(SERVICES, services_text(plan, now))
         with self._console.status("Collecting") as status:
-            done = import_first(self._scratch, self._base_dir, os.environ, partial(_Told, status))
+            done = import_first(self._scratch, self._base_dir, self._environ, partial(_Told, status))
         _print_outcomes(done.outcomes)
         for name, text in done.slos.items():
             self._draft(f"{SLOS}/{name}", text)
@@ -177,11 +187,11 @@ class _Told:
 def _place(text: str) -> str:
     """A URL, or the folder of the repository that a path lies in. Raises ConfigError where there is none.
 
-    And for a URL with a password in it, which would be written into the settings.
+    And for a URL with credentials in it, which would be written into the settings.
     """
-    if urlsplit(text).password is not None:
-        expected = "it without one: Git's own credentials, or the forge's token in its variable"
-        problem = "this URL holds a password, which would stand in the settings"
+    if re.match(r"https?://[^/]*@", text):
+        expected = "it without them: Git's own credentials, or the forge's token in its variable"
+        problem = "this URL holds credentials, which would stand in the settings"
         raise ConfigError(Mistake(file="--repo", line=0, path="", problem=problem, expected=expected))
     try:
         return top_of(text, Path.cwd())

@@ -156,6 +156,17 @@ def test_answers_decide(
     assert "      rule: branch" in texts(tmp_path / "own")
 
 
+def test_a_people_key_that_is_there_is_kept(tagged: Any, tmp_path: Path, asked: Callable[..., Result]) -> None:
+    """Somebody made it before: those who are collected now are the same people."""
+    key = tmp_path / ".paceline" / "people.key"
+    key.parent.mkdir()
+    key.write_text("5" * 64, encoding="ascii")
+    done = asked("--repo", str(tagged.path), "--dir", str(tmp_path), "--yes")
+
+    assert done.exit_code == 0, done.output
+    assert key.read_text(encoding="ascii") == "5" * 64
+
+
 def test_where_nobody_can_answer_nothing_is_asked(tmp_path: Path, asked: Callable[..., Result]) -> None:
     """Without a terminal, and without `--yes`, it says what to give; nothing is written."""
     done = asked("--dir", str(tmp_path))
@@ -173,11 +184,11 @@ def test_a_folder_without_a_repository_is_refused(tmp_path: Path, asked: Callabl
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_password_in_a_url_is_refused(tmp_path: Path, asked: Callable[..., Result]) -> None:
-    """It would stand in the settings: it is neither written nor shown."""
-    done = asked("--repo", "https://someone:hunter2@git.example.com/a/b", "--dir", str(tmp_path), "--yes")
+def test_credentials_in_a_url_are_refused(tmp_path: Path, asked: Callable[..., Result]) -> None:
+    """They would stand in the settings: they are neither written nor shown."""
+    done = asked("--repo", "https://hunter2@git.example.com/a/b", "--dir", str(tmp_path), "--yes")
 
-    assert "this URL holds a password" in str(done.exception)
+    assert "this URL holds credentials" in str(done.exception)
     assert "hunter2" not in f"{done.exception} {done.output}"
     assert list(tmp_path.iterdir()) == []
 
