@@ -61,12 +61,15 @@ class Row:
 
 
 Index = Mapping[str, Mapping[Subject, Part]]
+Listed = tuple[Family, Sequence[tuple[Indicator, Number | None, str]]]
+"""A family with its indicators: each with the number of the organisation, or why there is none."""
 
 
 def indicator_routes(service: Service, look: Look) -> APIRouter:
     """The routes of the pages. They are plain functions: what reads the store runs beside the event loop."""
     router = APIRouter()
     indexed: Remembered[Index] = Remembered(1)
+    listed: Remembered[Sequence[Listed]] = Remembered(1)
     remembered: Remembered[Sequence[WeekNumber]] = Remembered(_REMEMBERED)
 
     def index_of(published: Published) -> Index:
@@ -87,7 +90,8 @@ def indicator_routes(service: Service, look: Look) -> APIRouter:
         published = service.published
         if published is None:
             return look.message(STARTING, 503)
-        found = list(_families(published.snapshot, index_of(published), service))
+        snapshot, index = published.snapshot, index_of(published)
+        found = listed(snapshot.at, lambda: list(_families(snapshot, index, service)))
         return look.page("indicators.html", here="/indicators", at=published.snapshot.at, families=found, whose=whose)
 
     @router.head("/indicators/{name}", include_in_schema=False)
@@ -195,10 +199,8 @@ def whose(subject: Subject) -> str:
 # ---- the index
 
 
-def _families(
-    snapshot: Snapshot, index: Index, service: Service
-) -> Iterator[tuple[Family, Sequence[tuple[Indicator, Number | None, str]]]]:
-    """The families with their indicators, each with the number of the organisation, or why there is none."""
+def _families(snapshot: Snapshot, index: Index, service: Service) -> Iterator[Listed]:
+    """The families that this service has."""
     for family in families():
         rows = []
         for indicator in family.indicators:
