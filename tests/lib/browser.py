@@ -37,7 +37,8 @@ _FLAGS = (
     "--disable-component-update",
     f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {_OURS}",
 )
-_JUDGE = """rules => axe.run(document, {runOnly: {type: "tag", values: rules}, resultTypes: ["violations"], preload: false})
+_JUDGE = """rules => axe
+    .run(document, {runOnly: {type: "tag", values: rules}, resultTypes: ["violations"], preload: false})
     .then(found => found.violations.flatMap(v => v.nodes.map(n => `${v.id}: ${n.target.join(" ")}: ${v.help}`)))"""
 _TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 

@@ -70,21 +70,22 @@ _SLOS = (
 
 @dataclass(frozen=True)
 class Site:
-    """A service that answers."""
+    """A service that answers. `places`: where to look at pages whose address has parts that vary, by the route."""
 
     url: str
     app: FastAPI
+    places: Mapping[str, str]
 
     @property
     def pages(self) -> list[str]:
-        """The addresses of all its pages, from its own routes: one with a varying part must be among `PLACES`."""
+        """The addresses of all its pages, from its own routes: one with a varying part must be among `places`."""
         routes = [one.original_route for one in iter_route_contexts(self.app.routes)]
         shown = [
             r.path
             for r in routes
             if isinstance(r, APIRoute) and "GET" in (r.methods or ()) and r.response_class is HTMLResponse
         ]
-        return [PLACES[path] if "{" in path else path for path in shown]
+        return [self.places[path] if "{" in path else path for path in shown]
 
 
 @contextlib.contextmanager
@@ -94,14 +95,21 @@ def opened_site(folder: Path) -> Iterator[Site]:
     (folder / "services.yaml").write_text(_SERVICES, encoding="utf-8")
     (folder / "slos.yaml").write_text("---\n".join(map(_slo, _SLOS)), encoding="utf-8")
     (folder / "events.jsonl").write_text("".join(json.dumps(r) + "\n" for r in _records()), encoding="utf-8")
-    running = build(configuration(folder / "paceline.yaml", {}, folder), environ={})
+    with site_of(folder / "paceline.yaml", PLACES) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def site_of(settings: Path, places: Mapping[str, str]) -> Iterator[Site]:
+    """The service of settings, with everything collected and its numbers published."""
+    running = build(configuration(settings, {}, settings.parent), environ={})
     with contextlib.closing(running):
         for source in running.service.configuration.sources:
             running.service.collect(source)
         running.service.refresh()
         app = create_app(running.service)
         with served(app) as url:
-            yield Site(url, app)
+            yield Site(url, app, places)
 
 
 @contextlib.contextmanager
