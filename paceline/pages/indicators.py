@@ -27,6 +27,7 @@ from slo_engine.snapshot import Accounting, Number, Part, Snapshot
 from slo_engine.suppression import Cell
 from slo_engine.weekly import Week
 from slo_engine.weeks_of import WeekNumber, weeks_before, weeks_of
+from slo_engine.windows import INDICATOR_WINDOWS
 
 WEEKS = 26
 """Half a year of calendar weeks is drawn."""
@@ -266,9 +267,9 @@ def _told(
 
 def _rows(about: Indicator, part: Part, chosen: Chosen, snapshot: Snapshot, service: Service) -> Iterator[Row]:
     """The number in each published window, with the score and the published tiers that hold it."""
-    windows = dict.fromkeys((*(n.window for n in part.numbers), *(a.window for a in part.accounting)))
+    there = {*(n.window for n in part.numbers), *(a.window for a in part.accounting)}
     hidden = snapshot.suppressed.get(about.name, frozenset())
-    for window in windows:
+    for window in (w for w in (*(one.label for one in INDICATOR_WINDOWS), NOW) if w in there):
         number = next((n for n in part.numbers if (n.window, n.dimension) == (window, chosen.cell)), None)
         beside = next((a for a in part.accounting if (a.window, a.dimension) == (window, chosen.cell)), None)
         value = number.stats.get(leading(about)) if number else None

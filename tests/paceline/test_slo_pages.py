@@ -137,6 +137,12 @@ def test_the_budget_is_told_in_its_own_units(client: TestClient) -> None:
     assert "19.0 of 30.0 runs left (63.3%)" in page
 
 
+@pytest.mark.parametrize("path", ["/slos", "/slos/monthly"])
+def test_it_is_told_how_fast_the_budget_burns(client: TestClient, path: str) -> None:
+    """One of eighteen runs failed in three days, and a fifth may; told as on the home page."""
+    assert "0.28 in 3d" in client.get(path).text
+
+
 def test_exclusions_stand_with_raw_and_adjusted_numbers(client: TestClient) -> None:
     """Who excluded what and why is told by team, and both attainments stand together."""
     page = client.get("/slos/builds").text
