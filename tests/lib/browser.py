@@ -27,7 +27,7 @@ RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice")
 _AXE = Path(__file__).parents[1] / "npm" / "node_modules" / "axe-core" / "axe.min.js"
 _OURS = "127.0.0.1"
 _HEIGHT = 900
-_PATIENCE_MILLISECONDS = 15_000
+_PATIENCE_MILLISECONDS = 60_000
 _MOST_STEPS = 300
 _FLAGS = (
     "--no-sandbox",

@@ -31,6 +31,9 @@ PAGES: Mapping[str, str] = {
     "definitions": "/definitions",
 }
 """What is shown on a desk in light colours; the home page is shown on both and in both."""
+LONG = ("slo", "indicator")
+"""Pages whose chart lies below what a screen shows first."""
+_LONG_HEIGHT = 1_500
 
 
 def main() -> None:
@@ -49,12 +52,16 @@ def main() -> None:
                 for scheme in SCHEMES:
                     take(browser, site.url, out / f"home-{name}-{scheme}.png", width, scheme)
             for name, path in PAGES.items():
-                take(browser, site.url + path, out / f"{name}.png")
+                take(browser, site.url + path, out / f"{name}.png", is_long=name in LONG)
 
 
-def take(browser: Browser, url: str, picture: Path, width: int = DESK, scheme: Scheme = "light") -> None:
+def take(
+    browser: Browser, url: str, picture: Path, width: int = DESK, scheme: Scheme = "light", *, is_long: bool = False
+) -> None:
     """A picture of what a screen shows of a page first."""
     with browser.visit(url, width=width, scheme=scheme) as visit:
+        if is_long:
+            visit.page.set_viewport_size({"width": width, "height": _LONG_HEIGHT})
         visit.page.screenshot(path=picture)
 
 
