@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 FOLLOWED = {
     "docs/tutorial.md": "tests/docs/test_tutorial.py follows it from the first block to the last",
-    "docs/demo.md": "tests/paceline/test_demo_stories.py asks the example what its stories' commands ask",
+    "docs/demo.md": "tests/paceline/test_demo_stories.py runs them in the example",
 }
 """Pages whose commands other tests run."""
 _SETS_UP = "sets up a development environment; `make -n` says that the target is there"
@@ -32,6 +32,7 @@ NOT_RUN = {
     "README.md: make test": _SETS_UP,
     "README.md: make demo": _SETS_UP,
     "README.md: PACELINE_REPO=https://example.com/team/service.git make run": _SETS_UP,
+    "README.md: paceline demo": "half a minute; tests/paceline/test_demo_stories.py runs it with fewer weeks",
     "README.md: paceline serve --config paceline.yaml": _STAYS,
     "docs/dashboards.md: .venv/bin/pytest tests/dashboards -k ladder": "tests of their own",
     "docs/first-minutes.md: make demo": _SETS_UP,
