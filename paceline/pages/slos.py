@@ -35,7 +35,6 @@ from slo_engine.slo import Composite, EventCounts, Slo, SloStatus
 from slo_engine.slo_states import Conditions, Finished, finished
 from slo_engine.snapshot import SloState, Snapshot
 from slo_engine.spending import BadUnit, Ledger, bad_units
-from slo_engine.weekly import Week
 from slo_engine.words import share_text
 
 _REMEMBERED = 64
@@ -271,10 +270,9 @@ def _charged(bad: Sequence[BadUnit], service: Service) -> dict[str, Any]:
 
 def _line(unit: BadUnit, known: Mapping[str, Event], service: Service) -> tuple[datetime, str, EventLine, str]:
     at = from_micros(unit.at)
-    day = at.astimezone(service.zone).date()
-    year, week, _ = day.isocalendar()
+    year, week, _ = at.astimezone(service.zone).isocalendar()
     where = "/".join(filter(None, (unit.series.service, unit.series.environment))) or unit.series.team
-    return at, where, line_of(known[unit.ids[0]]), Week.parse(f"{year}-W{week:02}", service.zone).label
+    return at, where, line_of(known[unit.ids[0]]), f"{year}-W{week:02}"
 
 
 # ---- the chart

@@ -32,6 +32,7 @@ metadata:
   displayName: %(title)s
   annotations:
     paceline.dev/minimum-events: "1"
+    paceline.dev/alert-class: %(alerts)s
     paceline.dev/runbook: https://runbooks.example/builds
 spec:
   service: %(service)s
@@ -80,7 +81,7 @@ _CATALOGUE = """services:
 
 def _slo(name: str, **fields: str) -> str:
     known = {"name": name, "title": name, "description": "Most runs succeed.", "service": "shop", "sli": _COUNTED}
-    known |= {"method": "Occurrences", "window": _ROLLING, "objective": "{target: 0.8}"}
+    known |= {"alerts": "count", "method": "Occurrences", "window": _ROLLING, "objective": "{target: 0.8}"}
     return _SLO % (known | fields)
 
 
@@ -94,6 +95,7 @@ def _slos() -> str:
             _slo("hours", method="Timeslices", objective=sliced),
             _slo("shares", method="RatioTimeslices", objective="{target: 0.9, timeSliceWindow: 1h}"),
             _slo("hostile", title=json.dumps(HOSTILE), description=json.dumps(HOSTILE)),
+            _slo("busy", alerts="rate"),
             _slo("requests", sli=_PROMQL, objective="{target: 0.99}"),
             _COMPOSITE,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
@@ -51,10 +52,10 @@ def published(service: Service, name: str) -> float:
 
 
 def test_the_list_has_every_slo_the_worst_first(client: TestClient) -> None:
-    """All nine stand in one list; of those of which too little is known the one that overspent comes first."""
+    """All ten stand in one list; of those of which too little is known the one that overspent comes first."""
     assert names_in(client.get("/slos").text) == [
         *("hours", "shares", "requests"),
-        *("monthly", "builds", "both", "both-builds", "both-waits", "hostile"),
+        *("monthly", "builds", "both", "both-builds", "both-waits", "busy", "hostile"),
     ]
 
 
@@ -75,7 +76,7 @@ def test_the_list_is_chosen_from_by_address(client: TestClient, query: str, name
 
 def test_a_choice_that_nothing_fits_says_so(client: TestClient) -> None:
     """An empty list is no answer to a reader who mistyped."""
-    assert "None of the 9 SLOs is like this." in client.get("/slos?team=/nobody").text
+    assert "None of the 10 SLOs is like this." in client.get("/slos?team=/nobody").text
 
 
 @pytest.mark.parametrize("name", COUNTED)
@@ -141,6 +142,32 @@ def test_the_budget_is_told_in_its_own_units(client: TestClient) -> None:
 def test_it_is_told_how_fast_the_budget_burns(client: TestClient, path: str) -> None:
     """One of eighteen runs failed in three days, and a fifth may; told as on the home page."""
     assert "0.28 in 3d" in client.get(path).text
+
+
+def test_alerts_stand_with_their_thresholds(client: TestClient) -> None:
+    """Of a busy SLO each alert that can fire is told with both its windows; one that cannot says why."""
+    page = client.get("/slos/busy").text
+
+    assert "Steady (ticket)" in page
+    assert "0.278 over 3d" in page
+    assert "is out of reach: with a target of 0.8 total failure burns at 5" in page
+
+
+def test_of_few_events_nobody_is_paged(client: TestClient) -> None:
+    """The page of such an SLO says so instead."""
+    assert "nobody is paged for its burn rate" in client.get("/slos/builds").text
+
+
+def test_a_stale_source_withholds_the_chart(tmp_path: Path) -> None:
+    """What the newest points rest on may be missing: the page names the source instead of drawing them."""
+    with organisation(tmp_path) as own, TestClient(create_app(own)) as client:
+        assert own.published is not None
+        stale = [replace(source, fresh=False) for source in own.published.snapshot.sources]
+        own.published = replace(own.published, snapshot=replace(own.published.snapshot, sources=tuple(stale)))
+        page = client.get("/slos/builds").text
+
+    assert "burn-down-data" not in page
+    assert "There is no chart over time. There was no recent success of events." in page
 
 
 def test_exclusions_stand_with_raw_and_adjusted_numbers(client: TestClient) -> None:
