@@ -57,11 +57,10 @@ def inputs_of(service: Service, week: Week) -> Hashable:
     cover it.
     """
     published = service.published
-    if published is None or week.end > published.snapshot.at:
-        return published and published.snapshot.at
-    times = [s.last_success_at for s in published.snapshot.sources]
-    covers = tuple(at and min(at, week.end) for at in times)
-    over = all(at == week.end for at in covers)
-    left_out = {kind_of(Collection)} if over else set()
-    stamps = service.stamps.items()
-    return covers, tuple((f, *((k, v) for k, v in stamp.items() if k not in left_out)) for f, stamp in sorted(stamps))
+    if published is None:
+        return None
+    at, sources = published.snapshot.at, published.snapshot.sources
+    covers = tuple(s.last_success_at and min(s.last_success_at, week.end) for s in sources)
+    left_out = {kind_of(Collection)} if all(until == week.end for until in covers) else set()
+    stamps = ((f, *((k, v) for k, v in stamp.items() if k not in left_out)) for f, stamp in service.stamps.items())
+    return covers, tuple(sorted(stamps)), None if week.end <= at else at

@@ -35,10 +35,11 @@ class Archive:
 def archive_routes(service: Service, look: Look) -> APIRouter:
     """The route of the page."""
     router = APIRouter()
-    remembered = Remembered[int | None](1)
+    remembered = Remembered[tuple[Published, int | None]](1)
 
     def first_of(published: Published) -> date | None:
-        found = remembered(published.snapshot.at, service.observations.first_at)
+        # By the object: a clock that stands gives several publications one time.
+        _, found = remembered(id(published), lambda: (published, service.observations.first_at()))
         return None if found is None else from_micros(found).astimezone(service.zone).date()
 
     @router.head("/weekly", include_in_schema=False)

@@ -628,6 +628,16 @@ def test_the_page_has_quick_check_scores(client: TestClient) -> None:
     assert ["Deployments", "0.07 per day", "none", "2", "4", "4.8"] in told
 
 
+def test_the_page_is_that_of_the_newest_numbers(collected: Service, settings_file: Path) -> None:
+    """What is remembered of the numbers before is not shown, also where the clock stands."""
+    with TestClient(create_app(collected)) as client:
+        before = client.get("/").text
+        add(collected, settings_file, release("another"))
+        after = client.get("/").text
+
+    assert ("0.07 per day" in before, "0.11 per day" in after) == (True, True)
+
+
 def test_a_number_on_the_page_leads_to_its_definition_and_its_events(client: TestClient) -> None:
     """The title to the indicator, the value to the events behind it, the SLO to its page."""
     page = client.get("/").text
