@@ -75,6 +75,7 @@ class Example:
 
     folder: Path
     variables: Mapping[str, str]
+    repository: Any
 
     def run(self, *arguments: str) -> Result:
         """What one of our commands says and how it ends; the working directory is the caller's."""
@@ -82,7 +83,7 @@ class Example:
 
     def forget(self) -> None:
         """Remove the SLO files that a page's command wrote: the next page begins with the same promises."""
-        subprocess.run(["git", "-C", str(self.folder), "clean", "-fdq", "slos"], check=True)
+        self.repository.git("clean", "--force", "--quiet", "slos")
 
 
 def _deliveries() -> Iterator[dict[str, Any]]:
@@ -148,11 +149,14 @@ def _write(path: Path, records: Iterator[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(r) + "\n" for r in records), encoding="utf-8")
 
 
-@pytest.fixture(scope="session")
-def example(tmp_path_factory: pytest.TempPathFactory, monkeypatch_session: pytest.MonkeyPatch) -> Example:
+@pytest.fixture(scope="module")
+def example(
+    tmp_path_factory: pytest.TempPathFactory, repository_at: Callable[..., Any], working_directory: pytest.MonkeyPatch
+) -> Example:
     """The organisation: collected, its files committed, with what earlier commands of a reader would have written."""
     folder = tmp_path_factory.mktemp("organisation") / "own"
-    (folder / "slos").mkdir(parents=True)
+    repository = repository_at(folder)
+    (folder / "slos").mkdir()
     (folder / "paceline.yaml").write_text(SETTINGS, encoding="utf-8")
     starter = (ROOT / "config" / "slos" / "merge-to-production.yaml").read_text(encoding="utf-8")
     (folder / "slos" / "merge-to-production.yaml").write_text(starter, encoding="utf-8")
@@ -164,25 +168,21 @@ def example(tmp_path_factory: pytest.TempPathFactory, monkeypatch_session: pytes
     (folder / "pyrra" / "all.yaml").write_bytes((IMPORTERS / "pyrra.yaml").read_bytes())
     (folder.parent / "other" / "slos").mkdir(parents=True)
     (folder.parent / "other" / "slos" / "one.yaml").write_text(starter.replace("0.9\n", "0.8\n"), encoding="utf-8")
-    _committed(folder)
-    found = Example(folder, SECRETS)
-    monkeypatch_session.chdir(folder)
-    for command in ("collect", "rules --out rules.yml", "rules --out applied-rules.yml"):
+    repository.git("add", "paceline.yaml", "slos")
+    repository.commit("ours", at=0)
+    repository.tag("v1.4")
+    found = Example(folder, SECRETS, repository)
+    working_directory.chdir(folder)
+    written = ("rules --out rules.yml", "rules --out applied-rules.yml", "dashboards build --out grafana")
+    for command in ("collect", *written):
         done = found.run(*command.split())
         assert done.exit_code == 0, done.output
     return found
 
 
-def _committed(folder: Path) -> None:
-    people = {f"GIT_{who}_{what}": "c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    git = ["git", "-C", str(folder), "-c", "init.defaultBranch=main"]
-    for arguments in (["init", "-q"], ["add", "paceline.yaml", "slos"], ["commit", "-qm", "ours"], ["tag", "v1.4"]):
-        subprocess.run([*git, *arguments], check=True, env=people | {"PATH": "/usr/bin:/bin"})
-
-
-@pytest.fixture(scope="session")
-def monkeypatch_session() -> Iterator[pytest.MonkeyPatch]:
-    """A working directory for all commands of the pages; put back at the end."""
+@pytest.fixture(scope="module")
+def working_directory() -> Iterator[pytest.MonkeyPatch]:
+    """Changes the working directory, for all commands of the pages; put back at the end."""
     with pytest.MonkeyPatch.context() as patch:
         yield patch
 
@@ -190,7 +190,7 @@ def monkeypatch_session() -> Iterator[pytest.MonkeyPatch]:
 # --- the servers that the pages name ---------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service_url(example: Example) -> Iterator[str]:
     """The organisation, served."""
     running = build(configuration(example.folder / "paceline.yaml", example.variables, example.folder), environ={})
@@ -208,14 +208,14 @@ def service_url(example: Example) -> Iterator[str]:
     running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def grafana_url() -> Iterator[str]:
     """A Grafana, as far as boards go."""
     with grafana_api.running() as grafana:
         yield grafana.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prometheus_url(tmp_path_factory: pytest.TempPathFactory, requires_tool: Callable[[str], str]) -> Iterator[str]:
     """A real Prometheus with the last requests of a checkout."""
     program, folder = requires_tool("prometheus"), tmp_path_factory.mktemp("prometheus")
