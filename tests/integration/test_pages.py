@@ -63,6 +63,7 @@ def test_everybody_can_read_every_page(seen: dict[str, list[Seen]]) -> None:
         ("document.querySelector('h1').style.width = '900px'", "px beside the screen"),
         ("document.querySelector('main').removeAttribute('id')", "skip-link: .skip"),
         ("document.body.setAttribute('style', 'color: red')", "console error: Applying inline style"),
+        ("fetch('/static/none.js').catch(() => 0).then(() => 0)", "console error: Failed to load resource"),
     ],
 )
 def test_what_is_wrong_is_found(browser: Browser, site: Site, planted: str, found: str) -> None:

@@ -159,7 +159,12 @@ def _listen(visit: Visit) -> None:
         if urlsplit(request.url).hostname != _OURS:
             visit.outside.append(request.url)
 
+    def failed(request: Any) -> None:
+        # What a page had not loaded when it was left is no fault of it.
+        if request.failure != "net::ERR_ABORTED":
+            visit.errors.append(f"not loaded: {request.url}")
+
     visit.page.on("console", told)
     visit.page.on("pageerror", lambda error: visit.errors.append(f"script failed: {error}"))
-    visit.page.on("requestfailed", lambda request: visit.errors.append(f"not loaded: {request.url}"))
+    visit.page.on("requestfailed", failed)
     visit.page.on("request", asked)
