@@ -392,10 +392,13 @@ def _stacked(labels: Sequence[str], counts: Sequence[NDArray[np.float64]]) -> ND
 def _pooled(labels: Sequence[str], counts: NDArray[np.float64]) -> dict[str, EventCounts]:
     """The counts of all series together, by window."""
     pooled = counts.sum(axis=0).tolist()
-    return {label: EventCounts(_whole(good), _whole(bad)) for label, (good, bad) in zip(labels, pooled, strict=True)}
+    return {
+        label: EventCounts(exact_count(good), exact_count(bad))
+        for label, (good, bad) in zip(labels, pooled, strict=True)
+    }
 
 
-def _whole(count: float) -> int | Decimal:
+def exact_count(count: float) -> int | Decimal:
     """A count; those of slices that are good in part stay fractions, free of what adding floats leaves."""
     near = round(count, 9)
     return int(near) if near.is_integer() else Decimal(repr(near))
@@ -725,4 +728,4 @@ def _in_all(slo: Slo, times: Ints, good: NDArray[np.bool_], first: int, last: in
     ends, shares = sliced(slo, times, good, last + 1)
     inside = ends > first
     total = float(shares[inside].sum())
-    return EventCounts(_whole(total), _whole(int(np.count_nonzero(inside)) - total))
+    return EventCounts(exact_count(total), exact_count(int(np.count_nonzero(inside)) - total))

@@ -249,6 +249,13 @@ class EventStore:
                 for t in EVENT_TYPES
             }
 
+    def by_source(self, event_type: type[Event]) -> dict[str, int]:
+        """How many events of a kind each source has; sources without any are absent. Reads the whole table."""
+        source = EVENT_TABLES[event_type].c.source
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(source, sa.func.count()).group_by(source))
+            return {row[0]: row[1] for row in rows}
+
     def revisions(self) -> dict[str, int]:
         """For each kind how many changes it has seen; equal numbers mean equal events."""
         with self._database.reading() as connection:

@@ -171,6 +171,13 @@ class ObservationStore:
             for chunk in _chunks(connection, query, dict.fromkeys(series_ids, after)):
                 yield from chunk
 
+    def first_at(self) -> int | None:
+        """When the oldest observation is, in microseconds; None without any. Costs what there are series, not units."""
+        oldest = sa.select(sa.func.min(OBSERVATION.c.at)).where(OBSERVATION.c.series_id == SERIES.c.id)
+        with self._database.reading() as connection:
+            found: int | None = connection.scalar(sa.select(sa.func.min(oldest.scalar_subquery())))
+        return found
+
     def tallies(self, series_ids: Iterable[int], until: int, ripe_at: int, judge: Judge) -> dict[int, Tally]:
         """The tallies of some series up to and including a time; what has no unit there is missing.
 
