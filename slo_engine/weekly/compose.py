@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from collector.bulk import seldom_collecting
 from slo_engine.benchmarks import QUICK_CHECK
 from slo_engine.indicator import named_of, widths_of
 from slo_engine.reading import Reader
@@ -35,7 +36,8 @@ def weekly(
     """
     as_of = min(max(now, week.start + timedelta(microseconds=1)), week.end)
     asked = Asked(week=week, known=known, as_of=as_of, team=team)
-    found = _whole(asked, audience)
+    with seldom_collecting():  # of what is read hardly anything is held in cycles
+        found = _whole(asked, audience)
     return _for_leaders(found) if audience is Audience.LEADER else found
 
 
