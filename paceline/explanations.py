@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from collector.errors import PacelineError, StoreError
 from paceline.pages.look import Look
-from paceline.pages.remembered import Remembered, derived_from
+from paceline.pages.remembered import Remembered, seen_in
 from paceline.service import Published, Service
 from slo_engine.catalog import metrics_of
 from slo_engine.counted import Role
@@ -247,7 +247,7 @@ def explain_routes(service: Service, look: Look) -> APIRouter:
 def _explained(
     service: Service, published: Published, name: str, selection: Selection, remembered: Remembered[Explanation]
 ) -> Explanation | tuple[int, str]:
-    key = published.snapshot.at, derived_from(service), name, selection
+    key = seen_in(published.snapshot, service), name, selection
     try:
         return remembered(key, lambda: service.explain_published(published, name, selection))
     except UnknownIndicator as error:

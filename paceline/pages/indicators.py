@@ -13,7 +13,7 @@ from collector.errors import StoreError
 from paceline.explanations import STARTING, explain_path
 from paceline.pages.charts import Chart, Mark, Scale
 from paceline.pages.look import Look
-from paceline.pages.remembered import Remembered, derived_from
+from paceline.pages.remembered import Remembered, derived_from, seen_in
 from paceline.service import Published, Service
 from slo_engine.benchmarks import QUICK_CHECK
 from slo_engine.explain import subject_text
@@ -74,7 +74,7 @@ def indicator_routes(service: Service, look: Look) -> APIRouter:
     remembered: Remembered[Sequence[WeekNumber]] = Remembered(_REMEMBERED)
 
     def index_of(published: Published) -> Index:
-        return indexed(published.snapshot.at, lambda: _index(published.snapshot))
+        return indexed(seen_in(published.snapshot, service), lambda: _index(published.snapshot))
 
     def weeks(published: Published, indicator: Indicator, chosen: Chosen) -> Sequence[WeekNumber]:
         last = Week.last_before(published.snapshot.at, service.zone)
@@ -92,7 +92,7 @@ def indicator_routes(service: Service, look: Look) -> APIRouter:
         if published is None:
             return look.message(STARTING, 503)
         snapshot, index = published.snapshot, index_of(published)
-        found = listed(snapshot.at, lambda: list(_families(snapshot, index, service)))
+        found = listed(seen_in(snapshot, service), lambda: list(_families(snapshot, index, service)))
         return look.page("indicators.html", here="/indicators", at=published.snapshot.at, families=found, whose=whose)
 
     @router.head("/indicators/{name}", include_in_schema=False)

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from collector.bulk import seldom_collecting
 from paceline.service import Service
+from slo_engine.snapshot import Snapshot
 
 T = TypeVar("T")
 
@@ -20,6 +21,11 @@ def derived_from(service: Service, *families: str) -> Hashable:
     """What the stored numbers of some families, or of all, were derived from: while it is equal, so are they."""
     chosen = families or sorted(service.stamps)
     return tuple((name, *sorted(service.stamps.get(name, {}).items())) for name in chosen)
+
+
+def seen_in(snapshot: Snapshot, service: Service) -> Hashable:
+    """What a snapshot and the store beside it are known by: where the clock stands, several have one time."""
+    return id(snapshot), snapshot.at, derived_from(service)
 
 
 class Remembered(Generic[T]):

@@ -17,7 +17,7 @@ from collector.events import Deployment, Event, Incident
 from paceline.explanations import STARTING, explain_slo_path, unit_anchor
 from paceline.pages.charts import Chart, Mark
 from paceline.pages.look import Look
-from paceline.pages.remembered import Remembered
+from paceline.pages.remembered import Remembered, seen_in
 from paceline.service import Published, Service
 from paceline.status import left_of, pace_of, worst_first
 from slo_engine.budget import allowed, shown
@@ -99,7 +99,9 @@ def slo_routes(service: Service, look: Look) -> APIRouter:
         if state is None:
             return look.message("There is no SLO of this name.", 404)
         try:
-            past = remembered((published.snapshot.at, state.slo), lambda: _past(state, service, published))
+            past = remembered(
+                (seen_in(published.snapshot, service), state.slo), lambda: _past(state, service, published)
+            )
         except StoreError:
             return look.message("The store cannot be read.", 503)
         return look.page("slo.html", here="/slos", **_told(state, past, service, published))

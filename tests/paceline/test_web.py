@@ -198,7 +198,7 @@ def test_the_api_describes_itself(client: TestClient) -> None:
     assert set(described["paths"]) == {
         *("/metrics", "/healthz", "/readyz"),
         *("/api/v1/slos", "/api/v1/slos/{name}/history", "/api/v1/gate", RESTATEMENTS, EXPLAIN),
-        "/api/v1/annotations",
+        *("/api/v1/annotations", "/api/v1/deliveries"),
     }
     assert {tuple(p) for p in described["paths"].values()} == {("get",)}
     assert set(described["paths"]["/api/v1/slos"]["get"]["responses"]) == {"200", "503"}
