@@ -100,15 +100,16 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {"lte": le, "lt": lt, "gte":
 class ObservationStore:
     """Reads observations by series and time, and keeps the highest value of each published counter."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, only: str | None = None) -> None:
         self._database = database
+        self._only = only
         self._counters: dict[str, float] | None = None
         self._counting = threading.Lock()
 
     def series(self, indicator: str | None = None, among: Iterable[int] | None = None) -> dict[int, Series]:
         """The series that have observations, by their number: of an indicator, and only some, where told."""
         query = sa.select(SERIES).where(sa.exists().where(OBSERVATION.c.series_id == SERIES.c.id))
-        if indicator is not None:
+        if (indicator := indicator or self._only) is not None:
             query = query.where(SERIES.c.indicator == indicator)
         if among is not None:
             query = query.where(SERIES.c.id.in_(sa.select(_EACH.c.value)))
@@ -117,6 +118,10 @@ class ObservationStore:
             # As in `since`: plain tuples.
             cursor: Any = connection.execute(query, parameters).cursor
             return {number: Series._make(parts) for number, *parts in cursor.fetchall()}
+
+    def only(self, indicator: str) -> ObservationStore:
+        """The same, where `series` are those of one indicator unless it is told another: as if there were no others."""
+        return ObservationStore(self._database, indicator)
 
     def window(self, series_ids: Sequence[int], after: int, until: int, *names: str) -> list[tuple[Any, ...]]:
         """Columns of the observations of some series with after < at ≤ until, ordered by series and time."""

@@ -27,7 +27,6 @@ from slo_engine.event_lines import EventLine, line_of, web_link
 from slo_engine.exclusions import Exclusion
 from slo_engine.indicator import Indicator, widths_of
 from slo_engine.observation import from_micros
-from slo_engine.of_indicator import OfIndicator
 from slo_engine.organisation import levels
 from slo_engine.reading import Reader
 from slo_engine.sli_words import measured_by
@@ -231,7 +230,7 @@ def _finished(slo: Slo, indicator: Indicator, service: Service, snapshot: Snapsh
     configuration = service.configuration
     fresh = frozenset(s.name for s in snapshot.sources if s.fresh)
     conditions = Conditions(fresh=fresh, exclusions=configuration.exclusions)
-    store = OfIndicator(service.observations, indicator.observed_as)
+    store = service.observations.only(indicator.observed_as)
     reader = Reader(store, snapshot.at, configuration.organisation, widths_of({indicator.name: indicator}))
     found = finished(slo, indicator, reader, conditions, service.zone.key, _WINDOWS)
     # Of people a window may say nothing although there is something in it.
