@@ -23,6 +23,7 @@ from collector.source import About, SourceContext
 from paceline.calendar_settings import CalendarSettings
 from paceline.catalogue import ServiceSettings
 from paceline.cli import cli
+from paceline.exits import EXITS
 from paceline.delivery_places import EmailDelivery, FileDelivery, GitDelivery, SlackDelivery, WebhookDelivery
 from paceline.enricher import build_enricher
 from paceline.notify import EmailTarget, SlackTarget, WebhookTarget
@@ -354,7 +355,9 @@ def _commands_page() -> str:
         "# Commands",
         "",
         _NOTE,
-        "Exit codes: 0 done, 1 something failed, 2 a person must edit something. A command with others says so.",
+        *("| Exit code | Says |", "|---|---|"),
+        *(f"| {code} | {meaning} |" for code, meaning in EXITS.items()),
+        *("", "A command with others says so."),
     ]
     for name, (command, parent) in _commands().items():
         context = click.Context(command, parent, info_name=name.rpartition(" ")[2], terminal_width=100)

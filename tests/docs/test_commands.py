@@ -32,7 +32,6 @@ NOT_RUN = {
     "README.md: make test": _SETS_UP,
     "README.md: make demo": _SETS_UP,
     "README.md: PACELINE_REPO=https://example.com/team/service.git make run": _SETS_UP,
-    "README.md: paceline demo": "half a minute; tests/paceline/test_demo_stories.py runs it with fewer weeks",
     "README.md: paceline serve --config paceline.yaml": _STAYS,
     "docs/dashboards.md: .venv/bin/pytest tests/dashboards -k ladder": "tests of their own",
     "docs/first-minutes.md: make demo": _SETS_UP,
