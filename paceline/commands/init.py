@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
 from collector.errors import ConfigError, Mistake, SourceError
@@ -25,12 +26,16 @@ from paceline.init.files import SERVICES, SETTINGS, SLOS, place, refuse_existing
 from paceline.init.forges import KINDS, Owner, owner_of
 from paceline.init.importing import import_first
 from paceline.init.looking import Looking, as_one_service, read_once
+from paceline.init.proposals import Proposal
 from paceline.init.repositories import top_of
 from paceline.init.sources import Plan, Subject, facts, plan_of
 from paceline.init.starters import STARTERS
 from paceline.settings import Configuration, Settings, overlaid
 from paceline.wiring import configuration, looking
+from slo_engine.event_lines import one_line
 
+_CREDENTIALS = re.compile(r"https?://([^/]*@|[^?#]*[?#])|[a-z][a-z0-9+.-]*://[^/@]*:[^@]*@", re.IGNORECASE)
+"""A URL with a user where servers take a token as one, with a query, or with a password, also one that is broken."""
 DATABASE, CLONES, KEY = "paceline.db", "git", "people.key"
 """What a data directory holds that was collected into."""
 
@@ -135,7 +140,7 @@ class _Making:
         looks += [(owner.name, partial(eyes.owner, owner)) for owner in owners]
         found = []
         for name, look in looks:
-            with self._console.status(f"Looking at {name}"):
+            with self._console.status(escape(f"Looking at {one_line(name)}")):
                 found.append(look())
         subjects, twice = read_once(found)
         for name in twice:
@@ -181,7 +186,7 @@ class _Told:
         self(source.name, 0)
 
     def __call__(self, _name: str, events: int) -> None:
-        self._status.update(f"Collecting {self._name}: {events} events")
+        self._status.update(escape(f"Collecting {self._name}: {events} events"))
 
 
 def _place(text: str) -> str:
@@ -189,7 +194,7 @@ def _place(text: str) -> str:
 
     And for a URL with credentials in it, which would be written into the settings.
     """
-    if re.match(r"https?://[^/]*@", text):
+    if _CREDENTIALS.match(text):
         expected = "it without them: Git's own credentials, or the forge's token in its variable"
         problem = "this URL holds credentials, which would stand in the settings"
         raise ConfigError(Mistake(file="--repo", line=0, path="", problem=problem, expected=expected))
@@ -238,30 +243,35 @@ def _answered(subject: Subject) -> Subject:
     """A subject as somebody wants it."""
     apps = subject.repository.apps if subject.repository else ()
     if apps:
-        named = ", ".join(f"{a.path} ({a.sign})" for a in apps)
+        named = one_line(", ".join(f"{a.path} ({a.sign})" for a in apps))
         if not click.confirm(f"  Are these services of their own? {named}", default=True):
             subject = as_one_service(subject)
     click.echo("  What tells of deployments to production?")
     for number, proposal in enumerate(subject.proposals, start=1):
-        click.echo(f"    {number}. {proposal.text} ({proposal.reason})")
+        click.echo(f"    {number}. {_said(proposal)}")
     number = click.prompt("  Take", type=click.IntRange(1, len(subject.proposals)), default=1)
     subject = replace(subject, chosen=subject.proposals[number - 1])
     if subject.incidents is not None and subject.incidents.labels:
-        takes = click.confirm(f"  Are these incidents? {subject.incidents.text}", default=True)
+        takes = click.confirm(f"  Are these incidents? {one_line(subject.incidents.text)}", default=True)
         subject = replace(subject, takes_incidents=takes)
     return subject
 
 
 def _print_facts(subject: Subject) -> None:
     for text in facts(subject):
-        click.echo(text)
+        click.echo(one_line(text))
+
+
+def _said(proposal: Proposal) -> str:
+    """A proposal as a line: names come from outside, and may hold what moves a terminal's cursor."""
+    return one_line(f"{proposal.text} ({proposal.reason})")
 
 
 def _print_choice(subject: Subject) -> None:
-    click.echo(f"  Deployments: {subject.chosen.text} ({subject.chosen.reason})")
+    click.echo(f"  Deployments: {_said(subject.chosen)}")
     if subject.incidents is not None:
         taken = "" if subject.takes_incidents else "; none are read"
-        click.echo(f"  Incidents: {subject.incidents.text}{taken}")
+        click.echo(f"  Incidents: {one_line(subject.incidents.text)}{taken}")
 
 
 def _print_outcomes(outcomes: Sequence[RunOutcome]) -> None:
@@ -270,7 +280,7 @@ def _print_outcomes(outcomes: Sequence[RunOutcome]) -> None:
         click.echo(f"{one.source}: {one.events} events in {one.duration_seconds:.0f} s")
         for word, lines in (("cut off", one.truncations), ("warning", one.warnings)):
             for line in lines:
-                click.echo(f"{one.source}: {word}: {line}")
+                click.echo(f"{one.source}: {word}: {one_line(line)}")
         if one.rejected_total:
             click.echo(f"{one.source}: {one.rejected_total} records could not be used; `paceline collect` names them")
 

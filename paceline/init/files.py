@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from collector.document import dump
 from collector.errors import ConfigError, Mistake
+from paceline.init.forges import TOKEN
 from paceline.init.sources import Plan, Planned
 
 SETTINGS, SERVICES, SLOS = "paceline.yaml", "services.yaml", "slos"
@@ -26,7 +27,7 @@ def settings_text(plan: Plan, at: datetime) -> str:
     lines += [*_yaml({"timezone": "UTC"}), ""]
     if plan.production:
         lines += comment("Environments that are production, by the names that deployments gave them.")
-        lines += [*_yaml({"environments": {"production": list(plan.production)}}), ""]
+        lines += [*_yaml(_literal({"environments": {"production": list(plan.production)}})), ""]
     lines.append("sources:")
     for source in plan.sources:
         lines += [f"  {line}".rstrip() for line in _source(source)]
@@ -62,7 +63,7 @@ def _source(source: Planned) -> Iterator[str]:
     for key, value in source.settings.items():
         notes = [line for text in source.notes.get(key, ()) for line in comment(text)]
         yield from (f"  {line}" for line in notes)
-        for line in _yaml({key: value}):
+        for line in _yaml({key: value if key == TOKEN else _literal(value)}):
             yield f"- {line}" if first else f"  {line}"
             first = False
 
@@ -70,6 +71,15 @@ def _source(source: Planned) -> Iterator[str]:
 def _item(value: Mapping[str, Any]) -> Iterator[str]:
     for number, line in enumerate(_yaml(value)):
         yield f"  - {line}" if number == 0 else f"    {line}"
+
+
+def _literal(value: Any) -> Any:
+    """The same where `${NAME}` in a text is no variable: names come from outside."""
+    if isinstance(value, str):
+        return value.replace("${", "$${")
+    if isinstance(value, Mapping):
+        return {key: _literal(inner) for key, inner in value.items()}
+    return [_literal(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _yaml(value: Mapping[str, Any]) -> list[str]:

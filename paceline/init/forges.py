@@ -24,6 +24,8 @@ from collector.sources.gitea import GiteaConfig
 from collector.sources.github import GitHubConfig
 from collector.sources.gitlab import GitLabConfig
 
+TOKEN = "token"  # noqa: S105 - the setting of that name
+"""The setting that names a variable: it is no text to be taken literally."""
 _PAGE = {"per_page": "100"}
 _NOT_FOUND = 404
 _FORM = "the address of a server, and a token of it in {}"
@@ -168,7 +170,7 @@ class Owner:
         return {
             "type": self.kind.type,
             **({"url": self.url} if self.url else {}),
-            "token": f"${{{self.kind.variable}}}",
+            TOKEN: f"${{{self.kind.variable}}}",
         }
 
     def config(self, token: str, **more: Any) -> ForgeConfig:
@@ -184,9 +186,13 @@ class Owner:
 
 def owner_of(kind: Kind, text: str) -> Owner:
     """`OWNER`, or `https://HOST/OWNER` of a server of one's own. Raises ConfigError for neither."""
-    parts = urlsplit(text)
-    name = (parts.path if parts.scheme else text).strip("/")
-    if not name or not (parts.scheme or kind.cloud) or parts.username is not None or re.search(r"\s", name):
+    try:
+        parts = urlsplit(text)
+        name = (parts.path if parts.scheme else text).strip("/")
+        usable = name and (parts.scheme or kind.cloud) and parts.username is None and not re.search(r"\s", name)
+    except ValueError:
+        usable = False
+    if not usable:
         form = "OWNER or https://HOST/OWNER" if kind.cloud else "https://HOST/OWNER"
         raise ConfigError(_mistake(kind, f"{text if '@' not in text else 'this address'} names no owner", form))
     return Owner(kind=kind, name=name, url=kind.url(parts.netloc, parts.scheme) if parts.scheme else "")

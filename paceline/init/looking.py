@@ -9,6 +9,7 @@ from typing import Any
 
 from collector.errors import ConfigError, Mistake, SourceError
 from collector.source import SourceContext
+from collector.sources.git import is_url
 from paceline.doctor import Diagnosis, Seen, examine
 from paceline.init.forges import KINDS, Kind, Owner, incident_labels, listing, scopes_of
 from paceline.init.proposals import PUBLISHED, IncidentProposal, deployment_proposals, exactly, incident_proposal
@@ -39,7 +40,8 @@ class Looking:
         kind = kind_at(host_of(place)) if place.startswith("https://") else None
         token = self.token(kind) if kind else ""
         found = look_at(place, self.context, self.since, token)
-        return self.beside(found, forge_of(found, self.environ), authorised=bool(token))
+        subject = self.beside(found, forge_of(found, self.environ), authorised=bool(token))
+        return replace(subject, not_asked=unnamed(found, self.environ))
 
     def beside(self, found: RepositoryFound, owner: Owner | None, *, authorised: bool = False) -> Subject:
         """A repository that was looked at, with what its forge tells, where there is one."""
@@ -110,11 +112,23 @@ def kind_at(host: str) -> Kind | None:
 
 
 def forge_of(found: RepositoryFound, environ: Mapping[str, str]) -> Owner | None:
-    """The forge that a repository came from, by the name of its server; None for others, and without a token."""
+    """The forge that a repository came from, by the name of its server; None for others, and without a token.
+
+    And for one that is only named by the remote of a folder, unless it is the usual server: whoever runs such a server
+    would be handed the token.
+    """
     kind = kind_at(found.host)
-    if kind is None or not environ.get(kind.variable):
+    if kind is None or not environ.get(kind.variable) or unnamed(found, environ) or "/" not in found.name:
         return None
     return Owner(kind=kind, name=found.name.rpartition("/")[0], url=kind.url(found.host))
+
+
+def unnamed(found: RepositoryFound, environ: Mapping[str, str]) -> str:
+    """Why a forge is not asked for which there is a token, in a sentence; empty where that is not so."""
+    kind = kind_at(found.host)
+    if kind is None or is_url(found.place) or found.host == kind.cloud or not environ.get(kind.variable):
+        return ""
+    return f"{found.host} is not asked: {kind.variable} goes to a server that you name, by --repo with a URL."
 
 
 def read_once(subjects: Sequence[Subject]) -> tuple[list[Subject], list[str]]:

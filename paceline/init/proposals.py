@@ -21,6 +21,10 @@ from paceline.init.repositories import App, RepositoryFound
 PUBLISHED = "published releases"
 """The environment that published releases go to while they are only looked at."""
 _PRODUCTION = re.compile(r"(.*[-_/ ])?(production|prod|live)([-_/ ].*)?", re.IGNORECASE)
+_NO_PRODUCTION = re.compile(
+    r"(.*[-_/ ])?(no|non|not|pre|like|preview|test|staging|stage|dev|sandbox|demo)([-_/ ].*)?", re.IGNORECASE
+)
+"""Words that say of a name with `prod` in it that it is something else: `non-prod`, `prod-like`."""
 _LOOKALIKE = re.compile(
     r"(?P<repository>[^:]*): (?P<pipeline>.*?)(?: / (?P<job>.*?))?(?: \((?P<environment>[^()]*)\))?"
 )
@@ -70,7 +74,7 @@ def deployment_proposals(
 def _own(looked: Diagnosis, span: str) -> Iterator[Proposal]:
     """Deployments that the system itself knows; production is an environment whose name says so."""
     counts = {e: n for e, n in looked.environments.items() if e != PUBLISHED}
-    production = tuple(e for e in counts if _PRODUCTION.fullmatch(e))
+    production = tuple(e for e in counts if _PRODUCTION.fullmatch(e) and not _NO_PRODUCTION.fullmatch(e))
     if production:
         took = " · ".join(f"environment {e}: {counts[e]} deployments" for e in production)
         rest = ", ".join(f"{e} ({n})" for e, n in counts.items() if e not in production)

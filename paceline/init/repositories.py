@@ -6,6 +6,7 @@ Reads names and ids alone: neither authors nor the contents of files.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -82,8 +83,11 @@ def look_at(place: str, context: SourceContext, since: datetime, token: str = ""
     source = config.build(context)
     git, head = source.git, source.commits.look().head
     remote = place if is_url(place) else _remote(git)
-    tags = git.lines("for-each-ref", "--sort=creatordate", "--format=%(refname:strip=2)", "refs/tags")
-    releases = tuple(t for t in tags if re.fullmatch(RELEASE_TAG, t))
+    listed = git.lines("for-each-ref", "--sort=creatordate", "--format=%(objecttype) %(refname:strip=2)", "refs/tags")
+    tags = [(name, kind) for kind, _, name in (line.partition(" ") for line in listed)]
+    # A tag of a file releases nothing. What an annotated one is of may not be in a clone without files.
+    releases = tuple(t for t, kind in tags if kind in {"commit", "tag"} and re.fullmatch(RELEASE_TAG, t))
+    taken = set(releases)
     files = git.text("ls-tree", "-r", "-z", "--name-only", head).split("\0") if head else []
     return RepositoryFound(
         place=place,
@@ -93,9 +97,9 @@ def look_at(place: str, context: SourceContext, since: datetime, token: str = ""
         branches=len(git.lines("for-each-ref", "--format=%(refname)", "refs/heads")),
         commits=_commits(git, head, since) if head else 0,
         releases=releases,
-        other_tags=tuple(t for t in tags if t not in set(releases)),
+        other_tags=tuple(t for t, _ in tags if t not in taken),
         ci=tuple((f, kind) for f in files for rule, kind in _CI_FILES if rule.fullmatch(f)),
-        apps=tuple(_apps(files, releases)),
+        apps=tuple(apps_of(files, releases)),
     )
 
 
@@ -119,10 +123,15 @@ def _remote(git: Git) -> str:
 
 
 def host_of(address: str) -> str:
-    """The server of an address that Git clones from; empty for a path."""
+    """The server of an address that Git clones from, with the port of a web server; empty for a path."""
     if found := _SSH.match(address):
         return found[1]
-    return urlsplit(address).hostname or ""
+    try:
+        parts = urlsplit(address)
+        port = f":{parts.port}" if parts.port and parts.scheme in {"http", "https"} else ""
+    except ValueError:
+        return ""
+    return f"{parts.hostname}{port}" if parts.hostname else ""
 
 
 def _branch(git: Git) -> str:
@@ -135,22 +144,28 @@ def _branch(git: Git) -> str:
     return ""
 
 
+def service_name(text: str) -> str:
+    """What a catalogue may call a service: a name that reads as a rule is written without what makes it one."""
+    return re.sub(r"[*?\[\x00-\x1f]", "-", text).lstrip("/").strip() or "service"
+
+
 def _commits(git: Git, head: str, since: datetime) -> int:
     return int(git.text("rev-list", "--count", "--first-parent", f"--since={as_rfc3339(since)}", head))
 
 
-def _apps(files: Sequence[str], releases: Sequence[str]) -> Iterator[App]:
+def apps_of(files: Sequence[str], releases: Sequence[str]) -> Iterator[App]:
     """Folders with a manifest of their own that are deployed by themselves, as far as names tell; none for one alone.
 
     Signs are release tags with the folder's name, a Dockerfile in it, or that it lies in `apps/` or `services/`.
     """
     folders = sorted({p.parent for p in map(PurePosixPath, files) if p.name in _MANIFESTS or p.suffix == ".csproj"})
     own = [f for f in folders if f.parts and not any(_NO_APPS.fullmatch(part) for part in f.parts)]
-    outermost = [f for f in own if not any(other in f.parents for other in own)]
-    names = [f.name for f in outermost]
+    all_own = set(own)
+    outermost = [f for f in own if all_own.isdisjoint(f.parents)]
+    names = Counter(f.name for f in outermost)
     known, found = set(files), []
     for folder in outermost:
-        name = folder.name if names.count(folder.name) == 1 else "-".join(folder.parts)
+        name = service_name(folder.name if names[folder.name] == 1 else "-".join(folder.parts))
         app = App(name, str(folder), "")
         if any(re.fullmatch(app.release_tag, tag) for tag in releases):
             found.append(App(name, str(folder), "release tags of its own"))

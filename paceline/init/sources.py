@@ -12,7 +12,7 @@ from typing import Any
 from collector.sources.git import is_url, repository_name
 from paceline.init.forges import Listing, Owner
 from paceline.init.proposals import NOTHING, IncidentProposal, Proposal, exactly
-from paceline.init.repositories import App, RepositoryFound
+from paceline.init.repositories import App, RepositoryFound, service_name
 
 _LONGEST_NAME = 48
 _USUAL = "production"
@@ -36,6 +36,8 @@ class Subject:
     chosen: Proposal = NOTHING
     incidents: IncidentProposal | None = None
     takes_incidents: bool = False
+    not_asked: str = ""
+    """Why its forge was not asked, in a sentence."""
 
     @property
     def repositories(self) -> tuple[str, ...]:
@@ -71,6 +73,7 @@ class Plan:
 def facts(subject: Subject) -> tuple[str, ...]:
     """What was seen, in sentences: names of branches, files and repositories, and counts."""
     own = _about_repository(subject.repository) if subject.repository else ()
+    own += (subject.not_asked,) if subject.not_asked else ()
     return (*own, *(_about_listing(subject.owner, subject.listing) if subject.owner and subject.listing else ()))
 
 
@@ -200,8 +203,17 @@ def _services(subjects: Sequence[Subject]) -> Iterator[Mapping[str, Any]]:
     for subject in subjects:
         for app in subject.apps:
             entry = found.setdefault(app.name, {"repositories": [], "paths": [], "sign": app.sign})
-            entry["repositories"] += subject.repositories
-            entry.setdefault("paths", []).append(f"{app.path}/*")
+            entry["repositories"] += map(exactly, subject.repositories)
+            entry.setdefault("paths", []).append(_within(app.path))
         for repository in () if subject.apps else subject.repositories:
-            found.setdefault(repository.rpartition("/")[2], {"repositories": []})["repositories"].append(repository)
+            called = repository.rpartition("/")[2]
+            entry = found.setdefault(service_name(called), {"repositories": []})
+            entry["repositories"].append(exactly(repository))
+            if called != service_name(called):
+                entry["deployed_as"] = [exactly(called)]
     yield from ({"name": name, **entry} for name, entry in found.items())
+
+
+def _within(folder: str) -> str:
+    """The rule for everything in a folder, also where its name reads as a glob."""
+    return f"{folder}/*" if exactly(folder) == folder else f"/{re.escape(folder)}/.*/"

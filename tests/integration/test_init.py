@@ -184,13 +184,45 @@ def test_a_folder_without_a_repository_is_refused(tmp_path: Path, asked: Callabl
     assert list(tmp_path.iterdir()) == []
 
 
-def test_credentials_in_a_url_are_refused(tmp_path: Path, asked: Callable[..., Result]) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hunter2@git.example.com/a/b",
+        "HTTPS://hunter2@git.example.com/a/b",
+        "https://user:hunter2/1@git.example.com/a/b",
+        "https://git.example.com/a/b?private_token=hunter2",
+        "ssh://user:hunter2@git.example.com/a/b",
+    ],
+)
+def test_credentials_in_a_url_are_refused(url: str, tmp_path: Path, asked: Callable[..., Result]) -> None:
     """They would stand in the settings: they are neither written nor shown."""
-    done = asked("--repo", "https://hunter2@git.example.com/a/b", "--dir", str(tmp_path), "--yes")
+    done = asked("--repo", url, "--dir", str(tmp_path), "--yes")
 
     assert "this URL holds credentials" in str(done.exception)
     assert "hunter2" not in f"{done.exception} {done.output}"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_others_named_breaks_nothing(
+    repository_at: Callable[..., Any], tmp_path: Path, asked: Callable[..., Result]
+) -> None:
+    """A token in a remote, names that read as markup, variables or rules, and a tag of a file: none of it comes out."""
+    made = repository_at(tmp_path / "[/x] ${HOME}")
+    made.git("remote", "add", "origin", "https://x-access-token:hunter2@git.example.com/acme/${HOME}.git")
+    for name in ("services/[slug]/go.mod", "services/\x1b[2Jb/go.mod"):
+        (made.path / name).parent.mkdir(parents=True)
+        (made.path / name).write_text("", encoding="utf-8")
+    made.git("add", ".")
+    made.commit(at=ago(48))
+    made.tag("v1.0.0", at=ago(40))
+    made.git("tag", "v9.0.0", made.git("hash-object", "-w", "services/[slug]/go.mod"))
+    done = asked("--repo", str(made.path), "--dir", str(tmp_path / "new"), "--ask", answers="y\n1\n")
+
+    assert done.exit_code == 0, done.output
+    assert "release tags: 1 match, last v1.0.0; 1 does not: v9.0.0" in done.output
+    assert "hunter2" not in done.output + texts(tmp_path / "new")
+    assert "\x1b" not in done.output
+    assert len(configuration(tmp_path / "new" / "paceline.yaml", {}, tmp_path).services) == 2
 
 
 def test_apps_of_a_monorepo_are_services(

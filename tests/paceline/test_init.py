@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,18 +13,20 @@ from typing import Any
 import pytest
 from replay import Provider, Reply
 
+from collector.document import read_documents
 from collector.errors import ConfigError
 from collector.http import Wire
 from collector.name_rules import checked_rule
-from collector.patterns import Pattern
+from collector.patterns import Pattern, any_matches
 from collector.people import People
 from collector.source import SourceContext
+from paceline.catalogue import ServiceSettings
 from paceline.doctor import Diagnosis
 from paceline.init.files import SETTINGS, comment, place, refuse_existing, settings_text
 from paceline.init.forges import KINDS, Listing, Owner, incident_labels, listing, owner_of
-from paceline.init.looking import as_one_service, forge_of, kind_at, read_once
+from paceline.init.looking import as_one_service, forge_of, kind_at, read_once, unnamed
 from paceline.init.proposals import NOTHING, PUBLISHED, deployment_proposals, exactly, incident_proposal
-from paceline.init.repositories import App, RepositoryFound, host_of
+from paceline.init.repositories import App, RepositoryFound, apps_of, host_of, service_name
 from paceline.init.sources import Plan, Planned, Subject, plan_of
 from paceline.init.starters import DELIVERY, HOLD, PIPELINES, STEPS, candidates, suggested
 from paceline.resources import starter_slos
@@ -70,6 +73,14 @@ def test_an_environment_that_is_no_production_proposes_nothing() -> None:
     found = deployment_proposals(replace(SHOP, releases=("v1.0",)), looked, 30)
 
     assert found[0].text == "release tags: 1 match, last v1.0"
+
+
+@pytest.mark.parametrize("name", ["non-prod", "pre-prod", "prod-like", "preview/live", "live-demo"])
+def test_what_only_has_production_in_its_name_is_none(name: str) -> None:
+    """A word beside it says that it is something else."""
+    (first, *_) = deployment_proposals(None, replace(SEEN, environments={name: 4}), 30)
+
+    assert first is NOTHING
 
 
 def test_published_releases_stand_for_tags_where_only_the_forge_is_read() -> None:
@@ -120,11 +131,14 @@ def test_incidents_are_counted_by_label() -> None:
         ("git@github.com:acme/shop.git", "github.com"),
         ("https://someone@gitlab.example.com/acme/shop", "gitlab.example.com"),
         ("ssh://git@codeberg.org/acme/shop", "codeberg.org"),
+        ("https://git.example.com:8443/acme/shop.git", "git.example.com:8443"),
+        ("ssh://git@git.example.com:2222/acme/shop.git", "git.example.com"),
+        ("https://[broken/acme/shop", ""),
         ("/srv/git/shop.git", ""),
     ],
 )
 def test_the_server_of_a_remote(address: str, host: str) -> None:
-    """By every form in which remotes are written; a path has none."""
+    """By every form in which remotes are written, with the port of a web server; a path has none."""
     assert host_of(address) == host
 
 
@@ -153,6 +167,17 @@ def test_a_forge_is_read_beside_a_repository_where_its_token_is_there() -> None:
     assert forge_of(SHOP, {"GITHUB_TOKEN": "t"}) == Owner(kind=GITHUB, name="acme")
 
 
+def test_a_token_goes_to_no_server_that_only_a_remote_names() -> None:
+    """Whoever runs `github.evil.example` would have it of everybody who tries `init` in a clone from there."""
+    found, environ = replace(SHOP, host="github.evil.example"), {"GITHUB_TOKEN": "t"}
+    by_url = replace(found, place="https://github.evil.example/acme/shop.git")
+
+    assert forge_of(found, environ) is None
+    assert unnamed(found, environ).startswith("github.evil.example is not asked: GITHUB_TOKEN goes to")
+    assert forge_of(by_url, environ) == Owner(kind=GITHUB, name="acme", url="https://github.evil.example/api/v3")
+    assert [unnamed(*asked) for asked in ((by_url, environ), (found, {}), (SHOP, environ))] == ["", "", ""]
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "name", "url"),
     [
@@ -169,7 +194,13 @@ def test_an_owner_by_name_or_by_address(kind: str, text: str, name: str, url: st
 
 
 @pytest.mark.parametrize(
-    ("kind", "text"), [("gitea", "acme"), ("github", "https://u:pass@git.example.com/acme"), ("github", "a b")]
+    ("kind", "text"),
+    [
+        ("gitea", "acme"),
+        ("github", "https://u:pass@git.example.com/acme"),
+        ("github", "a b"),
+        ("gitlab", "https://[broken/acme"),
+    ],
 )
 def test_what_names_no_owner_is_refused(kind: str, text: str) -> None:
     """With the form that is expected, and never with a password in it."""
@@ -223,6 +254,15 @@ def test_a_repository_of_a_listed_owner_is_read_once() -> None:
     listed = Subject(owner=Owner(kind=GITHUB, name="acme"), listing=Listing(("ACME/shop",)))
 
     assert read_once([Subject(repository=SHOP), listed]) == ([listed], ["acme/shop"])
+
+
+def test_a_large_monorepo_is_looked_at_once() -> None:
+    """Each folder by itself: a look at 4000 of them takes no time that anybody notices."""
+    files = [f"apps/{n}/{part}/package.json" for n in range(2_000) for part in ("a", "b")]
+    started = time.process_time()
+
+    assert len(list(apps_of(files, ()))) == 0
+    assert time.process_time() - started < 2
 
 
 # --- settings --------------------------------------------------------------------------------------------
@@ -301,6 +341,38 @@ def test_more_repositories_than_wanted_are_named_one_by_one() -> None:
     assert plan.sources[0].settings["repositories"] == ["acme/a", "acme/b"]
     assert "1 used longer ago than these (acme/z)" in plan.sources[0].above[0]
     assert [s["name"] for s in plan.services] == ["a", "b"]
+
+
+def test_a_name_is_no_variable(tmp_path: Path) -> None:
+    """What somebody called `${HOME}` is read back as that; only our own token is a variable."""
+    settings = {"type": "git", "name": "a", "repository": "${HOME}", "token": "${TOKEN}", "issues": {"x": ["${HOME}"]}}
+    plan = Plan(sources=(Planned(settings=settings),), production=("${HOME}",))
+    (tmp_path / SETTINGS).write_text(settings_text(plan, AT), encoding="utf-8")
+    (read,) = read_documents(tmp_path / SETTINGS, environ={"HOME": "leaked", "TOKEN": "t"})
+
+    assert read.value["sources"] == [{**settings, "token": "t"}]
+    assert read.value["environments"]["production"] == ["${HOME}"]
+
+
+def test_a_folder_that_reads_as_a_rule_is_a_service_all_the_same() -> None:
+    """The catalogue takes its name, and its paths are its own."""
+    apps = (App(service_name("[slug]"), "services/[slug]", "x"), App("web", "services/web", "x"))
+    plan = plan_of([chosen(replace(SHOP, apps=apps))], Path("/srv"))
+    (slug, web) = [ServiceSettings(**{k: v for k, v in s.items() if k != "sign"}).service() for s in plan.services]
+
+    assert any_matches(slug.paths, "services/[slug]/main.go")
+    assert [p.text for p in web.paths] == ["services/web/*"]
+    assert [s.settings["service"] for s in plan.sources] == [slug.name, "web"]
+
+
+def test_a_repository_that_reads_as_a_rule_is_a_service_all_the_same() -> None:
+    """What its deployments are called is its own."""
+    found = [chosen(replace(SHOP, place=f"/srv/{name}", name=name)) for name in ("shop[old]", "web")]
+    (old, web) = [ServiceSettings(**s).service() for s in plan_of(found, Path("/srv")).services]
+
+    assert any_matches(old.repositories, "shop[old]")
+    assert any_matches(old.deployed_as, "shop[old]")
+    assert web.deployed_as == ()
 
 
 def test_a_comment_stays_a_comment() -> None:
