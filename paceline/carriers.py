@@ -7,26 +7,35 @@ secret stands in an error.
 from __future__ import annotations
 
 import contextlib
+import re
 import smtplib
+import socket
 import ssl
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime, getaddresses, parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from collector.errors import AuthError, RetryableError, SourceError
-from collector.http import ApiClient, Limits
+from collector.errors import AuthError, ContractError, RetryableError, SourceError
+from collector.http import Answer, ApiClient, Limits
 from collector.secrets import Secret, is_in_file, reveal
 from slo_engine.event_lines import one_line, web_link
 
 SEND_SECONDS = 15.0
 """How long each step of a sending may take."""
+MAIL_SECONDS = 300.0
+"""How long handing a mail over may take: a server that answers drop by drop ends no step."""
 _LARGEST_ANSWER_BYTES = 1 << 20
+_NOT_TRUSTED = "its certificate is not trusted; name its CA, or check the host"
+_LONGEST_WORD = 80
+_ERROR_WORD = re.compile(r"[a-z]+(_[a-z]+)+")
 
 Name = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$", description="A name of your own, for logs and counts.")
@@ -54,9 +63,19 @@ def _web_address(value: SecretStr) -> SecretStr:
 
 
 def _address(value: str) -> str:
-    if not value.isprintable() or "@" not in parseaddr(value)[1]:
+    found = getaddresses([value])
+    local, _, domain = found[0][1].rpartition("@") if len(found) == 1 else ("", "", "")
+    if not value.isprintable() or not local or not _in_ascii(domain):
         raise ValueError("this is no e-mail address; expected for example oncall@example.com")
     return value
+
+
+def _in_ascii(domain: str) -> str:
+    """A domain as mail servers know it; empty for none."""
+    try:
+        return domain.encode("idna").decode()
+    except UnicodeError:
+        return ""
 
 
 _WebAddress = Annotated[Secret, AfterValidator(_web_address)]
@@ -78,7 +97,9 @@ class SlackWebhook(Carrier):
 
     def post(self, message: Mapping[str, Any]) -> None:
         """Send a message of blocks. Raises SourceError, sorted by whether later is worth a try."""
-        _post(reveal(self.url), message, self.ca_file, reveal(self.proxy))
+        answer = _post(reveal(self.url), message, self.ca_file, reveal(self.proxy))
+        if word := _refusal(answer):
+            raise SourceError(f"{answer.asked}: answered {word}; check the webhook and its channel")
 
 
 class Webhook(Carrier):
@@ -124,23 +145,31 @@ class MailServer(Carrier):
         Where the server refuses some addresses only, that is no RetryableError: the others have it.
         """
         asked = f"mail by {self.host}:{self.port}"
+        refused: Mapping[str, Any] | None = None
         try:
-            with self._connected() as server:
+            with self._connected(self._context(asked)) as server:
                 refused = server.send_message(mail)
-        except (smtplib.SMTPException, OSError) as error:
-            raise _mail_error(error, asked) from None
+        except (smtplib.SMTPException, OSError, UnicodeError) as error:
+            if refused is None:  # else the mail was taken, and how we part changes nothing
+                raise _mail_error(error, asked) from None
         if refused:
             raise SourceError(f"{asked}: {len(refused)} of {len(self.to)} addresses were refused; check `to`")
 
+    def _context(self, asked: str) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=None if self.ca_file is None else str(self.ca_file))
+        except OSError:
+            raise SourceError(f"{asked}: the certificates cannot be read; check `ca_file`") from None
+
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[smtplib.SMTP]:
-        context = ssl.create_default_context(cafile=None if self.ca_file is None else str(self.ca_file))
+    def _connected(self, context: ssl.SSLContext) -> Iterator[smtplib.SMTP]:
+        until = time.monotonic() + MAIL_SECONDS
         where = (self.host, self.port, domain_of(self.sender))
         if self.security == "tls":
             made: smtplib.SMTP = smtplib.SMTP_SSL(*where, timeout=SEND_SECONDS, context=context)
         else:
             made = smtplib.SMTP(*where, timeout=SEND_SECONDS)
-        with made as server:
+        with made as server, _cut_off(server, until - time.monotonic()):
             if self.security == "starttls":
                 server.starttls(context=context)
             if self.username:
@@ -148,19 +177,45 @@ class MailServer(Carrier):
             yield server
 
 
+@contextlib.contextmanager
+def _cut_off(server: smtplib.SMTP, seconds: float) -> Iterator[None]:
+    """Cut the connection when the time is over."""
+
+    def cut() -> None:
+        with contextlib.suppress(OSError):
+            if server.sock is not None:
+                server.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(seconds, 0.0), cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def domain_of(sender: str) -> str:
     """The domain of an address: mails name it, for what the machine itself is called is nobody's business."""
-    return parseaddr(sender)[1].rpartition("@")[2]
+    return _in_ascii(parseaddr(sender)[1].rpartition("@")[2])
+
+
+def _as_sent(address: str) -> str:
+    """An address with its domain as mail servers know it."""
+    return address.replace(f"@{parseaddr(address)[1].rpartition('@')[2]}", f"@{domain_of(address)}")
 
 
 def _mail_error(error: Exception, asked: str) -> RetryableError | AuthError | SourceError:
     """What a failure means for the caller. The server's own words may hold addresses: only its code is said."""
-    if isinstance(error, smtplib.SMTPAuthenticationError):
+    if isinstance(error, smtplib.SMTPAuthenticationError) and error.smtp_code >= 500:  # noqa: PLR2004 - see below
         return AuthError(f"{asked}: the login was refused; check username and password")
-    if isinstance(error, ssl.SSLError):
-        return SourceError(f"{asked}: its certificate is not trusted; name its CA, or check the host")
-    if isinstance(error, smtplib.SMTPNotSupportedError):
-        return SourceError(f"{asked}: the server cannot do what is asked; check `security` and `username`")
+    if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        unknown = isinstance(error, ssl.SSLCertVerificationError)
+        why = _NOT_TRUSTED if unknown else "it speaks no TLS there; check `port` and `security`"
+        return SourceError(f"{asked}: {why}")
+    if isinstance(error, (smtplib.SMTPNotSupportedError, UnicodeError)):
+        why = "check `security` and `username`, and that user, password and addresses are ASCII"
+        return SourceError(f"{asked}: the server cannot do what is asked; {why}")
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         codes = {code for code, _ in error.recipients.values()}
         passing = all(400 <= code < 500 for code in codes)  # noqa: PLR2004 - RFC 5321: 4xx may pass, 5xx will not
@@ -177,8 +232,8 @@ def mail_of(  # noqa: PLR0913 - a mail has these parts
     """A mail with text and the same as an HTML page. No text makes a header of its own."""
     mail = EmailMessage(policy=SMTP)
     mail["Subject"] = one_line(subject)
-    mail["From"] = sender
-    mail["To"] = ", ".join(to)
+    mail["From"] = _as_sent(sender)
+    mail["To"] = ", ".join(map(_as_sent, to))
     mail["Date"] = format_datetime(at)
     mail["Message-ID"] = message_id
     mail["Auto-Submitted"] = "auto-generated"
@@ -192,10 +247,25 @@ def slack_address(url: str) -> str:
     return url.replace("|", "%7C").replace("<", "%3C").replace(">", "%3E").replace("&", "&amp;")
 
 
-def _post(url: str, body: Any, ca_file: Path | None, proxy: str = "", headers: Mapping[str, str] | None = None) -> None:
+def _refusal(answer: Answer) -> str:
+    """The word by which Slack, and what is like it, says that it did not take a message; empty where it did.
+
+    The status may be 200 all the same.
+    """
+    text = answer.body[:_LONGEST_WORD].decode("utf-8", "replace").strip()
+    with contextlib.suppress(ContractError):
+        found = answer.json()
+        if isinstance(found, dict) and found.get("ok") is False:
+            text = str(found.get("error") or "not_ok")
+    return text if _ERROR_WORD.fullmatch(text) else ""
+
+
+def _post(
+    url: str, body: Any, ca_file: Path | None, proxy: str = "", headers: Mapping[str, str] | None = None
+) -> Answer:
     limits = Limits(seconds=SEND_SECONDS, bytes=_LARGEST_ANSWER_BYTES, attempts=1)
     client = ApiClient(url, headers=headers, ca_file=ca_file, proxy=proxy, limits=limits)
     try:
-        client.post(body=body)
+        return client.post(body=body)
     finally:
         client.close()

@@ -10,6 +10,7 @@ import random
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from pydantic import BaseModel, Field
 
@@ -23,13 +24,18 @@ from slo_engine.event_lines import one_line
 from slo_engine.weekly import Week
 
 LEASE = timedelta(minutes=10)
-"""How long one process may be at a delivery. Then another one takes it, since that one must have died."""
+"""How long one process may be at a delivery. Then another one takes it, since that one must have died.
+
+Twice as long after each that did not end: what kills every process that tries is not tried all the time.
+"""
 GIVE_UP_AFTER = timedelta(days=3)
 """How long sending is tried, from the first attempt on."""
 OUTDATED_AFTER = timedelta(days=7)
 """What could not even be tried for so long is no news any more."""
 _LONGEST_WAIT_FOR_DATA = timedelta(days=1)
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS, _MOST_DOUBLINGS = 60.0, 3_600.0, 10
+_LONGEST_WISH_SECONDS = GIVE_UP_AFTER.total_seconds() + 1
+"""Whoever wants to be left alone for longer than it is tried is not asked again."""
 _LONGEST_ERROR = 500
 
 
@@ -63,10 +69,13 @@ class Deliveries:
         self._log, self._clock, self._chance = log, clock, chance
         self._report = service.configuration.settings.report
         self._base_url = service.configuration.settings.notify.base_url
+        self._unwritten: dict[str, Callable[[], None]] = {}
+        """By delivery, what writes down how its last sending ended, where the store did not take that yet."""
 
     def send_due(self, delivery: Delivery) -> None:
         """Send the last whole week once it is due, and what could not be sent before. Never raises for a failure."""
         try:
+            self._write_down(delivery)
             self._plan(delivery)
             now = self._clock()
             for record in self._records.waiting(delivery.name, to_micros(now)):
@@ -79,7 +88,8 @@ class Deliveries:
         """Send a week whether it is due or not; one that was sent only `anew`. What became of it. Raises StoreError."""
         self._records.plan(week.label, delivery.name, to_micros(self._clock()))
         now = self._clock()
-        held = self._records.claim_now(self._found(week, delivery), *self._lease(now), anew=anew)
+        record = self._found(week, delivery)
+        held = self._records.claim_now(record, *self._lease(record, now), anew=anew)
         if held is not None:
             self._send(delivery, held)
         return self._found(week, delivery)
@@ -93,12 +103,15 @@ class Deliveries:
     def _plan(self, delivery: Delivery) -> None:
         """Write the last whole week into the log once it is due: those before it are never sent by themselves.
 
+        But for the one before it while that is no old news: one that is due late in a week may have missed its hour.
         A service that tells of a time long ago, for an example or an archive, has no news.
         """
-        week = self._service.last_week
+        last, now = self._service.last_week, self._clock()
+        week = last if self._report.due_at(last) <= now else last.before
         due = self._report.due_at(week)
-        is_due = due <= self._clock() <= due + OUTDATED_AFTER
-        if is_due and self._records.find(week.label, delivery.name) is None:
+        if not due <= now <= due + OUTDATED_AFTER or self._records.find(week.label, delivery.name) is not None:
+            return
+        if week == last or "" < self._records.oldest(delivery.name) < week.label:
             self._records.plan(week.label, delivery.name, to_micros(due))
 
     def _is_ready(self, record: DeliveryRecord, now: datetime) -> bool:
@@ -120,13 +133,16 @@ class Deliveries:
     def _week(self, record: DeliveryRecord) -> Week:
         return Week.parse(record.week, self._service.zone)
 
-    def _lease(self, now: datetime) -> tuple[int, int, str]:
-        return to_micros(now), to_micros(now + LEASE), secrets.token_hex(8)
+    def _lease(self, record: DeliveryRecord, now: datetime) -> tuple[int, int, str]:
+        span = to_micros(now + LEASE) - to_micros(now)
+        if record.state is DeliveryState.SENDING:
+            span = max(span, 2 * ((record.held_until or 0) - (record.last_tried_at or 0)))
+        return to_micros(now), to_micros(now) + span, secrets.token_hex(8)
 
     def _take(self, delivery: Delivery, record: DeliveryRecord) -> None:
         """Send it, unless somebody else is at it, or it is no news any more."""
         now = self._clock()
-        held = self._records.claim(record, *self._lease(now))
+        held = self._records.claim(record, *self._lease(record, now))
         if held is None:
             return
         since = record.due_at if record.first_tried_at is None else record.first_tried_at
@@ -136,16 +152,29 @@ class Deliveries:
             self._send(delivery, held)
 
     def _send(self, delivery: Delivery, held: DeliveryRecord) -> None:
+        self._unwritten[delivery.name] = self._ended(delivery, held)
+        self._write_down(delivery)
+
+    def _write_down(self, delivery: Delivery) -> None:
+        """Write how the last sending ended: what was sent and is not marked would be sent again."""
+        if (write := self._unwritten.get(delivery.name)) is not None:
+            write()
+            del self._unwritten[delivery.name]
+
+    def _ended(self, delivery: Delivery, held: DeliveryRecord) -> Callable[[], None]:
+        """Send it; what writes down how that ended."""
         try:
-            digest = delivery.send(self._parcel(delivery, held))
+            parcel = self._parcel(delivery, held)
+            if to_micros(self._clock()) >= (held.held_until or 0):
+                return partial(self._overtaken, held, "the weekly summary took too long to make, it is made again")
+            digest = delivery.send(parcel)
         except RetryableError as error:
-            self._later(held, error, error.retry_after_seconds or 0.0)
+            return partial(self._later, held, error, error.retry_after_seconds or 0.0)
         except StoreError as error:
-            self._later(held, error, 0.0)
+            return partial(self._later, held, error, 0.0)
         except (PacelineError, OSError, ValueError) as error:
-            self._failed(held, str(error) if isinstance(error, PacelineError) else type(error).__name__)
-        else:
-            self._sent(held, digest)
+            return partial(self._failed, held, str(error) if isinstance(error, PacelineError) else type(error).__name__)
+        return partial(self._sent, held, digest, self._clock())
 
     def _parcel(self, delivery: Delivery, held: DeliveryRecord) -> Parcel:
         summary = self._service.derived_summary(self._week(held), delivery.whose, delivery.team)
@@ -157,28 +186,36 @@ class Deliveries:
             at=self._clock(),
         )
 
-    def _sent(self, held: DeliveryRecord, digest: str) -> None:
-        said = {"delivery": held.delivery, "week": held.week, "attempts": held.attempts}
-        if self._records.sent(held, to_micros(self._clock()), digest):
+    def _sent(self, held: DeliveryRecord, digest: str, at: datetime) -> None:
+        if self._records.sent(held, to_micros(at), digest):
+            said = {"delivery": held.delivery, "week": held.week, "attempts": held.attempts}
             self._log.info("delivered the weekly summary", **said)
         else:
-            self._log.warning("the weekly summary was delivered so slowly that it may be delivered twice", **said)
+            self._overtaken(held, "the weekly summary was delivered so slowly that it may be delivered twice")
+
+    def _overtaken(self, held: DeliveryRecord, why: str) -> None:
+        """Its time is over: whoever has taken it, or takes it next, says what becomes of it."""
+        self._log.warning(why, delivery=held.delivery, week=held.week, attempts=held.attempts)
 
     def _later(self, held: DeliveryRecord, error: PacelineError, wished_seconds: float) -> None:
         """Wait twice as long after each failure, half of it by chance, and never less than the receiver asked for."""
         doubled = min(held.attempts - 1, _MOST_DOUBLINGS)
         longest = min(_FIRST_WAIT_SECONDS * 2.0**doubled, _LONGEST_WAIT_SECONDS)
-        wait = max(longest * (1 + self._chance()) / 2, wished_seconds)
+        wait = max(longest * (1 + self._chance()) / 2, min(wished_seconds, _LONGEST_WISH_SECONDS))
         due = self._clock() + timedelta(seconds=wait)
         if due > from_micros(held.first_tried_at or 0) + GIVE_UP_AFTER:
             self._failed(held, str(error))
             return
-        self._records.later(held, to_micros(due), _shown(str(error)))
+        if not self._records.later(held, to_micros(due), _shown(str(error))):
+            self._overtaken(held, "the weekly summary was not delivered, somebody else is at it")
+            return
         said = {"delivery": held.delivery, "week": held.week, "error": _shown(str(error)), "seconds": round(wait)}
         self._log.warning("the weekly summary was not delivered, it is tried again", **said)
 
     def _failed(self, held: DeliveryRecord, why: str) -> None:
-        self._records.failed(held, _shown(why))
+        if not self._records.failed(held, _shown(why)):
+            self._overtaken(held, "the weekly summary was not delivered, somebody else is at it")
+            return
         said = {"delivery": held.delivery, "week": held.week, "error": _shown(why)}
         self._log.error("the weekly summary was not delivered, it is given up", **said)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +32,6 @@ DIRECTORY = "directory"
 AUTHOR, AUTHOR_ADDRESS = "Paceline", "paceline@paceline.invalid"
 """Who commits: nobody. No mail reaches a domain of this ending."""
 _GIT_SECONDS = 120.0
-_NO_COMMIT = "0" * 40
 _PAGE = "The page of this week, with the numbers behind it"
 
 FileFormat = Literal["markdown", "html", "text", "json"]
@@ -191,7 +191,7 @@ class FileDelivery(_Files):
         """Write it, whole or not at all."""
         file = self.file(parcel)
         if parcel.edition == 1 and file.exists():
-            return _digest(file.read_text(encoding="utf-8"))
+            return hashlib.sha256(file.read_bytes()).hexdigest()
         text = rendered(parcel.summary, self.format)
         _write(file, text)
         return _digest(text)
@@ -246,7 +246,8 @@ class GitDelivery(_Files):
             if "rejected" in str(error) and "remote rejected" not in str(error):
                 said = "the remote has commits that this work tree has not; pull them"
                 raise RetryableError(f"git push: {said}") from None
-            raise
+            # Servers name the account that may not.
+            raise type(error)(re.sub(r"(?<=denied to )\S+", "…", str(error)), status=error.status) from None
 
 
 def _commit(tree: Git, branch: str, where: str, parcel: Parcel) -> None:
@@ -259,7 +260,8 @@ def _commit(tree: Git, branch: str, where: str, parcel: Parcel) -> None:
     if blob not in there:
         commit = _committed(tree, head, entry, parcel)
         try:
-            tree.text("update-ref", "-m", f"commit: {parcel.title}", ref, commit, head or _NO_COMMIT)
+            # Without a commit before it, there must be none.
+            tree.text("update-ref", "-m", f"commit: {parcel.title}", ref, commit, head)
         except SourceError:
             raise RetryableError("git update-ref: somebody else commits at the same time") from None
     # Also where it was committed before: a process may have been killed in between.
@@ -294,7 +296,9 @@ def _write(file: Path, text: str) -> None:
     draft = file.with_name(f"{file.name}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, encoding="utf-8")
+        draft.unlink(missing_ok=True)  # of somebody who was killed; or a link, which leads elsewhere
+        with draft.open("x", encoding="utf-8") as opened:
+            opened.write(text)
         draft.replace(file)
     except OSError as error:
         raise RetryableError(f"{file} cannot be written: {error.strerror}; check the folder") from None

@@ -74,6 +74,12 @@ class DeliveryLog:
         """The entry of a week and a delivery."""
         return next(iter(self._records(_T.week == week, _T.delivery == delivery)), None)
 
+    def oldest(self, delivery: str) -> str:
+        """The oldest week of a delivery; empty for a new one."""
+        query = sa.select(sa.func.min(_T.week)).where(_T.delivery == delivery)
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar() or ""
+
     def waiting(self, delivery: str, now: int) -> list[DeliveryRecord]:
         """What may be tried at a time: is due, or was begun by somebody who did not end in time. Oldest week first."""
         return self._records(_T.delivery == delivery, _may_be_taken(now), order=(_T.week,))

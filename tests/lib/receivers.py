@@ -8,6 +8,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -56,6 +57,11 @@ class MailBox:
     unknown: set[str] = field(default_factory=set)
     on_mail: Callable[[], object] = lambda: None
     """Is called once a mail was kept, before that is said."""
+    goodbye: str = "221 Bye"
+
+    async def handle_QUIT(self, _server: Any, _session: Any, _envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        """Part as told."""
+        return self.goodbye
 
     async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802 - aiosmtpd's name
         """Take an address, or not."""
@@ -107,6 +113,29 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextlib.contextmanager
+def dripping(said: bytes, seconds: float) -> Iterator[int]:
+    """The port of a server that greets like a mail server if it says anything, then says this byte by byte, slowly.
+
+    It listens, and hangs up, where there is nothing to say.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                taken, _ = listening.accept()
+                with taken:
+                    taken.sendall(b"220 ready\r\n") if said else taken.recv(1 << 16)
+                    for byte in said:
+                        time.sleep(seconds)
+                        taken.sendall(bytes([byte]))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join()
 
 
 # --- certificates ----------------------------------------------------------------------------------------
@@ -163,11 +192,11 @@ class Posted:
 
 
 class Hook(ThreadingHTTPServer):
-    """Keeps what is posted to it, and answers as told: a status and headers, one after another; else 200."""
+    """Keeps what is posted to it, and answers as told: status, headers and body, one after another; else 200."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answering)
-        self.answers: list[tuple[int, dict[str, str]]] = []
+        self.answers: list[tuple[int, dict[str, str], bytes]] = []
         self.posted: list[Posted] = []
         self.hanging = threading.Event()
         """Answers come once it is set."""
@@ -186,12 +215,13 @@ class _Answering(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.posted.append(Posted(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
         self.server.hanging.wait()
-        status, headers = self.server.answers.pop(0) if self.server.answers else (200, {})
+        status, headers, said = self.server.answers.pop(0) if self.server.answers else (200, {}, b"")
         with contextlib.suppress(OSError):  # whoever asked may have gone
             self.send_response(status)
-            for name, value in {"Content-Length": "0", **headers}.items():
+            for name, value in {"Content-Length": str(len(said)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
+            self.wfile.write(said)
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

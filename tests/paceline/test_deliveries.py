@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import pytest
+from aiosmtpd.smtp import AuthResult
 from block_kit import refused
 from fastapi.testclient import TestClient
-from pydantic import Field
-from receivers import PASSWORD, USER, Certificate, Hook, MailBox, certificate, hook, mail_box, with_login
+from pydantic import Field, ValidationError
+from receivers import PASSWORD, USER, Certificate, Hook, MailBox, certificate, dripping, hook, mail_box, with_login
 from weeks import HOSTILE, Small, organisation, whole
 
 from collector.errors import PacelineError, RetryableError, SourceError, StoreError
@@ -219,6 +222,77 @@ def test_an_address_that_nobody_has_is_final(box: MailBox, parcel: Parcel) -> No
     assert [got.to for got in box.received] == [["leaders@example.com"]]
 
 
+def test_a_mail_that_was_taken_is_sent(box: MailBox, parcel: Parcel) -> None:
+    """However the server parts: sent again, everybody would have it twice."""
+    box.goodbye = "421 too many connections"
+    EmailDelivery(**box.settings()).send(parcel)
+
+    assert len(box.received) == 1
+
+
+def test_a_mail_server_that_drips_is_left(parcel: Parcel, monkeypatch: pytest.MonkeyPatch, box: MailBox) -> None:
+    """Each of its bytes comes in time; all of them would take longer than anybody else waits before sending, too."""
+    monkeypatch.setattr("paceline.carriers.MAIL_SECONDS", 0.1)
+    started = time.monotonic()
+
+    with dripping(b"250-" * 10, 0.05) as port, pytest.raises(RetryableError, match="the connection failed"):
+        EmailDelivery(**box.settings(port=port)).send(parcel)
+
+    assert time.monotonic() - started < 1
+
+
+def test_a_login_may_work_later(trusted: Certificate, parcel: Parcel) -> None:
+    """A server whose directory is away says so by 4xx: the password may be right."""
+
+    def away(*_: Any) -> AuthResult:
+        return AuthResult(success=False, handled=False, message="454 4.7.0 later")
+
+    options = {**with_login(tls_context=trusted.context()), "authenticator": away}
+    login = {"security": "starttls", "ca_file": trusted.file, "username": USER, "password": PASSWORD}
+    with mail_box(**options) as box, pytest.raises(RetryableError):
+        EmailDelivery(**box.settings(**login)).send(parcel)
+
+
+def test_a_wrong_port_is_told_from_a_wrong_certificate(box: MailBox, parcel: Parcel) -> None:
+    """Where no TLS is spoken another CA would not help."""
+    with pytest.raises(SourceError, match="it speaks no TLS there; check `port` and `security`") as raised:
+        EmailDelivery(**box.settings(security="tls")).send(parcel)
+
+    assert not isinstance(raised.value, RetryableError)
+
+
+def test_a_server_that_hangs_up_may_work_later(box: MailBox, parcel: Parcel) -> None:
+    """It is being started anew, perhaps: in the middle of TLS, too."""
+    with dripping(b"", 0) as port, pytest.raises(RetryableError):
+        EmailDelivery(**box.settings(security="tls", port=port)).send(parcel)
+
+
+def test_certificates_that_are_not_there_are_named(box: MailBox, parcel: Parcel, tmp_path: Path) -> None:
+    """The server is up: nobody should look for it."""
+    with pytest.raises(SourceError, match="the certificates cannot be read; check `ca_file`"):
+        EmailDelivery(**box.settings(ca_file=tmp_path / "none.pem")).send(parcel)
+
+
+def test_a_domain_may_have_any_letters(box: MailBox, parcel: Parcel) -> None:
+    """Mail servers know it in ASCII: in the envelope, the headers and the id."""
+    addresses = {"sender": "Bücher <weeks@bücher.example>", "to": ["Zoë <team@bücher.example>"]}
+    EmailDelivery(**box.settings(**addresses)).send(parcel)
+
+    (got,) = box.received
+    assert (got.sender, got.to) == ("weeks@xn--bcher-kva.example", ["team@xn--bcher-kva.example"])
+    assert str(got.mail["To"]) == "Zoë <team@xn--bcher-kva.example>"
+    assert got.mail["Message-ID"].endswith("@xn--bcher-kva.example>")
+
+
+@pytest.mark.parametrize(
+    "address", ["team@", "@example.com", "a@example.com, b@example.com", "a@b..c", "a@b\nBcc: c@d"]
+)
+def test_what_is_no_address_is_refused(box: MailBox, address: str) -> None:
+    """One address is one: refused ones could not be counted else."""
+    with pytest.raises(ValidationError, match="this is no e-mail address"):
+        EmailDelivery(**box.settings(to=[address]))
+
+
 def slack(url: str) -> SlackDelivery:
     """A delivery to a webhook of Slack."""
     return SlackDelivery.model_validate({"type": "slack", "name": "chat", "url": url})
@@ -237,6 +311,37 @@ def test_slack_takes_what_is_posted(receiver: Hook, parcel: Parcel) -> None:
     assert got.path == "/services/x"
     assert got.body == json.loads(rendered(parcel.summary, "slack"))
     assert refused(got.body) == []
+
+
+@pytest.mark.parametrize("said", [b"ok", b"", b'{"success":true}', b'{"ok":true}', b"<p>thank_you</p>"])
+def test_slack_and_its_like_say_that_it_was_taken(receiver: Hook, parcel: Parcel, said: bytes) -> None:
+    """Each in its own words."""
+    receiver.answers = [(200, {}, said)]
+    slack(receiver.url).send(parcel)
+
+    assert len(receiver.posted) == 1
+
+
+@pytest.mark.parametrize("said", [b"invalid_blocks", b'{"ok":false,"error":"invalid_blocks"}'])
+def test_slack_may_refuse_with_a_success(receiver: Hook, parcel: Parcel, said: bytes) -> None:
+    """Nobody has seen the message then, and the same one is refused again."""
+    receiver.answers = [(200, {}, said)]
+
+    with pytest.raises(SourceError, match="answered invalid_blocks") as raised:
+        slack(receiver.url).send(parcel)
+
+    assert not isinstance(raised.value, RetryableError)
+
+
+def test_a_webhook_is_not_followed_to_another_server(receiver: Hook, parcel: Parcel) -> None:
+    """It would be handed the token."""
+    with hook() as other:
+        receiver.answers = [(307, {"Location": f"{other.url}/x"}, b"")]
+        with pytest.raises(SourceError) as raised:
+            webhook(receiver, token=PASSWORD).send(parcel)
+
+        assert other.posted == []
+    assert PASSWORD not in str(raised.value)
 
 
 def test_slack_leads_to_the_page(receiver: Hook, parcel: Parcel) -> None:
@@ -266,7 +371,8 @@ def test_the_webhook_is_posted_the_data(receiver: Hook, parcel: Parcel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "wished"), [((500, {}), None), ((503, {"Retry-After": "9"}), 9.0), ((429, {"Retry-After": "7"}), 7.0)]
+    ("answer", "wished"),
+    [((500, {}, b""), None), ((503, {"Retry-After": "9"}, b""), 9.0), ((429, {"Retry-After": "7"}, b""), 7.0)],
 )
 def test_a_webhook_that_fails_may_work_later(receiver: Hook, parcel: Parcel, answer: Any, wished: float | None) -> None:
     """Its wish when is kept."""
@@ -308,6 +414,24 @@ def test_a_file_is_overwritten_only_anew(parcel: Parcel, tmp_path: Path) -> None
 
     assert (left, found == anew) == ("mine", False)
     assert (tmp_path / FILE).read_text(encoding="utf-8") == rendered(parcel.summary, "markdown")
+
+
+def test_a_file_of_somebody_else_may_hold_anything(parcel: Parcel, tmp_path: Path) -> None:
+    """It is left alone, whatever its bytes are."""
+    (tmp_path / FILE).write_bytes(b"\xff\r\n")
+    digest = FileDelivery(type="file", name="disk", path=tmp_path).send(parcel)
+
+    assert digest == hashlib.sha256(b"\xff\r\n").hexdigest()
+
+
+def test_a_link_leads_nowhere(parcel: Parcel, tmp_path: Path) -> None:
+    """What somebody put where our draft is made does not have another file overwritten."""
+    (tmp_path / "other").write_text("theirs", encoding="utf-8")
+    (tmp_path / f"{FILE}.tmp").symlink_to(tmp_path / "other")
+    FileDelivery(type="file", name="disk", path=tmp_path).send(parcel)
+
+    assert (tmp_path / "other").read_text(encoding="utf-8") == "theirs"
+    assert not (tmp_path / FILE).is_symlink()
 
 
 # --- Git -------------------------------------------------------------------------------------------------
@@ -368,9 +492,10 @@ def test_git_is_committed_once(tree: Tree, parcel: Parcel) -> None:
     assert tree.bare.sha("main") == tree.clone.sha("main")
 
 
-def test_git_takes_the_first_commit(new_repository: Callable[..., Repository], parcel: Parcel) -> None:
-    """A repository without any commit gets one."""
-    empty = new_repository("empty")
+@pytest.mark.parametrize("names", ["sha1", "sha256"])
+def test_git_takes_the_first_commit(new_repository: Callable[..., Repository], parcel: Parcel, names: str) -> None:
+    """A repository without any commit gets one, however long its names are."""
+    empty = new_repository("empty", f"--object-format={names}")
 
     GitDelivery(type="git", name="repository", path=empty.path).send(parcel)
 
@@ -403,16 +528,17 @@ def test_git_does_not_overwrite_what_others_pushed(
 
 
 def test_a_remote_that_takes_no_such_commit_is_final(tree: Tree, parcel: Parcel) -> None:
-    """What a hook of the remote declines it declines tomorrow, too."""
+    """What a hook of the remote declines it declines tomorrow, too. Whose account it was is not kept."""
     declining = tree.bare.path / "hooks" / "pre-receive"
     declining.parent.mkdir(exist_ok=True)
-    declining.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    declining.write_text("#!/bin/sh\necho Permission denied to ada-lovelace. >&2\nexit 1\n", encoding="utf-8")
     declining.chmod(0o755)
 
     with pytest.raises(SourceError, match="pre-receive hook declined") as raised:
         tree.delivery(push=True).send(parcel)
 
     assert not isinstance(raised.value, RetryableError)
+    assert "ada" not in str(raised.value)
 
 
 def test_a_folder_outside_any_repository_is_a_mistake(parcel: Parcel, tmp_path: Path) -> None:
@@ -466,6 +592,8 @@ class Bench:
     covered: bool = True
     report: ReportSettings = field(default_factory=ReportSettings)
     log: Kept = field(default_factory=Kept)
+    making: timedelta = timedelta()
+    keeps: Callable[[Database], DeliveryLog] = DeliveryLog
 
     def __call__(self) -> datetime:
         """The time."""
@@ -487,14 +615,18 @@ class Bench:
                 return Week.last_before(bench.told_at or bench.at, ZoneInfo("UTC"))
 
         return Weekly(
-            delivery_log=DeliveryLog(database),
+            delivery_log=self.keeps(database),
             configuration=SimpleNamespace(settings=settings, sources=()),
             zone=ZoneInfo("UTC"),
             started_at=NOW,
             events=SimpleNamespace(runs=dict),
             covers=lambda _: self.covered,
-            derived_summary=lambda week, _audience, _team: SimpleNamespace(week=week.label),
+            derived_summary=self._summary,
         )
+
+    def _summary(self, week: Week, _audience: Audience, _team: str) -> Any:
+        self.at += self.making
+        return SimpleNamespace(week=week.label)
 
     @property
     def records(self) -> list[DeliveryRecord]:
@@ -552,6 +684,28 @@ def test_a_service_of_long_ago_has_no_news(bench: Bench) -> None:
     assert (place.weeks, bench.records) == ([], [])
 
 
+def test_a_week_whose_hour_was_missed_is_sent(bench: Bench) -> None:
+    """Due on the last hour of a Sunday, and nobody was there until Monday: it is no old news yet."""
+    bench.report = ReportSettings(weekday="sunday", hour=23)
+    bench.at = datetime(2026, 3, 8, 23, 0, tzinfo=UTC)
+    place, deliveries = Recorded(name="leaders"), bench.deliveries()
+    deliveries.send_due(place)
+    bench.at += timedelta(days=7, hours=2)
+    deliveries.send_due(place)
+
+    assert place.weeks == ["2026-W09", "2026-W10"]
+
+
+def test_a_week_that_was_sent_by_hand_brings_none_before_it(bench: Bench) -> None:
+    """Before its hour: the delivery is as new as before."""
+    bench.at = NOW - timedelta(hours=3)
+    place, deliveries = Recorded(name="leaders"), bench.deliveries()
+    deliveries.send_now(place, Week.parse("2026-W10", ZoneInfo("UTC")), anew=False)
+    deliveries.send_due(place)
+
+    assert place.weeks == ["2026-W10"]
+
+
 def test_a_week_waits_for_its_data_into_the_next(bench: Bench) -> None:
     """On a Sunday a day of waiting ends in another week; the week that waits is sent all the same."""
     bench.report = ReportSettings(weekday="sunday")
@@ -594,6 +748,15 @@ def test_a_receiver_may_say_when(bench: Bench) -> None:
     deliveries.send_due(place)
 
     assert (before, len(place.keys)) == (1, 2)
+
+
+@pytest.mark.parametrize("seconds", [1e6, 1e18, float("inf")])
+def test_a_receiver_that_wants_to_be_left_alone_is(bench: Bench, seconds: float) -> None:
+    """For longer than it is tried: it is given up with the receiver's word, whatever number that is."""
+    place = Recorded(name="leaders", failures=[RetryableError("in a year", retry_after_seconds=seconds)])
+    bench.deliveries().send_due(place)
+
+    assert (bench.record.state, bench.record.error) == (DeliveryState.FAILED, "in a year")
 
 
 def test_after_three_days_it_is_given_up(bench: Bench) -> None:
@@ -655,6 +818,68 @@ def test_what_a_killed_process_began_is_sent_again(bench: Bench) -> None:
     assert (left, before, len(place.keys)) == (DeliveryState.SENDING, 1, 2)
     assert place.keys[0] == place.keys[1]
     assert (bench.record.state, bench.record.attempts) == (DeliveryState.SENT, 2)
+
+
+def test_what_kills_whoever_sends_it_is_tried_ever_more_rarely(bench: Bench) -> None:
+    """Each process that tries has twice as long as the one before: a receiver is not sent the same all day."""
+    place = Recorded(name="leaders", failures=[KeyboardInterrupt()] * 9)
+    tried = []
+    for _ in range(9):
+        with suppress(KeyboardInterrupt):
+            bench.deliveries().send_due(place)
+        tried.append(len(place.keys))
+        bench.at += LEASE
+
+    assert tried == [1, 2, 2, 3, 3, 3, 3, 4, 4]
+
+
+def test_what_took_too_long_to_make_is_not_sent(bench: Bench) -> None:
+    """Somebody else may be sending it by then; it is made again, with more time for it."""
+    bench.making = LEASE
+    place, deliveries = Recorded(name="leaders"), bench.deliveries()
+    deliveries.send_due(place)
+    before = list(place.weeks)
+    deliveries.send_due(place)
+
+    assert (before, place.weeks) == ([], ["2026-W10"])
+    assert (bench.record.state, bench.record.attempts) == (DeliveryState.SENT, 2)
+
+
+def test_what_was_sent_and_could_not_be_marked_is_marked_later(bench: Bench) -> None:
+    """While its process lives: a store that is busy for minutes makes no second mail."""
+
+    class Busy(DeliveryLog):
+        failures: ClassVar = [StoreError("busy")] * 2
+
+        def sent(self, held: DeliveryRecord, at: int, digest: str) -> bool:
+            """Fail twice."""
+            if self.failures:
+                raise self.failures.pop()
+            return super().sent(held, at, digest)
+
+    bench.keeps = Busy
+    place, deliveries = Recorded(name="leaders"), bench.deliveries()
+    for _ in range(3):
+        deliveries.send_due(place)
+        bench.at += LEASE
+
+    assert place.weeks == ["2026-W10"]
+    assert (bench.record.state, bench.record.sent_at) == (DeliveryState.SENT, to_micros(NOW))
+
+
+def test_whoever_fails_too_late_says_nothing_of_it(bench: Bench) -> None:
+    """Its time was over, and somebody else has sent it: it is not given up, and the log does not say so."""
+
+    class Slow(Recorded):
+        def send(self, parcel: Parcel) -> str:
+            bench.at += LEASE
+            bench.deliveries().send_due(Recorded(name="leaders"))
+            return super().send(parcel)
+
+    bench.deliveries().send_due(Slow(name="leaders", failures=[SourceError("no")]))
+
+    assert bench.record.state is DeliveryState.SENT
+    assert bench.log.told[-1] == "the weekly summary was not delivered, somebody else is at it"
 
 
 def test_whoever_takes_too_long_does_not_overrule(bench: Bench) -> None:
