@@ -471,7 +471,7 @@ class Stores:
         self.second = Beside(folder)
         self.events, self.observations = EventStore(self.database), ObservationStore(self.database)
         self.derivations = DerivationStore(self.database)
-        self.evaluator, self.publisher = Evaluator(self.observations), Publisher()
+        self.evaluator, self.publisher = Evaluator(self.observations, self.second), Publisher()
         self.families, known = wanted(), indicators()
         self.indicators = {i.name: known[i.name] for family in self.families for i in family.indicators}
         slos = [slo for path in starter_slos() for slo in load_slos(path, known)]

@@ -52,13 +52,17 @@ class Accounting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(NamedTuple):
-    """What is known of one indicator and subject; `totals` is how many units there ever were, by dimension."""
+    """What is known of one indicator and subject; `totals` is how many units there ever were, by dimension.
+
+    `lines`: how its numbers and accounting are published, by metric, where that was written with them.
+    """
 
     indicator: str
     subject: Subject
     numbers: tuple[Number, ...] = ()
     accounting: tuple[Accounting, ...] = ()
     totals: tuple[tuple[str, float], ...] = ()
+    lines: Mapping[str, bytes] = {}
 
 
 class Spent(NamedTuple):
