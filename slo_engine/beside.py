@@ -103,13 +103,13 @@ class Beside:
         """What changed since it last evaluated."""
 
     def ready(self, seconds: float) -> bool:
-        """Start it and wait until it can be asked; whether it can."""
+        """Start it where there is none, and wait until it can be asked; whether it can."""
         with self._given_up():
             if self._line is None:
                 self._start()
-            if self._line is not None and not self._ready and self._line.poll(seconds):
-                self._ready = self._line.recv_bytes() == _READY
-        return self._ready
+            if self._line is not None:
+                self._free(self._line, seconds)
+        return self._ready and self._answered == self._asked
 
     def ask(self, organisation: Organisation, parts: Sequence[Part]) -> bool:
         """Let it begin; False where there is none that could. It starts when the derivation before was a long one."""
@@ -176,18 +176,20 @@ class Beside:
     ) -> bool:
         """Ask it; False where there is none, or it is not done with what it was asked before."""
         line = self._line
-        if line is None or not (self._ready or line.poll()):
-            return False
-        if not self._ready:
-            self._ready = line.recv_bytes() == _READY
-        while self._answered != self._asked and line.poll():  # what nobody waited for
-            self._take(line)
-        if self._answered != self._asked:
+        if line is None or not self._free(line):
             return False
         self._asked += 1
         line.send(_Question(self._asked, None if organisation is self._organisation else organisation, task))
         self._organisation, self._evaluating = organisation, evaluating
         return True
+
+    def _free(self, line: Connection, seconds: float = 0.0) -> bool:
+        """Whether it has started and answered what it was asked, after some seconds at most."""
+        if not self._ready and line.poll(seconds):
+            self._ready = line.recv_bytes() == _READY
+        if self._ready and self._answered != self._asked and line.poll(seconds):  # what nobody waited for
+            self._take(line)
+        return self._ready and self._answered == self._asked
 
     def _hear(self, line: Connection) -> None:
         """Wait for the last answer."""
