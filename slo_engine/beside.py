@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum, auto
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -82,10 +84,18 @@ _ANSWERS = msgspec.msgpack.Decoder(_Answer)
 _EVALUATED = msgspec.msgpack.Decoder(_Evaluated)
 
 
+class _Waiting(Enum):
+    """Who waits for an answer. Of each there is one at a time: who asks again waits no longer for what was before."""
+
+    DERIVE = auto()
+    EVALUATE = auto()
+
+
 class Beside:
     """A process that is started when it is worth while and stays.
 
-    See `slo_engine.derive.Second` and `slo_engine.evaluate.Other`. Whoever made it closes it.
+    See `slo_engine.derive.Second` and `slo_engine.evaluate.Other`. One thread may derive while another one evaluates.
+    Whoever made it closes it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -97,8 +107,10 @@ class Beside:
         self._organisation: Organisation | None = None
         self._pieces: Mapping[str, Sequence[Piece]] = {}
         self._mirror: Mirror | None = None
-        self._evaluating: Mirror | None = None
-        """Who hears the last answer, where that is of what was evaluated."""
+        self._evaluating = False
+        """Whether the last question was what to evaluate."""
+        self._waiting: _Waiting | None = None
+        self._talking = threading.RLock()
         self._missed: dict[int, int] = {}
         """What changed since it last evaluated."""
 
@@ -117,7 +129,7 @@ class Beside:
         with self._given_up():
             if self._line is None and self._touched >= _MANY:
                 self._start()
-            begun = self._sent(organisation, parts)
+            begun = self._sent(organisation, parts, _Waiting.DERIVE)
         return begun and self._line is not None
 
     def found(self, family: str) -> Sequence[Piece] | None:
@@ -129,26 +141,32 @@ class Beside:
 
     def derived(self, pieces: int) -> None:
         """A derivation of so many pieces is over."""
-        self._touched, self._pieces = pieces, {}
+        with self._given_up():
+            self._touched, self._pieces = pieces, {}
+            if self._waiting is _Waiting.DERIVE:
+                self._waiting = None
 
     def evaluate(self, organisation: Organisation, wanted: Wanted) -> bool:
         """Let it begin; False where nobody is to wait: there is none that could, or it reads everything at first."""
-        for number, first in wanted.changes.items():
-            self._missed[number] = min(first, self._missed.get(number, first))
-        before = self._mirror
-        known = before is not None and before.whose == wanted.whose
-        mirror = before if before is not None and known else Mirror(wanted.whose)
+        begun = False
         with self._given_up():
-            if self._sent(organisation, wanted._replace(changes=self._missed), mirror):
-                self._mirror, self._missed = mirror, {}
-                return known
-        return False
+            for number, first in wanted.changes.items():
+                self._missed[number] = min(first, self._missed.get(number, first))
+            known = self._mirror is not None and self._mirror.whose == wanted.whose
+            waiting = _Waiting.EVALUATE if known else None
+            if self._sent(organisation, wanted._replace(changes=self._missed), waiting):
+                self._missed = {}
+                if not known:
+                    self._mirror = Mirror(wanted.whose)
+                begun = known
+        return begun and self._line is not None
 
     def evaluated(self) -> Mapping[str, Mapping[Subject, SnapshotPart]] | None:
         """The parts of what was asked for, by indicator; None where it does not say."""
         with self._given_up():
             if self._line is not None:
                 self._hear(self._line)
+            self._waiting = None
         return None if self._mirror is None else self._mirror.parts
 
     def close(self) -> None:
@@ -158,7 +176,7 @@ class Beside:
         if self._process is not None and self._process.pid is not None:
             self._process.terminate()
             self._process.join()
-        self._line = self._process = self._organisation = self._mirror = None
+        self._line = self._process = self._organisation = self._mirror = self._waiting = None
         self._ready = False
         self._answered = self._asked  # nobody will answer any more
         self._pieces, self._missed = {}, {}  # and the next one begins with everything
@@ -171,16 +189,14 @@ class Beside:
         with theirs:
             self._process.start()
 
-    def _sent(
-        self, organisation: Organisation, task: Sequence[Part] | Wanted, evaluating: Mirror | None = None
-    ) -> bool:
-        """Ask it; False where there is none, or it is not done with what it was asked before."""
+    def _sent(self, organisation: Organisation, task: Sequence[Part] | Wanted, waiting: _Waiting | None) -> bool:
+        """Ask it; False where there is none, it is not done with what it was asked, or somebody waits for that."""
         line = self._line
-        if line is None or not self._free(line):
+        if line is None or self._waiting not in {None, waiting} or not self._free(line):
             return False
         self._asked += 1
         line.send(_Question(self._asked, None if organisation is self._organisation else organisation, task))
-        self._organisation, self._evaluating = organisation, evaluating
+        self._organisation, self._waiting, self._evaluating = organisation, waiting, isinstance(task, Wanted)
         return True
 
     def _free(self, line: Connection, seconds: float = 0.0) -> bool:
@@ -201,19 +217,21 @@ class Beside:
     def _take(self, line: Connection) -> None:
         """Take an answer."""
         told = line.recv_bytes()
-        if self._evaluating is None:
+        if not self._evaluating:
             self._answered, self._pieces = pieces_of(told)
-        else:
-            self._answered, news = msgspec.structs.astuple(_EVALUATED.decode(told))
-            self._evaluating.hear(news)
+            return
+        self._answered, news = msgspec.structs.astuple(_EVALUATED.decode(told))
+        if self._mirror is not None:
+            self._mirror.hear(news)
 
     @contextlib.contextmanager
     def _given_up(self) -> Iterator[None]:
-        """One that cannot start, has ended or says nothing costs time and nothing else."""
-        try:
-            yield
-        except (EOFError, OSError):
-            self.close()
+        """One that cannot start, has ended or says nothing costs time and nothing else. One thread talks at a time."""
+        with self._talking:
+            try:
+                yield
+            except (EOFError, OSError):
+                self.close()
 
 
 def _stay(folder: Path, line: Connection) -> None:

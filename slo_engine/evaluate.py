@@ -173,15 +173,15 @@ class Evaluator:
         reader = self._turned(at, organisation, indicators, changes)
         spans, smallest = rolling(windows, at), organisation.smallest_group
         promised = self._followed(tuple(slos), conditions)
-        own = {name: one for name, one in indicators.items() if name not in elsewhere}
+        own = [one for name, one in indicators.items() if name not in elsewhere]
         counted = {s.indicator for s in slos if is_counted(s)}
-        _prepare(reader, [*own.values(), *(indicators[n] for n in counted & elsewhere)], spans, slos)
-        shown = {name: self._shown(indicator, reader, spans, conditions.fresh) for name, indicator in own.items()}
+        _prepare(reader, [*own, *(indicators[n] for n in counted & elsewhere)], spans, slos)
+        shown = {one.name: self._shown(one, reader, spans, conditions.fresh) for one in own}
         suppressed = self._withheld(shown, indicators, spans, smallest)
         totals, states = _totals(indicators, reader, smallest), self._slo_states(slos, indicators, reader, conditions)
         found = self._other.evaluated() if self._other is not None and elsewhere else {}
-        if found is None:
-            left = [indicators[name] for name in indicators if name in elsewhere]
+        if found is None:  # it was killed meanwhile
+            left = [indicators[name] for name in elsewhere]
             _prepare(reader, left, spans, slos)
             shown |= {one.name: self._shown(one, reader, spans, conditions.fresh) for one in left}
         self._in_parts(indicators, shown, totals, suppressed, found or {})
@@ -225,9 +225,9 @@ class Evaluator:
         fresh: frozenset[str],
         changes: Mapping[int, int],
     ) -> frozenset[str]:
-        """The indicators that another process evaluates from now on: durations, which are sorted and have most lines.
+        """The indicators that another process evaluates meanwhile: durations, which are sorted and have most lines.
 
-        What is about people is withheld by what all know of it, and an arithmetic of its own may take any time.
+        What is withheld of people follows from all their numbers together, which are evaluated here.
         """
         durations = {n: one for n, one in indicators.items() if one.shape is Shape.DURATION and not one.people}
         if self._other is None or not durations:

@@ -17,13 +17,14 @@ from collector.events import Commit, Deployment, Event, Incident, IncidentState,
 from collector.store import Database, DerivationStore, EventStore, ObservationRow, ObservationStore, Series
 from slo_engine.beside import Beside
 from slo_engine.derive import derive
-from slo_engine.evaluate import Evaluator
+from slo_engine.evaluate import Evaluator, Wanted
 from slo_engine.indicator import families, indicators
 from slo_engine.organisation import Organisation
 from slo_engine.snapshot import SourceState
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 SERVICES = 60
+NOTHING = Wanted(1, {}, START, frozenset(), (), {})
 SOURCES = [
     SourceState(
         name=name,
@@ -149,6 +150,14 @@ def both(tmp_path: Path, second: Beside) -> Iterator[Store]:
     made.database.close()
 
 
+@pytest.fixture
+def started(tmp_path: Path, second: Beside) -> Beside:
+    """One that is ready, beside an empty store."""
+    Database.open(tmp_path / "both").close()
+    assert second.ready(60)
+    return second
+
+
 def _kill() -> None:
     """Kill the process beside."""
     _signal(signal.SIGKILL)
@@ -193,16 +202,15 @@ def test_one_that_is_killed_at_work_costs_only_time(alone: Store, both: Store) -
     assert both.observed() == alone.observed()
 
 
-@pytest.mark.usefixtures("both")
-def test_after_one_that_was_killed_at_work_another_one_can_be_asked(second: Beside) -> None:
+def test_after_one_that_was_killed_at_work_another_one_can_be_asked(started: Beside) -> None:
     """Nobody waits for the answer that the first one owed."""
     _signal(signal.SIGSTOP)
-    assert second.ask(Organisation(), [])
+    assert started.ask(Organisation(), [])
     _kill()
-    assert second.found("delivery") is None
+    assert started.found("delivery") is None
 
-    assert second.ready(60)
-    assert second.ask(Organisation(), [])
+    assert started.ready(60)
+    assert started.ask(Organisation(), [])
 
 
 def test_it_evaluates_from_the_second_time_on(both: Store, second: Beside) -> None:
@@ -228,6 +236,26 @@ def test_one_that_is_killed_leaves_evaluating_to_the_service(both: Store, second
     killing.start()
 
     assert evaluator.evaluate(indicators(), [], SOURCES, at) == first
+
+
+def test_who_derives_does_not_take_the_turn_of_who_waits_for_numbers(started: Beside) -> None:
+    """While one thread waits for what it evaluates, another one derives alone; afterwards it may ask again."""
+    assert not started.evaluate(Organisation(), NOTHING)
+    assert started.ready(60)
+    assert started.evaluate(Organisation(), NOTHING)
+    assert not started.ask(Organisation(), [])
+    assert started.evaluated() == {}
+
+    assert started.ask(Organisation(), [])
+
+
+def test_an_answer_that_nobody_came_for_is_not_waited_for(started: Beside) -> None:
+    """Who derived broke off, as where a disk is full: it may ask again, and who evaluates does so alone meanwhile."""
+    assert started.ask(Organisation(), [])
+    assert started.ready(60)
+    assert not started.evaluate(Organisation(), NOTHING)
+
+    assert started.ask(Organisation(), [])
 
 
 class _Killed(Beside):
