@@ -44,10 +44,11 @@ class Apart:
 
     def _news(self, indicator: Indicator, before: Mapping[Subject, Part] | None, now: Mapping[Subject, Part]) -> News:
         subjects = list(now)
-        same = before is not None and list(before) == subjects
-        known = before if same and before is not None else {}
-        changed = [(n, part) for n, (subject, part) in enumerate(now.items()) if known.get(subject) is not part]
-        return News(None if same else subjects, [(n, self._with_lines(indicator, part)) for n, part in changed])
+        if before is None or list(before) != subjects:
+            self._lines.forget(indicator)
+            return News(subjects, [(n, self._with_lines(indicator, part)) for n, part in enumerate(now.values())])
+        changed = [(n, now[subject]) for n, subject in enumerate(subjects) if now[subject] is not before[subject]]
+        return News(None, [(n, self._with_lines(indicator, part)) for n, part in changed])
 
     def _with_lines(self, indicator: Indicator, part: Part) -> Part:
         """A part with its lines; without them where they are not fit to be published, which is said there."""

@@ -607,18 +607,22 @@ class LineWriter:
     def __init__(self) -> None:
         self._forms = _Forms()
         self._styles: dict[str, _Style] = {}
-        self._known: dict[tuple[str, Subject], tuple[Part, Mapping[int, _Texts]]] = {}
+        self._known: dict[str, dict[Subject, tuple[Part, Mapping[int, _Texts]]]] = {}
+
+    def forget(self, indicator: Indicator) -> None:
+        """Keep nothing of an indicator, as where some of its subjects have gone."""
+        self._known[indicator.name] = {}
 
     def with_lines(self, indicator: Indicator, part: Part) -> Part:
         """A part with its lines. Raises ValueError for a series that is there twice."""
         if indicator.name not in self._styles:
             self._styles[indicator.name] = _Style.of(indicator, metrics_of(indicator), self._forms)
         self._forms.forget()
-        key = part.indicator, part.subject
         # The part is kept with its lines: while it is, the ids of its rows are nobody else's.
-        before = self._known.get(key, (part, {}))
-        by_row, lines = _written(self._styles[indicator.name], part, self._forms.labels, before[1])
-        self._known[key] = part, by_row
+        own = self._known.setdefault(indicator.name, {})
+        _, known = own.get(part.subject, (part, {}))
+        by_row, lines = _written(self._styles[indicator.name], part, self._forms.labels, known)
+        own[part.subject] = part, by_row
         return part._replace(lines=lines)
 
 
