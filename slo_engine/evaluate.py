@@ -312,10 +312,11 @@ class Evaluator:
         before, self._parts = self._parts, {}
         for name in indicators:
             own, cells = totals.get(name, {}), suppressed.get(name, _NONE)
+            last = before.get(name, _NO_PARTS)
             if name in found:
                 self._parts[name] = _Parts.found(found[name])
             else:
-                self._parts[name] = _Parts.of(name, shown[name], own, cells, before.get(name, _NO_PARTS))
+                self._parts[name] = _Parts.of(name, shown[name], own, cells, _NO_PARTS if last.elsewhere else last)
 
     def _ordered_parts(self) -> list[Part]:
         """The parts of a snapshot; what has totals alone comes last."""
@@ -398,12 +399,14 @@ class _Parts(NamedTuple):
     totals: Mapping[Subject, _Totals] = {}
     known: Mapping[Subject, _Known] = {}
     """The part of each subject; those that have totals alone come last."""
+    elsewhere: bool = False
+    """Whether another process made them: then nobody knows from what."""
 
     @classmethod
     def found(cls, parts: Mapping[Subject, Part]) -> _Parts:
         """The parts that another process made."""
         known = {subject: _Known((), _NONE, part) for subject, part in parts.items()}
-        return cls(places=dict.fromkeys(parts, ()), known=known)
+        return cls(places=dict.fromkeys(parts, ()), known=known, elsewhere=True)
 
     @classmethod
     def of(

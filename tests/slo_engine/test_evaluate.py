@@ -741,6 +741,19 @@ def test_what_is_evaluated_elsewhere_and_did_not_change_is_the_same_part(put: An
     assert all(p.lines for p in second.parts)
 
 
+def test_what_has_gone_since_it_was_evaluated_elsewhere_is_gone(put: Any) -> None:
+    """Also where the other one says nothing any more."""
+    other = Elsewhere(put(unit("1")))
+    evaluator = Evaluator(put(unit("1")), other)
+    first = evaluator.evaluate({"wait": WAIT}, [], [source()], NOW)
+    put()
+    evaluator.apply(put.changes)
+    other.silent = True
+    second = evaluator.evaluate({"wait": WAIT}, [], [source()], NOW)
+
+    assert [bool(s.parts) for s in (first, second)] == [True, False]
+
+
 def test_numbers_of_people_are_not_evaluated_elsewhere(put: Any) -> None:
     """They are withheld by what all of them are about, which one process must know."""
     store = put(unit("1"))
