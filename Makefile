@@ -1,20 +1,25 @@
 # Thin on purpose: the work is in scripts/, which CI calls through the same targets.
 # `make run` needs Python >= 3.11 and Git. ARGS go on: make run ARGS="--port 9000", make test ARGS="-k budget"
-.PHONY: help run test check bench pictures lock
+.PHONY: help run demo test check bench docs pictures lock
 ifdef PYTHON
 export PYTHON
 endif
 
 help:
 	@echo "make run     set up if needed, then serve (ARGS=…)"
+	@echo "make demo    an example organisation with everything around it, served (ARGS=…)"
 	@echo "make test    everything a change must pass (ARGS=… for pytest)"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   the benchmarks, the organisation at a tenth of its size (ARGS=… names some)"
+	@echo "make docs    the documentation as a site, into site/"
 	@echo "make pictures  draw the boards for the documentation anew"
 	@echo "make lock    write requirements/*.txt anew (ARGS=--upgrade, or names)"
 
 run:
 	@exec scripts/run.sh $(ARGS)
+
+demo:
+	@exec scripts/demo.sh $(ARGS)
 
 test:
 	@scripts/setup.sh dev && exec scripts/test.sh $(ARGS)
@@ -24,6 +29,9 @@ check:
 
 bench:
 	@scripts/setup.sh dev && exec scripts/bench.sh $(ARGS)
+
+docs:
+	@scripts/setup.sh dev && exec scripts/docs.sh $(ARGS)
 
 pictures:
 	@scripts/setup.sh dev && exec scripts/pictures.sh

@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -103,10 +103,15 @@ def basic(user: str, password: str) -> str:
 
 @dataclass(frozen=True)
 class Git:
-    """Runs git in one repository. Errors carry git's words without what stands in a URL before the host."""
+    """Runs git in one repository. Errors carry git's words without what stands in a URL before the host.
+
+    `variables` are added to its environment. `seconds`: how long a command may take.
+    """
 
     path: Path
     access: Access | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = _FETCH_TIMEOUT_SECONDS
 
     def command(self, *arguments: str) -> list[str]:
         """The full command line."""
@@ -121,13 +126,13 @@ class Git:
                 stdin=subprocess.DEVNULL if stdin is None else None,
                 capture_output=True,
                 check=False,
-                env=git_environment(self.access),
-                timeout=_FETCH_TIMEOUT_SECONDS,
+                env=git_environment(self.access) | dict(self.variables),
+                timeout=self.seconds,
             )
         except FileNotFoundError as error:
             raise SourceError("git was not found; install it") from error
         except subprocess.TimeoutExpired as error:
-            raise RetryableError(f"git {arguments[0]} took longer than {_FETCH_TIMEOUT_SECONDS:.0f} s") from error
+            raise RetryableError(f"git {arguments[0]} took longer than {self.seconds:.0f} s") from error
         if done.returncode != 0:
             raise failure(arguments[0], done.stderr, self.access)
         return done.stdout.decode("utf-8", "backslashreplace")

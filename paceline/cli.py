@@ -7,55 +7,93 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from collector.errors import ConfigError, PacelineError
-from paceline.commands.backtest import backtest_slo
-from paceline.commands.collecting import check, collect
-from paceline.commands.dashboards import dashboards
-from paceline.commands.demo import demo
-from paceline.commands.doctor import doctor
-from paceline.commands.gate import gate
-from paceline.commands.generated import rules
-from paceline.commands.history import history
-from paceline.commands.lint import lint_slos
-from paceline.commands.numbers import evaluate, explain, report, restatements
-from paceline.commands.options import FAILED, MISTAKE
-from paceline.commands.plan import plan
-from paceline.commands.privacy import privacy
-from paceline.commands.serving import serve
-from paceline.commands.slos import slo
+from paceline.exits import FAILED, INTERRUPTED, MISTAKE
+
+_WHERE: Mapping[str, str] = {
+    "backtest": "backtest:backtest_slo",
+    "check": "collecting:check",
+    "collect": "collecting:collect",
+    "completion": "completion:completion",
+    "dashboards": "dashboards:dashboards",
+    "demo": "demo:demo",
+    "doctor": "doctor:doctor",
+    "evaluate": "numbers:evaluate",
+    "explain": "numbers:explain",
+    "gate": "gate:gate",
+    "init": "init:init",
+    "plan": "plan:plan",
+    "privacy": "privacy:privacy",
+    "report": "numbers:report",
+    "restatements": "numbers:restatements",
+    "rules": "generated:rules",
+    "serve": "serving:serve",
+    "slo": "slos:slo",
+}
+"""The modules of commands, and their names there, imported when asked for: a start pays for its own command."""
+
+SHORT: Mapping[str, str] = {
+    "backtest": "Tell what an SLO and its alerts would have done over a past: how often they fire, what they miss.",
+    "check": "Check the settings and SLO files; writes nothing.",
+    "collect": "Pull events from the sources into the store.",
+    "completion": "Print what makes a shell complete commands, options and files.",
+    "dashboards": "Write, check and push the Grafana boards.",
+    "demo": "Make an example organisation, import it, and say what there is to see in it.",
+    "doctor": "Look at what the sources would report, and say what is missing; keeps nothing.",
+    "evaluate": "Derive observations from the stored events and print the numbers and SLOs.",
+    "explain": "List the events behind a number of INDICATOR, an indicator or an exported metric.",
+    "gate": "Say whether a service should be changed now, by its error budgets and the policy.",
+    "init": "Look at your repositories, propose settings with what they match, and write them.",
+    "plan": "Say what the SLO files change before they are applied: SLOs, when they alert, rules and dashboards.",
+    "privacy": "See to it that nobody is named.",
+    "report": "Write the weekly summary of a calendar week, or deliver it.",
+    "restatements": "List the newest published judgements that changed afterwards.",
+    "rules": "Write Prometheus recording and alerting rules for the SLOs.",
+    "serve": "Collect, evaluate and serve until interrupted.",
+    "slo": "List SLOs, prove their rules, import and export their files.",
+}
+"""What each does, as its help begins: for lists, which import none of them."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """The commands by name. What lists them, as help and completion do, imports none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, sorted."""
+        del ctx
+        return sorted(SHORT)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name."""
+        del ctx
+        module, _, name = _WHERE.get(cmd_name, "").partition(":")
+        if not module:
+            return None
+        command: click.Command = getattr(import_module(f"paceline.commands.{module}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command does."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SHORT[name]) for name in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The names that a word begins, and the options."""
+        named = [n for n in self.list_commands(ctx) if n.startswith(incomplete)]
+        found = [CompletionItem(name, help=SHORT[name]) for name in named]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="paceline")
 def cli() -> None:
     """Paceline tells a platform team whether its internal developer platform keeps its promises."""
-
-
-slo.add_command(history)
-slo.add_command(lint_slos)
-for _command in (
-    check,
-    doctor,
-    collect,
-    evaluate,
-    serve,
-    explain,
-    restatements,
-    rules,
-    slo,
-    plan,
-    backtest_slo,
-    gate,
-    dashboards,
-    report,
-    privacy,
-    demo,
-):
-    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -73,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # a reader such as `head` has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)

@@ -6,22 +6,38 @@ Nothing is written but the clones of repositories, which are a cache.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 
+from pydantic import SecretStr
+
 from collector.api import CiConfig
 from collector.deploying import DeploymentRule
-from collector.errors import AuthError, PacelineError
-from collector.events import Change, ChangeState, Commit, Deployment, Event, PipelineRun, Result, RunState, kind_of
+from collector.errors import AuthError, PacelineError, SourceError
+from collector.events import (
+    Change,
+    ChangeState,
+    Commit,
+    Deployment,
+    Event,
+    Incident,
+    PipelineRun,
+    Result,
+    RunState,
+    kind_of,
+)
 from collector.findings import Findings
 from collector.http import Traffic
 from collector.pushed import PushedConfig
 from collector.source import Page, SourceConfig, SourceContext
+from collector.store import SourceRun, from_micros
 from slo_engine.organisation import Organisation
+from slo_engine.words import duration_text
 
 _SHOWN = 10
+_NOT_FOUND = 404
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +77,8 @@ class Diagnosis:
     lookalikes: tuple[tuple[str, int], ...] = ()
     environments: Mapping[str, int] = field(default_factory=dict)
     """Deployments by environment."""
+    incidents: Mapping[str, int] = field(default_factory=dict)
+    """Incidents by label; one with two labels counts for both."""
     unknown_services: tuple[str, ...] = ()
     """Names of services in deployments that the catalogue does not know."""
     shares: tuple[Share, ...] = ()
@@ -88,6 +106,7 @@ class _Tally:
     seen: Seen
     events: Counter[str] = field(default_factory=Counter)
     environments: Counter[str] = field(default_factory=Counter)
+    incidents: Counter[str] = field(default_factory=Counter)
     unknown: set[str] = field(default_factory=set)
     having: Counter[str] = field(default_factory=Counter)
     of: Counter[str] = field(default_factory=Counter)
@@ -99,6 +118,8 @@ class _Tally:
             self.seen.commits.add(event.sha)
         elif isinstance(event, Deployment):
             self._deployment(event)
+        elif isinstance(event, Incident):
+            self.incidents.update(set(event.labels))
         elif isinstance(event, Change) and event.state is ChangeState.MERGED:
             self._share("merged changes with their merge commit", has=event.merge_sha is not None)
         elif isinstance(event, PipelineRun) and event.state is RunState.COMPLETED:
@@ -131,19 +152,18 @@ def examine(
     """Read what a source reports since a time, keep none of it, and say what it is. Never raises for the source."""
     traffic, findings = Traffic(), Findings()
     context = replace(context, since=since, findings=findings, wire=replace(context.wire, traffic=traffic))
-    tally, pages, error, refused = _Tally(organisation, seen), list[Page](), None, False
+    tally, pages, problem = _Tally(organisation, seen), list[Page](), None
     try:
         for page in config.build(context).pull(None):
             for event in page.events:
                 tally.count(event)
             pages.append(replace(page, events=()))
-    except PacelineError as problem:
-        error, refused = str(problem), isinstance(problem, AuthError)
-    rules = config.deployments if isinstance(config, CiConfig) else []
+    except PacelineError as error:
+        problem = error
     found = Diagnosis(
         source=config.name,
         type=str(getattr(config, "type", "")),
-        error=error,
+        error=None if problem is None else str(problem),
         requests=traffic.requests,
         quota={name: (left.remaining, left.limit) for name, left in traffic.quota.items()},
         events=dict(sorted(tally.events.items())),
@@ -152,28 +172,39 @@ def examine(
         warnings=_once(w for p in pages for w in p.warnings),
         truncations=_once(t for p in pages for t in p.truncations),
         finished_runs=findings.runs,
-        rules=tuple(_rule_found(number, rule, findings) for number, rule in enumerate(rules)),
+        rules=rules_found(config, findings),
         lookalikes=tuple(findings.lookalikes.most_common(_SHOWN)),
         environments=dict(tally.environments.most_common(_SHOWN)),
+        incidents=dict(tally.incidents.most_common()),
         unknown_services=tuple(sorted(tally.unknown)),
         shares=tally.shares,
     )
-    return replace(found, advice=tuple(_advice(config, found, refused=refused)))
+    return replace(found, advice=tuple(_broken(config, problem) if problem else _advice(config, found)))
+
+
+def rules_found(config: SourceConfig, findings: Findings) -> tuple[RuleFound, ...]:
+    """What each rule for deployments of a source took of the runs that it read; none for one without rules."""
+    rules = config.deployments if isinstance(config, CiConfig) else []
+    return tuple(_rule_found(number, rule, findings) for number, rule in enumerate(rules))
 
 
 def together(found: Sequence[Diagnosis], seen: Seen, organisation: Organisation) -> list[str]:
-    """What is to be said of all sources at once."""
+    """What is to be said of all sources at once. While one cannot be read, nobody knows what is missing."""
     said: list[str] = []
     deployments = sum(d.events.get("deployment", 0) for d in found)
-    if not deployments:
+    broken = [d.source for d in found if d.error]
+    if broken and not deployments:
+        said.append(f"Whether anything deploys is known once {', '.join(broken)} can be read.")
+    elif not deployments:
         said.append("No source reports a deployment: lead time, frequency and fail rate will have no value.")
     elif not seen.production:
         seen_in = ", ".join(sorted({e for d in found for e in d.environments}))
         wanted = ", ".join(p.text for p in organisation.production) or "nothing"
         said.append(
-            f"No deployment went to production: `environments.production` is {wanted}, deployments went to {seen_in}."
+            f"No deployment went to production: `environments.production` is {wanted}, deployments went to {seen_in}. "
+            "Name there what is production with you."
         )
-    if seen.deployed and not seen.commits:
+    if seen.deployed and not seen.commits and not broken:
         said.append("No source reads commits: lead times need them. A forge reads them with `commits: true`, or `git`.")
     return said
 
@@ -189,22 +220,52 @@ def _rule_found(number: int, rule: DeploymentRule, findings: Findings) -> RuleFo
     return RuleFound(rule=shown, runs=names.total(), names=tuple(names.most_common(3)))
 
 
-def _advice(config: SourceConfig, found: Diagnosis, *, refused: bool) -> Iterable[str]:
-    if refused and config.about is not None:
-        for scope, what in config.about.scopes:
-            yield f"The token needs {scope}: {what}."
-    if found.error:
+def stored(config: SourceConfig, run: SourceRun | None, at: datetime) -> Iterator[str]:
+    """What the store says of a source: that it was never collected, failed last, or is too old for numbers."""
+    if run is None:
+        yield "Nothing of it was collected yet: `paceline collect` does so once, `paceline serve` again and again."
         return
+    if run.error:
+        yield f"Its last run failed: {run.error}."
+    succeeded = None if run.last_success_at is None else from_micros(run.last_success_at)
+    if succeeded is None:
+        yield "It never succeeded: its numbers are withheld."
+    elif at - succeeded > config.stale_after:
+        age, most = (duration_text(span.total_seconds()) for span in (at - succeeded, config.stale_after))
+        yield (
+            f"Its numbers are withheld: it was last collected {age} ago, `stale_after` is {most}. `paceline serve` or "
+            "`paceline collect` brings them back."
+        )
+
+
+def _broken(config: SourceConfig, problem: PacelineError) -> Iterator[str]:
+    """How to mend a source that cannot be read."""
+    if isinstance(problem, AuthError):
+        if _has_no_token(config):
+            yield "`token` is empty: give it as ${NAME}, a variable that holds it where Paceline runs."
+        for scope, what in config.about.scopes if config.about else ():
+            yield f"The token needs {scope}: {what}."
+    elif isinstance(problem, SourceError) and problem.status == _NOT_FOUND:
+        yield "Look at `url` and at the names; what is private is not found by a token that may not see it."
+
+
+def _has_no_token(config: SourceConfig) -> bool:
+    token = getattr(config, "token", None)
+    return isinstance(token, SecretStr) and not token.get_secret_value() and not getattr(config, "app_id", "")
+
+
+def _advice(config: SourceConfig, found: Diagnosis) -> Iterator[str]:
     if not found.events and isinstance(config, PushedConfig):
         yield "It is only told what happens: send it something, and look at `/webhooks` and the status page."
     elif not found.events:
-        yield "It reports nothing in this time: look at which repositories and projects are named, and at `--since`."
+        yield "It reports nothing in this time: look at which repositories and projects are named, and at `--days`."
+    left = next((name.partition(": ")[2] for name, _ in found.lookalikes), "")
     for number, rule in enumerate(found.rules, start=1):
         if not rule.runs:
-            yield f"Rule {number} of `deployments` took nothing in this time: {rule.rule}."
-    if found.lookalikes and not found.rules and not found.environments:
-        name = found.lookalikes[0][0].partition(": ")[2]
-        yield f"No rule says what deploys; {name!r} sounds like it. See docs/deployments.md."
+            near = f"; {left!r} sounds like a deployment" if left else ""
+            yield f"Rule {number} of `deployments` took nothing in this time: {rule.rule}{near}."
+    if left and not found.rules and not found.environments:
+        yield f"No rule says what deploys; {left!r} sounds like it. See docs/deployments.md."
     if found.unknown_services:
         names = ", ".join(found.unknown_services[:_SHOWN])
         yield f"The catalogue does not know what deployments call {names}; see `deployed_as` in docs/catalogue.md."

@@ -5,8 +5,7 @@ The routes are plain functions, so they run beside the event loop: a scrape neve
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
@@ -17,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from collector.errors import PacelineError, StoreError
 from paceline.pages.look import Look
+from paceline.pages.remembered import Remembered, seen_in
 from paceline.service import Published, Service
 from slo_engine.catalog import metrics_of
 from slo_engine.counted import Role
@@ -39,10 +39,21 @@ from slo_engine.unit_lines import UnitLine
 from slo_engine.windows import Window
 
 _LISTED = 100
-_AT_ONCE = 2
-"""How many explanations are made at once: the longest window of a whole organisation is millions of rows."""
-_STARTING = "no snapshot is published yet"
+_REMEMBERED = 64
+STARTING = "no snapshot is published yet"
+"""Why nothing is told yet."""
 _NOT_COUNTED = "Paceline counts no events for this SLO: it is unknown, or measured by Prometheus, or made of others."
+
+
+COUNTED_AS: Mapping[Role, str] = {
+    Role.NUMERATOR: "It is counted above and below the line of the ratio.",
+    Role.DENOMINATOR: "It is counted below the line of the ratio only.",
+    Role.VALUE: "Its value is one of those that the median and the quantiles are taken of.",
+    Role.COUNT: "It is counted; the count is divided by the days of the window.",
+    Role.GIVEN: "It is given to the indicator's own arithmetic; the definition says what becomes of it.",
+    Role.NONE: "It is not in the number.",
+}
+"""Why a unit counts, by what it is in the number."""
 
 
 class EventView(BaseModel):
@@ -181,14 +192,15 @@ _Named = Annotated[str, Path(description="An indicator, or one of its exported m
 def explain_routes(service: Service, look: Look) -> APIRouter:
     """The routes of a service."""
     router = APIRouter()
-    turn = threading.BoundedSemaphore(_AT_ONCE)
+    # A list of thousands of units is asked for once, by a program.
+    remembered = Remembered[Explanation](_REMEMBERED, lambda found: len(found.units) <= _LISTED)
 
     def explained(name: str, selection: Selection) -> Explanation | tuple[int, str]:
         """The explanation, or a status and the reason why there is none."""
         published = service.published
         if published is None:
-            return 503, _STARTING
-        return _explained(service, published, name, selection, turn)
+            return 503, STARTING
+        return _explained(service, published, name, selection, remembered)
 
     @router.get(
         "/api/v1/explain/{indicator}",
@@ -208,7 +220,16 @@ def explain_routes(service: Service, look: Look) -> APIRouter:
         found = explained(indicator, selection)
         if isinstance(found, tuple):
             return look.message(found[1], found[0])
-        return look.page("explain.html", found=found, links=_links(found, selection), shapes=Shape, roles=Role)
+        return look.page(
+            "explain.html",
+            here="/indicators",
+            found=found,
+            links=_links(found, selection),
+            anchors=_anchors(found.units),
+            shapes=Shape,
+            roles=Role,
+            counted_as=COUNTED_AS,
+        )
 
     @router.get("/slos/{name}/explain", include_in_schema=False)
     def explain_slo(name: _SloName) -> Response:
@@ -216,7 +237,7 @@ def explain_routes(service: Service, look: Look) -> APIRouter:
         slos = [] if published is None else [state.slo for state in published.snapshot.slos]
         address = next((explain_slo_path(slo) for slo in slos if slo.name == name), None)
         if address is None:
-            reason = _STARTING if published is None else _NOT_COUNTED
+            reason = STARTING if published is None else _NOT_COUNTED
             return look.message(reason, 503 if published is None else 404)
         return RedirectResponse(address, status_code=302)
 
@@ -224,11 +245,11 @@ def explain_routes(service: Service, look: Look) -> APIRouter:
 
 
 def _explained(
-    service: Service, published: Published, name: str, selection: Selection, turn: threading.BoundedSemaphore
+    service: Service, published: Published, name: str, selection: Selection, remembered: Remembered[Explanation]
 ) -> Explanation | tuple[int, str]:
+    key = seen_in(published.snapshot, service), name, selection
     try:
-        with turn:
-            return service.explain_published(published, name, selection)
+        return remembered(key, lambda: service.explain_published(published, name, selection))
     except UnknownIndicator as error:
         return 404, str(error)
     except StoreError:
@@ -237,11 +258,13 @@ def _explained(
         return 422, str(error)
 
 
-def explain_path(number: Number, indicator: Indicator) -> str:
-    """The address of the page that explains a published number."""
+def explain_path(number: Number, indicator: Indicator, week: str = "") -> str:
+    """The address of the page that explains a published number, or that of a week where one is named."""
     subject = number.subject
     chosen: dict[str, object] = {"service": subject.service, "environment": subject.environment}
-    if number.window != NOW:
+    if week:
+        chosen["week"] = week
+    elif number.window != NOW:
         chosen["window"] = number.window
     if not subject.service:
         chosen["team"] = subject.team
@@ -254,8 +277,11 @@ def explain_path(number: Number, indicator: Indicator) -> str:
     return _path("/explain/", number.indicator, chosen)
 
 
-def explain_slo_path(slo: Slo) -> str | None:
-    """The address of the page with the events that an SLO counts; None where Paceline counts none for it."""
+def explain_slo_path(slo: Slo, week: str = "") -> str | None:
+    """The address of the page with the events that an SLO counts, in its window or in a week.
+
+    None where Paceline counts none for it.
+    """
     sli = slo.sli
     if not isinstance(sli, IndicatorSli):
         return None
@@ -266,9 +292,27 @@ def explain_slo_path(slo: Slo) -> str | None:
         "dimension": sli.dimension,
         "label": [f"{label}={value}" for label, value in sli.labels],
     }
-    if isinstance(slo.window, Window):
+    if week:
+        chosen["week"] = week
+    elif isinstance(slo.window, Window):
         chosen["window"] = slo.window.label
     return _path("/explain/", sli.indicator, chosen)
+
+
+def unit_anchor(event_id: str) -> str:
+    """What names the row of a unit on the page that explains it."""
+    return f"unit-{quote(event_id, safe='')}"
+
+
+def _anchors(units: Sequence[UnitLine]) -> list[str]:
+    """The names of the rows of units, each once: a unit may be listed twice, and people have no id that is shown."""
+    seen: set[str] = set()
+    found = []
+    for place, unit in enumerate(units):
+        name = unit_anchor(unit.unit.id)
+        found.append(name if unit.unit.id and name not in seen else f"row-{place}")
+        seen.add(name)
+    return found
 
 
 def _path(start: str, indicator: str, chosen: Mapping[str, object]) -> str:

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import datetime
-from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from collector.errors import StoreError
-from paceline.explanations import Refusal
-from paceline.service import Service, UnknownSlo
 from slo_engine.slo_states import Finished
 
 MOST_WINDOWS = 60
 USUAL_WINDOWS = 13
 """A year and a month of calendar months."""
-_AT_ONCE = 2
-"""How many answers are made at once: each reads the units of years."""
 
 
 class FinishedView(BaseModel):
@@ -57,32 +48,3 @@ def view(found: Finished) -> FinishedView:
         met=found.met,
         why=found.why,
     )
-
-
-_Name = Annotated[str, Path(max_length=63, description="The name of the SLO.")]
-_Windows = Annotated[int, Query(ge=1, le=MOST_WINDOWS, description="At most so many.")]
-
-
-def history_routes(service: Service) -> APIRouter:
-    """The route of the finished windows."""
-    router = APIRouter()
-    turns = threading.Semaphore(_AT_ONCE)
-
-    @router.get(
-        "/api/v1/slos/{name}/history",
-        summary="Whether an SLO was met in the windows that are over",
-        response_model=HistoryView,
-        responses={404: {"model": Refusal}, 503: {"model": Refusal}},
-    )
-    def history(name: _Name, windows: _Windows = USUAL_WINDOWS) -> HistoryView | JSONResponse:
-        # A plain function, so it runs beside the event loop: it reads the store.
-        try:
-            with turns:
-                slo, found = service.history(name, windows)
-        except UnknownSlo as error:
-            return JSONResponse(Refusal(detail=str(error)).model_dump(), status_code=404)
-        except StoreError:
-            return JSONResponse(Refusal(detail="the store cannot be read").model_dump(), status_code=503)
-        return HistoryView(slo=slo.name, target=float(slo.target), windows=[view(one) for one in found])
-
-    return router

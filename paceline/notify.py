@@ -1,35 +1,36 @@
-"""Sends enriched alerts: Slack, e-mail, a generic webhook. Text from outside is escaped for each of them.
+"""What an enriched alert says by Slack, by e-mail and to a webhook. Text from outside is escaped for each of them.
 
-What a target is set to is its model here, and the model builds what sends. Nobody's address stands in an error.
+What a target is set to is its model here, and the model builds what sends. paceline/carriers.py carries it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import html
 import re
-import smtplib
-import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, make_msgid, parseaddr
-from pathlib import Path
+from email.utils import make_msgid
 from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from collector.errors import AuthError, RetryableError, SourceError
-from collector.http import ApiClient, Limits
-from collector.secrets import IncomingSecret, Secret, is_in_file, reveal
+from collector.secrets import IncomingSecret
+from paceline.carriers import (
+    MailServer,
+    Name,
+    SlackWebhook,
+    Webhook,
+    domain_of,
+    mail_of,
+    named_apart,
+    slack_address,
+)
 from slo_engine.enrich import AlertStatus, EnrichedAlert, Line, as_json
 from slo_engine.event_lines import one_line, web_link
 
-_SEND_SECONDS = 15.0
-_LARGEST_ANSWER_BYTES = 1 << 20
 MOST_ALERTS = 10
 """How many alerts of one notification are shown to people; the rest is counted. A program is sent all of them."""
 
@@ -92,26 +93,10 @@ class Sender(Protocol):
 # --- settings --------------------------------------------------------------------------------------------
 
 
-def _web_address(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not is_in_file(text) and web_link(text) is None:
-        raise ValueError("this value is no web address; expected https://…, without user and password")
-    return value
-
-
 def _base(value: str) -> str:
     if value and web_link(value) is None:
         raise ValueError("this is no web address; expected for example https://paceline.example.com")
     return value.rstrip("/")
-
-
-def _address(value: str) -> str:
-    if not value.isprintable() or "@" not in parseaddr(value)[1]:
-        raise ValueError("this is no e-mail address; expected for example oncall@example.com")
-    return value
-
-
-Address = Annotated[str, AfterValidator(_address)]
 
 
 class Target(BaseModel):
@@ -119,10 +104,7 @@ class Target(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[
-        str,
-        Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$", description="A name of your own, for logs and counts."),
-    ]
+    name: Name
     receivers: list[str] = Field(
         default_factory=list, description="Only notifications for these receivers of Alertmanager; empty: for all."
     )
@@ -136,15 +118,10 @@ class Target(BaseModel):
         raise NotImplementedError
 
 
-class SlackTarget(Target):
+class SlackTarget(SlackWebhook, Target):
     """An incoming webhook of Slack, or of what understands its blocks."""
 
     type: Literal["slack"]
-    url: Annotated[Secret, AfterValidator(_web_address)] = Field(
-        description="The incoming webhook; it is a secret: give it as ${NAME} or as file:/path."
-    )
-    ca_file: Path | None = Field(default=None, description="Certificates to trust instead of the public ones.")
-    proxy: Secret = Field(default=SecretStr(""), description="Proxy for this target; none unless given.")
 
     def build(self, clock: Callable[[], datetime]) -> Sender:
         """What sends to Slack."""
@@ -152,55 +129,25 @@ class SlackTarget(Target):
         return _Slack(self)
 
 
-class EmailTarget(Target):
+class EmailTarget(MailServer, Target):
     """Mail by SMTP."""
 
     type: Literal["email"]
-    host: str = Field(min_length=1, description="The mail server.")
-    port: int = Field(default=587, ge=1, le=65535, description="Its port: 587 for starttls, 465 for tls.")
-    security: Literal["starttls", "tls", "none"] = Field(
-        default="starttls", description="How the connection is protected; without it no password is sent."
-    )
-    username: str = Field(default="", description="User of the mail server; no login unless given.")
-    password: Secret = Field(default=SecretStr(""), description="Password: give it as ${NAME} or as file:/path.")
-    sender: Address = Field(description="The address that mails are from.")
-    to: list[Address] = Field(
-        min_length=1, description="The addresses that mails go to: those of teams, not of people."
-    )
-    ca_file: Path | None = Field(default=None, description="Certificates to trust instead of the system's.")
-
-    @model_validator(mode="after")
-    def _protected(self) -> Self:
-        if self.username and self.security == "none":
-            raise ValueError("a password over an unprotected connection; expected security: starttls or tls")
-        return self
 
     def build(self, clock: Callable[[], datetime]) -> Sender:
         """What sends mail."""
         return _Email(self, clock)
 
 
-class WebhookTarget(Target):
+class WebhookTarget(Webhook, Target):
     """Any address that takes Alertmanager's webhook; each alert has `paceline` with what was found beside it."""
 
     type: Literal["webhook"]
-    url: Annotated[Secret, AfterValidator(_web_address)] = Field(description="Where the JSON is posted to.")
-    token: Secret = Field(default=SecretStr(""), description="Bearer token: give it as ${NAME} or as file:/path.")
-    ca_file: Path | None = Field(default=None, description="Certificates to trust instead of the public ones.")
-    proxy: Secret = Field(default=SecretStr(""), description="Proxy for this target; none unless given.")
 
     def build(self, clock: Callable[[], datetime]) -> Sender:
         """What posts."""
         del clock
         return _Webhook(self)
-
-
-def _names(targets: list[Any]) -> list[Any]:
-    names = [t.name for t in targets]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"two targets are named {name!r}; expected a name of its own for each target")
-    return targets
 
 
 AnyTarget = Annotated[SlackTarget | EmailTarget | WebhookTarget, Field(discriminator="type")]
@@ -220,7 +167,7 @@ class NotifySettings(BaseModel):
     base_url: Annotated[str, AfterValidator(_base)] = Field(
         default="", description="The address of Paceline for links to explanations; no such links unless given."
     )
-    targets: Annotated[list[AnyTarget], AfterValidator(_names)] = Field(
+    targets: Annotated[list[AnyTarget], AfterValidator(named_apart("target", "targets"))] = Field(
         default_factory=list, description="Where alerts go on to; see docs/enricher.md."
     )
 
@@ -241,8 +188,7 @@ class _Slack:
         self._settings = settings
 
     def send(self, message: Message) -> None:
-        settings = self._settings
-        _post(reveal(settings.url), slack_body(message), settings.ca_file, reveal(settings.proxy))
+        self._settings.post(slack_body(message))
 
 
 def slack_body(message: Message) -> dict[str, Any]:
@@ -296,7 +242,7 @@ def _slack_line(line: Line) -> str:
     text = slack_text(one_line(_cut(line.text, _LONGEST_LINE)))
     if line.url is None:
         return text
-    address = line.url.replace("|", "%7C").replace("<", "%3C").replace(">", "%3E").replace("&", "&amp;")
+    address = slack_address(line.url)
     return f"<{address}|{text or 'link'}>" if len(address) <= _LONGEST_URL else text
 
 
@@ -325,66 +271,22 @@ class _Email:
 
     def send(self, message: Message) -> None:
         settings = self._settings
-        mail = email_of(message, settings.sender, settings.to, self._clock())
-        asked = f"mail by {settings.host}:{settings.port}"
-        try:
-            with self._connected() as server:
-                refused = server.send_message(mail)
-        except (smtplib.SMTPException, OSError) as error:
-            raise _mail_error(error, asked) from None
-        if refused:
-            # The others have it: sending it to all of them again would be a duplicate for those.
-            raise SourceError(f"{asked}: {len(refused)} of {len(settings.to)} addresses were refused; check `to`")
-
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[smtplib.SMTP]:
-        settings = self._settings
-        context = ssl.create_default_context(cafile=None if settings.ca_file is None else str(settings.ca_file))
-        host = parseaddr(settings.sender)[1].rpartition("@")[2]  # instead of the machine's own name
-        where = (settings.host, settings.port, host)
-        if settings.security == "tls":
-            made: smtplib.SMTP = smtplib.SMTP_SSL(*where, timeout=_SEND_SECONDS, context=context)
-        else:
-            made = smtplib.SMTP(*where, timeout=_SEND_SECONDS)
-        with made as server:
-            if settings.security == "starttls":
-                server.starttls(context=context)
-            if settings.username:
-                server.login(settings.username, reveal(settings.password))
-            yield server
-
-
-def _mail_error(error: Exception, asked: str) -> RetryableError | AuthError | SourceError:
-    """What a failure means for the caller. The server's own words may hold addresses: only its code is said."""
-    if isinstance(error, smtplib.SMTPAuthenticationError):
-        return AuthError(f"{asked}: the login was refused; check username and password")
-    if isinstance(error, ssl.SSLError):
-        return SourceError(f"{asked}: its certificate is not trusted; name its CA, or check the host")
-    if isinstance(error, smtplib.SMTPNotSupportedError):
-        return SourceError(f"{asked}: the server cannot do what is asked; check `security` and `username`")
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        codes = {code for code, _ in error.recipients.values()}
-        passing = all(400 <= code < 500 for code in codes)  # noqa: PLR2004 - RFC 5321: 4xx may pass, 5xx will not
-        said = f"{asked}: every address was refused ({', '.join(map(str, sorted(codes)))})"
-        return RetryableError(said) if passing else SourceError(f"{said}; check `to`")
-    if isinstance(error, smtplib.SMTPResponseException) and error.smtp_code >= 500:  # noqa: PLR2004 - likewise
-        return SourceError(f"{asked}: answered {error.smtp_code}; check the settings of this target")
-    return RetryableError(f"{asked}: the connection failed; is the server up, and reachable from here?")
+        settings.hand_over(email_of(message, settings.sender, settings.to, self._clock()))
 
 
 def email_of(message: Message, sender: str, to: Iterable[str], at: datetime) -> EmailMessage:
     """The message as mail. Those of one group of alerts are one conversation."""
-    domain = parseaddr(sender)[1].rpartition("@")[2]
-    mail = EmailMessage(policy=SMTP)
-    mail["Subject"] = one_line(message.subject)
-    mail["From"] = sender
-    mail["To"] = ", ".join(to)
-    mail["Date"] = format_datetime(at)
-    mail["Message-ID"] = make_msgid(domain=domain)
+    domain = domain_of(sender)
+    mail = mail_of(
+        sender=sender,
+        to=to,
+        subject=message.subject,
+        at=at,
+        message_id=make_msgid(domain=domain),
+        text="\n\n".join(_text_parts(message)) + "\n",
+        page=_html_page(message),
+    )
     mail["References"] = f"<{hashlib.sha256(message.thread.encode()).hexdigest()[:32]}@{domain}>"
-    mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content("\n\n".join(_text_parts(message)) + "\n")
-    mail.add_alternative(_html_page(message), subtype="html")
     return mail
 
 
@@ -440,10 +342,7 @@ class _Webhook:
         self._settings = settings
 
     def send(self, message: Message) -> None:
-        settings = self._settings
-        token = reveal(settings.token)
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        _post(reveal(settings.url), webhook_body(message), settings.ca_file, reveal(settings.proxy), headers)
+        self._settings.post(webhook_body(message))
 
 
 def webhook_body(message: Message) -> dict[str, Any]:
@@ -453,16 +352,6 @@ def webhook_body(message: Message) -> dict[str, Any]:
 
 
 # --- what they share -------------------------------------------------------------------------------------
-
-
-def _post(url: str, body: Any, ca_file: Path | None, proxy: str = "", headers: Mapping[str, str] | None = None) -> None:
-    """One attempt: repeating is the sender's business, so that one target does not hold up the others."""
-    limits = Limits(seconds=_SEND_SECONDS, bytes=_LARGEST_ANSWER_BYTES, attempts=1)
-    client = ApiClient(url, headers=headers, ca_file=ca_file, proxy=proxy, limits=limits)
-    try:
-        client.post(body=body)
-    finally:
-        client.close()
 
 
 def _cut(text: str, longest: int) -> str:

@@ -36,6 +36,7 @@ from paceline.wiring import Running
 from slo_engine.enrich import Alert, EnrichedAlert, enrich
 from slo_engine.explain import Explanation, Selection
 from slo_engine.slo import Slo
+from slo_engine.slo_states import is_counted
 
 _ENVIRONMENT = {"COLUMNS": "1000", "TTY_COMPATIBLE": "0"}
 """No cell of a table is broken in two, and no colour is written into a word, whatever the terminal."""
@@ -121,7 +122,7 @@ class Ways:
     def _addresses(self, path: str) -> Iterator[tuple[str, str]]:
         """Each address of a route, with what it can be asked."""
         service = self.running.service
-        slos = [slo.name for slo in service.configuration.slos]
+        slos = [slo.name for slo in service.configuration.slos if is_counted(slo)]  # the others have no history here
         known: Mapping[str, Sequence[str]] = {"indicator": list(service.indicators), "name": slos}
         asked: Mapping[str, Sequence[dict[str, object]]] = {
             "/api/v1/explain/{indicator}": [{"window": _LONGEST_WINDOW, "limit": _UNITS}],

@@ -266,9 +266,9 @@ class DiscreetEvents(EventStore):
         self._people, self._public = people, public
         self.people = KnownPeople(self, identities)
 
-    def find(self, ids: Sequence[str]) -> dict[str, Event]:
-        """The events with these ids, as they may be shown; unknown ids are absent."""
-        found = super().find(ids)
+    def find(self, ids: Sequence[str], among: Sequence[type[Event]] = EVENT_TYPES) -> dict[str, Event]:
+        """The events with these ids, of some kinds, as they may be shown; unknown ids are absent."""
+        found = super().find(ids, among)
         if not any(_speaks(event) for event in found.values()):
             return found
         search = Search(people=self._people, known=self.people.everybody(), public=self._public)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from paceline.enricher import build_enricher
 from paceline.scheduler import schedule, shut_down
 from paceline.web import create_app
 from paceline.webhooks import Webhooks
+from paceline.weeklies import Weeklies
 from paceline.wiring import Running
 
 _SLOW_READER_SECONDS = 1
@@ -33,12 +35,15 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
         service.refresh()
         scheduler = schedule(service, log, clock)
         scheduler.start()
+        weeklies, stop = Weeklies(service), threading.Event()
+        # A daemon: what it makes nobody waits for, so the end of the process may come at any time.
+        threading.Thread(target=weeklies.keep_ready, args=(stop,), name="weeklies", daemon=True).start()
         shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         say(f"Status page  {shown}/")
         say(f"Metrics      {shown}/metrics")
         say(f"SLOs         {shown}/api/v1/slos")
         config = uvicorn.Config(
-            create_app(service, enricher, webhooks),
+            create_app(service, enricher, webhooks, weeklies),
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -49,6 +54,7 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
         try:
             server.run(sockets=[listening])
         finally:
+            stop.set()
             finished = shut_down(scheduler)
         if not finished:
             # Threads cannot be stopped. Giving up a run is harmless: it keeps all or nothing.

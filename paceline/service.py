@@ -22,6 +22,8 @@ from collector.pushed import PushedConfig
 from collector.run import Progress, Runner, RunOutcome
 from collector.source import Page, SourceConfig, SourceContext
 from collector.store import (
+    DeliveryLog,
+    DeliveryState,
     DerivationStore,
     EventStore,
     InboxStore,
@@ -46,7 +48,7 @@ from slo_engine.evaluate import Evaluator
 from slo_engine.explain import Explanation, Selection, explain, find_indicator
 from slo_engine.exposition import Exposition, Publisher
 from slo_engine.indicator import Family, Indicator
-from slo_engine.organisation import levels, unmatched
+from slo_engine.organisation import unmatched
 from slo_engine.reading import Reader
 from slo_engine.restated import RestatedLine, restated_lines
 from slo_engine.slo import Slo
@@ -69,6 +71,8 @@ class Published:
     exposition: Exposition
     unmatched: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By kind, the names that no rule of the catalogue knows, sorted."""
+    undelivered: Mapping[str, str] = field(default_factory=dict)
+    """By delivery that was given up, the newest week that it was to bring."""
 
 
 class Service:
@@ -84,6 +88,7 @@ class Service:
         inbox: InboxStore,
         observations: ObservationStore,
         derivations: DerivationStore,
+        delivery_log: DeliveryLog,
         families: Sequence[Family],
         tiers: Sequence[Tier],
         telemetry: Telemetry,
@@ -97,6 +102,7 @@ class Service:
         self.events = events
         self.inbox = inbox
         self.observations = observations
+        self.delivery_log = delivery_log
         self.published: Published | None = None
         self.findings: dict[str, Findings] = {}
         """By source, what its last run here noticed of its rules; empty until it ran."""
@@ -131,9 +137,19 @@ class Service:
         return self._tiers
 
     @property
+    def stamps(self) -> Mapping[str, Mapping[str, int | str]]:
+        """By family, what its observations were derived from: while it is equal, they are."""
+        return self._stamps
+
+    @property
     def zone(self) -> ZoneInfo:
         """The zone of calendar weeks."""
         return ZoneInfo(self.configuration.settings.timezone)
+
+    @property
+    def last_week(self) -> Week:
+        """The last whole week."""
+        return Week.last_before(self._clock(), self.zone)
 
     def collect(
         self,
@@ -247,12 +263,20 @@ class Service:
             )
             self._derivations.published(to_micros(at))
             span.tell(series=exposition.series, numbers=len(snapshot.numbers))
-            self.published = Published(snapshot=snapshot, exposition=exposition, unmatched=names)
+            self.published = Published(
+                snapshot=snapshot, exposition=exposition, unmatched=names, undelivered=self._undelivered()
+            )
         for part in exposition.failed_parts:
             self._log.error("a part of the metrics failed and is missing", part=part)
         for metric, series in exposition.cut.items():
             self._log.warning("a metric has too many series, some are cut", metric=metric, cut=series)
         return self.published
+
+    def _undelivered(self) -> dict[str, str]:
+        newest = self.delivery_log.newest()
+        names = (delivery.name for delivery in self.configuration.deliveries)
+        found = (newest[name] for name in names if name in newest)
+        return {record.delivery: record.week for record in found if record.state is DeliveryState.FAILED}
 
     def unmatched(self) -> dict[str, tuple[str, ...]]:
         """The names in events that no rule of the catalogue knows, by kind; none without a catalogue."""
@@ -394,13 +418,19 @@ class Service:
 
         Raises UnknownTeam for one that has neither services nor SLOs, and StoreError.
         """
+        return rendered(self.derived_summary(week, audience, team), form)
+
+    def derived_summary(
+        self, week: Week | None = None, audience: Audience = Audience.LEADER, team: str = ""
+    ) -> WeeklySummary:
+        """The same as data."""
         self._derive()
-        return rendered(self.summary(week, audience, team), form)
+        return self.summary(week, audience, team)
 
     def summary(self, week: Week | None = None, audience: Audience = Audience.LEADER, team: str = "") -> WeeklySummary:
         """The same as data, from what is stored: nothing is derived, nothing is written."""
         configuration, now = self.configuration, self._clock()
-        wanted = week or Week.last_before(now, self.zone)
+        wanted = week or self.last_week
         if team:
             self._known_team(team)
         known = Known(
@@ -422,8 +452,7 @@ class Service:
 
     def _known_team(self, team: str) -> None:
         """Raises UnknownTeam for a path that nobody uses: a misspelt one would else read as "nothing is wrong"."""
-        named = [s.team for s in self.configuration.services] + [s.team for s in self.configuration.slos]
-        known = sorted({level for one in named for level in levels(one)})
+        known = self.configuration.teams
         if team not in known:
             near = nearest(team, known)
             expected = f"did you mean {near}?" if near else f"there are {', '.join(known[:_LISTED]) or 'none'}"

@@ -24,6 +24,7 @@ from collector.registry import SourceTypes
 from collector.source import SourceConfig
 from paceline.calendar_settings import CalendarSettings, zone
 from paceline.catalogue import TeamRules, Texts, services
+from paceline.delivery_places import DIRECTORY, AnyDeliveries, Delivery, FileDelivery
 from paceline.identity_files import Reviewed, read_identities
 from paceline.named_files import collected
 from paceline.notify import NotifySettings
@@ -33,12 +34,14 @@ from slo_engine.gate import Override, Policy
 from slo_engine.identities import Identities
 from slo_engine.indicator import Family
 from slo_engine.options import Options
-from slo_engine.organisation import DeliveryRules, Organisation, Service
+from slo_engine.organisation import DeliveryRules, Organisation, Service, levels
 from slo_engine.slo import Slo
+from slo_engine.weekly import Week
 
 _LONGEST_EVALUATION = timedelta(minutes=5)
 _BENCHMARK_YEARS = range(2021, 2026)
 _DELIVERY = DeliveryRules()
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 def _soon(value: timedelta) -> timedelta:
@@ -100,7 +103,16 @@ class ReportSettings(_Section):
     directory: Path | None = Field(
         default=None, description="Folder for `weekly-<ISO week>.md`; not written unless given."
     )
-    hour: int = Field(default=7, ge=0, le=23, description="Local hour on Monday at which the last week is written.")
+    weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = Field(
+        default="monday", description="Local day from which the last week is delivered."
+    )
+    hour: int = Field(default=7, ge=0, le=23, description="Local hour from which it is.")
+    deliveries: AnyDeliveries = Field(default_factory=list, description="Where the summary goes; see docs/weekly.md.")
+
+    def due_at(self, week: Week) -> datetime:
+        """When a week is delivered, in UTC: of a local hour that comes twice the first, for one left out the next."""
+        day = week.monday + timedelta(days=7 + _WEEKDAYS.index(self.weekday))
+        return datetime(day.year, day.month, day.day, self.hour, tzinfo=week.zone).astimezone(UTC)
 
 
 class EnvironmentSettings(_Section):
@@ -342,6 +354,20 @@ class Configuration:
         return None if directory is None else (self.base_dir / directory.expanduser()).resolve()
 
     @cached_property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """Where the weekly summary goes, with absolute paths; `report.directory` is the first of them."""
+        told = tuple(one.beside(self.base_dir) for one in self.settings.report.deliveries)
+        if self.report_dir is None:
+            return told
+        return (FileDelivery(type="file", name=DIRECTORY, path=self.report_dir), *told)
+
+    @cached_property
+    def teams(self) -> tuple[str, ...]:
+        """The paths of the teams that have services or SLOs, and those above them, sorted."""
+        named = [service.team for service in self.services] + [slo.team for slo in self.slos]
+        return tuple(sorted({level for team in named for level in levels(team)}))
+
+    @cached_property
     def organisation(self) -> Organisation:
         """Zone, catalogue, environments and rules: what judging depends on."""
         settings, zone = self.settings, ZoneInfo(self.settings.timezone)
@@ -389,7 +415,7 @@ def load(path: Path, environ: Mapping[str, str], types: SourceTypes, families: S
     reviewed = collected(mistakes, read_identities, document, base_dir)
     if mistakes or settings is None or named is None:
         raise ConfigError(*dict.fromkeys(mistakes))
-    return Configuration(
+    found = Configuration(
         settings=settings,
         base_dir=base_dir,
         sources=tuple(sources or ()),
@@ -402,6 +428,24 @@ def load(path: Path, environ: Mapping[str, str], types: SourceTypes, families: S
         reviewed=reviewed or Reviewed(),
         document=document,
     )
+    mistakes.extend(_delivery_mistakes(found, document))
+    if mistakes:
+        raise ConfigError(*mistakes)
+    return found
+
+
+def _delivery_mistakes(found: Configuration, document: Document) -> Iterator[Mistake]:
+    """Deliveries of teams that nobody knows, and those that would overwrite each other's files."""
+    written = [found.deliveries[0].files] if found.report_dir else []
+    for index, one in enumerate(found.deliveries[len(written) :]):
+        place = ("report", "deliveries", index)
+        if one.team and one.team not in found.teams:
+            near = nearest(one.team, found.teams) or "the path of a team that has services or SLOs"
+            yield document.mistake((*place, "team"), f"there is no team {one.team[:60]!r}", near)
+        if one.files and one.files in written:
+            expected = "a folder or a format of its own"
+            yield document.mistake((*place, "path"), f"{one.name} writes the files of another delivery", expected)
+        written.append(one.files)
 
 
 def overlaid(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:

@@ -10,12 +10,12 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NoOpTracerProvider, Status, StatusCode, Tracer
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 _CLOSE_SECONDS = 1.5
 
@@ -46,10 +46,7 @@ class Telemetry:
     def __init__(self, otlp_endpoint: str | None) -> None:
         self._provider: TracerProvider | None = None
         if otlp_endpoint is not None:
-            resource = Resource.create({"service.name": "paceline", "service.version": version("paceline")})
-            self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-            exporter = OTLPSpanExporter(endpoint=f"{otlp_endpoint.rstrip('/')}/v1/traces")
-            self._provider.add_span_processor(BatchSpanProcessor(exporter))
+            self._provider = _sending(otlp_endpoint)
         provider = self._provider or NoOpTracerProvider()
         self._tracer = provider.get_tracer("paceline")
 
@@ -74,3 +71,16 @@ class Telemetry:
             sending = threading.Thread(target=self._provider.shutdown, daemon=True)
             sending.start()
             sending.join(_CLOSE_SECONDS)
+
+
+def _sending(otlp_endpoint: str) -> TracerProvider:
+    # Only those who send traces pay for the import of what sends.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    resource = Resource.create({"service.name": "paceline", "service.version": version("paceline")})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{otlp_endpoint.rstrip('/')}/v1/traces")))
+    return provider

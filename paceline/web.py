@@ -14,14 +14,21 @@ from pydantic import BaseModel, Field
 
 from collector.errors import StoreError
 from paceline.annotations_routes import annotation_routes
+from paceline.delivery_routes import delivery_routes
 from paceline.enricher import Enricher, router
 from paceline.explanations import EventView, explain_routes
 from paceline.gate_routes import gate_routes
-from paceline.history import history_routes
+from paceline.history_routes import history_routes
+from paceline.pages.archive import archive_routes
+from paceline.pages.definitions import definition_routes
 from paceline.pages.home import home_routes
+from paceline.pages.indicators import indicator_routes
 from paceline.pages.look import Look, static_routes
+from paceline.pages.slos import slo_routes
+from paceline.pages.sources import source_routes
 from paceline.service import Published, Service
 from paceline.webhooks import Webhooks, webhook_routes
+from paceline.weeklies import Weeklies
 from paceline.weekly_routes import weekly_routes
 from slo_engine.restated import RestatedLine
 from slo_engine.sli_words import measured_by
@@ -114,9 +121,15 @@ _Limit = Annotated[int, Query(ge=1, le=1_000, description="At most so many.")]
 
 
 def create_app(  # noqa: C901 - one short function for each route
-    service: Service, enricher: Enricher | None = None, webhooks: Webhooks | None = None
+    service: Service,
+    enricher: Enricher | None = None,
+    webhooks: Webhooks | None = None,
+    weeklies: Weeklies | None = None,
 ) -> FastAPI:
-    """The app of a service; with an enricher it takes alerts, with webhooks what systems send."""
+    """The app of a service; with an enricher it takes alerts, with webhooks what systems send.
+
+    `weeklies`: the weekly summaries, where somebody else keeps them ready.
+    """
     app = FastAPI(title="Paceline", version=version("paceline"), docs_url=None, redoc_url=None)
     look = Look(service)
 
@@ -184,10 +197,16 @@ def create_app(  # noqa: C901 - one short function for each route
 
     app.include_router(static_routes())
     app.include_router(home_routes(service, look))
+    app.include_router(slo_routes(service, look))
+    app.include_router(indicator_routes(service, look))
     app.include_router(gate_routes(service))
     app.include_router(history_routes(service))
-    app.include_router(weekly_routes(service))
+    app.include_router(archive_routes(service, look))
+    app.include_router(weekly_routes(service, look, weeklies or Weeklies(service)))
+    app.include_router(source_routes(service, look))
+    app.include_router(definition_routes(look))
     app.include_router(annotation_routes(service))
+    app.include_router(delivery_routes(service))
     if enricher is not None:
         app.include_router(router(enricher, service.configuration.settings.notify))
     if webhooks is not None:  # after the alerts, which have a path of their own among them
@@ -201,6 +220,7 @@ def _problems(published: Published) -> list[str]:
     found = [f"source {s.name} is not fresh" for s in published.snapshot.sources if not s.fresh]
     found += [f"the {part} metrics are missing" for part in published.exposition.failed_parts]
     found += [f"{n} series of {metric} are cut" for metric, n in sorted(published.exposition.cut.items())]
+    found += [f"delivery {name} of week {week} failed" for name, week in sorted(published.undelivered.items())]
     return found
 
 

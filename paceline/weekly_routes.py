@@ -1,9 +1,8 @@
-"""The weekly summary over HTTP: the page of a week, as the command writes it for mail, and its other formats."""
+"""The weekly summary over HTTP: a page of a week for people, as mail shows it, and its other formats."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -11,8 +10,12 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from collector.errors import StoreError
 from paceline.explanations import Refusal
+from paceline.pages.look import Look
 from paceline.service import Service, UnknownTeam
-from slo_engine.weekly import Audience, Format, Week, rendered
+from paceline.weeklies import Weeklies
+from slo_engine.organisation import levels
+from slo_engine.weekly import FORMATS, Audience, Format, Week, WeeklySummary, rendered
+from slo_engine.weekly.page import Notice, page_of
 
 _TYPES: dict[Format, str] = {
     "html": "text/html; charset=utf-8",
@@ -21,57 +24,65 @@ _TYPES: dict[Format, str] = {
     "slack": "application/json",
     "json": "application/json",
 }
-_REMEMBERED = 16
 _AS_MAIL = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _Label = Annotated[str, Path(max_length=10, description="An ISO week like 2026-W14.")]
-_Form = Annotated[Format, Query(alias="format", description="How it is written.")]
+_Form = Annotated[Format | None, Query(alias="format", description="How it is written; a page unless given.")]
 _Whose = Annotated[Audience | None, Query(description="leader unless given, team where a team is.")]
 _Team = Annotated[str, Query(max_length=200, description="Only this team and those below it, for example /commerce.")]
 
 
-def weekly_routes(service: Service) -> APIRouter:
-    """The route of the page. What was made is remembered until there is a new snapshot: it reads months of units."""
+def weekly_routes(service: Service, look: Look, weeklies: Weeklies) -> APIRouter:
+    """The route of the page."""
     router = APIRouter()
-    remembered = _Remembered(service)
 
+    @router.head("/weekly/{week}", include_in_schema=False)
     @router.get("/weekly/{week}", response_class=HTMLResponse, include_in_schema=False)
-    def weekly(week: _Label, form: _Form = "html", audience: _Whose = None, team: _Team = "") -> Response:
+    def weekly(week: _Label, form: _Form = None, audience: _Whose = None, team: _Team = "") -> Response:
         # A plain function, so it runs beside the event loop: it reads the store.
         whose = audience or (Audience.TEAM if team else Audience.LEADER)
         if bool(team) != (whose is Audience.TEAM):
-            return _refused(422, "audience team and a team belong together")
+            return _refused(look, form, 422, "audience team and a team belong together")
         try:
-            wanted = Week.parse(week, service.zone)
-            text = remembered(wanted, form, whose, team)
+            found = weeklies(Week.parse(week, service.zone), whose, team)
         except (ValueError, UnknownTeam) as error:
-            return _refused(404, str(error))
+            return _refused(look, form, 404, str(error))
         except StoreError:
-            return _refused(503, "the store cannot be read")
-        # It is the page that goes out by mail, with its styles in it.
-        return Response(text, media_type=_TYPES[form], headers={"Content-Security-Policy": _AS_MAIL})
+            return _refused(look, form, 503, "the store cannot be read")
+        if form is None:
+            return _page(look, service, found)
+        # The HTML is what goes out by mail, with its styles in it.
+        headers = {"Content-Security-Policy": _AS_MAIL}
+        return Response(rendered(found, form), media_type=_TYPES[form], headers=headers)
 
     return router
 
 
-def _refused(status: int, why: str) -> Response:
+def _page(look: Look, service: Service, found: WeeklySummary) -> HTMLResponse:
+    week = Week.parse(found.week, service.zone)
+    published = service.published
+    newest = Week.last_before(published.snapshot.at, service.zone) if published else week
+    return look.page(
+        "weekly.html",
+        here="/weekly",
+        summary=found,
+        # A page says the notice above everything anyway.
+        blocks=[(type(block).__name__, block) for block in page_of(found) if not isinstance(block, Notice)],
+        before=week.before.label,
+        after=Week(week.monday + timedelta(days=7), week.zone).label if week.monday < newest.monday else None,
+        audiences=(Audience.LEADER, Audience.SRE),
+        teams=teams_of(service),
+        formats=FORMATS,
+    )
+
+
+def teams_of(service: Service) -> list[str]:
+    """The levels of teams that own services or SLOs, sorted."""
+    configuration = service.configuration
+    named = [*(s.team for s in configuration.services), *(s.team for s in configuration.slos)]
+    return sorted({level for team in named for level in levels(team)})
+
+
+def _refused(look: Look, form: Format | None, status: int, why: str) -> Response:
+    if form is None:
+        return look.message(why, status)
     return JSONResponse(Refusal(detail=why).model_dump(), status_code=status)
-
-
-class _Remembered:
-    """The last texts that were made, one at a time."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._texts: OrderedDict[tuple[object, ...], str] = OrderedDict()
-        self._turn = threading.Lock()
-
-    def __call__(self, week: Week, form: Format, audience: Audience, team: str) -> str:
-        """The summary of a week in a format. Raises UnknownTeam and StoreError."""
-        published = self._service.published
-        key = (published.snapshot.at if published else None, week.label, form, audience, team)
-        with self._turn:
-            if key not in self._texts:
-                self._texts[key] = rendered(self._service.summary(week, audience, team), form)
-                while len(self._texts) > _REMEMBERED:
-                    self._texts.popitem(last=False)
-            return self._texts[key]

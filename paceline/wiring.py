@@ -13,7 +13,7 @@ from collector.people import People, load_key
 from collector.registry import source_types
 from collector.run import Runner
 from collector.source import SourceContext
-from collector.store import Database, DerivationStore, EventStore, InboxStore, ObservationStore
+from collector.store import Database, DeliveryLog, DerivationStore, EventStore, InboxStore, ObservationStore
 from paceline.logs import Log, configure
 from paceline.privacy import DiscreetEvents
 from paceline.quickstart import quickstart
@@ -128,6 +128,7 @@ def build(
         inbox=InboxStore(database, EventStore(database)),
         observations=ObservationStore(database),
         derivations=DerivationStore(database),
+        delivery_log=DeliveryLog(database),
         families=families(),
         tiers=load_tiers(alert_windows()),
         telemetry=telemetry,

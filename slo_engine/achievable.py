@@ -13,7 +13,6 @@ from datetime import timedelta
 from decimal import ROUND_UP, Decimal
 
 import numpy as np
-from scipy import stats
 
 from slo_engine.replay import Floats, History
 from slo_engine.slo import Slo
@@ -77,6 +76,8 @@ def _blocks(history: History, length: int) -> tuple[Floats, Floats]:
 
 def _resampled(total: Floats, bad: Floats, many: int) -> tuple[float, float]:
     """The interval of the attainment of windows that are put together from `many` blocks, drawn with replacement."""
+    from scipy import stats  # noqa: PLC0415 - it takes half a second to import, and most processes never come here
+
     if total.size < 2:  # noqa: PLR2004 - one block says nothing about others
         return float(1 - bad.sum() / total.sum()), float(1 - bad.sum() / total.sum())
 

@@ -17,9 +17,10 @@ from collector.store import EventStore, ObservationRow, ObservationStore, from_m
 from slo_engine.catalog import QUANTILES, metrics_of
 from slo_engine.counted import Counted, Role, Tally, UnitJudge, count
 from slo_engine.event_lines import EventLine, line_of, one_line
-from slo_engine.indicator import Indicator, Shape, named_of
+from slo_engine.indicator import Indicator, Shape, named_of, widths_of
 from slo_engine.numbers import OUT_OF_SCOPE, shown, summarise
 from slo_engine.observation import Outcome, Subject, label_values
+from slo_engine.of_indicator import narrowed
 from slo_engine.organisation import Organisation, levels
 from slo_engine.reading import Group, Reader, Span, rolling
 from slo_engine.sampling import NOW, measured, reach_of, spans_of
@@ -161,7 +162,9 @@ def explain(  # noqa: PLR0913 - a number's whole address, and all that it is jud
     span = _span(at, zone, selection)
     at = min(at, from_micros(span.until))
     (span,) = spans_of(indicator, [span], to_micros(at))
-    reader = Reader(observations, at, organisation, named=named_of({indicator.name: indicator}))
+    own = {indicator.name: indicator}
+    known = narrowed(observations, indicator.observed_as, organisation or Organisation())
+    reader = Reader(known, at, organisation, widths_of(own), named_of(own))
     series = observations.series(indicator.observed_as)
     # A derivation may run meanwhile: what has gone since is left out.
     chosen = {g: [n for n in ids if n in series] for g, ids in _chosen(indicator, selection, reader).items()}

@@ -36,6 +36,8 @@ _EXHAUSTION_WINDOW = "3d"
 _GOOD, _BAD, _MEASURED = (CODES[o] for o in (Outcome.GOOD, Outcome.BAD, Outcome.MEASURED))
 
 AnyWindow = Window | CalendarWindow
+Windows = Mapping[str, AnyWindow]
+"""Windows by label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,14 +81,18 @@ class Standing:
 
 
 class _Bounds(NamedTuple):
-    """Where windows begin: each holds what is dated after its time up to now. `ends`: when the calendar turns."""
+    """Where windows begin: each holds what is dated after its time up to now. `ends`: when the calendar turns.
+
+    `own`: the place of the SLO's own window among them.
+    """
 
     afters: Ints
     rolling: NDArray[np.bool_]
     ends: int
+    own: int
 
 
-def windows_of(slo: Slo) -> dict[str, AnyWindow]:
+def windows_of(slo: Slo) -> Windows:
     """The windows that an SLO's events are counted in, by label."""
     return {w.label: w for w in (*BURN_WINDOWS, *INDICATOR_WINDOWS, slo.window)}
 
@@ -94,7 +100,7 @@ def windows_of(slo: Slo) -> dict[str, AnyWindow]:
 def state_of(slo: Slo, indicator: Indicator, reader: Reader, conditions: Conditions) -> SloState:
     """An SLO on an indicator at the reader's time."""
     pool = reader.pool(indicator, slo.counted)
-    reader.prepare(pool.series, _earliest(slo, reader.now))
+    reader.prepare(pool.series, looked_back(slo, reader.now))
     made_from = standings(slo, indicator, reader, pool, conditions)
     return stated(slo, indicator, reader, pool, made_from, conditions)
 
@@ -116,47 +122,47 @@ def _noun(slo: Slo, indicator: Indicator) -> str:
 
 def earliest(slos: Sequence[Slo], now: int) -> int:
     """The time after which the units of some SLOs are looked at."""
-    return min((_earliest(slo, now) for slo in slos), default=now)
+    return min((looked_back(slo, now) for slo in slos), default=now)
 
 
-def _earliest(slo: Slo, now: int) -> int:
+def looked_back(slo: Slo, now: int, windows: Windows | None = None) -> int:
     """The slice in which the longest window begins is looked at from its start."""
     margin = 0 if slo.budgeting == "occurrences" else length_of(slo)
-    return int(_bounds(slo, now).afters.min()) - margin
+    return int(_bounds(slo, now, windows or windows_of(slo)).afters.min()) - margin
 
 
-def _bounds(slo: Slo, now: int) -> _Bounds:
+def _bounds(slo: Slo, now: int, windows: Windows) -> _Bounds:
     """The windows of an SLO at a time.
 
     A calendar window holds its first moment, but not the slice that ends there.
     """
     at, first = from_micros(now), 0 if slo.budgeting == "occurrences" else 1
     afters, ends = [], NEVER
-    windows = windows_of(slo).values()
-    for window in windows:
+    for window in windows.values():
         if isinstance(window, CalendarWindow):
             start, end = map(to_micros, window.bounds(at))
             afters.append(start - 1 + first)
             ends = min(ends, end)
         else:
             afters.append(now - window.length // _MICROSECOND)
-    return _Bounds(np.array(afters), np.array([isinstance(w, Window) for w in windows]), ends)
+    rolling = np.array([isinstance(w, Window) for w in windows.values()])
+    return _Bounds(np.array(afters), rolling, ends, list(windows).index(slo.window.label))
 
 
 def standings(slo: Slo, indicator: Indicator, reader: Reader, pool: Group, conditions: Conditions) -> list[Standing]:
     """What an SLO makes of each of its series, which are prepared; of all of them together where it counts slices."""
     about = tuple(e for e in conditions.exclusions if e.concerns(slo))
-    judge, column = _judge(slo, indicator)
-    slices = None if slo.budgeting == "occurrences" else slo.slice
+    judge, column = judge_of(slo, indicator)
+    slices, windows = None if slo.budgeting == "occurrences" else slo.slice, windows_of(slo)
     known: dict[int, Any] = reader.kept.setdefault((judge, slo.window, slices, about), {})
     missing = [n for n in pool.series if n not in known or known[n].until <= reader.now]
-    slots = excluded(about, slo, _earliest(slo, reader.now), reader.now) if about and (missing or slices) else None
+    slots = excluded(about, slo, looked_back(slo, reader.now), reader.now) if about and (missing or slices) else None
     if slices:
         for number in missing:
             known[number] = _sliced(slo, reader.units(number, column), reader.now, slots)
-        return [_of_slices(slo, [known[n] for n in pool.series], reader.now, slots)]
+        return [_of_slices(slo, [known[n] for n in pool.series], reader.now, slots, windows)]
     if missing:
-        bounds, before = _bounds(slo, reader.now), reader.columns.tallies(missing, judge)
+        bounds, before = _bounds(slo, reader.now, windows), reader.columns.tallies(missing, judge)
         for number in missing:
             units = reader.units(number, column)
             unknown = units.at[units.reason == reader.columns.unknown]
@@ -164,7 +170,7 @@ def standings(slo: Slo, indicator: Indicator, reader: Reader, pool: Group, condi
     return [known[n] for n in pool.series]
 
 
-def _judge(slo: Slo, indicator: Indicator) -> tuple[Judge, int | None]:
+def judge_of(slo: Slo, indicator: Indicator) -> tuple[Judge, int | None]:
     """What makes a unit good, in the store's words, and the column that is compared; None where it says so itself."""
     if slo.operator is None:
         return Judge(), None
@@ -213,7 +219,7 @@ def _standing(  # noqa: PLR0913, PLR0917 - a series, and all that it is judged b
     missed = 0
     if unknown.size:  # hardly ever
         gaps, gaps_until = _counted(unknown, np.zeros(unknown.size), now, bounds)
-        missed = int(gaps[list(windows_of(slo)).index(slo.window.label), 1])
+        missed = int(gaps[bounds.own, 1])
         until = min(until, gaps_until)
     if slots is None:
         return Standing(raw, None, totals=totals, first_at=first, until=until, unknown=missed)
@@ -245,11 +251,12 @@ def _next_after(units: Units, now: int) -> int:
     return int(units.at[future]) if future < units.at.size else NEVER
 
 
-def _of_slices(slo: Slo, series: Sequence[_Sliced], now: int, slots: Sequence[Slot] | None) -> Standing:
+def _of_slices(
+    slo: Slo, series: Sequence[_Sliced], now: int, slots: Sequence[Slot] | None, windows: Windows
+) -> Standing:
     """What an SLO that counts slices of time makes of all its series."""
-    bounds = _bounds(slo, now)
-    after = int(bounds.afters[list(windows_of(slo)).index(slo.window.label)])
-    over = slices_over(length_of(slo), after, now, slots or ())
+    bounds = _bounds(slo, now, windows)
+    over = slices_over(length_of(slo), int(bounds.afters[bounds.own]), now, slots or ())
     counts, _ = _counted(*Slices.pooled([s.kept for s in series]).judged(slo, now), now, bounds)
     raw = None
     if slots is not None:
@@ -269,19 +276,21 @@ def _counted(times: Ints, good: NDArray[np.float64], now: int, bounds: _Bounds) 
     return counts, min(bounds.ends, int(leaves.min()) if leaves.size else NEVER)
 
 
-def state(
+def state(  # noqa: PLR0913, PLR0917 - what is known of an SLO, and all that it is judged by
     slo: Slo,
     standings: Sequence[Standing],
     missing: frozenset[str],
     now: int,
     conditions: Conditions,
     series: Names | None = None,
+    windows: Windows | None = None,
 ) -> SloState:
     """An SLO from what it makes of each series, where some sources are missing.
 
-    `series`: how these are published, where it may be said which of them spent the budget.
+    `series`: how these are published, where it may be said which of them spent the budget. `windows`: those that were
+    counted, all of an SLO unless told.
     """
-    at, labels = from_micros(now), list(windows_of(slo))
+    at, labels = from_micros(now), list(windows or windows_of(slo))
     by_series = _stacked(labels, [s.counts for s in standings])
     counts = _pooled(labels, by_series)
     whole = counts[slo.window.label]
@@ -383,10 +392,13 @@ def _stacked(labels: Sequence[str], counts: Sequence[NDArray[np.float64]]) -> ND
 def _pooled(labels: Sequence[str], counts: NDArray[np.float64]) -> dict[str, EventCounts]:
     """The counts of all series together, by window."""
     pooled = counts.sum(axis=0).tolist()
-    return {label: EventCounts(_whole(good), _whole(bad)) for label, (good, bad) in zip(labels, pooled, strict=True)}
+    return {
+        label: EventCounts(exact_count(good), exact_count(bad))
+        for label, (good, bad) in zip(labels, pooled, strict=True)
+    }
 
 
-def _whole(count: float) -> int | Decimal:
+def exact_count(count: float) -> int | Decimal:
     """A count; those of slices that are good in part stay fractions, free of what adding floats leaves."""
     near = round(count, 9)
     return int(near) if near.is_integer() else Decimal(repr(near))
@@ -440,6 +452,48 @@ def _status(
 def is_counted(slo: Slo) -> bool:
     """Whether Paceline counts the SLO's events."""
     return isinstance(slo.sli, IndicatorSli)
+
+
+# --- what is known of all series together ------------------------------------------------------------------
+
+
+def needed_windows(slos: Sequence[Slo]) -> dict[str, Windows]:
+    """By SLO the windows that it takes to tell its budget, and those of the composites that it is a part of."""
+    labels = {slo.name: {slo.window.label} for slo in slos}
+    for slo in slos:
+        if isinstance(slo.sli, Composite):
+            for part in slo.sli.parts:
+                labels.setdefault(part.slo, set()).add(slo.window.label)
+    return {s.name: {label: w for label, w in windows_of(s).items() if label in labels[s.name]} for s in slos}
+
+
+class Pooled(NamedTuple):
+    """The units of all series of an SLO at a time, together, and when those are dated of which nobody knows.
+
+    `first_at`: when the first final one was that lies before them; None where none does.
+    """
+
+    group: Group
+    units: Units
+    unknown: Ints
+    first_at: int | None
+
+
+def pooled_state(  # noqa: PLR0913, PLR0917 - an SLO, its units, and all that they are judged by
+    slo: Slo, indicator: Indicator, own: Pooled, now: int, conditions: Conditions, windows: Windows, smallest: int
+) -> SloState:
+    """An SLO at a time in some windows from its units together: as `state_of`, but for totals and who spent."""
+    about = tuple(e for e in conditions.exclusions if e.concerns(slo))
+    slots = excluded(about, slo, looked_back(slo, now, windows), now) if about else None
+    made: list[Standing] = []
+    if slo.budgeting != "occurrences":
+        made = [_of_slices(slo, [_sliced(slo, own.units, now, slots)], now, slots, windows)]
+    elif own.group.series:
+        before = Tally(0, 0, 0, own.first_at, ripens=False)
+        made = [_standing(slo, own.units, own.unknown, now, _bounds(slo, now, windows), before, slots)]
+    missing = own.group.sources - conditions.fresh
+    found = of_people(state(slo, made, missing, now, conditions, windows=windows), indicator, smallest)
+    return replace(found, totals=None, sources=own.group.sources, noun=_noun(slo, indicator))
 
 
 # --- SLOs that are not counted here -----------------------------------------------------------------------
@@ -600,7 +654,7 @@ def finished(
     # The slice in which the first window begins is looked at from its start.
     margin = 1 if slo.budgeting == "occurrences" else length_of(slo)
     reader.prepare(pool.series, to_micros(bounds[-1][0]) - margin)
-    judge, column = _judge(slo, indicator)
+    judge, column = judge_of(slo, indicator)
     before = [t.first_at for t in reader.columns.tallies(pool.series, judge).values() if t.first_at is not None]
     units = reader.pooled(pool, column)
     times, good = judged(slo, units)
@@ -674,4 +728,4 @@ def _in_all(slo: Slo, times: Ints, good: NDArray[np.bool_], first: int, last: in
     ends, shares = sliced(slo, times, good, last + 1)
     inside = ends > first
     total = float(shares[inside].sum())
-    return EventCounts(_whole(total), _whole(int(np.count_nonzero(inside)) - total))
+    return EventCounts(exact_count(total), exact_count(int(np.count_nonzero(inside)) - total))

@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from operator import ge, gt, le, lt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,16 +22,16 @@ from slo_engine.event_lines import line_of
 from slo_engine.exclusions import Exclusion, counted, excluded
 from slo_engine.gate import Policy, Spend, spends_of
 from slo_engine.indicator import Indicator
-from slo_engine.observation import Outcome
 from slo_engine.organisation import Organisation
 from slo_engine.selecting import takes_in
-from slo_engine.slo import IndicatorSli, Operator, Slo
+from slo_engine.slo import IndicatorSli, Slo
+from slo_engine.slo_states import judge_of
 from slo_engine.snapshot import SloState
 from slo_engine.windows import CalendarWindow
 
-_COMPARE = {Operator.GTE: ge, Operator.GT: gt, Operator.LTE: le, Operator.LT: lt}
 _MICROSECOND = timedelta(microseconds=1)
-_VALUES = ("value", "part_1", "part_2", "part_3", "part_4")
+CHARGED = (Incident, Deployment)
+"""The kinds of events that bad units are charged to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +43,14 @@ class Ledger:
     events: EventStore
     exclusions: Sequence[Exclusion] = ()
     organisation: Organisation = field(default_factory=Organisation)
+    _series: dict[str, Mapping[int, Series]] = field(default_factory=dict)
+
+    def series(self, indicator: Indicator) -> Mapping[int, Series]:
+        """The series of an indicator, by their number, as they were when first asked for."""
+        name = indicator.observed_as
+        if name not in self._series:
+            self._series[name] = self.observations.series(name)
+        return self._series[name]
 
 
 def spends(policy: Policy, states: Iterable[SloState], ledger: Ledger, at: datetime) -> list[Spend]:
@@ -67,7 +74,7 @@ def _may_be_due(policy: Policy, state: SloState, ledger: Ledger) -> bool:
 def _of(state: SloState, ledger: Ledger, at: datetime) -> Iterator[Spend]:
     slo, counts = state.slo, state.counts[state.slo.window.label]
     bad = [unit.ids for unit in bad_units(slo, ledger, at)]
-    known = ledger.events.find(sorted({event_id for ids in bad for event_id in ids}))
+    known = ledger.events.find(sorted({event_id for ids in bad for event_id in ids}), CHARGED)
     incidents: Counter[str] = Counter()
     deployments: Counter[str] = Counter()
     for ids in bad:
@@ -93,27 +100,14 @@ def bad_units(slo: Slo, ledger: Ledger, at: datetime) -> Iterator[BadUnit]:
     start = window.bounds(at)[0] - _MICROSECOND if isinstance(window, CalendarWindow) else at - window.length
     after = to_micros(start)
     slots = excluded(ledger.exclusions, slo, after, now)
-    value = _VALUES[indicator.column(slo.dimension)]
-    columns = ("at", "unit", "evidence", "outcome", "matures_at", value)
-    for number, series in ledger.observations.series(indicator.observed_as).items():
-        if takes_in(slo.counted, indicator, series, ledger.organisation):
-            rows = ledger.observations.window([number], after, now, *columns)
-            bad = [row for row in rows if _is_bad(slo, row[3:], now)]
-            kept = counted(np.array([row[0] for row in bad], dtype=np.int64), slots)
-            own = (row for row, keep in zip(bad, kept, strict=True) if keep)
-            yield from (BadUnit(series, row[0], _ids(row[1], row[2])) for row in own)
-
-
-def _is_bad(slo: Slo, row: Sequence[Any], now: int) -> bool:
-    """Whether a unit counts, and as bad; `row` holds its outcome, the time it matures and its value."""
-    outcome, matures_at, value = row
-    if matures_at is not None and matures_at > now:
-        return False
-    if slo.operator is None:
-        return bool(outcome == Outcome.BAD)
-    if outcome != Outcome.MEASURED or value is None:
-        return False
-    return not _COMPARE[slo.operator](value, slo.threshold or 0.0)
+    every = ledger.series(indicator)
+    own = [number for number, series in every.items() if takes_in(slo.counted, indicator, series, ledger.organisation)]
+    judge, _ = judge_of(slo, indicator)
+    bad = list(ledger.observations.bad(own, after, now, judge, "at", "unit", "evidence"))
+    kept = counted(np.array([row[1] for row in bad], dtype=np.int64), slots)
+    for (number, when, unit, evidence), keep in zip(bad, kept, strict=True):
+        if keep:
+            yield BadUnit(every[number], when, _ids(unit, evidence))
 
 
 def _ids(unit: str, evidence: str) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
-from scipy.stats import CensoredData, ecdf
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -91,6 +90,9 @@ def kaplan_meier(durations: Floats, observed: NDArray[np.bool_]) -> dict[str, fl
     where the log-log band of the survival function crosses a half (Brookmeyer and Crowley 1982), each absent where it
     does not. Empty without a duration that is over; one that is not known (NaN) is left out.
     """
+    # It takes half a second to import, and most processes never come here.
+    from scipy.stats import CensoredData, ecdf  # noqa: PLC0415
+
     known = ~np.isnan(durations)
     durations, observed = durations[known], observed[known]
     if not observed.any():

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.store import Judge, ObservationStore, Tally
+from collector.store import Judge, ObservationStore, Plain, Tally
 from slo_engine.distinct import distinct
 from slo_engine.observation import MOST_PARTS, Outcome, Reason
 
@@ -39,7 +39,9 @@ _VALUES = ("value", *(f"part_{n + 1}" for n in range(MOST_PARTS)))
 _OUTCOMES = tuple(Outcome)
 CODES = {outcome: code for code, outcome in enumerate(_OUTCOMES)}
 """How outcomes stand in arrays."""
-_PENDING, _EXCLUDED, _MEASURED = (CODES[o] for o in (Outcome.PENDING, Outcome.EXCLUDED, Outcome.MEASURED))
+_GOOD, _PENDING, _EXCLUDED, _MEASURED = (
+    CODES[o] for o in (Outcome.GOOD, Outcome.PENDING, Outcome.EXCLUDED, Outcome.MEASURED)
+)
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -214,9 +216,17 @@ class Columns:
             alike.setdefault((self._width(number), self._named(number)), {})[number] = after
         for (width, named), some in sorted(alike.items()):
             names = ("at", *(("unit",) if named else ()), *_VALUES[:width], "outcome", "reason", "matures_at")
-            for chunk in self._store.since(some, *names):
+            plain: Sequence[Plain] = ()
+            chunks: Iterable[Sequence[tuple[Any, ...]]]
+            if width:
+                chunks = self._store.since(some, *names)
+            else:
+                plain, chunks = self._store.since_but_plain(some, *names, named=named)
+            for chunk in chunks:
                 for number, rows in self._columns(chunk, named=named):
                     found.setdefault(number, []).append(rows)
+            for one in plain:
+                found[one.series] = [_in_order(joined([*found.get(one.series, ()), _good(one)]))]
         for number, after in wanted.items():
             new = found.get(number, [])
             held = self._held.get(number)
@@ -232,7 +242,7 @@ class Columns:
         series, at, *values, outcome, reason, matures = zip(*chunk, strict=True)
         units = np.zeros(len(chunk), dtype=np.int64)
         if named:
-            units = np.fromiter(map(hash, values.pop(0)), dtype=np.int64, count=len(chunk))
+            units = _hashed(values.pop(0))
         numbers = np.array(series)
         table = np.array([_floats(column) for column in values]) if values else np.full((1, len(chunk)), np.nan)
         height = np.flatnonzero(~np.isnan(table).all(axis=1))
@@ -323,6 +333,31 @@ class Columns:
         return {n: known.get(n, _NOTHING) for n in numbers}
 
 
+def _hashed(units: Sequence[str]) -> Ints:
+    """What units are told apart by."""
+    return np.fromiter(map(hash, units), dtype=np.int64, count=len(units))
+
+
+def _good(plain: Plain) -> Rows:
+    """Plain observations as rows without values."""
+    size = len(plain.at)
+    return Rows(
+        np.array(plain.at, dtype=np.int64),
+        np.full((1, size), np.nan),
+        np.full(size, _GOOD, dtype=np.int16),
+        np.zeros(size, dtype=np.int16),
+        np.full(size, ALL_TIME, dtype=np.int64),
+        _hashed(plain.unit) if plain.unit else np.zeros(size, dtype=np.int64),
+        ripe_at=ALL_TIME,
+        waits=False,
+    )
+
+
+def _in_order(rows: Rows) -> Rows:
+    """Some rows in the order of time."""
+    return rows.taken(np.argsort(rows.at, kind="stable"))
+
+
 def _floats(column: Sequence[float | None]) -> Floats:
     """A column; None becomes NaN. Most columns of parts have nothing else, which is soon said."""
     if column.count(None) == len(column):
@@ -395,15 +430,18 @@ def by_time(rows: Rows, _: Ints) -> Ints:
     return np.argsort(rows.at, kind="stable")
 
 
+_NO_ROWS = joined(())
+
+
 class Pool:
     """Rows of several series, held together in order: only what follows the first change is put in order anew."""
 
     def __init__(self) -> None:
         self.stamp: tuple[int, Sequence[int]] = (-1, ())
         """The version of the columns, and the series, that it was last filled with."""
-        self.rows = joined(())
+        self.rows = _NO_ROWS
         """They lie in room that is used again: whoever looks at them is done when the pool is filled the next time."""
-        self.owner: Ints = np.array([], dtype=np.int64)
+        self.owner: Ints = _NO_ROWS.unit
         """For each row the number of its series."""
         self._room: list[NDArray[Any]] = [*self.rows.columns, self.owner]
         self._from: dict[int, Rows] = {}
@@ -429,7 +467,11 @@ class Pool:
             return
         self._repeated = None
         known = [n for n in new if n in before]
-        anew = len(series) <= _FEW or self.rows.at.size > _MOST_KEPT * sum(r.at.size for r in series.values())
+        anew = (
+            not before
+            or len(series) <= _FEW
+            or self.rows.at.size > _MOST_KEPT * sum(r.at.size for r in series.values())
+        )
         if anew or (exact and any(_first(new[n]) > _first(before[n]) for n in known)):
             self._put(0, joined(list(series.values())), _owners(series), order)
             return

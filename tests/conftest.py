@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from browser import Browser, opened_browser
 from hypothesis import settings
 
 settings.register_profile("paceline", deadline=None)  # what is true is no less so on a busy machine
@@ -53,6 +54,13 @@ def requires_tool() -> Callable[[str], str]:
         return found
 
     return find
+
+
+@pytest.fixture(scope="module")
+def browser(requires_tool: Callable[[str], str]) -> Iterator[Browser]:
+    """A Chromium for all tests of a file; closed after them, for it keeps the event loop of their thread."""
+    with opened_browser(requires_tool("chromium")) as found:
+        yield found
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 import pytest
+from api_page import api_page, paths
+from fastapi import FastAPI
 from pydantic import AwareDatetime, BaseModel, SecretStr
 from replay import Provider, Reply, Request, page_of
 
@@ -21,11 +23,16 @@ from collector.source import About, SourceContext
 from paceline.calendar_settings import CalendarSettings
 from paceline.catalogue import ServiceSettings
 from paceline.cli import cli
+from paceline.exits import EXITS
+from paceline.delivery_places import EmailDelivery, FileDelivery, GitDelivery, SlackDelivery, WebhookDelivery
+from paceline.enricher import build_enricher
 from paceline.notify import EmailTarget, SlackTarget, WebhookTarget
-from paceline.settings import ENVIRONMENT, OTHER_VARIABLES, Settings, load
+from paceline.settings import ENVIRONMENT, OTHER_VARIABLES, Settings
+from paceline.web import create_app
+from paceline.webhooks import Webhooks
+from paceline.wiring import build, configuration
 from slo_engine.catalog import FIXED, Metric, metrics_of
 from slo_engine.indicator import Family, families, indicators
-from slo_engine.openslo import load_slos
 from slo_engine.organisation import Organisation
 
 ROOT = Path(__file__).parent.parent
@@ -158,6 +165,16 @@ calendars:
 ```""".splitlines()
 
 
+_DELIVERIES: Mapping[str, type[BaseModel]] = {
+    "email": EmailDelivery,
+    "file": FileDelivery,
+    "git": GitDelivery,
+    "slack": SlackDelivery,
+    "webhook": WebhookDelivery,
+}
+"""Where the weekly summary goes, by `type`."""
+
+
 def _settings_page() -> str:
     lines = [
         "# Settings",
@@ -206,6 +223,12 @@ def _settings_page() -> str:
         "",
         "[The enricher](enricher.md) shows how to use them. Each of `notify.targets` has `type` and these settings:",
         *_sections({"slack": SlackTarget, "email": EmailTarget, "webhook": WebhookTarget}),
+        "",
+        "## Deliveries of the weekly summary",
+        "",
+        "[The weekly summary](weekly.md#delivered) shows how to use them. Each of `report.deliveries` has `type` and",
+        "these settings:",
+        *_sections(_DELIVERIES),
         "",
         "## Sources",
         "",
@@ -332,7 +355,9 @@ def _commands_page() -> str:
         "# Commands",
         "",
         _NOTE,
-        "Exit codes: 0 done, 1 something failed, 2 a person must edit something. A command with others says so.",
+        *("| Exit code | Says |", "|---|---|"),
+        *(f"| {code} | {meaning} |" for code, meaning in EXITS.items()),
+        *("", "A command with others says so."),
     ]
     for name, (command, parent) in _commands().items():
         context = click.Context(command, parent, info_name=name.rpartition(" ")[2], terminal_width=100)
@@ -344,7 +369,9 @@ def _commands() -> dict[str, tuple[click.Command, click.Context]]:
     """Every command by its name, those of a group as `group command`, with the context it is called in."""
     top = click.Context(cli, info_name="paceline", **cli.context_settings)
     found: dict[str, tuple[click.Command, click.Context]] = {}
-    for name, command in sorted(cli.commands.items()):
+    for name in cli.list_commands(top):
+        command = cli.get_command(top, name)
+        assert command is not None
         found[name] = command, top
         if isinstance(command, click.Group):
             inner = click.Context(command, top, info_name=name)
@@ -383,7 +410,46 @@ def test_the_definitions_page_lists_what_runs(golden: Golden) -> None:
     golden(path, f"{before}{begin}{table}{end}{after}")
 
 
-# --- links and examples ----------------------------------------------------------------------------------
+# --- the HTTP API ----------------------------------------------------------------------------------------
+
+
+_ALL_DOORS = """\
+logs: {level: error}
+notify:
+  secret: a-secret-that-opens-nothing
+  targets: [{type: webhook, name: ours, url: "https://example.com/alerts"}]
+"""
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
+    """The app with every door that it can have."""
+    folder = tmp_path_factory.mktemp("api")
+    (folder / "paceline.yaml").write_text(_ALL_DOORS, encoding="utf-8")
+    running = build(configuration(folder / "paceline.yaml", {}, folder), environ={})
+    service, log = running.service, running.log
+    settings = service.configuration.settings.notify
+    enricher = build_enricher(service, settings, tiers=service.tiers, log=log, clock=lambda: NOW)
+    webhooks = Webhooks(service, log, lambda: NOW)
+    yield create_app(service, enricher, webhooks)
+    webhooks.close()
+    enricher.close()
+    running.close()
+
+
+def test_the_api_page_is_what_the_app_says_of_itself(app: FastAPI, golden: Golden) -> None:
+    """Every path with its parameters, answers and errors, and every shape."""
+    golden(DOCS / "api.md", api_page(app, _NOTE))
+
+
+def test_every_route_is_on_the_api_page(app: FastAPI) -> None:
+    """No route is left out, the pages for people included."""
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+
+    assert {path for path in paths(app) if f"{path}`" not in text} == set()
+
+
+# --- links and commands ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -397,41 +463,6 @@ def test_every_relative_link_resolves(page: Path) -> None:
 def _blocks(language: str) -> list[Any]:
     found = [(p, m) for p in PAGES for m in _BLOCK.finditer(p.read_text(encoding="utf-8")) if m[1] == language]
     return [pytest.param(m[2], id=f"{p.name}-{i}") for i, (p, m) in enumerate(found)]
-
-
-@pytest.mark.parametrize("text", [b for b in _blocks("yaml") if "apiVersion" not in b.values[0]])
-def test_every_settings_example_is_accepted(text: str, tmp_path: Path) -> None:
-    """The YAML in the pages is what the program accepts."""
-    (tmp_path / "slos").mkdir()
-    (tmp_path / "slos" / "one.yaml").write_text(
-        (ROOT / "config" / "slos" / "merge-to-production.yaml").read_text(encoding="utf-8"), encoding="utf-8"
-    )
-    (tmp_path / "people").mkdir()
-    (tmp_path / "people" / "one.yaml").write_text("bots: [release-train]\n", encoding="utf-8")
-    (tmp_path / "paceline.yaml").write_text(text, encoding="utf-8")
-
-    load(tmp_path / "paceline.yaml", {}, source_types(), families())
-
-
-@pytest.mark.parametrize("text", [b for b in _blocks("yaml") if "apiVersion" in b.values[0]])
-def test_every_slo_example_is_accepted(text: str, tmp_path: Path) -> None:
-    """The SLO files in the pages are what the program accepts."""
-    (tmp_path / "slo.yaml").write_text(text, encoding="utf-8")
-
-    assert load_slos(tmp_path / "slo.yaml", indicators())
-
-
-@pytest.mark.parametrize("text", _blocks("sh"))
-def test_every_shell_example_names_real_commands(text: str) -> None:
-    """Commands, options and make targets in the pages exist."""
-    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-
-    assert set(re.findall(r"\bmake ([\w-]+)", text)) <= set(targets)
-    commands = {name: command for name, (command, _) in _commands().items()}
-    for name, sub, rest in re.findall(r"\bpaceline ([a-z]+)(?: ([a-z]+))?([^#\n]*)", text):
-        command = commands[f"{name} {sub}"] if isinstance(commands[name], click.Group) else commands[name]
-        known = {option for p in command.params for option in p.opts}
-        assert set(re.findall(r"--[\w-]+", rest)) <= known
 
 
 def test_every_command_is_in_the_readme() -> None:

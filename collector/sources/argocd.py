@@ -115,7 +115,7 @@ tells the time of it from version 3.0 on; times between two reads in which it wa
 
 Argo CD Notifications sends what this template says, which is the application as the API hands it out:
 
-```
+```yaml
 service.webhook.paceline: |
   url: https://paceline.example.com/webhooks/<name>
   headers: [{name: Authorization, value: Bearer $paceline-secret}]

@@ -7,14 +7,18 @@ straight into arrays. Bulk writes send tuples through SQLAlchemy Core; no object
 
 from collector.store.columns import from_micros, to_micros
 from collector.store.database import Database, Transaction
+from collector.store.deliveries import DeliveryLog, DeliveryRecord, DeliveryState
 from collector.store.derivations import DerivationStore, PieceRecord, Replacement, Restatement
 from collector.store.events import EventStore, Quarantined, SourceRun
 from collector.store.inbox import Arrival, Drained, InboxStore, packed
-from collector.store.observations import Judge, ObservationRow, ObservationStore, Series, Tally
+from collector.store.observations import Judge, ObservationRow, ObservationStore, Plain, Series, Tally
 
 __all__ = [
     "Arrival",
     "Database",
+    "DeliveryLog",
+    "DeliveryRecord",
+    "DeliveryState",
     "DerivationStore",
     "Drained",
     "EventStore",
@@ -23,6 +27,7 @@ __all__ = [
     "ObservationRow",
     "ObservationStore",
     "PieceRecord",
+    "Plain",
     "Quarantined",
     "Replacement",
     "Restatement",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from sqlmodel import create_engine
 
 from collector.errors import StoreError
 
-SCHEMA_REVISION = "0004"
+SCHEMA_REVISION = "0005"
 _CHUNK = 5_000
 _BUSY_TIMEOUT_MS = 30_000
 # Ids are spread evenly, so an import touches its whole index: the default of 2 MB would spill on each page.
@@ -40,7 +40,7 @@ class Transaction:
     @property
     def dialect(self) -> Any:
         """The dialect that texts are made for."""
-        return self.connection.dialect
+        return _dialect(self.connection.dialect)
 
     def rows(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of a select, as the driver's tuples: see `Database.select`."""
@@ -56,7 +56,7 @@ class Transaction:
 
         Where the driver takes positions, tuples go straight to it: four times faster than a mapping per row.
         """
-        text = _positional(statement, self.connection.dialect, tuple(names))
+        text = _positional(statement, self.dialect, tuple(names))
         changed, pending = 0, iter(rows)
         while chunk := list(islice(pending, _CHUNK)):
             if text is not None:
@@ -143,9 +143,9 @@ class Database:
         steady: Connection | None = getattr(self._steady, "connection", None)
         try:
             if steady is not None:
-                return _fetched(steady.connection, text(self._engine.dialect), values)
+                return _fetched(steady.connection, text(_dialect(self._engine.dialect)), values)
             with self._engine.connect().execution_options(paceline_read=True) as connection:
-                return _fetched(connection.connection, text(connection.dialect), values)
+                return _fetched(connection.connection, text(_dialect(connection.dialect)), values)
         except (SQLAlchemyError, self._engine.dialect.dbapi.Error) as error:  # type: ignore[union-attr] # it has one
             raise StoreError(f"the store cannot be read: {_first_line(error)}") from error
 
@@ -163,6 +163,8 @@ class Database:
             raise StoreError(
                 f"the store has schema {revision}, this Paceline knows up to {SCHEMA_REVISION}; use a newer Paceline"
             )
+        if revision is None and self._create():
+            return
         from alembic import command  # noqa: PLC0415 - see above
         from alembic.config import Config  # noqa: PLC0415
         from alembic.util import CommandError  # noqa: PLC0415
@@ -175,6 +177,18 @@ class Database:
                 command.upgrade(config, "head")
             except CommandError as error:
                 raise StoreError(f"the store's schema {revision} cannot be brought to {SCHEMA_REVISION}") from error
+
+    def _create(self) -> bool:
+        """Make the tables of a new database as they are now; False where another process was faster."""
+        from collector.store.tables import METADATA  # noqa: PLC0415 - the tables know this module
+
+        with self._engine.begin() as connection:
+            if sa.inspect(connection).has_table("alembic_version"):
+                return False
+            METADATA.create_all(connection)
+            connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+            connection.execute(sa.text("INSERT INTO alembic_version VALUES (:now)"), {"now": SCHEMA_REVISION})
+        return True
 
 
 @contextlib.contextmanager
@@ -204,6 +218,16 @@ def _fetched(raw: Any, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]
         return list(cursor.fetchall())
     finally:
         cursor.close()
+
+
+def _dialect(dialect: Any) -> Any:
+    """One dialect for all databases of a driver, so that a process makes each text once."""
+    return _dialect_of(f"{dialect.name}+{dialect.driver}")
+
+
+@cache
+def _dialect_of(driver: str) -> Any:
+    return sa.make_url(f"{driver}://").get_dialect()()
 
 
 @lru_cache(maxsize=64)

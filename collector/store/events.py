@@ -227,11 +227,11 @@ class EventStore:
         rows = self._database.select(_moved_text, (kind_of(event_type), since))
         return sorted({left for (left,) in rows})
 
-    def find(self, ids: Sequence[str]) -> dict[str, Event]:
-        """The events with these ids, whatever their kind; unknown ids are absent."""
+    def find(self, ids: Sequence[str], among: Sequence[type[Event]] = EVENT_TYPES) -> dict[str, Event]:
+        """The events with these ids, of some kinds; unknown ids are absent."""
         found: dict[str, Event] = {}
         with self._database.reading() as connection:
-            for event_type in EVENT_TYPES:
+            for event_type in among:
                 table, decode = EVENT_TABLES[event_type], decoder(event_type)
                 missing = [i for i in ids if i not in found]
                 for start in range(0, len(missing), _FETCH):
@@ -248,6 +248,13 @@ class EventStore:
                 kind_of(t): connection.scalar(sa.select(sa.func.count()).select_from(EVENT_TABLES[t])) or 0
                 for t in EVENT_TYPES
             }
+
+    def by_source(self, event_type: type[Event]) -> dict[str, int]:
+        """How many events of a kind each source has; sources without any are absent. Reads the whole table."""
+        source = EVENT_TABLES[event_type].c.source
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(source, sa.func.count()).group_by(source))
+            return {row[0]: row[1] for row in rows}
 
     def revisions(self) -> dict[str, int]:
         """For each kind how many changes it has seen; equal numbers mean equal events."""

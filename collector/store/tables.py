@@ -86,13 +86,14 @@ def _event_table(event_type: type[Event]) -> sa.Table:
     fields: dict[str, Any] = {
         "__tablename__": name,
         "__table_args__": indexes,
-        "__annotations__": {"id": str, "revision": int},
+        "__annotations__": {"id": str},
         "__module__": __name__,
         "id": Field(sa_column=sa.Column("id", sa.Text, primary_key=True)),
     }
     for column in columns_of(event_type):
         fields["__annotations__"][column.name] = Any
         fields[column.name] = Field(sa_column=sa.Column(column.name, column.sql_type, nullable=column.nullable))
+    fields["__annotations__"]["revision"] = int
     fields["revision"] = Field(sa_column=sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"))
     metaclass: Any = type(SQLModel)
     row = metaclass(f"{event_type.__name__}Row", (SQLModel,), fields, table=True)
@@ -136,7 +137,6 @@ class SourceRunRow(SQLModel, table=True):
     changed_total: int = Field(sa_column=sa.Column("changed_total", sa.BigInteger, nullable=False))
     rejected_total: int = Field(sa_column=sa.Column("rejected_total", sa.BigInteger, nullable=False))
     warnings: str = Field(sa_column=sa.Column("warnings", sa.Text, nullable=False))
-    truncations: str = Field(sa_column=sa.Column("truncations", sa.Text, nullable=False, server_default="[]"))
     truncated_total: int = Field(
         sa_column=sa.Column("truncated_total", sa.BigInteger, nullable=False, server_default="0")
     )
@@ -144,6 +144,7 @@ class SourceRunRow(SQLModel, table=True):
     requests_total: int = Field(
         sa_column=sa.Column("requests_total", sa.BigInteger, nullable=False, server_default="0")
     )
+    truncations: str = Field(sa_column=sa.Column("truncations", sa.Text, nullable=False, server_default="[]"))
     failure: str | None = Field(sa_column=sa.Column("failure", sa.Text))
     quota: str = Field(sa_column=sa.Column("quota", sa.Text, nullable=False, server_default="{}"))
 
@@ -264,6 +265,25 @@ class DerivationRow(SQLModel, table=True):
     inputs: str = Field(sa_column=sa.Column("inputs", sa.Text, nullable=False))
 
 
+class ReportDeliveryRow(SQLModel, table=True):
+    """What became of a week's summary on its way to a place: how often it was tried, and who is at it."""
+
+    __tablename__ = "report_delivery"
+    week: str = Field(sa_column=sa.Column("week", sa.Text, primary_key=True))
+    delivery: str = Field(sa_column=sa.Column("delivery", sa.Text, primary_key=True))
+    state: str = Field(sa_column=sa.Column("state", sa.Text, nullable=False))
+    edition: int = Field(sa_column=sa.Column("edition", sa.Integer, nullable=False))
+    attempts: int = Field(sa_column=sa.Column("attempts", sa.Integer, nullable=False))
+    due_at: int = Field(sa_column=sa.Column("due_at", sa.BigInteger, nullable=False))
+    first_tried_at: int | None = Field(sa_column=sa.Column("first_tried_at", sa.BigInteger))
+    last_tried_at: int | None = Field(sa_column=sa.Column("last_tried_at", sa.BigInteger))
+    sent_at: int | None = Field(sa_column=sa.Column("sent_at", sa.BigInteger))
+    error: str | None = Field(sa_column=sa.Column("error", sa.Text))
+    digest: str | None = Field(sa_column=sa.Column("digest", sa.Text))
+    holder: str | None = Field(sa_column=sa.Column("holder", sa.Text))
+    held_until: int | None = Field(sa_column=sa.Column("held_until", sa.BigInteger))
+
+
 class PublishedCounterRow(SQLModel, table=True):
     """The highest value published of a counter. A restatement may lower a count, a counter must not fall."""
 
@@ -286,4 +306,5 @@ PUBLISHED_COUNTER = _table_of(PublishedCounterRow)
 EVENT_MOVED = _table_of(EventMovedRow)
 PIECE = _table_of(PieceRow)
 RESTATEMENT = _table_of(RestatementRow)
+REPORT_DELIVERY = _table_of(ReportDeliveryRow)
 METADATA = SQLModel.metadata

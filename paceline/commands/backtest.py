@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from collector.errors import PacelineError
+from paceline.commands.examples import examples
 from paceline.commands.options import config_option, opened, output_option
 from paceline.commands.output import print_json
 from paceline.commands.prometheus import asking, prometheus_option
@@ -64,7 +65,13 @@ class _Range:
     end: datetime
 
 
-@click.command(name="backtest")
+@click.command(
+    name="backtest",
+    epilog=examples(
+        "paceline backtest checkout-latency",
+        "paceline backtest checkout-latency --target 0.995 --from 2026-01-01 --until 2026-04-01",
+    ),
+)
 @click.argument("name", metavar="SLO")
 @config_option
 @click.option("--from", "start", type=_Time(), help="The beginning of the past; 90 days before its end unless given.")
@@ -85,7 +92,7 @@ def backtest_slo(
     url: str,
     output: str,
 ) -> None:
-    """Tell what an SLO and its alerts would have done over a past: how often they fire, what they miss, the budget.
+    """Tell what an SLO and its alerts would have done over a past: how often they fire, what they miss.
 
     The past of an SLO on an indicator is what is stored; of one that Prometheus measures a range of --prometheus.
     """

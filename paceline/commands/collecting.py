@@ -19,15 +19,17 @@ from collector.http import Tape, Wire
 from collector.recording import Player, Recorder, recordings
 from collector.run import RunOutcome
 from collector.source import SourceConfig
-from paceline.commands.options import FAILED, config_option, configured, opened, output_option
+from paceline.commands.examples import examples
+from paceline.commands.options import config_option, configured, opened, output_option
 from paceline.commands.output import print_json, table
+from paceline.exits import FAILED
 from paceline.settings import Configuration
 from paceline.wiring import Running, build
 
 _SHOWN_RECORDS = 20
 
 
-@click.command()
+@click.command(epilog=examples("paceline check --config paceline.yaml"))
 @config_option
 def check(config: Path | None) -> None:
     """Check the settings and SLO files; writes nothing."""
@@ -37,7 +39,7 @@ def check(config: Path | None) -> None:
     click.echo(f"{len(found.sources)} sources and {len(found.slos)} SLOs are well defined.")
 
 
-@click.command()
+@click.command(epilog=examples("paceline collect", "paceline collect --source shop --since 2026-01-01"))
 @config_option
 @click.option("--source", "names", multiple=True, help="Only this source; may be given several times.")
 @click.option(

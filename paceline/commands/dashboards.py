@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dashboards.grafana import FOLDER, FOLDER_UID, Compared
+from paceline.commands.examples import examples
 from paceline.commands.links import address
-from paceline.commands.options import FAILED, MISTAKE, config_option, configured, labels_of, output_option
+from paceline.commands.options import config_option, configured, labels_of, output_option
 from paceline.commands.output import print_json
+from paceline.exits import FAILED, MISTAKE
 from paceline.grafana import TOKEN, Outcome, Wishes, compared, reached
 from paceline.grafana import push as push_boards
 from slo_engine.indicator import indicators
@@ -130,7 +132,12 @@ def _boards(config: Path | None, base_url: str) -> tuple[Dashboard, ...]:
     return boards_of(indicators().values(), base_url=url, notice=notice)
 
 
-@dashboards.command()
+@dashboards.command(
+    epilog=examples(
+        "paceline dashboards build --out grafana",
+        "paceline dashboards build --format configmap --namespace monitoring --out boards",
+    )
+)
 @_form_options
 def build(out: Path, boards: Sequence[Dashboard], form: Form) -> None:
     """Write the boards, and what Grafana needs to load them from files."""
@@ -140,7 +147,7 @@ def build(out: Path, boards: Sequence[Dashboard], form: Form) -> None:
         click.echo(str(path))
 
 
-@dashboards.command()
+@dashboards.command(epilog=examples("paceline dashboards check --out grafana"))
 @_form_options
 def check(out: Path, boards: Sequence[Dashboard], form: Form) -> None:
     """Say how the folder differs from what `build` would write; exit code 1 where it does."""
@@ -217,7 +224,7 @@ def _token() -> str:
     return token
 
 
-@dashboards.command()
+@dashboards.command(epilog=examples("paceline dashboards push --url https://grafana.example.com --dry-run"))
 @_grafana_options
 @click.option(
     "--message",
@@ -267,7 +274,7 @@ def _tell(outcome: Outcome, *, dry_run: bool) -> None:
     click.echo(f"{outcome.name}: {done}" + (f" ({outcome.said})" if outcome.said else ""))
 
 
-@dashboards.command()
+@dashboards.command(epilog=examples("paceline dashboards diff --url https://grafana.example.com --exit-code"))
 @_grafana_options
 @click.option("--full", is_flag=True, help="Show each difference, as a unified diff of the JSON.")
 @click.option("--exit-code", "tell", is_flag=True, help="Exit code 2 where anything differs.")

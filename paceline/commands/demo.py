@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from collector.source import SourceConfig
+from paceline.commands.examples import examples
 from paceline.demo.folder import SETTINGS, make
-from paceline.demo.period import Period, moment, period_ending
-from paceline.demo.probes import SILENT, SILENT_AFTER, silent_at
+from paceline.demo.importing import import_example
+from paceline.demo.period import Period, period_ending
 from paceline.demo.stories import LEAST_WEEKS, STORIES
-from paceline.settings import Configuration
-from paceline.wiring import Running, build, configuration, utc_now
+from paceline.wiring import configuration, utc_now
 
-_NOW = "now"
+_NOW, _USUAL = "now", "2026-W14"
 
 
-@click.command()
+@click.command(epilog=examples("paceline demo", "paceline demo --serve"))
 @click.option(
     "--dir",
     "folder",
@@ -34,14 +31,46 @@ _NOW = "now"
 )
 @click.option(
     "--ending",
-    default="2026-W14",
-    show_default=True,
+    default=None,
+    show_default=f"{_USUAL}; {_NOW} with --serve",
     metavar="WEEK",
     help="The last week, at whose end time stands still; or `now`, for a past that ends now.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Another number makes another organisation.")
-def demo(folder: Path, weeks: int, ending: str, seed: int) -> None:
+@click.option(
+    "--serve", "serving", is_flag=True, help="Serve it as well, until interrupted; the folder is kept for a day."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=None,
+    show_default="a free one",
+    help="With --serve: the port of the pages.",
+)
+@click.option(
+    "--without-servers", is_flag=True, help="With --serve: no Prometheus, Alertmanager and Grafana beside it."
+)
+@click.option(
+    "--past", is_flag=True, help="With --serve: give Prometheus the past, so that charts of boards begin with it."
+)
+def demo(
+    *,
+    folder: Path,
+    weeks: int,
+    ending: str | None,
+    seed: int,
+    serving: bool,
+    port: int | None,
+    without_servers: bool,
+    past: bool,
+) -> None:
     """Make an example organisation, import it, and say what there is to see in it."""
+    if serving:
+        _serve(folder, weeks, ending, seed, port=port or 0, servers=not without_servers, past=past)
+        return
+    if port is not None or without_servers or past:
+        raise click.UsageError("--port, --without-servers and --past are for --serve")
+    ending = ending or _USUAL
     try:
         period = period_ending(ending, weeks, utc_now(), seed)
     except ValueError as error:
@@ -50,34 +79,30 @@ def demo(folder: Path, weeks: int, ending: str, seed: int) -> None:
         raise click.UsageError(f"{folder} is not empty; name a new folder with --dir")
     written = make(folder, period, standing=ending != _NOW)
     click.echo(f"{sum(written.values()):,} events of {weeks} weeks written to {folder}")
-    found = configuration(folder / SETTINGS, {}, folder)
-    _import(found, period)
+    import_example(configuration(folder / SETTINGS, {}, folder), period, click.echo)
     _say(folder, period)
 
 
-def _import(found: Configuration, period: Period) -> None:
-    """Collect and evaluate as ever; the source that falls silent was last collected when its files were still new."""
-    last_heard = moment(silent_at(period) + SILENT_AFTER)
-    with contextlib.closing(build(found, lambda: last_heard)) as running:
-        _collect(running, (source for source in found.sources if source.name == SILENT))
-    with contextlib.closing(build(found)) as running:
-        _collect(running, found.sources)
-        click.echo("Deriving and evaluating; this takes about a minute")
-        click.echo(f"{len(running.service.refresh().snapshot.numbers):,} numbers")
+def _serve(folder: Path, weeks: int, ending: str | None, seed: int, *, port: int, servers: bool, past: bool) -> None:
+    from paceline.demo.kept import NotUsable  # noqa: PLC0415 - what serves is slow to load, and seldom asked for
+    from paceline.demo.serving import Wishes, serve_example  # noqa: PLC0415 - as above
 
-
-def _collect(running: Running, sources: Iterable[SourceConfig]) -> None:
-    for source in sources:
-        outcome = running.service.collect(source)
-        click.echo(f"{source.name}: {outcome.error or f'{outcome.events:,} events'}")
+    if ending not in {None, _NOW}:
+        raise click.UsageError("--ending: what is served ends now")
+    if past and not servers:
+        raise click.UsageError("--past is for Prometheus; leave --without-servers out")
+    wishes = Wishes(weeks=weeks, seed=seed, port=port, servers=servers, past=past)
+    try:
+        serve_example(folder, wishes, utc_now(), click.echo)
+    except NotUsable as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _say(folder: Path, period: Period) -> None:
     """What is planted where, and the commands that show it."""
     click.echo("\nWhat happened here:")
     for story in STORIES:
-        weeks = " to ".join(dict.fromkeys(story.weeks(period)))
-        click.echo(f"\n{story.name}, {weeks}, {story.where}\n  {story.what}\n  To see: {story.shows}.")
+        click.echo(f"\n{story.told(period)}")
         for command in story.commands(period):
             click.echo(f"    {command}")
     click.echo(f"\nLook at it:\n    cd {shlex.quote(str(folder))}\n    paceline serve")

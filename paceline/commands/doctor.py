@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from paceline.commands.options import FAILED, config_option, configured, output_option
+from collector.store import Database, EventStore
+from paceline.commands.examples import examples
+from paceline.commands.options import config_option, configured, output_option
 from paceline.commands.output import print_json, table
-from paceline.doctor import Diagnosis, Seen, Share, examine, together
+from paceline.doctor import Diagnosis, Seen, Share, examine, stored, together
+from paceline.exits import FAILED
 from paceline.settings import Configuration
-from paceline.wiring import looking
+from paceline.wiring import clock_of, looking
 from slo_engine.words import share_text
 
+STORE, KEY = "paceline.db", "people.key"
+"""What a data directory holds that was collected into."""
 
-@click.command()
+
+@click.command(epilog=examples("paceline doctor", "paceline doctor --source shop --days 30"))
 @config_option
 @click.option("--source", "names", multiple=True, help="Only this source; may be given several times.")
 @click.option("--days", type=click.IntRange(1, 3650), default=14, show_default=True, help="How far back to look.")
@@ -33,7 +40,8 @@ def doctor(config: Path | None, names: tuple[str, ...], days: int, output: str) 
         raise click.UsageError(f"no source named {', '.join(unknown)}")
     seen = Seen()
     diagnoses = _examined(found, names, timedelta(days=days), seen)
-    said = together(diagnoses, seen, found.organisation)
+    diagnoses, lost = _with_store(found, diagnoses)
+    said = [*lost, *together(diagnoses, seen, found.organisation)]
     if output == "json":
         print_json({"sources": [asdict(d) for d in diagnoses], "together": said, "shares": list(seen.shares)})
     else:
@@ -47,7 +55,9 @@ def doctor(config: Path | None, names: tuple[str, ...], days: int, output: str) 
 
 
 def _examined(found: Configuration, names: Sequence[str], span: timedelta, seen: Seen) -> list[Diagnosis]:
-    context, console = looking(found, os.environ), Console(stderr=True)
+    # Nothing is kept, so any key will do; a new one in the data directory would hide that the old one is gone.
+    key = os.environ.get("PACELINE_PEOPLE_KEY") or secrets.token_hex(32)
+    context, console = looking(found, {"PACELINE_PEOPLE_KEY": key}), Console(stderr=True)
     since = context.clock() - span
     diagnoses = []
     for source in found.sources:
@@ -55,6 +65,24 @@ def _examined(found: Configuration, names: Sequence[str], span: timedelta, seen:
             with console.status(f"Looking at {source.name}"):
                 diagnoses.append(examine(source, context, found.organisation, since, seen))
     return diagnoses
+
+
+def _with_store(found: Configuration, diagnoses: list[Diagnosis]) -> tuple[list[Diagnosis], list[str]]:
+    """The diagnoses with what the store says of each source, where there is one; and what the store lacks."""
+    if not (found.data_dir / STORE).exists():
+        return diagnoses, []
+    database = Database.open(found.data_dir)
+    try:
+        runs = EventStore(database).runs()
+    finally:
+        database.close()
+    of, at = {s.name: s for s in found.sources}, clock_of(found)()
+    told = [replace(d, advice=(*d.advice, *stored(of[d.source], runs.get(d.source), at))) for d in diagnoses]
+    if os.environ.get("PACELINE_PEOPLE_KEY") or (found.data_dir / KEY).exists():
+        return told, []
+    gone = f"The people key is gone: {found.settings.data_dir / KEY} is not there, but the store is. With a new one "
+    gone += "everybody who was collected before is somebody else: bring the file back, or set PACELINE_PEOPLE_KEY."
+    return told, [gone]
 
 
 def _print(found: Diagnosis) -> None:
@@ -68,7 +96,7 @@ def _print(found: Diagnosis) -> None:
         click.echo("  events: " + " · ".join(f"{kind} {n}" for kind, n in found.events.items()))
     if found.environments:
         click.echo("  deployments: " + " · ".join(f"{name} {n}" for name, n in found.environments.items()))
-    if found.rules:
+    if found.rules and not found.error:
         rows = [
             (str(n), r.rule, str(r.runs), ", ".join(f"{name} {count}" for name, count in r.names))
             for n, r in enumerate(found.rules, start=1)

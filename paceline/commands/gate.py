@@ -8,12 +8,16 @@ from typing import Any
 
 import click
 
-from paceline.commands.options import MISTAKE, config_option, opened, output_option
+from paceline.commands.examples import examples
+from paceline.commands.options import config_option, opened, output_option
 from paceline.commands.output import print_json, table
+from paceline.exits import MISTAKE
 from paceline.gate import Answer, UnknownService
 
 
-@click.command()
+@click.command(
+    epilog=examples("paceline gate --service checkout", "paceline gate --service checkout --strict --output json")
+)
 @click.option("--service", required=True, help="The service that is to be changed.")
 @config_option
 @click.option("--strict", is_flag=True, help="Exit code 1 for a warning, too.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from paceline.commands.examples import examples
 from paceline.commands.links import base_url_option, dashboard_url_option, links_of
 from paceline.commands.options import config_option, configured, labels_of
 from paceline.commands.output import write
@@ -16,7 +17,11 @@ from slo_engine.rule_files import render_alertmanager, render_mimir, render_prom
 _FORMATS = ("prometheus", "prometheusrule", "mimir", "alertmanager")
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "paceline rules --out rules.yaml", "paceline rules --format prometheusrule --label release=prometheus"
+    )
+)
 @config_option
 @click.option(
     "--format",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from paceline.commands.examples import examples
 from paceline.commands.options import config_option, opened, output_option
 from paceline.commands.output import or_none, print_json, table
 from paceline.history import MOST_WINDOWS, USUAL_WINDOWS, view
@@ -14,7 +15,7 @@ from slo_engine.slo_states import Finished
 from slo_engine.words import share_text
 
 
-@click.command()
+@click.command(epilog=examples("paceline slo history checkout-latency --windows 6"))
 @click.argument("name", metavar="SLO")
 @click.option(
     "--windows",

@@ -9,16 +9,20 @@ import click
 
 from collector.document import read_documents
 from collector.errors import PacelineError
-from paceline.commands.options import FAILED, config_option, opened, output_option
+from paceline.commands.examples import examples
+from paceline.commands.options import config_option, opened, output_option
 from paceline.commands.output import print_json
 from paceline.commands.prometheus import asking, prometheus_option
+from paceline.exits import FAILED
 from paceline.resources import alert_windows
 from slo_engine.alert_windows import load_tiers
 from slo_engine.lint import Finding, as_json, lint, lint_rules, ordered, rules_in, usual
 from slo_engine.lint_server import lint_server
 
 
-@click.command(name="lint")
+@click.command(
+    name="lint", epilog=examples("paceline slo lint", "paceline slo lint --prometheus http://localhost:9090")
+)
 @config_option
 @prometheus_option
 @click.option(

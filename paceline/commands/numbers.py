@@ -15,6 +15,8 @@ import msgspec
 from rich.console import Console
 
 from collector.errors import PacelineError
+from paceline.commands.delivering import EVERY, deliver_now, list_deliveries
+from paceline.commands.examples import examples
 from paceline.commands.options import config_option, opened, output_option
 from paceline.commands.output import or_none, print_json, table, write
 from paceline.status import SCORES, scored
@@ -33,7 +35,7 @@ _ABOUT = ("name", "version", "title", "definition", "shape", "metric", "unit", "
 """What a program is told of an indicator."""
 
 
-@click.command()
+@click.command(epilog=examples("paceline evaluate", "paceline evaluate --output json"))
 @config_option
 @output_option
 def evaluate(config: Path | None, output: str) -> None:
@@ -132,7 +134,13 @@ def _print_numbers(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> N
         )
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "paceline report",
+        "paceline report --week 2026-W14 --audience sre",
+        "paceline report --team /commerce --format html --out week.html",
+    )
+)
 @config_option
 @click.option("--week", default="", help="An ISO week like 2026-W14; the last whole one unless given.")
 @click.option(
@@ -154,15 +162,35 @@ def _print_numbers(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> N
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to write; standard output unless given.",
 )
-def report(config: Path | None, week: str, form: Format, audience: str | None, team: str, out: Path | None) -> None:
-    """Write the weekly summary of a calendar week."""
-    whose = _audience(audience, team)
+@click.option(
+    "--deliver",
+    is_flag=False,
+    flag_value=EVERY,
+    metavar="[NAME]",
+    help="Send it now instead, by the delivery of this name, else by all of report.deliveries.",
+)
+@click.option("--again", is_flag=True, help="With --deliver: also what was sent already.")
+@click.option("--deliveries", "listed", is_flag=True, help="List what became of the summaries instead.")
+@output_option
+def report(config: Path | None, week: str, form: Format, out: Path | None, **options: Any) -> None:
+    """Write the weekly summary of a calendar week, or deliver it."""
+    whose, deliver = _audience(options["audience"], options["team"]), options["deliver"]
+    if options["again"] and not deliver:
+        raise click.UsageError("--again is for --deliver")
+    if deliver and (options["audience"] or options["team"] or out):
+        raise click.UsageError("--deliver sends what report.deliveries says; expected no --audience, --team and --out")
     with opened(config) as running:
+        if options["listed"]:
+            list_deliveries(running, options["output"])
+            return
         try:
-            wanted = Week.parse(week, running.service.zone) if week else None
+            wanted = Week.parse(week, running.service.zone) if week else running.service.last_week
         except ValueError as error:
             raise click.UsageError(str(error)) from error
-        text = running.service.report(wanted, form, whose, team)
+        if deliver:
+            deliver_now(running, wanted, deliver, anew=options["again"])
+            return
+        text = running.service.report(wanted, form, whose, options["team"])
     write(text, out)
 
 
@@ -176,7 +204,7 @@ def _audience(audience: str | None, team: str) -> Audience:
     return whose
 
 
-@click.command()
+@click.command(epilog=examples("paceline restatements"))
 @config_option
 @click.option(
     "--since", type=click.DateTime(), metavar="TIME", help="Only later ones: 2026-11-01, or with a time, UTC."
@@ -217,7 +245,13 @@ def _label_choices(
         raise click.BadParameter(str(error)) from error
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "paceline explain change_lead_time --service checkout",
+        "paceline explain change_fail_rate --team /commerce --week 2026-W14",
+        "paceline explain self_service_success --label journey=new-service --window 90d",
+    )
+)
 @click.argument("indicator")
 @config_option
 @click.option("--window", default="28d", show_default=True, help="A rolling window like 7d that ends now.")

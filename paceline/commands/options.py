@@ -14,9 +14,6 @@ from paceline.logs import configure
 from paceline.settings import Configuration
 from paceline.wiring import Running, build, configuration
 
-FAILED, MISTAKE = 1, 2
-"""Exit codes: something failed; a person must edit something."""
-
 config_option = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,21 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+_UNBOUNDED = 10_000
+"""Characters of a line that goes to a file or a program."""
+
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table."""
-    made = Table(*head, title=title, title_justify="left")
+    """Print a table: as wide as the terminal, with long cells on several lines; elsewhere as wide as it is."""
+    made = Table(title=title, title_justify="left")
+    for name in head:
+        made.add_column(name, overflow="fold")  # cut off, a name could not be copied
     for row in rows:
         made.add_row(*(_plain(cell) for cell in row))
-    Console().print(made)
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(width=_UNBOUNDED)
+    console.print(made)
 
 
 def _plain(cell: str) -> str:

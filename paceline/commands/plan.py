@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from paceline.commands.examples import examples
 from paceline.commands.links import base_url_option, dashboard_url_option, links_of
 from paceline.commands.options import config_option, configured, output_option
 from paceline.commands.output import print_json, table
@@ -27,7 +28,7 @@ _CHANGED = 2
 _SIGNS: Mapping[Action, str] = {"added": "+", "removed": "-", "changed": "~"}
 
 
-@click.command()
+@click.command(epilog=examples("paceline plan", "paceline plan --against main --exit-code"))
 @config_option
 @click.option(
     "--against",

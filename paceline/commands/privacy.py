@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from collector.bulk import seldom_collecting
-from paceline.commands.options import FAILED, config_option, output_option
+from paceline.commands.examples import examples
+from paceline.commands.options import config_option, output_option
 from paceline.commands.output import print_json, table
+from paceline.exits import FAILED
 from paceline.settings import Configuration
 from paceline.wiring import build, clock_of, configuration, people_of
 from slo_engine.words import share_text
@@ -29,7 +31,7 @@ def privacy() -> None:
     """See to it that nobody is named."""
 
 
-@privacy.command(name="audit")
+@privacy.command(name="audit", epilog=examples("paceline privacy audit"))
 @config_option
 @click.option("--collect", is_flag=True, help="Run the sources first, to search what the log says of it as well.")
 @output_option

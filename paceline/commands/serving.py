@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from paceline.commands.examples import examples
 from paceline.commands.options import config_option, configured
 from paceline.wiring import build, utc_now
 
 
-@click.command()
+@click.command(epilog=examples("paceline serve", "paceline serve --port 9000"))
 @config_option
 @click.option("--host", help="Address to listen on, instead of the setting.")
 @click.option(

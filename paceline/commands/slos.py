@@ -14,8 +14,12 @@ from rich.console import Console
 
 from collector.document import dump, nearest
 from collector.errors import PacelineError
-from paceline.commands.options import FAILED, config_option, configured, output_option
+from paceline.commands.examples import examples
+from paceline.commands.history import history
+from paceline.commands.lint import lint_slos
+from paceline.commands.options import config_option, configured, output_option
 from paceline.commands.output import print_json, table, write
+from paceline.exits import FAILED
 from paceline.resources import alert_windows
 from slo_engine.alert_windows import load_tiers
 from slo_engine.importers import Imported, import_file
@@ -45,7 +49,7 @@ def chosen(slos: Sequence[Slo], names: Sequence[str]) -> list[Slo]:
     return [one for one in slos if not names or one.name in names]
 
 
-@slo.command(name="list")
+@slo.command(name="list", epilog=examples("paceline slo list"))
 @config_option
 @output_option
 def list_slos(config: Path | None, output: str) -> None:
@@ -90,7 +94,7 @@ def _row(one: Slo) -> dict[str, Any]:
     }
 
 
-@slo.command(name="verify")
+@slo.command(name="verify", epilog=examples("paceline slo verify", "paceline slo verify checkout-latency"))
 @click.argument("names", nargs=-1, metavar="[SLO]...")
 @config_option
 @click.option("--promtool", "program", default="promtool", show_default=True, help="The program to run.")
@@ -166,7 +170,7 @@ def _details(results: Iterable[Verified]) -> Iterator[str]:
                 yield f"  … and {len(lines) - _SHOWN_LINES} more lines; --output json has them all"
 
 
-@slo.command(name="import")
+@slo.command(name="import", epilog=examples("paceline slo import sloth.yaml --out slos/imported.yaml"))
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--period", default="30d", show_default=True, help="The rolling window of Sloth's SLOs, as 28d.")
 @click.option(
@@ -198,7 +202,7 @@ def _refuse_one_name_twice(files: Sequence[Path], imported: Sequence[Imported]) 
                 raise click.UsageError(f"{other} and {file} both hold the {kind} {name}; import them one by one")
 
 
-@slo.command(name="export")
+@slo.command(name="export", epilog=examples("paceline slo export --out slos.yaml"))
 @config_option
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write; standard output unless given."
@@ -206,3 +210,7 @@ def _refuse_one_name_twice(files: Sequence[Path], imported: Sequence[Imported]) 
 def export_slos(config: Path | None, out: Path | None) -> None:
     """Write the SLOs as OpenSLO v1, one document each."""
     write(exported_text(configured(config).slos), out)
+
+
+for _command in (history, lint_slos):
+    slo.add_command(_command)

@@ -17,6 +17,7 @@ DNS_OUTAGE = Story(
         "uptime --service dns --week {first}",
         "incident_time_to_restore --service dns --week {first}",
     ),
+    slos=("dns-is-up",),
 )
 BAD_RELEASE_WEEK = Story(
     name="bad-release-week",
@@ -27,6 +28,7 @@ BAD_RELEASE_WEEK = Story(
     indicators=("change_fail_rate", "failed_deployment_recovery_time", "deployment_rework_rate"),
     shows="most deployments of the team fail in that week, while the rest of the organisation is as ever",
     explain=("change_fail_rate --team /commerce/checkout --week {first}",),
+    slos=("deployments-hold",),
 )
 SLOW_ONBOARDING = Story(
     name="slow-onboarding",
@@ -40,6 +42,7 @@ SLOW_ONBOARDING = Story(
         f"onboarding_success --team {COHORT_TEAM} --label stage=first_deployed_change --window 90d",
         f"onboarding_time --team {COHORT_TEAM} --label stage=first_deployed_change --window 90d",
     ),
+    slos=("newcomers-deploy",),
 )
 BROKEN_TEMPLATE = Story(
     name="broken-template",
@@ -53,6 +56,7 @@ BROKEN_TEMPLATE = Story(
         "self_service_success --label journey=new-service --week {first}",
         "self_service_success --label journey=new-service --window 7d",
     ),
+    slos=("self-service-new-service",),
 )
 SUPPORT_BACKLOG = Story(
     name="support-backlog",
@@ -66,6 +70,7 @@ SUPPORT_BACKLOG = Story(
         "support_first_response --label queue=platform-help --week {last}",
         "support_open_tickets --label queue=platform-help",
     ),
+    slos=("platform-help-answers",),
 )
 DOCS_DRIFT = Story(
     name="docs-drift",
@@ -76,6 +81,7 @@ DOCS_DRIFT = Story(
     indicators=("documentation_freshness",),
     shows="few of the team's deployed changes are followed by a change of their page",
     explain=("documentation_freshness --team /data/analytics",),
+    slos=("analytics-pages-follow",),
 )
 SILENT_SOURCE = Story(
     name="silent-source",
@@ -89,6 +95,7 @@ SILENT_SOURCE = Story(
         "uptime --service portal",
         "source_freshness --label source=portal-probes",
     ),
+    slos=("portal-is-up",),
 )
 MONOREPO = Story(
     name="monorepo",
@@ -109,6 +116,7 @@ SMALL_GROUP = Story(
     indicators=("active_users", "change_fail_rate"),
     shows="numbers about its people are withheld, and its SLO has too few events to say anything",
     explain=(f"active_users --team {SMALL_TEAM}", "change_fail_rate --service notebooks"),
+    slos=("notebooks-hold",),
 )
 STORIES = (
     SILENT_SOURCE,

@@ -23,10 +23,17 @@ class Story:
     indicators: tuple[str, ...]
     shows: str
     explain: tuple[str, ...]
+    slos: tuple[str, ...] = ()
+    """The promises that it breaks, or that cannot be judged because of it."""
 
     def weeks(self, period: Period) -> tuple[str, str]:
         """Its first and last ISO week."""
         return period.label(self.since), period.label(self.until)
+
+    def told(self, period: Period) -> str:
+        """What happened when and where, and what there is to see, in a few lines."""
+        weeks = " to ".join(dict.fromkeys(self.weeks(period)))
+        return f"{self.name}, {weeks}, {self.where}\n  {self.what}\n  To see: {self.shows}."
 
     def commands(self, period: Period) -> list[str]:
         """The commands that show it."""

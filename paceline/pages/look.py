@@ -13,15 +13,24 @@ from fastapi import Path as Named
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
+from collector.events import kind_of
 from paceline.service import Service
 from slo_engine.explain import subject_text
 from slo_engine.number_words import cell_text, interval_text, value_text
 from slo_engine.words import duration_text, share_text
 
-PAGES = (("/", "Home"), ("/indicators", "Indicators"), ("/weekly", "Weekly"), ("/sources", "Sources"))
+PAGES = (
+    ("/", "Home"),
+    ("/slos", "SLOs"),
+    ("/indicators", "Indicators"),
+    ("/weekly", "Weekly"),
+    ("/sources", "Sources"),
+    ("/definitions", "Definitions"),
+)
 """Where the line on top of each page leads: path and title."""
 _STATIC = Path(__file__).parents[1] / "static"
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+_HEADINGS = {404: "Not found", 422: "Not understood", 503: "Not available yet"}
 _A_YEAR = "public, max-age=31536000, immutable"
 
 
@@ -35,7 +44,12 @@ class Look:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters |= {"duration": duration_text, "percent": share_text, "whom": subject_text}
+        self._environment.filters |= {
+            "duration": duration_text,
+            "percent": share_text,
+            "whom": subject_text,
+            "kind": kind_of,
+        }
         self._environment.globals |= {
             "value_text": value_text,
             "interval_text": interval_text,
@@ -52,7 +66,7 @@ class Look:
 
     def message(self, text: str, status: int) -> HTMLResponse:
         """A page that says why there is no other."""
-        return self.page("message.html", status=status, message=text)
+        return self.page("message.html", status=status, heading=_HEADINGS.get(status, "Not shown"), message=text)
 
 
 def static_path(name: str) -> str:

@@ -10,10 +10,10 @@ import numpy as np
 
 from collector.store import Restatement, to_micros
 from slo_engine.exclusions import Exclusion, counted, merged
-from slo_engine.reading import Reader
 from slo_engine.restated import RestatedLine, restated_lines, units_in
 from slo_engine.slo import Slo
 from slo_engine.slo_states import is_counted, judged
+from slo_engine.weekly.counting import SloUnits
 from slo_engine.weekly.known import MOST_RESTATED, Asked, clean
 from slo_engine.weekly.model import Changes, Excluded, Restated, RestatedUnit, SloChange
 from slo_engine.words import share_text
@@ -22,13 +22,13 @@ _NEWEST = 5
 _DATED = re.compile(r"\[(-?\d+)")
 
 
-def changes_of(asked: Asked, reader: Reader) -> Changes:
+def changes_of(asked: Asked, units: SloUnits) -> Changes:
     """What changed in the week, and what of the week changed after it."""
     records = [r for r in asked.known.restated if _is_told(r, asked)]
     first, after = to_micros(asked.week.start), to_micros(asked.week.end)
     return Changes(
         slos=_of_slos(asked),
-        excluded=tuple(_excluded(asked, reader)),
+        excluded=tuple(_excluded(asked, units)),
         restated=_restated([r for r in records if first <= r.restated_at < after], asked),
         since=_restated([r for r in records if r.restated_at >= after and _is_of(r, first, after)], asked),
     )
@@ -64,13 +64,13 @@ def _what(old: Slo | None, new: Slo | None) -> str:
 # --- exclusions ------------------------------------------------------------------------------------------
 
 
-def _excluded(asked: Asked, reader: Reader) -> Iterable[Excluded]:
+def _excluded(asked: Asked, units: SloUnits) -> Iterable[Excluded]:
     """The exclusions that held in the week, in one order whatever that of the files."""
-    found = (_one(e, asked, reader) for e in asked.known.exclusions)
+    found = (_one(e, asked, units) for e in asked.known.exclusions)
     return sorted((e for e in found if e is not None), key=lambda e: (e.ticket, e.author, e.reason, e.slos, e.seconds))
 
 
-def _one(exclusion: Exclusion, asked: Asked, reader: Reader) -> Excluded | None:
+def _one(exclusion: Exclusion, asked: Asked, units: SloUnits) -> Excluded | None:
     slots = merged(exclusion.slots(to_micros(asked.week.start) - 1, to_micros(asked.at)))
     slos = [s for s in asked.known.slos if exclusion.concerns(s) and asked.concerns(s)]
     if not slots or not slos:
@@ -81,20 +81,17 @@ def _one(exclusion: Exclusion, asked: Asked, reader: Reader) -> Excluded | None:
         author=clean(exclusion.author),
         ticket=clean(exclusion.ticket),
         seconds=sum(slot.end - slot.start for slot in slots) / 1e6,
-        units=float(sum(_inside(s, asked, reader, slots) for s in slos)),
+        units=float(sum(_inside(s, asked, units, slots) for s in slos)),
     )
 
 
-def _inside(slo: Slo, asked: Asked, reader: Reader, slots: Sequence[tuple[int, int]]) -> int:
+def _inside(slo: Slo, asked: Asked, units: SloUnits, slots: Sequence[tuple[int, int]]) -> int:
     """How many units of an SLO lie in some slots; of people that is not told."""
     if not is_counted(slo) or asked.known.indicators[slo.indicator].people:
         return 0
-    indicator = asked.known.indicators[slo.indicator]
-    pool = reader.pool(indicator, slo.counted)
-    reader.prepare(pool.series, slots[0][0] - 1)
-    column = None if slo.operator is None else indicator.column(slo.dimension)
-    times, _ = judged(slo, reader.pooled(pool, column))
-    times = times[times <= reader.now]
+    now = to_micros(asked.at)
+    times, _ = judged(slo, units.units(slo, now))
+    times = times[times <= now]
     return int(np.count_nonzero(~counted(times, slots)))  # type: ignore[arg-type]  # slots are pairs
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from collector.bulk import seldom_collecting
+from slo_engine.benchmarks import QUICK_CHECK
 from slo_engine.indicator import named_of, widths_of
 from slo_engine.reading import Reader
 from slo_engine.weekly.changes import changes_of
+from slo_engine.weekly.counting import SloUnits
 from slo_engine.weekly.decisions import decisions, undecided
 from slo_engine.weekly.delivery import MOST, Delivering, industry
 from slo_engine.weekly.known import Asked, Known, clean
@@ -33,21 +36,23 @@ def weekly(
     """
     as_of = min(max(now, week.start + timedelta(microseconds=1)), week.end)
     asked = Asked(week=week, known=known, as_of=as_of, team=team)
-    found = _whole(asked, audience)
+    with seldom_collecting():  # of what is read hardly anything is held in cycles
+        found = _whole(asked, audience)
     return _for_leaders(found) if audience is Audience.LEADER else found
 
 
 def _whole(asked: Asked, audience: Audience) -> WeeklySummary:
     known, week = asked.known, asked.week
-    reader = Reader(
-        known.observations, asked.at, known.organisation, widths_of(known.indicators), named_of(known.indicators)
-    )
-    states = states_at_end(asked, reader)
-    before = Before.of([s.slo for s in states[:WORST]], asked)
-    lost, charging = losses(states, asked, reader), Charging(asked)
-    due = tuple(decisions(states, asked, reader, charging))
-    changes = changes_of(asked, reader)
-    own, delivery = tuple(own_numbers(asked, reader)), Delivering(asked).rows()
+    # Services may be put together where nothing has a team: then, too, it matters which units they share.
+    named = named_of(known.indicators) | {i.observed_as for i in known.indicators.values() if i.name in QUICK_CHECK}
+    reader = Reader(known.observations, asked.at, known.organisation, widths_of(known.indicators), named)
+    units = SloUnits(known.observations, known.slos, known.indicators, reader)
+    states = states_at_end(asked, units)
+    before = Before.of([s.slo for s in states[:WORST]], asked, units)
+    lost, charging = losses(states, asked, units), Charging(asked)
+    due = tuple(decisions(states, asked, units, charging))
+    changes = changes_of(asked, units)
+    own, delivery = tuple(own_numbers(asked, reader)), Delivering(asked, reader).rows()
     counts = counted(states)
     return WeeklySummary(
         week=week.label,

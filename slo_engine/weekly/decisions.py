@@ -6,18 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from collector.store import to_micros
 from slo_engine.gate import Policy, Reason, Verdict, decide
-from slo_engine.reading import Reader
 from slo_engine.slo_states import is_counted
 from slo_engine.snapshot import SloState
+from slo_engine.weekly.counting import SloUnits
 from slo_engine.weekly.known import Asked, clean, first_of
 from slo_engine.weekly.losses import Charging, bad_of, lifts_at, losing
 from slo_engine.weekly.model import Decision
 from slo_engine.windows import CalendarWindow
 
 
-def decisions(states: Sequence[SloState], asked: Asked, reader: Reader, charging: Charging) -> list[Decision]:
+def decisions(states: Sequence[SloState], asked: Asked, units: SloUnits, charging: Charging) -> list[Decision]:
     """What is to be frozen, then what is to be reviewed; in the order of SLOs."""
-    return [*_freezes(states, asked, reader), *_reviews(states, asked.known.policy, charging)]
+    return [*_freezes(states, asked, units), *_reviews(states, asked.known.policy, charging)]
 
 
 def undecided(states: Iterable[SloState], asked: Asked) -> list[str]:
@@ -31,14 +31,14 @@ def _title(state: SloState) -> str:
     return clean(state.slo.title or state.slo.name)
 
 
-def _freezes(states: Sequence[SloState], asked: Asked, reader: Reader) -> Iterator[Decision]:
+def _freezes(states: Sequence[SloState], asked: Asked, units: SloUnits) -> Iterator[Decision]:
     by_name = {s.slo.name: s for s in states}
     for reason in decide(asked.known.policy, states, asked.known.overrides, asked.at).reasons:
         if reason.verdict is Verdict.BLOCK:
-            yield _freeze(by_name[reason.slo], reason, asked, reader)
+            yield _freeze(by_name[reason.slo], reason, asked, units)
 
 
-def _freeze(state: SloState, reason: Reason, asked: Asked, reader: Reader) -> Decision:
+def _freeze(state: SloState, reason: Reason, asked: Asked, units: SloUnits) -> Decision:
     slo, rule = state.slo, asked.known.policy.rule_for(state.slo)
     bound = float(rule.block_below) if rule and rule.block_below else 0.0
     until = None
@@ -47,7 +47,7 @@ def _freeze(state: SloState, reason: Reason, asked: Asked, reader: Reader) -> De
     elif is_counted(slo) and losing(state, asked.known.indicators):
         now = to_micros(asked.at)
         after = to_micros(asked.at - slo.window.length)
-        until = lifts_at(state, bad_of(slo, asked, reader, after, now), bound)
+        until = lifts_at(state, bad_of(slo, asked, units, after, now), bound)
     whose = clean(first_of((slo.owner_service, slo.service, slo.title, slo.name)))
     return Decision(kind="freeze", slo=_title(state), whose=whose, why=clean(reason.text), until=until)
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import chain
 
 from slo_engine.benchmarks import QUICK_CHECK, Benchmarks, QuickCheck, combined, quick_check
-from slo_engine.indicator import Indicator, Shape, named_of, widths_of
+from slo_engine.indicator import Indicator, Shape
 from slo_engine.number_words import leading
 from slo_engine.numbers import summary_of
 from slo_engine.observation import Subject
@@ -51,22 +51,15 @@ def change_text(shape: Shape, now: Number, before: Number | None, stat: str) -> 
 
 @dataclass(frozen=True)
 class Delivering:
-    """Reads the metrics of delivery of levels of teams, or of services."""
+    """Reads the metrics of delivery of levels of teams, or of services; the reader tells their units apart."""
 
     asked: Asked
+    reader: Reader
 
     @cached_property
     def _indicators(self) -> Mapping[str, Indicator]:
         known = self.asked.known.indicators
         return {name: known[name] for name in QUICK_CHECK if name in known}
-
-    @cached_property
-    def _reader(self) -> Reader:
-        known = self._indicators
-        # Services may be put together where nothing has a team: then, too, it matters which units they share.
-        named = named_of(known) | {i.observed_as for i in known.values()}
-        asked = self.asked
-        return Reader(asked.known.observations, asked.at, asked.known.organisation, widths_of(known), named)
 
     def rows(self) -> list[Delivery]:
         """The metrics of whoever is asked about: the organisation or the team first, in the order of names."""
@@ -80,7 +73,7 @@ class Delivering:
         groups = list(self._groups(indicator))
         spans = [self.asked.week.span, self.asked.week.before.span]
         # Those of others too: whether services of a level share units is asked of all of them.
-        self._reader.prepare(self._reader.series(indicator), spans[1].after)
+        self.reader.prepare(self.reader.series(indicator), spans[1].after)
         for group in groups:
             now, before = (self._number(indicator, group, span) for span in spans)
             observed = self.asked.over and group.sources <= self.asked.fresh
@@ -88,12 +81,12 @@ class Delivering:
                 yield group, self._metric(indicator, now, before, observed=observed)
 
     def _number(self, indicator: Indicator, group: Group, span: Span) -> Number:
-        return summary_of(indicator, group, self._reader, [span]).numbers[0][0]
+        return summary_of(indicator, group, self.reader, [span]).numbers[0][0]
 
     def _groups(self, indicator: Indicator) -> Iterable[Group]:
         """Whoever has metrics: levels of teams and services without one; a team's services; else all services."""
         organisation = self.asked.known.organisation
-        every = self._reader.groups(indicator)
+        every = self.reader.groups(indicator)
         groups = [g for g in every if organisation.is_production(g.subject.service, g.subject.environment)]
         if self.asked.team:
             return [g for g in groups if self.asked.concerns_team(g.subject.team)]

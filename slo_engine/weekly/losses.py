@@ -19,13 +19,13 @@ from slo_engine.exclusions import counted, excluded
 from slo_engine.gate import Spend, spends_of
 from slo_engine.indicator import Indicator
 from slo_engine.observation import from_micros, label_values
-from slo_engine.reading import Reader
 from slo_engine.slices import length_of, sliced
 from slo_engine.slo import IndicatorSli, Slo, SloStatus
 from slo_engine.slo_states import judged
 from slo_engine.snapshot import SloState
-from slo_engine.spending import BadUnit, Ledger, bad_units
+from slo_engine.spending import CHARGED, BadUnit, Ledger, bad_units
 from slo_engine.units import Ints
+from slo_engine.weekly.counting import SloUnits
 from slo_engine.weekly.known import Asked, Outage, clean, outages
 from slo_engine.weekly.model import Contributor, Loss
 from slo_engine.windows import CalendarWindow
@@ -57,13 +57,9 @@ def losing(state: SloState, indicators: Mapping[str, Indicator]) -> bool:
     return not indicators[state.slo.indicator].people
 
 
-def bad_of(slo: Slo, asked: Asked, reader: Reader, after: int, until: int) -> Bad:
-    """The bad units, or slices, of an SLO whose series are prepared: after a time, up to and with another."""
-    indicator = asked.known.indicators[slo.indicator]
-    pool = reader.pool(indicator, slo.counted)
-    column = None if slo.operator is None else indicator.column(slo.dimension)
-    units = reader.pooled(pool, column)
-    times, good = judged(slo, units)
+def bad_of(slo: Slo, asked: Asked, units: SloUnits, after: int, until: int) -> Bad:
+    """The bad units, or slices, of an SLO whose units were read: after a time, up to and with another."""
+    times, good = judged(slo, units.units(slo, to_micros(asked.at)))
     margin = 0 if slo.budgeting == "occurrences" else length_of(slo)
     slots = excluded(asked.known.exclusions, slo, after - margin, until)
     kept = (times <= until) & (times > after - margin) & counted(times, slots)
@@ -75,14 +71,14 @@ def bad_of(slo: Slo, asked: Asked, reader: Reader, after: int, until: int) -> Ba
     return Bad(times[inside], 1 - shares[inside])
 
 
-def losses(states: Iterable[SloState], asked: Asked, reader: Reader) -> list[tuple[SloState, Bad, float]]:
+def losses(states: Iterable[SloState], asked: Asked, units: SloUnits) -> list[tuple[SloState, Bad, float]]:
     """The SLOs that lost budget in the week, the greatest share of the budget first, ties by name."""
     after, until = to_micros(asked.week.start) - 1, to_micros(asked.at)
     found = []
     for state in states:
         if not losing(state, asked.known.indicators):
             continue
-        bad = bad_of(state.slo, asked, reader, after, until)
+        bad = bad_of(state.slo, asked, units, after, until)
         budget = allowed(state.counts[state.slo.window.label], state.slo.target)
         if bad.at.size and budget:
             found.append((state, bad, bad.units / float(budget)))
@@ -158,7 +154,7 @@ class Charging:
         return found
 
     def _found(self, units: Iterable[BadUnit]) -> dict[str, Event]:
-        return self.asked.known.events.find(sorted({event_id for unit in units for event_id in unit.ids}))
+        return self.asked.known.events.find(sorted({event_id for unit in units for event_id in unit.ids}), CHARGED)
 
     def _charged(self, units: Iterable[BadUnit], events: Mapping[str, Event]) -> Counter[tuple[str, str]]:
         """Bad units by incident and deployment: those that decided, else the incident during which they happened."""
@@ -178,7 +174,7 @@ class Charging:
         """Incidents by their ids."""
         missing = [i for i in ids if i not in self._incidents]
         if missing:
-            self._incidents.update(self.asked.known.events.find(missing))
+            self._incidents.update(self.asked.known.events.find(missing, CHARGED))
         return {i: self._incidents[i] for i in ids if i in self._incidents}
 
     def _deployed(self, event: Event, unit: BadUnit) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
@@ -41,17 +41,33 @@ class _Found(NamedTuple):
 
 def own_numbers(asked: Asked, reader: Reader) -> Iterator[OwnNumber]:
     """The numbers of the whole organisation, or of a team; nothing of what was not observed in either week."""
-    for indicator in asked.known.indicators.values():
-        if indicator.name not in QUICK_CHECK:
-            yield from _of(indicator, asked, reader)
+    own = [i for i in asked.known.indicators.values() if i.name not in QUICK_CHECK]
+    _prepare(own, asked, reader)
+    for indicator in own:
+        yield from _of(indicator, asked, reader)
+
+
+def _prepare(indicators: Iterable[Indicator], asked: Asked, reader: Reader) -> None:
+    """Have what the indicators look at: several look at the same series, which are read once."""
+    wanted: dict[int, list[int]] = {}
+    for indicator in indicators:
+        span, before = _spans(indicator, asked)
+        after = min(reach_of(indicator, s) for s in (span, before) if s is not None)
+        wanted.setdefault(after, []).extend(reader.series(indicator))
+    for after, numbers in sorted(wanted.items()):  # what is held from a time on is not read again for a later one
+        reader.prepare(numbers, after)
+
+
+def _spans(indicator: Indicator, asked: Asked) -> tuple[Span, Span | None]:
+    """What an indicator is told of, and what it is compared with."""
+    week = asked.week.span
+    if indicator.people:
+        return Span(week.until - PEOPLE_OVER // _MICROSECOND, week.until, f"{PEOPLE_OVER.days} days"), None
+    return week, None if indicator.reach is Reach.ALL else asked.week.before.span
 
 
 def _of(indicator: Indicator, asked: Asked, reader: Reader) -> Iterator[OwnNumber]:
-    span, before = asked.week.span, asked.week.before.span
-    if indicator.people:
-        span = Span(span.until - PEOPLE_OVER // _MICROSECOND, span.until, f"{PEOPLE_OVER.days} days")
-    compared = not indicator.people and indicator.reach is not Reach.ALL
-    reader.prepare(reader.series(indicator), min(reach_of(indicator, s) for s in (span, *([before] * compared))))
+    span, before = _spans(indicator, asked)
     groups, told = _groups(indicator, asked, reader)
     summaries = [summary_of(indicator, g, reader, [span]) for g in groups]
     hidden = withheld_of(indicator, sizes_of(indicator, summaries), reader.organisation.smallest_group, [span])
@@ -63,7 +79,7 @@ def _of(indicator: Indicator, asked: Asked, reader: Reader) -> Iterator[OwnNumbe
         if Cell(beside.subject, beside.window, beside.dimension) in hidden:
             yield line
             continue
-        earlier = summary_of(indicator, group, reader, [before]).numbers[0][0] if compared else None
+        earlier = summary_of(indicator, group, reader, [before]).numbers[0][0] if before else None
         found = _Found(summary.numbers[0][0], beside, earlier, asked.over and group.sources <= asked.fresh)
         if not found.is_empty:
             yield _told(indicator, line, found)

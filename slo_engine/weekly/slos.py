@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
+from collector.store import to_micros
 from slo_engine.budget import allowed
-from slo_engine.indicator import widths_of
-from slo_engine.reading import Reader
 from slo_engine.slo import Composite, EventCounts, Slo, SloStatus
-from slo_engine.slo_states import Conditions, states_of
+from slo_engine.slo_states import Conditions
 from slo_engine.snapshot import SloState
+from slo_engine.weekly.counting import SloUnits
 from slo_engine.weekly.known import Asked, clean
 from slo_engine.weekly.model import Change, SloLine, StatusCount
 
@@ -22,14 +21,15 @@ WEEKS = 12
 """The budgets of so many weeks are drawn."""
 WORST = 12
 """So many SLOs have a line."""
-_MICROSECOND = timedelta(microseconds=1)
 _NOT_COMPARED: Change = "not compared"
 
 
-def states_at_end(asked: Asked, reader: Reader) -> list[SloState]:
+def states_at_end(asked: Asked, units: SloUnits) -> list[SloState]:
     """The states of the SLOs that are told, the worst first."""
     conditions = Conditions(fresh=asked.fresh, exclusions=tuple(asked.known.exclusions))
-    found = states_of(asked.known.slos, asked.known.indicators, reader, conditions)
+    now = to_micros(asked.at)
+    units.read(asked.known.slos, now, to_micros(asked.week.start) - 1)
+    found = units.states(asked.known.slos, now, conditions)
     return sorted((s for s in found if asked.concerns(s.slo)), key=_badness)
 
 
@@ -56,21 +56,17 @@ class Before:
     weeks: Sequence[Mapping[str, SloState]]
 
     @classmethod
-    def of(cls, slos: Sequence[Slo], asked: Asked) -> Before:
-        """Reads them; time only goes on, so that each unit is read once."""
+    def of(cls, slos: Sequence[Slo], asked: Asked, units: SloUnits) -> Before:
+        """Reads them: each unit once for all weeks."""
         known, weeks = asked.known, [asked.week]
         for _ in range(WEEKS - 1):
             weeks.append(weeks[-1].before)
         wanted = _with_parts(slos, known.slos)
-        past, reader, found = weeks[:0:-1], None, []
+        past, found = weeks[:0:-1], []
+        units.read(wanted, past[0].span.until, past[0].span.after)
         for week in past:
-            at = week.end - _MICROSECOND
-            if reader is None:
-                reader = Reader(known.observations, at, known.organisation, widths_of(known.indicators))
-            else:
-                reader.turn(at, {}, known.organisation)
             conditions = Conditions(fresh=asked.fresh_at(week), exclusions=tuple(known.exclusions))
-            found.append({s.slo.name: s for s in states_of(wanted, known.indicators, reader, conditions)})
+            found.append({s.slo.name: s for s in units.states(wanted, week.span.until, conditions)})
         return cls(found)
 
     def history(self, state: SloState) -> tuple[float | None, ...]:

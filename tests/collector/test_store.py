@@ -264,12 +264,44 @@ def test_runs_come_back_as_they_went(bench: Any) -> None:
 # --- opening and migrating ----------------------------------------------------------------------------
 
 
-def test_the_migrated_schema_is_the_described_one(bench: Any) -> None:
-    """Whoever changes an event type or a table writes a migration, too."""
-    with bench.database.reading() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+def _migrated(folder: Path, revision: str) -> sa.Engine:
+    """An empty store that migrations brought to a revision."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(collector.store.__file__).parent / "migrations"))
+    engine = sa.create_engine(f"sqlite:///{folder / 'paceline.db'}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    return engine
 
-        assert compare_metadata(context, METADATA) == []
+
+def _described(engine: sa.Engine) -> dict[str, str]:
+    """The statement that made each table and index."""
+    with engine.connect() as connection:
+        rows = connection.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE tbl_name <> 'alembic_version'"))
+        found = {name: " ".join(str(text).split()) for name, text in rows}
+        found["revision"] = str(connection.scalar(sa.text("SELECT version_num FROM alembic_version")))
+    engine.dispose()
+    return found
+
+
+def test_the_migrated_schema_is_the_described_one(tmp_path: Path) -> None:
+    """Whoever changes an event type or a table writes a migration, too."""
+    engine = _migrated(tmp_path, "head")
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), METADATA)
+    engine.dispose()
+
+    assert differences == []
+
+
+def test_a_new_store_is_as_migrations_make_it(tmp_path: Path) -> None:
+    """New tables are made at once; nothing of them tells that from a store that came through every version."""
+    new, old = tmp_path / "new", tmp_path / "old"
+    old.mkdir()
+    Database.open(new).close()
+
+    assert _described(sa.create_engine(f"sqlite:///{new / 'paceline.db'}")) == _described(_migrated(old, "head"))
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
@@ -285,12 +317,8 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def old_store(tmp_path: Path) -> Path:
     """A store of the schema before runs of sources were events, with an event and a run in it."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(collector.store.__file__).parent / "migrations"))
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'paceline.db'}")
+    engine = _migrated(tmp_path, "0002")
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
         probe = {"id": "0" * 32, "source": "s", "native_id": "1", "service": "api", "at": 5}
         probe |= {"passed": 1, "checks": 1, "duration_seconds": 60.0}
         connection.execute(sa.text(_INSERTED.format("event_probe", ", ".join(probe), ", :".join(probe))), probe)

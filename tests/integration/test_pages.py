@@ -1,4 +1,4 @@
-"""The status page in a real browser."""
+"""The pages in a real browser: every page of a running service, in two widths and two schemes of colours."""
 
 from __future__ import annotations
 
@@ -6,31 +6,14 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import PHONE, SCHEMES, Browser, Seen, Visit, faults
+from small_site import HOSTILE, Site, opened_site
 
 pytestmark = pytest.mark.integration
 
-HOSTILE = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>&amp;'\""
-SHOP = "shop/production, /commerce/shop"
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--window-size=1400,900",
-    "--virtual-time-budget=3000",
-    "--enable-logging=stderr",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # the browser's own calls stay at home too
-)
 SLO = """\
 apiVersion: openslo/v1
 kind: SLO
@@ -47,97 +30,126 @@ spec:
 """
 
 
-@dataclass(frozen=True)
-class Visited:
-    """A page as Chromium saw it."""
-
-    dom: str
-    console: list[str]
-    screenshot: bytes
-    asked: set[str]
-    """The addresses that the page itself asked for."""
-
-    @property
-    def rows(self) -> list[list[str]]:
-        """The cells of the tables' rows, without markup."""
-        rows = re.findall(r"<tr>(.*?)</tr>", self.dom, re.DOTALL)
-        cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
-        return [[" ".join(re.sub(r"<[^>]+>", " ", cell).split()) for cell in row] for row in cells]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A small organisation with markup in its names, on a port."""
+    with opened_site(tmp_path_factory.mktemp("site")) as found:
+        yield found
 
 
-@pytest.fixture(scope="session")
-def visit(requires_tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Visited]:
-    """Visits an address with headless Chromium."""
-    program = requires_tool("chromium")
-
-    def go(url: str) -> Visited:
-        folder = tmp_path_factory.mktemp("chromium")
-        command = [program, *FLAGS, f"--user-data-dir={folder}/profile"]
-        dumped = subprocess.run(
-            [*command, f"--log-net-log={folder}/net.json", "--dump-dom", url],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-        shot = [*command, f"--screenshot={folder}/page.png", url]
-        subprocess.run(shot, capture_output=True, check=True, timeout=60)
-        console = [line for line in dumped.stderr.splitlines() if "CONSOLE" in line]
-        return Visited(dumped.stdout, console, (folder / "page.png").read_bytes(), _asked(folder / "net.json"))
-
-    return go
+@pytest.fixture(scope="module")
+def seen(browser: Browser, site: Site) -> dict[str, list[Seen]]:
+    """Every page in every width and scheme."""
+    return {page: browser.look(site.url + page) for page in site.pages}
 
 
-def _asked(net_log: Path) -> set[str]:
-    """The addresses that were requested over the network, but for what the browser does for itself."""
-    events = json.loads(net_log.read_text())["events"]
-    started = [e["params"] for e in events if "url" in e.get("params", {}) and "initiator" in e["params"]]
-    return {p["url"] for p in started if p["initiator"] != "not an origin"}
+def test_every_page_is_looked_at(seen: dict[str, list[Seen]]) -> None:
+    """The pages come from the routes; these are among them."""
+    assert {"/", "/weekly", "/weekly/2026-W10", "/sources", "/definitions"} <= set(seen)
 
 
-@pytest.fixture(scope="session")
-def page(shop: Any, visit: Callable[[str], Visited]) -> Visited:
-    """The status page of the shared service."""
-    return visit(f"{shop.url}/")
+def test_everybody_can_read_every_page(seen: dict[str, list[Seen]]) -> None:
+    """No error in the console, nothing that axe finds, nothing from elsewhere, and nothing beside a phone's screen."""
+    assert [fault for page in seen.values() for fault in faults(page)] == []
 
 
-def test_the_page_shows_slos_and_numbers_with_n(page: Visited) -> None:
-    """Title, the SLO with its state, and a number of each indicator and window with its n stand on the page."""
-    whole = [row[0] for row in page.rows if row]
+@pytest.mark.parametrize(
+    ("planted", "found"),
+    [
+        ("document.querySelector('h1').style.color = '#eee'", "color-contrast: h1"),
+        ("document.querySelector('main').append(document.createElement('input'))", "label: input"),
+        ("console.error('planted')", "console error: planted"),
+        ("setTimeout(() => { throw Error('planted') }, 0)", "script failed: planted"),
+        ("document.querySelector('h1').style.width = '900px'", "px beside the screen"),
+        ("document.querySelector('main').removeAttribute('id')", "skip-link: .skip"),
+        ("document.body.setAttribute('style', 'color: red')", "console error: Applying inline style"),
+        ("fetch('/static/none.js').catch(() => 0).then(() => 0)", "console error: Failed to load resource"),
+    ],
+)
+def test_what_is_wrong_is_found(browser: Browser, site: Site, planted: str, found: str) -> None:
+    """The check itself fails for each of these; without them it does not."""
+    with browser.visit(f"{site.url}/weekly", width=PHONE) as visit:
+        visit.page.evaluate(planted)
+        wrong = visit.judged(PHONE, SCHEMES[0]).faults
 
-    assert "<title>Paceline</title>" in page.dom
-    assert [row[1:5] for row in page.rows if row[0] == "Merged changes reach production within 24 hours"] == [
-        ["healthy", "90.0% in 28d", "95.8%", "24"]
-    ]
-    assert ["Deployments", SHOP, "28d", "0.43 per day", "", "12"] in [row[:6] for row in page.rows]
-    assert ["Deployments", "/commerce, production", "28d", "0.43 per day", "", "12"] in [row[:6] for row in page.rows]
-    assert ["Change delivery time", SHOP, "90d"] in [row[:3] for row in page.rows]
-    assert [(row[2], row[5]) for row in page.rows if row[:2] == ["Change lead time", SHOP]] == [
-        ("7d", "6"),
-        ("28d", "24"),
-        ("90d", "62"),
-    ]
-    assert whole[-2:] == ["shop-git", "shop-files"]
-
-
-def test_the_page_is_drawn_without_an_error(page: Visited) -> None:
-    """The browser draws the page, and its console stays empty."""
-    assert page.console == []
-    assert page.screenshot.startswith(b"\x89PNG")
-    assert len(page.screenshot) > 20_000
+    assert len([fault for fault in wrong if found in fault]) == 1
 
 
-def test_the_page_loads_nothing_else(page: Visited) -> None:
-    """The page asks for nothing: no script, style, font or picture, from here or elsewhere."""
-    assert page.asked == set()
-    assert re.findall(r"<(?:script|link|img|iframe|object)\b", page.dom) == []
+def test_the_keyboard_leads_from_home_to_an_event(browser: Browser, site: Site) -> None:
+    """Home → SLO → explanation → event, with Tab and Enter alone; the event is where it happened."""
+    with browser.visit(site.url) as visit:
+        visit.tab_to("/slos/hold")
+        slo = visit.enter()
+        visit.tab_to("/explain/change_fail_rate")
+        explained = visit.enter()
+        event = visit.tab_to("https://")
+
+    assert (slo, explained) == ("/slos/hold", "/explain/change_fail_rate")
+    assert re.fullmatch(r"https://(ci|pager)\.example\.com/\d+", event)
 
 
-def test_the_page_may_load_nothing(shop: Any) -> None:
-    """The page's own policy forbids scripts and foreign content, should something slip in."""
+def test_the_first_tab_skips_what_all_pages_share(browser: Browser, site: Site) -> None:
+    """From the address line straight into the content."""
+    with browser.visit(site.url) as visit:
+        skipped = visit.tab_to("#")
+
+    assert skipped == "#main"
+
+
+def test_the_page_that_one_is_on_is_marked(browser: Browser, site: Site) -> None:
+    """In the way around, for those who hear it."""
+    with browser.visit(f"{site.url}/sources") as visit:
+        marked = visit.page.locator("[aria-current=page]").all_inner_texts()
+
+    assert marked == ["Sources"]
+
+
+def test_pages_need_no_script(browser: Browser, site: Site) -> None:
+    """The numbers are in the page itself."""
+    with browser.visit(site.url, script=False) as visit:
+        text = visit.page.locator("main").inner_text()
+
+    assert "promises are kept" in text or "promise is kept" in text
+
+
+def test_markup_in_names_is_text_on_every_page(browser: Browser, site: Site) -> None:
+    """Names of SLOs, services, versions and incidents that are full of markup make no element and run nothing."""
+    with browser.visit(site.url) as visit:
+        pages = [(visit.page.goto(site.url + page), visit.page.title(), _made(visit)) for page in site.pages]
+
+    assert [title for _, title, _ in pages if "pwned" in title] == []
+    assert [made for _, _, made in pages if made] == []
+    assert visit.errors == []
+
+
+def _made(visit: Visit) -> list[str]:
+    """Pictures, and scripts that are neither a file of ours nor data."""
+    made = "img, script:not([src^='/static/']):not([type='application/json'])"
+    found: list[str] = visit.page.locator(made).evaluate_all("all => all.map(e => e.outerHTML)")
+    return found
+
+
+def test_the_home_page_shows_slos_and_delivery_with_n(browser: Browser, shop: Any) -> None:
+    """Title, the SLO with its state, delivery of the organisation and of each level with n, and the sources."""
+    with browser.visit(shop.url) as visit:
+        rows = [row.split("\t") for row in visit.page.locator("tr").all_inner_texts()]
+        title, text = visit.page.title(), visit.page.locator("#main").inner_text()
+    told = {row[0]: [cell.split("\n")[0].strip() for cell in row[1:]] for row in rows}
+
+    assert title == "Where everything stands · Paceline"
+    assert told["Merged changes reach production within 24 hours"][1:4] == ["90.0% in 28d", "95.8%", "24"]
+    assert told["Deployments"][:3] == ["0.43 per day", "none", "12"]
+    assert told["/commerce, production"][1] == "0.43 per day"
+    assert told["shop/production, /commerce/shop"][1] == "0.43 per day"
+    assert "2 of 2 sources are fresh." in text
+
+
+def test_the_pages_may_load_nothing_foreign(shop: Any) -> None:
+    """The pages' own policy forbids scripts and styles but those of files, and foreign content, should it slip in."""
     headers = shop.get("/").headers
 
     assert headers["content-security-policy"].startswith("default-src 'none'")
+    assert "unsafe" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
 
 
@@ -155,16 +167,14 @@ def hostile(world: Any, workspaces: Any, serving: Any, eventually: Any) -> Itera
         yield served
 
 
-def test_markup_in_names_is_shown_as_text(hostile: Any, visit: Callable[[str], Visited]) -> None:
+def test_markup_in_names_is_shown_as_text(hostile: Any, browser: Browser) -> None:
     """A service name and an SLO title full of markup are text on the page and run nothing."""
-    page = visit(f"{hostile.url}/")
+    with browser.visit(hostile.url) as visit:
+        rows, title, made = visit.page.locator("th[scope=row]").all_inner_texts(), visit.page.title(), _made(visit)
 
-    assert "<title>Paceline</title>" in page.dom
-    assert re.findall(r"<(?:script|img)\b", page.dom) == []
-    assert page.console == []
-    # The SLO, and the Quick Check of the service.
-    assert len([row for row in page.rows if row[0].startswith("&lt;img src=x onerror=")]) == 2
-    assert len([row for row in page.rows if row[1].startswith("&lt;img src=x onerror=")]) >= 3
+    assert title == "Where everything stands · Paceline"
+    assert (made, visit.errors) == ([], [])
+    assert len([row for row in rows if row.startswith("<img src=x onerror=")]) == 1
 
 
 def test_markup_in_names_is_a_label_like_others(hostile: Any, requires_tool: Callable[[str], str]) -> None:

@@ -10,7 +10,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
 import pytest
+
+from paceline.cli import SHORT, cli
 
 Capture = pytest.CaptureFixture[str]
 
@@ -364,3 +367,12 @@ def test_a_reader_that_has_enough_sees_no_traceback(run: Run, settings_file: Pat
     os.close(writing)
 
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_the_list_of_commands_says_what_their_help_says(name: str) -> None:
+    """The list imports no command, so it has their first sentences for itself."""
+    command = cli.get_command(click.Context(cli), name)
+
+    assert command is not None
+    assert command.get_short_help_str(limit=300) == SHORT[name]

@@ -7,6 +7,7 @@ the numbers of its weeks stand beside those of a week without it.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -14,13 +15,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from code_blocks import ROOT, blocks_of, commands
 
 from collector.events import event_id
+from paceline.cli import cli
 from paceline.commands.demo import demo
 from paceline.demo.folder import SETTINGS
 from paceline.demo.stories import STORIES
 from paceline.service import Published, Service
-from paceline.wiring import build, configuration
+from paceline.wiring import Running, build, configuration
 from slo_engine.explain import ExplainedNumber, Explanation, Selection
 from slo_engine.slo import SloStatus
 from slo_engine.snapshot import SloState
@@ -30,6 +33,7 @@ STAGE = (("stage", "first_deployed_change"),)
 NEW_SERVICE = (("journey", "new-service"),)
 PLATFORM_HELP = (("queue", "platform-help"),)
 MAP = (("method", "map"),)
+PAGE = [c.text for block in blocks_of(ROOT / "docs" / "demo.md") for c in commands(block)]
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,13 @@ class Looking:
     """The imported example, and what can be asked of it."""
 
     folder: Path
-    service: Service
+    running: Running
     published: Published
+
+    @property
+    def service(self) -> Service:
+        """The service that answers."""
+        return self.running.service
 
     def explain(self, indicator: str, **selection: object) -> Explanation:
         """What `paceline explain` answers."""
@@ -81,7 +90,7 @@ def looking(folder: Path, said: Result) -> Iterator[Looking]:
     """The example as somebody opens it afterwards."""
     assert said.exit_code == 0
     running = build(configuration(folder / SETTINGS, {}, folder), environ={})
-    yield Looking(folder, running.service, running.service.refresh())
+    yield Looking(folder, running, running.service.refresh())
     running.close()
 
 
@@ -101,6 +110,13 @@ def test_the_command_says_where_each_story_shows(said: Result, story: object) ->
     assert (
         f"  {found.what}\n  To see: {found.shows}.\n    paceline explain {found.explain[0].split()[0]}" in said.output
     )
+
+
+@pytest.mark.parametrize("text", [t for t in PAGE if t.startswith("paceline explain")])
+def test_the_commands_of_the_page_show_their_story(looking: Looking, text: str) -> None:
+    """What the documentation's page of the example says works in the example."""
+    done = CliRunner().invoke(cli, shlex.split(text)[1:], obj=looking.running)
+    assert done.exit_code == 0, done.output
 
 
 def test_nothing_is_set_aside(looking: Looking) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,8 @@ from collector.patterns import patterns
 from collector.people import People
 from collector.registry import source_types
 from collector.source import About, Page, Source, SourceContext
-from paceline.doctor import Diagnosis, Seen, Share, examine, together
+from collector.store import SourceRun, to_micros
+from paceline.doctor import Diagnosis, Seen, Share, examine, stored, together
 from slo_engine.organisation import Organisation, Service
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -116,7 +117,9 @@ def test_each_rule_says_what_it_took_and_what_was_left(tmp_path: Path) -> None:
     ]
     assert found.lookalikes == (("group/shop: release-docs", 1),)
     assert found.finished_runs == 4
-    assert found.advice == ("Rule 2 of `deployments` took nothing in this time: job: deploy.",)
+    assert found.advice == (
+        "Rule 2 of `deployments` took nothing in this time: job: deploy; 'release-docs' sounds like a deployment.",
+    )
 
 
 def test_what_numbers_need_is_counted(tmp_path: Path) -> None:
@@ -155,9 +158,9 @@ def test_no_rule_for_production_is_said(tmp_path: Path) -> None:
     nowhere = Organisation(production=())
     found, seen = looked(tmp_path, ["ship"], {"pipeline": "ship", "to": "prod"}, organisation=nowhere)
 
-    assert together([found], seen, nowhere) == [
-        "No deployment went to production: `environments.production` is nothing, deployments went to prod."
-    ]
+    (said,) = together([found], seen, nowhere)
+
+    assert "`environments.production` is nothing, deployments went to prod. Name there what is production" in said
 
 
 def test_services_that_the_catalogue_does_not_know_are_named(tmp_path: Path) -> None:
@@ -174,7 +177,63 @@ def test_refused_credentials_name_the_scopes(tmp_path: Path) -> None:
     found, _ = looked(tmp_path, Reply({}, status=401))
 
     assert found.error == "GET https://ci.example.com/runs: answered 401; check its credentials and what they allow"
-    assert found.advice == ("The token needs `read_runs`: the runs.",)
+    assert found.advice == (
+        "`token` is empty: give it as ${NAME}, a variable that holds it where Paceline runs.",
+        "The token needs `read_runs`: the runs.",
+    )
+
+
+def test_what_is_not_found_may_be_hidden(tmp_path: Path) -> None:
+    """404 is a wrong name, a wrong address, or a token that may not see it; and nobody knows yet what deploys."""
+    found, seen = looked(tmp_path, Reply({}, status=404))
+
+    assert found.advice == (
+        "Look at `url` and at the names; what is private is not found by a token that may not see it.",
+    )
+    assert together([found], seen, Organisation()) == ["Whether anything deploys is known once ci can be read."]
+
+
+HOUR = 3_600_000_000
+
+
+def ran(**more: Any) -> SourceRun:
+    """A run of a source, long ago."""
+    return SourceRun(source="ci", started_at=0, finished_at=0, **more)
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (None, ["Nothing of it was collected yet: `paceline collect` does so once"]),
+        (ran(succeeded=True, last_success_at=to_micros(NOW)), []),
+        (
+            ran(succeeded=False, error="no route", last_success_at=to_micros(NOW) - 3 * HOUR),
+            ["Its last run failed: no route.", "Its numbers are withheld: it was last collected 3.0 h ago"],
+        ),
+        (
+            ran(succeeded=False, error="no route"),
+            ["Its last run failed: no route.", "It never succeeded: its numbers are withheld."],
+        ),
+    ],
+)
+def test_a_source_that_is_stale_says_so(run: SourceRun | None, said: list[str]) -> None:
+    """When it was last collected, why it failed, and what brings its numbers back."""
+    found = list(stored(CiOfTests(name="ci", url=BASE), run, NOW))
+
+    assert [line[: len(start)] for line, start in zip(found, said, strict=True)] == said
+
+
+@pytest.mark.usefixtures("collected")
+def test_the_doctor_looks_into_the_store(run: Callable[..., Any], settings_file: Path) -> None:
+    """What was collected long ago and a people key that is gone are said; no new key is made."""
+    key = settings_file.parent / ".paceline" / "people.key"
+    key.unlink()
+    code, out, _ = run("doctor")
+
+    assert code == 0
+    assert "Its numbers are withheld: it was last collected" in out
+    assert "! The people key is gone: .paceline/people.key is not there, but the store is." in out
+    assert not key.exists()
 
 
 def test_a_source_without_anything_says_where_to_look(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
@@ -25,7 +26,9 @@ from paceline.wiring import Running, build, configuration
 from slo_engine.explain import Explanation
 
 RESTATEMENTS = "/api/v1/restatements"
-ROUTES = ["/", "/metrics", "/healthz", "/readyz", "/api/v1/slos", "/openapi.json"]
+ROUTES = ["/", "/definitions", "/metrics", "/healthz", "/readyz", "/api/v1/slos", "/openapi.json"]
+READING = ["/sources", "/weekly", "/weekly/2026-W10"]
+"""Pages that read the store."""
 EXPLAIN = "/api/v1/explain/{indicator}"
 EXPLAINED = ["/explain/deployment_frequency", "/api/v1/explain/deployment_frequency"]
 
@@ -44,7 +47,7 @@ def client(collected: Service) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.mark.parametrize("path", [*ROUTES, RESTATEMENTS, *EXPLAINED])
+@pytest.mark.parametrize("path", [*ROUTES, *READING, RESTATEMENTS, *EXPLAINED])
 def test_a_route_answers_with_safe_headers(client: TestClient, path: str) -> None:
     """Every route answers, runs no script of others, and is not guessed to be another type."""
     answer = client.get(path)
@@ -55,14 +58,16 @@ def test_a_route_answers_with_safe_headers(client: TestClient, path: str) -> Non
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/explain/deployment_frequency"])
+@pytest.mark.parametrize("path", ["/", "/definitions", "/metrics", "/explain/deployment_frequency", *READING])
 def test_head_answers_as_get_does(client: TestClient, path: str) -> None:
     """Monitors that only ask for the head get the same status and type."""
     assert client.head(path).status_code == 200
     assert client.head(path).headers["content-type"] == client.get(path).headers["content-type"]
 
 
-@pytest.mark.parametrize(("path", "status"), [(p, 503) for p in ("/metrics", "/readyz", "/api/v1/slos", *EXPLAINED)])
+@pytest.mark.parametrize(
+    ("path", "status"), [(p, 503) for p in ("/metrics", "/readyz", "/api/v1/slos", "/sources", "/weekly", *EXPLAINED)]
+)
 def test_before_the_first_snapshot_nothing_is_claimed(before: TestClient, path: str, status: int) -> None:
     """Without a snapshot there are no metrics and no SLOs to show: 503, not an empty success."""
     assert before.get(path).status_code == status
@@ -137,7 +142,7 @@ def test_the_page_shows_numbers_and_sources(client: TestClient) -> None:
     """The status page has the frequency with its n, the SLO, and the source's state."""
     page = client.get("/").text
 
-    assert "0.29 per day" in page
+    assert "0.07 per day" in page
     assert "insufficient data" in page
     assert "fresh" in page
 
@@ -193,7 +198,7 @@ def test_the_api_describes_itself(client: TestClient) -> None:
     assert set(described["paths"]) == {
         *("/metrics", "/healthz", "/readyz"),
         *("/api/v1/slos", "/api/v1/slos/{name}/history", "/api/v1/gate", RESTATEMENTS, EXPLAIN),
-        "/api/v1/annotations",
+        *("/api/v1/annotations", "/api/v1/deliveries"),
     }
     assert {tuple(p) for p in described["paths"].values()} == {("get",)}
     assert set(described["paths"]["/api/v1/slos"]["get"]["responses"]) == {"200", "503"}
@@ -205,7 +210,7 @@ def test_the_api_describes_itself(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
-@pytest.mark.parametrize("path", [*ROUTES, RESTATEMENTS, *EXPLAINED])
+@pytest.mark.parametrize("path", [*ROUTES, *READING, RESTATEMENTS, *EXPLAINED])
 def test_nothing_can_be_written(client: TestClient, method: str, path: str) -> None:
     """No route takes a write."""
     assert client.request(method, path).status_code == 405
@@ -411,12 +416,12 @@ def test_the_page_shows_the_number_both_ways(client: TestClient) -> None:
     assert "Successful deployments of the service to the environment per day of the window." in page
 
 
-def test_the_status_page_leads_to_the_explanation(collected: Service, settings_file: Path) -> None:
-    """Each number links to its own units: indicator, service, environment and window, whatever they are called."""
-    add(collected, settings_file, release("odd", service='a&b "c"/d', environment="pre prod"))
+def test_the_home_page_leads_on(collected: Service, settings_file: Path) -> None:
+    """Whatever it links to is there, and each number links to its own units, whatever its service is called."""
+    add(collected, settings_file, release("odd", service='a&b "c"/d'))
 
     with TestClient(create_app(collected)) as client:
-        links = re.findall(r'<th scope="row"><a href="([^"]+)"', client.get("/").text)
+        links = re.findall(r'<a [^>]*href="(/[^"]*)"', client.get("/").text)
         answers = {link: client.get(unescape(link)) for link in links}
         odd = next(a for link, a in answers.items() if link.startswith("/explain/deployment_frequency?service=a%26b+"))
 
@@ -603,14 +608,54 @@ def configured(settings_file: Path, clock: Any, settings: str) -> Running:
 
 
 def test_the_page_has_quick_check_scores(client: TestClient) -> None:
-    """Scores of production with n, then their means; what has no score has no value, and no letter is given."""
+    """Scores of production, then their means; what has no score has no value, and no letter is given."""
     page = client.get("/").text
-    section = page.partition('<h2 id="scores">Quick Check</h2>')[2].partition("</section>")[0]
+    section = page.partition('<h2 id="delivery">Delivery</h2>')[2].partition("</section>")[0]
+    rows = [re.sub(r"<[^>]+>", "|", row).split("|") for row in re.findall(r"<tr>(.*?)</tr>", section, re.DOTALL)]
+    told = [[cell.strip() for cell in row if cell.strip()] for row in rows]
 
-    assert re.findall(r'<td class="n">([^<]*)</td>', section) == [
-        *("no value", "4 (n 2)", "no value", "10 (n 2)", "10 (n 2)"),
-        *("4", "10", "8"),
+    assert [row[-2:] for row in told] == [
+        ["Score", "Industry 2025"],
+        ["no value", "5.5"],
+        ["4", "4.8"],
+        ["no value", "7.4"],
+        ["10", "8.1"],
+        ["10", "7.8"],
+        ["4", "5.9"],
+        ["10", "7.95"],
+        ["8", "6.72"],
     ]
+    assert ["Deployments", "0.07 per day", "none", "2", "4", "4.8"] in told
+
+
+def test_the_page_is_that_of_the_newest_numbers(collected: Service, settings_file: Path) -> None:
+    """What is remembered of the numbers before is not shown, also where the clock stands."""
+    with TestClient(create_app(collected)) as client:
+        before = client.get("/").text
+        add(collected, settings_file, release("another"))
+        after = client.get("/").text
+
+    assert ("0.07 per day" in before, "0.11 per day" in after) == (True, True)
+
+
+def test_a_number_on_the_page_leads_to_its_definition_and_its_events(client: TestClient) -> None:
+    """The title to the indicator, the value to the events behind it, the SLO to its page."""
+    page = client.get("/").text
+
+    assert '<a href="/indicators/deployment_frequency">Deployments</a>' in page
+    assert '<a href="/explain/deployment_frequency?service=shop&amp;environment=production&amp;window=28d">' in page
+    assert '<a href="/slos/fast">' in page
+
+
+def test_a_summary_that_could_not_be_delivered_is_on_the_page(collected: Service) -> None:
+    """By the delivery's name and the week, with where to read why."""
+    assert collected.published is not None
+    collected.published = replace(collected.published, undelivered={"leaders": "2026-W10"})
+
+    with TestClient(create_app(collected)) as client:
+        page = client.get("/").text
+
+    assert "could not be delivered: leaders, week" in page
 
 
 def test_unmatched_names_are_on_the_page(settings_file: Path, clock: Any) -> None:
@@ -662,28 +707,25 @@ def test_cut_metrics_are_a_problem(settings_file: Path, clock: Any) -> None:
 
 
 def test_the_page_of_many_services_stays_short(settings_file: Path, clock: Any) -> None:
-    """Of many services 200 numbers are shown, levels of teams first; the page says how many more, and where.
+    """Of many services twenty are shown, levels of teams first; the page says how many more, and where.
 
     The platform's own promises have a table of their own.
     """
     with (settings_file.parent / "events.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(release(f"r{n}", service=f"s{n:03}")) + "\n" for n in range(100))
     running = configured(settings_file, clock, "services:\n  - {name: shop, team: /commerce/checkout}\n")
-    published = running.service.published
-    assert published is not None
 
     with TestClient(create_app(running.service)) as client:
         page = client.get("/").text
     running.close()
     delivery, promises = page.split('<h2 id="promises">')
-    shown = re.findall(r'<th scope="row"><a href="/explain/[^?]+\?([^"]+)"', delivery)
-    of_delivery = [n for n in published.snapshot.numbers if running.service.indicators[n.indicator].like_delivery]
+    shown = re.findall(r'<tr><th scope="row">([^<]+)</th>', delivery.partition("<caption>Teams by")[2])
 
-    assert len(shown) == 200
+    assert "The organisation, production" in delivery
+    assert shown[:4] == ["/commerce, production", "/commerce/checkout, production", *shown[2:4]]
+    assert len(shown) == 20
     assert '<a href="/explain/source_freshness?' in promises
-    assert ["team=%2F&" in s or s.endswith("team=%2F") for s in shown[:3]] == [True] * 3
-    assert f"And {len(of_delivery) - 200} more numbers." in page
-    assert '<a href="/explain/deployment_frequency">' in page
+    assert 'And 83 more: <a href="/indicators">' in delivery
 
 
 class Waiting:

@@ -1,0 +1,29 @@
+"""Imports a made example as any other organisation is imported: its sources collected, everything derived."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+
+from collector.source import SourceConfig
+from paceline.demo.period import Period, moment
+from paceline.demo.probes import SILENT, SILENT_AFTER, silent_at
+from paceline.settings import Configuration
+from paceline.wiring import Running, build
+
+
+def import_example(found: Configuration, period: Period, say: Callable[[str], object]) -> None:
+    """Collect and evaluate as ever; the source that falls silent was last collected when its files were still new."""
+    last_heard = moment(silent_at(period) + SILENT_AFTER)
+    with contextlib.closing(build(found, lambda: last_heard)) as running:
+        _collect(running, (source for source in found.sources if source.name == SILENT), say)
+    with contextlib.closing(build(found)) as running:
+        _collect(running, found.sources, say)
+        say("Deriving and evaluating; this takes about a minute")
+        say(f"{len(running.service.refresh().snapshot.numbers):,} numbers")
+
+
+def _collect(running: Running, sources: Iterable[SourceConfig], say: Callable[[str], object]) -> None:
+    for source in sources:
+        outcome = running.service.collect(source)
+        say(f"{source.name}: {outcome.error or f'{outcome.events:,} events'}")
