@@ -42,8 +42,9 @@ from paceline.settings import Configuration
 from paceline.telemetry import Telemetry
 from slo_engine.benchmark_files import load_benchmarks
 from slo_engine.benchmarks import Benchmarks
+from slo_engine.beside import Beside
 from slo_engine.burn import Tier
-from slo_engine.derive import Helpers, Second, derive
+from slo_engine.derive import Helpers, derive
 from slo_engine.evaluate import Evaluator
 from slo_engine.explain import Explanation, Selection, explain, find_indicator
 from slo_engine.exposition import Exposition, Publisher
@@ -95,7 +96,7 @@ class Service:
         log: Log,
         clock: Callable[[], datetime],
         helpers: Helpers | None = None,
-        second: Second | None = None,
+        second: Beside | None = None,
         slos_then: Callable[[Week], tuple[Sequence[Slo], Sequence[Slo]] | None] = lambda _: None,
     ) -> None:
         self.configuration = configuration
@@ -111,7 +112,7 @@ class Service:
         self._runner = runner
         self._families = families
         self._derivations = derivations
-        self._evaluator = Evaluator(observations)
+        self._evaluator = Evaluator(observations, second)
         self._publisher = Publisher()
         self._stamps: dict[str, dict[str, int | str]] = {}
         self._tiers = tiers
@@ -315,7 +316,7 @@ class Service:
         with self._deriving, self._telemetry.span("paceline.derive") as span:
             stamps = {f.name: self._derivations.stamp(f.name) for f in self._families}
             if stamps != self._stamps:
-                self._evaluator = Evaluator(self.observations)  # another process derived, too
+                self._evaluator = Evaluator(self.observations, self._second)  # another process derived, too
             organisation, at = self.configuration.organisation, self._clock()
             done = derive(self._families, self.events, self._derivations, organisation, at, self._helpers, self._second)
             self._evaluator.apply(done.changes)

@@ -242,7 +242,7 @@ class Settings(_Section):
         ge=1,
         le=64,
         description="How many processes share a first derivation of many services; each needs half a gigabyte. "
-        "From 2 on one stays where new events touch many pieces, and derives a part of them.",
+        "From 2 on one stays where new events touch many pieces, derives a part of them and evaluates durations.",
     )
     sources: SkipValidation[list[Any]] = Field(
         default_factory=list, description="The systems to collect from; see docs/sources.md."

@@ -1,7 +1,8 @@
-"""A process beside the service's own that derives a part of what new events touch: Python uses one processor each.
+"""A process beside the service's own that does a part of a cycle: Python uses one processor each.
 
-It reads the store and writes nothing: what it found comes back as plain bytes and is written with the rest, in the
-same transactions. Where it is missing, has only just started or was killed, the service derives alone.
+It derives some of what new events touch, and evaluates some indicators. It reads the store and writes nothing: what it
+found comes back as plain bytes. Where it is missing, has only just started, is busy or was killed, the service does all
+alone.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum, auto
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -20,12 +23,15 @@ import msgspec
 
 from collector.bulk import seldom_collecting
 from collector.errors import StoreError
-from collector.store import Database, DerivationStore, EventStore
+from collector.store import Database, DerivationStore, EventStore, ObservationStore
+from slo_engine.apart import Apart, Mirror, News
 from slo_engine.derive import Part, pieces_in
+from slo_engine.evaluate import Wanted
 from slo_engine.indicator import Piece
-from slo_engine.observation import Row, as_row
+from slo_engine.observation import Row, Subject, as_row
 from slo_engine.organisation import Organisation
 from slo_engine.remembered import Remembered
+from slo_engine.snapshot import Part as SnapshotPart
 
 _MANY = 50
 """After a derivation of so many pieces another process is worth its memory."""
@@ -38,11 +44,11 @@ _MOST_ROWS = 100_000
 
 
 class _Question(NamedTuple):
-    """What is asked: the number of the question, the organisation where it is another one, and the parts."""
+    """What is asked: the number of the question, the organisation where it is another one, and what is to be done."""
 
     number: int
     organisation: Organisation | None
-    parts: Sequence[Part]
+    task: Sequence[Part] | Wanted
 
 
 class _Told(msgspec.Struct, array_like=True, frozen=True):
@@ -65,14 +71,30 @@ class _Answer(msgspec.Struct, array_like=True, frozen=True):
     pieces: dict[str, list[_Told]]
 
 
+class _Evaluated(msgspec.Struct, array_like=True, frozen=True):
+    """What is new of each indicator, and which question that answers."""
+
+    number: int
+    news: dict[str, News]
+
+
 _SAME = tuple(name for name in Piece._fields if name != "observations")
 _READY = b"ready"
 _ANSWERS = msgspec.msgpack.Decoder(_Answer)
+_EVALUATED = msgspec.msgpack.Decoder(_Evaluated)
+
+
+class _Waiting(Enum):
+    """Who waits for an answer. Of each there is one at a time: who asks again waits no longer for what was before."""
+
+    DERIVE = auto()
+    EVALUATE = auto()
 
 
 class Beside:
-    """A process that is started when it is worth while and stays; see `slo_engine.derive.Second`.
+    """A process that is started when it is worth while and stays.
 
+    See `slo_engine.derive.Second` and `slo_engine.evaluate.Other`. One thread may derive while another one evaluates.
     Whoever made it closes it.
     """
 
@@ -84,31 +106,31 @@ class Beside:
         self._touched = self._asked = self._answered = 0
         self._organisation: Organisation | None = None
         self._pieces: Mapping[str, Sequence[Piece]] = {}
+        self._mirror: Mirror | None = None
+        self._evaluating = False
+        """Whether the last question was what to evaluate."""
+        self._waiting: _Waiting | None = None
+        self._talking = threading.RLock()
+        self._missed: dict[int, int] = {}
+        """What changed since it last evaluated."""
 
     def ready(self, seconds: float) -> bool:
-        """Start it and wait until it can be asked; whether it can."""
+        """Start it where there is none, and wait until it can be asked; whether it can."""
         with self._given_up():
             if self._line is None:
                 self._start()
-            if self._line is not None and not self._ready and self._line.poll(seconds):
-                self._ready = self._line.recv_bytes() == _READY
-        return self._ready
+            if self._line is not None:
+                self._free(self._line, seconds)
+        return self._ready and self._answered == self._asked
 
     def ask(self, organisation: Organisation, parts: Sequence[Part]) -> bool:
         """Let it begin; False where there is none that could. It starts when the derivation before was a long one."""
+        begun = False
         with self._given_up():
             if self._line is None and self._touched >= _MANY:
                 self._start()
-            line = self._line
-            if line is None or not (self._ready or line.poll()):
-                return False
-            if not self._ready:
-                self._ready = line.recv_bytes() == _READY
-            self._hear(line)  # what nobody waited for, because writing failed
-            self._asked += 1
-            line.send(_Question(self._asked, None if organisation is self._organisation else organisation, parts))
-            self._organisation = organisation
-        return self._line is not None
+            begun = self._sent(organisation, parts, _Waiting.DERIVE)
+        return begun and self._line is not None
 
     def found(self, family: str) -> Sequence[Piece] | None:
         """The pieces of a family that were asked for; None where it does not say."""
@@ -119,7 +141,33 @@ class Beside:
 
     def derived(self, pieces: int) -> None:
         """A derivation of so many pieces is over."""
-        self._touched, self._pieces = pieces, {}
+        with self._given_up():
+            self._touched, self._pieces = pieces, {}
+            if self._waiting is _Waiting.DERIVE:
+                self._waiting = None
+
+    def evaluate(self, organisation: Organisation, wanted: Wanted) -> bool:
+        """Let it begin; False where nobody is to wait: there is none that could, or it reads everything at first."""
+        begun = False
+        with self._given_up():
+            for number, first in wanted.changes.items():
+                self._missed[number] = min(first, self._missed.get(number, first))
+            known = self._mirror is not None and self._mirror.whose == wanted.whose
+            waiting = _Waiting.EVALUATE if known else None
+            if self._sent(organisation, wanted._replace(changes=self._missed), waiting):
+                self._missed = {}
+                if not known:
+                    self._mirror = Mirror(wanted.whose)
+                begun = known
+        return begun and self._line is not None
+
+    def evaluated(self) -> Mapping[str, Mapping[Subject, SnapshotPart]] | None:
+        """The parts of what was asked for, by indicator; None where it does not say."""
+        with self._given_up():
+            if self._line is not None:
+                self._hear(self._line)
+            self._waiting = None
+        return None if self._mirror is None else self._mirror.parts
 
     def close(self) -> None:
         """End it."""
@@ -128,8 +176,10 @@ class Beside:
         if self._process is not None and self._process.pid is not None:
             self._process.terminate()
             self._process.join()
-        self._line = self._process = self._organisation = None
+        self._line = self._process = self._organisation = self._mirror = self._waiting = None
         self._ready = False
+        self._answered = self._asked  # nobody will answer any more
+        self._pieces, self._missed = {}, {}  # and the next one begins with everything
 
     def _start(self) -> None:
         # Not forked: the service has threads, whose locks a copy would hold for ever.
@@ -139,20 +189,49 @@ class Beside:
         with theirs:
             self._process.start()
 
+    def _sent(self, organisation: Organisation, task: Sequence[Part] | Wanted, waiting: _Waiting | None) -> bool:
+        """Ask it; False where there is none, it is not done with what it was asked, or somebody waits for that."""
+        line = self._line
+        if line is None or self._waiting not in {None, waiting} or not self._free(line):
+            return False
+        self._asked += 1
+        line.send(_Question(self._asked, None if organisation is self._organisation else organisation, task))
+        self._organisation, self._waiting, self._evaluating = organisation, waiting, isinstance(task, Wanted)
+        return True
+
+    def _free(self, line: Connection, seconds: float = 0.0) -> bool:
+        """Whether it has started and answered what it was asked, after some seconds at most."""
+        if not self._ready and line.poll(seconds):
+            self._ready = line.recv_bytes() == _READY
+        if self._ready and self._answered != self._asked and line.poll(seconds):  # what nobody waited for
+            self._take(line)
+        return self._ready and self._answered == self._asked
+
     def _hear(self, line: Connection) -> None:
         """Wait for the last answer."""
         while self._answered != self._asked:
             if not line.poll(_PATIENCE):
                 raise EOFError
-            self._answered, self._pieces = pieces_of(line.recv_bytes())
+            self._take(line)
+
+    def _take(self, line: Connection) -> None:
+        """Take an answer."""
+        told = line.recv_bytes()
+        if not self._evaluating:
+            self._answered, self._pieces = pieces_of(told)
+            return
+        self._answered, news = msgspec.structs.astuple(_EVALUATED.decode(told))
+        if self._mirror is not None:
+            self._mirror.hear(news)
 
     @contextlib.contextmanager
     def _given_up(self) -> Iterator[None]:
-        """One that cannot start, has ended or says nothing costs time and nothing else."""
-        try:
-            yield
-        except (EOFError, OSError):
-            self.close()
+        """One that cannot start, has ended or says nothing costs time and nothing else. One thread talks at a time."""
+        with self._talking:
+            try:
+                yield
+            except (EOFError, OSError):
+                self.close()
 
 
 def _stay(folder: Path, line: Connection) -> None:
@@ -161,11 +240,15 @@ def _stay(folder: Path, line: Connection) -> None:
     with contextlib.suppress(EOFError, OSError, StoreError):
         database = Database.open(folder)
         line.send_bytes(_READY)
-        organisation = Organisation()
+        organisation, apart = Organisation(), Apart(ObservationStore(database))
         while line.poll(_IDLE):
-            question: _Question = line.recv()
-            organisation = question.organisation or organisation
-            line.send_bytes(answer(database, organisation, question.parts, question.number))
+            number, changed, task = line.recv()
+            organisation = changed or organisation
+            if isinstance(task, Wanted):
+                told = _Evaluated(number, apart.answer(task, organisation))
+                line.send_bytes(msgspec.msgpack.encode(told))
+            else:
+                line.send_bytes(answer(database, organisation, task, number))
 
 
 def answer(database: Database, organisation: Organisation, parts: Sequence[Part], number: int = 0) -> bytes:

@@ -6,12 +6,12 @@ not change since the evaluation before is the same object as then: no unit enter
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, count
 from queue import SimpleQueue
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from collector.bulk import seldom_collecting
 from collector.store import ObservationStore
@@ -83,6 +83,28 @@ class _Known(NamedTuple):
     part: Part
 
 
+class Wanted(NamedTuple):
+    """What another process is asked to evaluate; `whose`: the evaluator that asks, another one for each."""
+
+    whose: int
+    indicators: Mapping[str, Indicator]
+    at: datetime
+    fresh: frozenset[str]
+    windows: tuple[Window, ...]
+    changes: Mapping[int, int]
+    """Which series changed since the question before, and from what time on (microseconds)."""
+
+
+class Other(Protocol):
+    """Evaluates some indicators in another process while this one evaluates the rest."""
+
+    def evaluate(self, organisation: Organisation, wanted: Wanted) -> bool:
+        """Let it begin; False where nobody is to wait for it."""
+
+    def evaluated(self) -> Mapping[str, Mapping[Subject, Part]] | None:
+        """The parts of what was asked for, by indicator, when they are there; None where it cannot say."""
+
+
 class _KeptBack(NamedTuple):
     """What is withheld of an indicator about people, with what that follows from."""
 
@@ -91,14 +113,17 @@ class _KeptBack(NamedTuple):
     cells: frozenset[Cell]
 
 
+_names = count(1)
+
+
 class Evaluator:
     """Evaluates one store again and again. What did not change costs a look, and stays the same object.
 
     One thread evaluates at a time; changes may be told from any.
     """
 
-    def __init__(self, store: ObservationStore) -> None:
-        self._store = store
+    def __init__(self, store: ObservationStore, other: Other | None = None) -> None:
+        self._store, self._other, self._name = store, other, next(_names)
         self._reader: Reader | None = None
         self._told: SimpleQueue[Mapping[int, int]] = SimpleQueue()
         self._summaries: dict[str, dict[Group, Summary]] = {}
@@ -143,31 +168,81 @@ class Evaluator:
         organisation: Organisation,
         conditions: Conditions,
     ) -> Snapshot:
-        reader = self._turned(at, organisation, indicators)
-        spans, fresh = rolling(windows, at), conditions.fresh
-        _prepare(reader, indicators, spans, earliest(slos, reader.now))
-        shown = {name: self._shown(indicator, reader, spans, fresh) for name, indicator in indicators.items()}
-        smallest = organisation.smallest_group
-        suppressed = self._withheld(shown, indicators, spans, smallest)
+        changes = self._changes()
+        elsewhere = self._begun(indicators, at, windows, organisation, conditions.fresh, changes)
+        reader = self._turned(at, organisation, indicators, changes)
+        spans, smallest = rolling(windows, at), organisation.smallest_group
         promised = self._followed(tuple(slos), conditions)
+        own = [one for name, one in indicators.items() if name not in elsewhere]
+        counted = {s.indicator for s in slos if is_counted(s)}
+        _prepare(reader, [*own, *(indicators[n] for n in counted & elsewhere)], spans, slos)
+        shown = {one.name: self._shown(one, reader, spans, conditions.fresh) for one in own}
+        suppressed = self._withheld(shown, indicators, spans, smallest)
+        totals, states = _totals(indicators, reader, smallest), self._slo_states(slos, indicators, reader, conditions)
+        found = self._other.evaluated() if self._other is not None and elsewhere else {}
+        if found is None:  # it was killed meanwhile
+            left = [indicators[name] for name in elsewhere]
+            _prepare(reader, left, spans, slos)
+            shown |= {one.name: self._shown(one, reader, spans, conditions.fresh) for one in left}
+        self._in_parts(indicators, shown, totals, suppressed, found or {})
         return Snapshot.of(
-            self._in_parts(shown, _totals(indicators, reader, smallest), suppressed),
+            self._ordered_parts(),
             at=at,
             suppressed=suppressed,
-            slos=self._slo_states(slos, indicators, reader, conditions),
+            slos=states,
             thresholds=promised.thresholds,
             excluding=excluding(promised.concerned, reader.now),
             sources=tuple(sources),
             services=organisation.services,
-            scores=self._scored(shown, organisation),
+            scores=self._scored(organisation),
         )
 
-    def _turned(self, at: datetime, organisation: Organisation, indicators: Mapping[str, Indicator]) -> Reader:
-        """The reader at a time. What is remembered of groups that changed since is forgotten."""
+    def parts(self, wanted: Wanted, organisation: Organisation) -> Mapping[str, Mapping[Subject, Part]]:
+        """The parts of some indicators by name, without totals, and with nothing withheld."""
+        self.apply(wanted.changes)
+        with seldom_collecting():
+            reader = self._turned(wanted.at, organisation, wanted.indicators, self._changes())
+            spans = rolling(wanted.windows, wanted.at)
+            _prepare(reader, wanted.indicators.values(), spans, ())
+            shown = {n: self._shown(one, reader, spans, wanted.fresh) for n, one in wanted.indicators.items()}
+            self._in_parts(wanted.indicators, shown, {}, {}, {})
+        return {n: {subject: one.part for subject, one in own.known.items()} for n, own in self._parts.items()}
+
+    def _changes(self) -> dict[int, int]:
+        """Which series changed since the last evaluation, as it was told, and from what time on."""
         changes: dict[int, int] = {}
         while not self._told.empty():
             for number, first in self._told.get().items():
                 changes[number] = min(first, changes.get(number, first))
+        return changes
+
+    def _begun(
+        self,
+        indicators: Mapping[str, Indicator],
+        at: datetime,
+        windows: Sequence[Window],
+        organisation: Organisation,
+        fresh: frozenset[str],
+        changes: Mapping[int, int],
+    ) -> frozenset[str]:
+        """The indicators that another process evaluates meanwhile: durations, which are sorted and have most lines.
+
+        What is withheld of people follows from all their numbers together, which are evaluated here.
+        """
+        durations = {n: one for n, one in indicators.items() if one.shape is Shape.DURATION and not one.people}
+        if self._other is None or not durations:
+            return frozenset()
+        wanted = Wanted(self._name, durations, at, fresh, tuple(windows), changes)
+        return frozenset(durations) if self._other.evaluate(organisation, wanted) else frozenset()
+
+    def _turned(
+        self,
+        at: datetime,
+        organisation: Organisation,
+        indicators: Mapping[str, Indicator],
+        changes: Mapping[int, int],
+    ) -> Reader:
+        """The reader at a time. What is remembered of groups that changed since is forgotten."""
         widths, named = widths_of(indicators), named_of(indicators)
         if self._reader is None or (self._reader.widths, self._reader.named) != (widths, named):
             self._reader = Reader(self._store, at, organisation, widths, named)
@@ -227,18 +302,24 @@ class Evaluator:
 
     def _in_parts(
         self,
+        indicators: Iterable[str],
         shown: Mapping[str, Mapping[Group, Summary]],
         totals: Mapping[str, Mapping[Subject, _Totals]],
         suppressed: Mapping[str, frozenset[Cell]],
-    ) -> list[Part]:
-        """The parts of a snapshot: that of before where neither numbers nor totals changed.
-
-        What has totals alone comes last.
-        """
+        found: Mapping[str, Mapping[Subject, Part]],
+    ) -> None:
+        """Have the parts of indicators: those found elsewhere, or that of before where nothing changed."""
         before, self._parts = self._parts, {}
-        for name, known in shown.items():
+        for name in indicators:
             own, cells = totals.get(name, {}), suppressed.get(name, _NONE)
-            self._parts[name] = _Parts.of(name, known, own, cells, before.get(name, _NO_PARTS))
+            last = before.get(name, _NO_PARTS)
+            if name in found:
+                self._parts[name] = _Parts.found(found[name])
+            else:
+                self._parts[name] = _Parts.of(name, shown[name], own, cells, _NO_PARTS if last.elsewhere else last)
+
+    def _ordered_parts(self) -> list[Part]:
+        """The parts of a snapshot; what has totals alone comes last."""
         found: list[Part] = []
         alone: list[Part] = []
         for parts in self._parts.values():
@@ -281,11 +362,10 @@ class Evaluator:
         self._states[slo.name] = _Judged(slo, pool, made_from, missing, conditions.tiers, smallest, found, settled)
         return found
 
-    def _scored(
-        self, shown: Mapping[str, Mapping[Group, Summary]], organisation: Organisation
-    ) -> dict[tuple[Subject, str], Mapping[str, float]]:
+    def _scored(self, organisation: Organisation) -> dict[tuple[Subject, str], Mapping[str, float]]:
         """The Quick Check scores of production in the windows that have them."""
-        own = [{g.subject: s.numbers for g, s in shown.get(name, {}).items()} for name in QUICK_CHECK]
+        known = [self._parts.get(name, _NO_PARTS).known for name in QUICK_CHECK]
+        own = [{subject: one.part.numbers for subject, one in parts.items() if one.part.numbers} for parts in known]
         before, self._scores = self._scores, {}
         if organisation != self._scored_for:
             before, self._scored_for = {}, organisation
@@ -297,10 +377,11 @@ class Evaluator:
         return {(subject, window): own for subject, one in self._scores.items() for window, own in one.scores.items()}
 
 
-def _prepare(reader: Reader, indicators: Mapping[str, Indicator], spans: Sequence[Span], earliest_at: int) -> None:
-    """Have what all indicators look at: of each series since the earliest time that is asked for it."""
+def _prepare(reader: Reader, indicators: Iterable[Indicator], spans: Sequence[Span], slos: Sequence[Slo]) -> None:
+    """Have what indicators and SLOs look at: of each series since the earliest time that is asked for it."""
     wanted: dict[int, list[int]] = {}
-    for indicator in indicators.values():
+    earliest_at = earliest(slos, reader.now)
+    for indicator in indicators:
         after = min([earliest_at, *(reach_of(indicator, s) for s in spans)])
         wanted.setdefault(after, []).extend(reader.series(indicator))
     for after, numbers in sorted(wanted.items()):  # what is held from a time on is not read again for a later one
@@ -318,6 +399,14 @@ class _Parts(NamedTuple):
     totals: Mapping[Subject, _Totals] = {}
     known: Mapping[Subject, _Known] = {}
     """The part of each subject; those that have totals alone come last."""
+    elsewhere: bool = False
+    """Whether another process made them: then nobody knows from what."""
+
+    @classmethod
+    def found(cls, parts: Mapping[Subject, Part]) -> _Parts:
+        """The parts that another process made."""
+        known = {subject: _Known((), _NONE, part) for subject, part in parts.items()}
+        return cls(places=dict.fromkeys(parts, ()), known=known, elsewhere=True)
 
     @classmethod
     def of(
@@ -405,19 +494,19 @@ class _Scores(NamedTuple):
     """The Quick Check scores of a subject by window, with the numbers and the values that they were made from."""
 
     production: bool
-    numbers: tuple[tuple[tuple[Number, ...], ...], ...] = ()
+    numbers: tuple[tuple[Number, ...], ...] = ()
     values: Mapping[str, Mapping[str, float | None]] = {}
     scores: Mapping[str, Mapping[str, float]] = {}
 
-    def of(self, numbers: tuple[tuple[tuple[Number, ...], ...], ...]) -> _Scores:
-        """The scores of some numbers, by the indicators of the Quick Check and span: those known where unchanged."""
+    def of(self, numbers: tuple[tuple[Number, ...], ...]) -> _Scores:
+        """The scores of some numbers, by the indicators of the Quick Check: those known where unchanged."""
         if self.numbers == numbers:
             return self
         values: dict[str, dict[str, float | None]] = {}
-        for name, spans in zip(QUICK_CHECK, numbers, strict=True):
-            for rows in spans:
-                if rows and rows[0].window in _SCORED_WINDOWS:
-                    values.setdefault(rows[0].window, {})[name] = _scored_value(rows[0].stats)
+        for name, rows in zip(QUICK_CHECK, numbers, strict=True):
+            for row in rows:
+                if row.window in _SCORED_WINDOWS and name not in values.setdefault(row.window, {}):
+                    values[row.window][name] = _scored_value(row.stats)  # of parts, the whole comes first
         scores = {
             window: self.scores.get(window, {}) if self.values.get(window) == own else _scores(own)
             for window, own in values.items()

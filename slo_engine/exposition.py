@@ -35,7 +35,7 @@ from slo_engine.burn import Severity
 from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
 from slo_engine.gzipped import member
 from slo_engine.indicator import Indicator, Shape
-from slo_engine.observation import label_values
+from slo_engine.observation import Subject, label_values
 from slo_engine.segments import Families, Piece, Segment
 from slo_engine.slo import Composite, IndicatorSli, SloStatus
 from slo_engine.snapshot import Accounting, Number, Part, SloState, Snapshot, SourceState
@@ -539,6 +539,8 @@ def _indicator_part(snapshot: Snapshot, indicators: Mapping[str, Indicator], for
         part = parts[place]
         indicator, own = indicators[part.indicator], metrics[part.indicator]
         key, write = (part.indicator, *part.subject), partial(_written, styles[part.indicator], part)
+        if part.lines:
+            write = partial(_as_written, part.lines)
         return _Block(key, part, partial(_totals, indicator, own, part), write)
 
     return _Part((*parts, *beside.rows), block)
@@ -592,6 +594,36 @@ def _written(style: _Style, part: Part, escaped: _Labels, known: Mapping[int, _T
         texts = map(b"".join, zip(*rows, strict=True))
         by_metric.update((form.name, text) for form, text in zip(forms, texts, strict=False) if text)
     return _Written(by_row, by_metric)
+
+
+def _as_written(lines: Mapping[str, bytes], _escaped: _Labels, _known: Mapping[int, _Texts]) -> _Written:
+    """The lines of a part that came with it."""
+    return _Written({}, lines)
+
+
+class LineWriter:
+    """Writes the lines of parts before they are published, as a publisher would; what has not changed is kept."""
+
+    def __init__(self) -> None:
+        self._forms = _Forms()
+        self._styles: dict[str, _Style] = {}
+        self._known: dict[str, dict[Subject, tuple[Part, Mapping[int, _Texts]]]] = {}
+
+    def forget(self, indicator: Indicator) -> None:
+        """Keep nothing of an indicator, as where some of its subjects have gone."""
+        self._known[indicator.name] = {}
+
+    def with_lines(self, indicator: Indicator, part: Part) -> Part:
+        """A part with its lines. Raises ValueError for a series that is there twice."""
+        if indicator.name not in self._styles:
+            self._styles[indicator.name] = _Style.of(indicator, metrics_of(indicator), self._forms)
+        self._forms.forget()
+        # The part is kept with its lines: while it is, the ids of its rows are nobody else's.
+        own = self._known.setdefault(indicator.name, {})
+        _, known = own.get(part.subject, (part, {}))
+        by_row, lines = _written(self._styles[indicator.name], part, self._forms.labels, known)
+        own[part.subject] = part, by_row
+        return part._replace(lines=lines)
 
 
 def _of_number(style: _Style, number: Number, subject: tuple[str, ...], escaped: _Labels) -> _Texts:

@@ -159,6 +159,10 @@ class Piece(NamedTuple):
     """What is stored of the piece itself stays: neither `state` nor `reads` says anything new."""
 
 
+_EIGHTHS, _OF_THE_FIRST = 8, 3
+"""The first half is the smaller one: who derives it writes both, and looks at what they mean for others."""
+
+
 class Half(StrEnum):
     """Which half of the touched pieces one of two derives."""
 
@@ -167,7 +171,7 @@ class Half(StrEnum):
 
     def of(self, scopes: Iterable[str]) -> set[str]:
         """Those of some pieces that are in this half, whatever the others are."""
-        return {s for s in scopes if (crc32(s.encode()) & 1 == 0) is (self is Half.FIRST)}
+        return {s for s in scopes if (crc32(s.encode()) % _EIGHTHS < _OF_THE_FIRST) is (self is Half.FIRST)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,13 +52,17 @@ class Accounting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(NamedTuple):
-    """What is known of one indicator and subject; `totals` is how many units there ever were, by dimension."""
+    """What is known of one indicator and subject; `totals` is how many units there ever were, by dimension.
+
+    `lines`: how its numbers and accounting are published, by metric, where that was written with them.
+    """
 
     indicator: str
     subject: Subject
     numbers: tuple[Number, ...] = ()
     accounting: tuple[Accounting, ...] = ()
     totals: tuple[tuple[str, float], ...] = ()
+    lines: Mapping[str, bytes] = {}
 
 
 class Spent(NamedTuple):
@@ -133,6 +137,19 @@ class SourceState:
     """By the limit's own name: how many requests are left of how many."""
 
 
+class _MadeOf(NamedTuple):
+    """The parts of a snapshot, and what of it they make up."""
+
+    numbers: tuple[Number, ...]
+    accounting: tuple[Accounting, ...]
+    totals: Mapping[tuple[str, Subject, str], float]
+    parts: tuple[Part, ...]
+
+    def still(self, numbers: object, accounting: object, totals: object) -> bool:
+        """True where these are the same objects."""
+        return self.numbers is numbers and self.accounting is accounting and self.totals is totals
+
+
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """Everything Paceline knows at one time."""
@@ -160,23 +177,24 @@ class Snapshot:
     restatements: Mapping[str, float] = field(default_factory=dict)
     """By indicator, how many published units changed later."""
     duration_seconds: float = 0.0
+    made_of: _MadeOf | None = field(default=None, repr=False, compare=False)
+    """The parts that it was made of, so that they stay the same objects in a copy with something added."""
 
     @classmethod
     def of(cls, parts: Iterable[Part], **rest: Any) -> Self:
         """A snapshot with the numbers, accounting and totals of some parts, which it keeps as they are."""
         kept = tuple(parts)
-        found = cls(
-            numbers=tuple(chain.from_iterable(p.numbers for p in kept)),
-            accounting=tuple(chain.from_iterable(p.accounting for p in kept)),
-            totals={(p.indicator, p.subject, dimension): n for p in kept for dimension, n in p.totals},
-            **rest,
-        )
-        found.__dict__["parts"] = kept
-        return found
+        numbers = tuple(chain.from_iterable(p.numbers for p in kept))
+        accounting = tuple(chain.from_iterable(p.accounting for p in kept))
+        totals = {(p.indicator, p.subject, dimension): n for p in kept for dimension, n in p.totals}
+        made_of = _MadeOf(numbers, accounting, totals, kept)
+        return cls(numbers=numbers, accounting=accounting, totals=totals, made_of=made_of, **rest)
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
         """Numbers, accounting and totals by indicator and subject, in the order in which they first appear."""
+        if self.made_of is not None and self.made_of.still(self.numbers, self.accounting, self.totals):
+            return self.made_of.parts
         whose = attrgetter("indicator", "subject")
         found: dict[tuple[str, Subject], tuple[list[Number], list[Accounting], list[tuple[str, float]]]] = {}
         for key, numbers in groupby(self.numbers, whose):

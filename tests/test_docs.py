@@ -23,9 +23,9 @@ from collector.source import About, SourceContext
 from paceline.calendar_settings import CalendarSettings
 from paceline.catalogue import ServiceSettings
 from paceline.cli import cli
-from paceline.exits import EXITS
 from paceline.delivery_places import EmailDelivery, FileDelivery, GitDelivery, SlackDelivery, WebhookDelivery
 from paceline.enricher import build_enricher
+from paceline.exits import EXITS
 from paceline.notify import EmailTarget, SlackTarget, WebhookTarget
 from paceline.settings import ENVIRONMENT, OTHER_VARIABLES, Settings
 from paceline.web import create_app

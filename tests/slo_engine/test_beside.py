@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,11 +17,31 @@ from collector.events import Commit, Deployment, Event, Incident, IncidentState,
 from collector.store import Database, DerivationStore, EventStore, ObservationRow, ObservationStore, Series
 from slo_engine.beside import Beside
 from slo_engine.derive import derive
-from slo_engine.indicator import families
+from slo_engine.evaluate import Evaluator, Wanted
+from slo_engine.indicator import families, indicators
 from slo_engine.organisation import Organisation
+from slo_engine.snapshot import SourceState
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 SERVICES = 60
+NOTHING = Wanted(1, {}, START, frozenset(), (), {})
+SOURCES = [
+    SourceState(
+        name=name,
+        type=name,
+        fresh=True,
+        staleness_seconds=0.0,
+        last_success_at=START,
+        last_run_at=START,
+        last_duration_seconds=1.0,
+        last_succeeded=True,
+        error=None,
+        events_total=1,
+        rejected_total=0,
+        newest_event_at=START,
+    )
+    for name in ("cd", "git", "pager")
+]
 
 
 def deployment(service: int, day: int) -> Deployment:
@@ -111,22 +132,40 @@ def alone(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def both(tmp_path: Path) -> Iterator[Store]:
+def second(tmp_path: Path) -> Iterator[Beside]:
+    """A process beside, of the store of `both`."""
+    made = Beside(tmp_path / "both")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def both(tmp_path: Path, second: Beside) -> Iterator[Store]:
     """Derived by two, of which the second is ready after the first days."""
-    second = Beside(tmp_path / "both")
     made = Store(tmp_path / "both", second)
     for number in (1, 2, 3):
         made.tell(day(number))
     assert second.ready(60)
     yield made
-    second.close()
     made.database.close()
+
+
+@pytest.fixture
+def started(tmp_path: Path, second: Beside) -> Beside:
+    """One that is ready, beside an empty store."""
+    Database.open(tmp_path / "both").close()
+    assert second.ready(60)
+    return second
 
 
 def _kill() -> None:
     """Kill the process beside."""
+    _signal(signal.SIGKILL)
+
+
+def _signal(what: signal.Signals) -> None:
     (child,) = multiprocessing.active_children()
-    os.kill(child.pid or 0, signal.SIGKILL)
+    os.kill(child.pid or 0, what)
 
 
 def test_two_processes_find_what_one_finds(alone: Store, both: Store) -> None:
@@ -161,6 +200,62 @@ def test_one_that_is_killed_at_work_costs_only_time(alone: Store, both: Store) -
     both.tell(day(4))
 
     assert both.observed() == alone.observed()
+
+
+def test_after_one_that_was_killed_at_work_another_one_can_be_asked(started: Beside) -> None:
+    """Nobody waits for the answer that the first one owed."""
+    _signal(signal.SIGSTOP)
+    assert started.ask(Organisation(), [])
+    _kill()
+    assert started.found("delivery") is None
+
+    assert started.ready(60)
+    assert started.ask(Organisation(), [])
+
+
+def test_it_evaluates_from_the_second_time_on(both: Store, second: Beside) -> None:
+    """At first it reads everything, and nobody waits for that; then its numbers are those that are made here."""
+    store, at = ObservationStore(both.database), START + timedelta(days=4)
+    evaluator, alone = Evaluator(store, second), Evaluator(store)
+    first = evaluator.evaluate(indicators(), [], SOURCES, at)
+    assert second.ready(60)
+    again = evaluator.evaluate(indicators(), [], SOURCES, at)
+
+    assert again == first == alone.evaluate(indicators(), [], SOURCES, at)
+    assert [any(p.lines for p in one.parts) for one in (first, again)] == [False, True]
+
+
+def test_one_that_is_killed_leaves_evaluating_to_the_service(both: Store, second: Beside) -> None:
+    """It was asked for numbers and says nothing any more."""
+    store, at = ObservationStore(both.database), START + timedelta(days=4)
+    evaluator = Evaluator(store, second)
+    first = evaluator.evaluate(indicators(), [], SOURCES, at)
+    assert second.ready(60)
+    _signal(signal.SIGSTOP)
+    killing = threading.Timer(0.2, _kill)
+    killing.start()
+
+    assert evaluator.evaluate(indicators(), [], SOURCES, at) == first
+
+
+def test_who_derives_does_not_take_the_turn_of_who_waits_for_numbers(started: Beside) -> None:
+    """While one thread waits for what it evaluates, another one derives alone; afterwards it may ask again."""
+    assert not started.evaluate(Organisation(), NOTHING)
+    assert started.ready(60)
+    assert started.evaluate(Organisation(), NOTHING)
+    assert not started.ask(Organisation(), [])
+    assert started.evaluated() == {}
+
+    assert started.ask(Organisation(), [])
+
+
+def test_an_answer_that_nobody_came_for_is_not_waited_for(started: Beside) -> None:
+    """Who derived broke off, as where a disk is full: it may ask again, and who evaluates does so alone meanwhile."""
+    assert started.ask(Organisation(), [])
+    assert started.ready(60)
+    assert not started.evaluate(Organisation(), NOTHING)
+
+    assert started.ask(Organisation(), [])
 
 
 class _Killed(Beside):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.store import ObservationStore, to_micros
-from slo_engine.evaluate import Evaluator, evaluate
+from slo_engine.apart import Apart, Mirror, News
+from slo_engine.evaluate import Evaluator, Wanted, evaluate
+from slo_engine.exposition import Publisher
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.numbers import summarise
 from slo_engine.observation import Observation, Outcome, Reason, Subject
@@ -21,7 +24,7 @@ from slo_engine.organisation import Organisation, Service
 from slo_engine.reading import Reader, Span, rolling
 from slo_engine.slo import EventCounts, IndicatorSli, Operator, Slo, SloStatus
 from slo_engine.slo_states import Conditions, state_of
-from slo_engine.snapshot import Accounting, Number, Snapshot, SourceState
+from slo_engine.snapshot import Accounting, Number, Part, Snapshot, SourceState
 from slo_engine.windows import parse_window
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -676,6 +679,100 @@ def test_what_is_kept_never_changes_an_answer(
         )
 
 
+class Elsewhere:
+    """Another one that evaluates at once, as another process would; what is new crosses as bytes."""
+
+    def __init__(self, store: ObservationStore) -> None:
+        self._apart = Apart(store)
+        self._mirror = Mirror(0)
+        self.asked = 0
+        self.silent = False
+
+    def evaluate(self, organisation: Organisation, wanted: Wanted) -> bool:
+        """Evaluate what is wanted."""
+        self.asked += 1
+        told = msgspec.msgpack.encode(self._apart.answer(wanted, organisation))
+        self._mirror.hear(msgspec.msgpack.decode(told, type=dict[str, News]))
+        return True
+
+    def evaluated(self) -> Mapping[str, Mapping[Subject, Part]] | None:
+        """All of it; None when it is silent."""
+        return None if self.silent else self._mirror.parts
+
+
+@_law
+@given(
+    several=_sets,
+    hours=st.lists(st.integers(0, 60), min_size=4, max_size=4).map(sorted),
+    silent=st.lists(st.booleans(), min_size=4, max_size=4),
+)
+def test_what_is_evaluated_elsewhere_is_what_is_evaluated_here(
+    put: Any, several: list[list[tuple[int, Outcome, Subject, int | None]]], hours: list[int], silent: list[bool]
+) -> None:
+    """After any changes, and where the other one says nothing now and then, snapshot and bytes are the same."""
+    promises = [slo(), slo(name="judged", indicator="success", operator=None, threshold=None)]
+    other = Elsewhere(put())
+    shared, alone = Evaluator(put(), other), Evaluator(put())
+    beside, publisher = Publisher(), Publisher()
+    for units, after, other.silent in zip(several, hours, silent, strict=False):
+        put(*_stored(units))
+        shared.apply(put.changes)
+        alone.apply(put.changes)
+        at = NOW + timedelta(hours=after)
+        here = alone.evaluate(INDICATORS, promises, [source()], at, organisation=TEAMS)
+        there = shared.evaluate(INDICATORS, promises, [source()], at, organisation=TEAMS)
+
+        assert there == here
+        assert beside.expose(there, INDICATORS, "1").text == publisher.expose(here, INDICATORS, "1").text
+    assert other.asked > 1
+
+
+def test_what_is_evaluated_elsewhere_and_did_not_change_is_the_same_part(put: Any) -> None:
+    """Only what changed comes again, with its lines; a subject without news stays one object."""
+    store = put(unit("1"), unit("2", subject=WEB))
+    evaluator = Evaluator(store, Elsewhere(store))
+    first = evaluator.evaluate({"wait": WAIT}, [], [source()], NOW)
+    put(unit("1"), unit("2", subject=WEB), unit("3", subject=WEB))
+    evaluator.apply(put.changes)
+    second = evaluator.evaluate({"wait": WAIT}, [], [source()], NOW)
+
+    assert [one is other for one, other in zip(first.parts, second.parts, strict=True)] == [True, False]
+    assert [p.lines.keys() for p in second.parts] == [p.lines.keys() for p in first.parts]
+    assert all(p.lines for p in second.parts)
+
+
+def test_what_has_gone_since_it_was_evaluated_elsewhere_is_gone(put: Any) -> None:
+    """Also where the other one says nothing any more."""
+    other = Elsewhere(put(unit("1")))
+    evaluator = Evaluator(put(unit("1")), other)
+    first = evaluator.evaluate({"wait": WAIT}, [], [source()], NOW)
+    put()
+    evaluator.apply(put.changes)
+    other.silent = True
+    second = evaluator.evaluate({"wait": WAIT}, [], [source()], NOW)
+
+    assert [bool(s.parts) for s in (first, second)] == [True, False]
+
+
+def test_numbers_of_people_are_not_evaluated_elsewhere(put: Any) -> None:
+    """They are withheld by what all of them are about, which one process must know."""
+    store = put(unit("1"))
+    other = Elsewhere(store)
+    Evaluator(store, other).evaluate({"wait": replace(WAIT, people=True), "success": SUCCESS}, [], [source()], NOW)
+
+    assert other.asked == 0
+
+
+def test_an_evaluator_that_asks_for_the_first_time_is_told_everything(put: Any) -> None:
+    """Changes that nobody told the evaluator before it are in what the next one is told."""
+    store = put(unit("1"))
+    other = Elsewhere(store)
+    Evaluator(store, other).evaluate({"wait": WAIT}, [], [source()], NOW)
+    put(unit("1"), unit("2"))
+
+    assert number(Evaluator(store, other).evaluate({"wait": WAIT}, [], [source()], NOW), "wait").n == 2
+
+
 def test_what_did_not_change_is_the_same_object(put: Any) -> None:
     """A later evaluation without a new, leaving or maturing unit gives the same numbers and states again."""
     evaluator = Evaluator(put(unit("1", timedelta(days=100)), unit("2"), judged("3", Outcome.GOOD)))
@@ -706,7 +803,15 @@ def test_the_parts_are_those_of_the_numbers(put: Any) -> None:
     snapshot = evaluate(store, INDICATORS, [], [source()], NOW, organisation=TEAMS)
 
     assert {p.indicator for p in snapshot.parts} == {"wait", "work", "success", "releases"}
-    assert snapshot.parts == replace(snapshot).parts
+    assert snapshot.parts == replace(snapshot, made_of=None).parts
+
+
+def test_a_snapshot_with_something_added_has_the_same_parts(put: Any) -> None:
+    """They are the same objects, so that they are not written anew; other numbers are other parts."""
+    snapshot = evaluate(put(unit("1")), INDICATORS, [], [source()], NOW)
+
+    assert replace(snapshot, duration_seconds=1.0).parts is snapshot.parts
+    assert {n.window for p in replace(snapshot, numbers=snapshot.numbers[:1]).parts for n in p.numbers} == {"7d"}
 
 
 def test_only_the_windows_that_a_unit_left_are_counted_anew(put: Any) -> None:
