@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,12 +98,15 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     values: dict[str, array[float]] = field(default_factory=dict)
 
-    def add(self, indicator: Indicator, judged: Judgement, values: Sequence[float | None]) -> None:
-        """Add a unit; `values` are its value and its parts."""
-        self.roles[judged.role] += 1
-        self.outcomes[judged.outcome] += 1
+    def add(self, judged: Judgement, units: int = 1) -> None:
+        """Add units that count in the same way."""
+        self.roles[judged.role] += units
+        self.outcomes[judged.outcome] += units
         if judged.reason:
-            self.reasons[judged.reason] += 1
+            self.reasons[judged.reason] += units
+
+    def add_values(self, indicator: Indicator, judged: Judgement, values: Sequence[float | None]) -> None:
+        """Add the value of a unit of a duration, and its parts."""
         if indicator.shape is Shape.DURATION and judged.outcome == Outcome.MEASURED:
             for part in ("", *indicator.dimensions):
                 value = values[indicator.column(part)]
@@ -112,17 +116,22 @@ class Tally:
 
 @dataclass
 class Counted:
-    """The units of some groups in a span: added up by group, with their times (microseconds) in no order.
+    """The units of some groups in a span, added up by group.
 
-    `given`: of an indicator with an arithmetic of its own, the units of each group as it is given them. `elsewhere`:
-    units of the span that are not listed, as (series, time, unit), because a level of teams counts a unit that reached
-    several of its services once.
+    `listed`: by series how many units are listed. `given`: of an indicator with an arithmetic of its own, the units of
+    each group as it is given them. `elsewhere`: units of the span that are not listed, as (series, time, unit), because
+    a level of teams counts a unit that reached several of its services once.
     """
 
     tallies: dict[Group, Tally] = field(default_factory=dict)
     given: dict[Group, SampledUnits] = field(default_factory=dict)
-    times: array[int] = field(default_factory=lambda: array("q"))
+    listed: dict[int, int] = field(default_factory=dict)
     elsewhere: set[tuple[int, int, str]] = field(default_factory=set)
+
+    @property
+    def total(self) -> int:
+        """How many units are listed."""
+        return sum(self.listed.values())
 
 
 def count(
@@ -134,40 +143,74 @@ def count(
 ) -> Counted:
     """The units of groups, given with the series of each that are asked for, after a time and up to the judge's now.
 
-    The rows of one series are held at a time: a window of the whole organisation has millions.
+    Where no value counts, and no unit is in two places, the store counts those that are alike: there are millions.
     """
     found = Counted()
-    if judge.indicator.shape is Shape.MEASURE:
-        for group, numbers in groups.items():
-            _give(found, group, {n: series[n] for n in numbers}, store, judge, after)
-        return found
     for group, numbers in groups.items():
+        own = {n: series[n] for n in numbers}
+        if judge.indicator.shape is Shape.MEASURE:
+            _give(found, group, own, store, judge, after)
+            continue
         tally = found.tallies[group] = Tally()
         once = group.pooled and len(numbers) > 1
-        start = after - SHARED_FOR if once else after
-        shared = _shared(store, numbers, start, judge.now) if once else frozenset()
-        seen: dict[str, list[_Sighting]] = {}
-        for sighting in _sightings({n: series[n] for n in numbers}, store, judge, start):
-            if shared and hash(sighting.row[0]) in shared:
-                seen.setdefault(sighting.row[0], []).append(sighting)
-            elif sighting.at > after:
-                _keep(found, tally, judge.indicator, sighting)
-        for counts, sighting in _once(seen.values()):
-            if sighting.at > after and counts:
-                _keep(found, tally, judge.indicator, sighting)
-            elif sighting.at > after:
-                found.elsewhere.add((sighting.number, sighting.at, sighting.row[0]))
+        shared = store.repeated(numbers, after - SHARED_FOR, judge.now) if once else set()
+        if not shared and judge.indicator.shape is not Shape.DURATION:
+            _add_alike(found, tally, own, store, judge, after)
+        else:
+            _add_each(found, tally, own, store, judge, after, shared)
     return found
+
+
+def _add_alike(
+    found: Counted, tally: Tally, series: Mapping[int, Series], store: ObservationStore, judge: UnitJudge, after: int
+) -> None:
+    """Add up units without values: all that are alike have one judgement."""
+    listed: Counter[int] = Counter()
+    for number, outcome, reason, matures_at, units in store.alike(series, after, judge.now, judge.now):
+        if not judge.is_gone(outcome, matures_at):
+            tally.add(judge(series[number], ("", 0, outcome, reason, matures_at)), units)
+            listed[number] += units
+    found.listed |= listed
+
+
+def _add_each(  # noqa: PLR0913, PLR0917 - as `count`, and what is in two places
+    found: Counted,
+    tally: Tally,
+    series: Mapping[int, Series],
+    store: ObservationStore,
+    judge: UnitJudge,
+    after: int,
+    shared: Collection[str],
+) -> None:
+    """Add up units one by one."""
+    listed: Counter[int] = Counter()
+    seen: dict[str, list[_Sighting]] = {}
+
+    def keep(sighting: _Sighting) -> None:
+        tally.add(sighting.judged)
+        tally.add_values(judge.indicator, sighting.judged, sighting.row[5:])
+        listed[sighting.number] += 1
+
+    for sighting in _sightings(series, store, judge, after - SHARED_FOR if shared else after):
+        if sighting.row[0] in shared:
+            seen.setdefault(sighting.row[0], []).append(sighting)
+        elif sighting.at > after:
+            keep(sighting)
+    for counts, sighting in _once(seen.values()):
+        if sighting.at > after and counts:
+            keep(sighting)
+        elif sighting.at > after:
+            found.elsewhere.add((sighting.number, sighting.at, sighting.row[0]))
+    found.listed |= listed
 
 
 def _sightings(
     series: Mapping[int, Series], store: ObservationStore, judge: UnitJudge, after: int
 ) -> Iterator[_Sighting]:
     """The units that some series have after a time, without those that are gone."""
-    for number, one in series.items():
-        for row in store.window([number], after, judge.now, *NARROW):
-            if not judge.is_gone(row[2], row[4]):
-                yield _Sighting(number, row, judge(one, row))
+    for number, *row in store.between(series, after, judge.now, *NARROW):
+        if not judge.is_gone(row[2], row[4]):
+            yield _Sighting(number, row, judge(series[number], row))
 
 
 def _give(
@@ -179,10 +222,10 @@ def _give(
     after: int,
 ) -> None:
     """Have the units of a group as an indicator's own arithmetic is given them."""
-    parts = [(one.dimension, _columns(_sightings({n: one}, store, judge, after))) for n, one in series.items()]
+    known = {n: list(some) for n, some in groupby(_sightings(series, store, judge, after), lambda s: s.number)}
+    parts = [(one.dimension, _columns(known.get(n, ()))) for n, one in series.items()]
     found.given[group] = SampledUnits.of(parts)
-    for _, rows in parts:
-        found.times.frombytes(rows.at.tobytes())
+    found.listed |= {n: len(some) for n, some in known.items()}
 
 
 def _columns(sightings: Iterable[_Sighting]) -> Rows:
@@ -203,7 +246,7 @@ class _Sighting(NamedTuple):
     """A unit as a series has it."""
 
     number: int
-    row: tuple[Any, ...]
+    row: Sequence[Any]
     judged: Judgement
 
     @property
@@ -216,18 +259,6 @@ class _Sighting(NamedTuple):
     def order(self) -> tuple[bool, int, int]:
         """Used ones come before those that were left out, then the earlier one."""
         return self.judged.outcome == Outcome.EXCLUDED, self.at, self.number
-
-
-def _keep(found: Counted, tally: Tally, indicator: Indicator, sighting: _Sighting) -> None:
-    tally.add(indicator, sighting.judged, sighting.row[5:])
-    found.times.append(sighting.at)
-
-
-def _shared(store: ObservationStore, numbers: Iterable[int], after: int, until: int) -> frozenset[int]:
-    """The hashes of the units that are in more than one place."""
-    known = [np.array([hash(u) for (u,) in store.window([n], after, until, "unit")], dtype=np.int64) for n in numbers]
-    hashes, counts = np.unique(np.concatenate([np.array([], dtype=np.int64), *known]), return_counts=True)
-    return frozenset(hashes[counts > 1].tolist())
 
 
 def _once(sightings: Iterable[list[_Sighting]]) -> Iterator[tuple[bool, _Sighting]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -36,7 +35,6 @@ MOST_UNITS = 10_000
 """How many units one answer lists at most; it always says how many there are."""
 
 _COLUMNS = ("series_id", *ObservationRow._fields)
-_state_of = itemgetter(_COLUMNS.index("outcome"), _COLUMNS.index("matures_at"))
 
 
 class UnknownIndicator(PacelineError):  # noqa: N818 - it says what is asked for, and what there is
@@ -176,7 +174,7 @@ def explain(  # noqa: PLR0913 - a number's whole address, and all that it is jud
     fresh = {s.name for s in sources if s.fresh}
     found = [_explained(judge, group, counted, span, reader) for group in groups]
     exported = _exported(indicator, span, fresh, reader, published)
-    rows = _page(groups, counted, observations, judge, selection)
+    rows = _page(counted, observations, judge, after, selection)
     line = UnitLines(judge, series, organisation or Organisation(), _events_of(rows, events))
     return Explanation(
         indicator=indicator,
@@ -194,7 +192,7 @@ def explain(  # noqa: PLR0913 - a number's whole address, and all that it is jud
         ),
         accounting=tuple(beside for _, beside in found),
         sources=tuple(_ages(sorted({s for g in groups for s in g.sources}), sources, at)),
-        total=len(counted.times),
+        total=counted.total,
         offset=selection.offset,
         units=tuple(line(row[0], ObservationRow(*row[1:])) for row in rows),
     )
@@ -376,23 +374,19 @@ def _ages(names: Iterable[str], sources: Sequence[SourceState], at: datetime) ->
 
 
 def _page(
-    groups: Mapping[Group, Sequence[int]],
-    counted: Counted,
-    observations: ObservationStore,
-    judge: UnitJudge,
-    selection: Selection,
+    counted: Counted, observations: ObservationStore, judge: UnitJudge, after: int, selection: Selection
 ) -> list[tuple[Any, ...]]:
     """The whole rows of the units that are listed, oldest first: only these are read whole."""
-    times = np.sort(np.array(counted.times, dtype=np.int64))
-    end = min(selection.offset + min(selection.limit, MOST_UNITS), times.size)
-    if selection.offset >= end:
+    limit, elsewhere = min(selection.limit, MOST_UNITS), counted.elsewhere
+    if selection.offset >= counted.total:
         return []
-    first, last = int(times[selection.offset]), int(times[end - 1])
-    numbers = {n for ids in groups.values() for n in ids}
-    rows = observations.window(sorted(numbers), first - 1, last, *_COLUMNS)
-    rows = [row for row in rows if row[:3] not in counted.elsewhere and not judge.is_gone(*_state_of(row))]
-    earlier = int(np.searchsorted(times, first))  # units of one time are read together, and ordered by their id
-    return sorted(rows, key=lambda r: (r[1], r[2], r[0]))[selection.offset - earlier : end - earlier]
+    # What is counted elsewhere can stand anywhere among the others.
+    offset = 0 if elsewhere else selection.offset
+    most = limit + selection.offset - offset + len(elsewhere)
+    asked = after, judge.now, judge.now, *_COLUMNS
+    rows = observations.page(counted.listed, *asked, offset=offset, limit=most)
+    start = selection.offset - offset
+    return [row for row in rows if row[:3] not in elsewhere][start : start + limit]
 
 
 def _events_of(rows: Iterable[tuple[Any, ...]], events: EventStore) -> Mapping[str, EventLine]:

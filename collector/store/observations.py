@@ -23,6 +23,12 @@ _WANTED_AFTER = sa.func.json_extract(_WANTED.c.value, "$[1]")
 _IS_WANTED = (OBSERVATION.c.series_id == _WANTED_SERIES, OBSERVATION.c.at > _WANTED_AFTER)
 _IS_PLAIN = (OBSERVATION.c.outcome == "good") & (OBSERVATION.c.reason == "") & OBSERVATION.c.matures_at.is_(None)
 _EACH = sa.func.json_each(sa.bindparam("each")).table_valued("value", name="each")
+_BETWEEN = (
+    OBSERVATION.c.series_id.in_(sa.select(_EACH.c.value)),
+    OBSERVATION.c.at > sa.bindparam("after"),
+    OBSERVATION.c.at <= sa.bindparam("until"),
+)
+_IN_SERIES = (OBSERVATION.c.series_id, OBSERVATION.c.at, OBSERVATION.c.unit)
 
 
 class Series(NamedTuple):
@@ -83,6 +89,19 @@ class Tally(NamedTuple):
     ripens: bool
 
 
+class Alike(NamedTuple):
+    """Units of a series that count in the same way at a time, and how many they are.
+
+    `matures_at` is that of one of them: either all are final by then, or none is.
+    """
+
+    series: int
+    outcome: str
+    reason: str
+    matures_at: int | None
+    units: int
+
+
 class Judge(NamedTuple):
     """What makes a measured unit good: its value in a column, compared with a threshold.
 
@@ -136,6 +155,59 @@ class ObservationStore:
                 )
                 rows.extend(map(tuple, connection.execute(query)))
         return rows
+
+    def between(self, series_ids: Iterable[int], after: int, until: int, *names: str) -> Iterator[tuple[Any, ...]]:
+        """Columns `(series, *columns)` of the observations of some series with after < at ≤ until, in one statement.
+
+        The rows of a series come together and in the order of time. They are read as they are asked for.
+        """
+        columns = (OBSERVATION.c[n] for n in names)
+        query = sa.select(OBSERVATION.c.series_id, *columns).where(*_BETWEEN).order_by(*_IN_SERIES)
+        with self._database.reading() as connection:
+            cursor: Any = connection.execute(query, _stretch(series_ids, after, until)).cursor
+            while chunk := cursor.fetchmany(_CHUNK):
+                yield from chunk
+
+    def alike(self, series_ids: Iterable[int], after: int, until: int, ripe_at: int) -> list[Alike]:
+        """How many observations some series have with after < at ≤ until, by what says how one without values counts.
+
+        That is its outcome, its reason, and whether it has matured at `ripe_at`. Most are plain: these need no sorting.
+        """
+        number, outcome, reason = OBSERVATION.c.series_id, OBSERVATION.c.outcome, OBSERVATION.c.reason
+        matures_at = OBSERVATION.c.matures_at
+        plain = sa.select(number, _sum(_IS_PLAIN)).where(*_BETWEEN).group_by(number)
+        others = sa.select(number, outcome, reason, sa.func.max(matures_at), sa.func.count()).where(
+            *_BETWEEN, ~_IS_PLAIN
+        )
+        others = others.group_by(number, outcome, reason, matures_at > ripe_at)
+        asked = _stretch(series_ids, after, until)
+        with self._database.reading() as connection:
+            good = [Alike(n, "good", "", None, units) for n, units in connection.execute(plain, asked) if units]
+            return good + [Alike(*row) for row in connection.execute(others, asked)]
+
+    def repeated(self, series_ids: Iterable[int], after: int, until: int) -> set[str]:
+        """The units that some series have more than once with after < at ≤ until."""
+        unit = OBSERVATION.c.unit
+        query = sa.select(unit).where(*_BETWEEN).group_by(unit).having(sa.func.count() > 1)
+        with self._database.reading() as connection:
+            return set(connection.scalars(query, _stretch(series_ids, after, until)))
+
+    def page(
+        self, series_ids: Iterable[int], after: int, until: int, ripe_at: int, *names: str, offset: int, limit: int
+    ) -> list[tuple[Any, ...]]:
+        """Columns of so many observations of some series with after < at ≤ until, by time, unit and series.
+
+        Those that were only ever pending and have matured are not among them. Only what is listed is read whole.
+        """
+        gone = (OBSERVATION.c.outcome == "pending") & (
+            sa.func.coalesce(OBSERVATION.c.matures_at, ripe_at + 1) <= ripe_at
+        )
+        order = (OBSERVATION.c.at, OBSERVATION.c.unit, OBSERVATION.c.series_id)
+        keys = sa.select(*order).where(*_BETWEEN, ~gone).order_by(*order).limit(limit).offset(offset).subquery()
+        same = sa.and_(*(OBSERVATION.c[key.name] == keys.c[key.name] for key in order))
+        query = sa.select(*(OBSERVATION.c[n] for n in names)).select_from(keys.join(OBSERVATION, same)).order_by(*order)
+        with self._database.reading() as connection:
+            return [tuple(row) for row in connection.execute(query, _stretch(series_ids, after, until))]
 
     def since(self, after: Mapping[int, int], *names: str) -> Iterator[list[tuple[Any, ...]]]:
         """Columns of the observations of some series, each after its own time, in one statement.
@@ -283,6 +355,11 @@ def _chunks(connection: Any, query: Any, after: Mapping[int, int]) -> Iterator[l
 
 def _wanted(after: Mapping[int, int]) -> dict[str, str]:
     return {"wanted": msgspec.json.encode(sorted(after.items())).decode()}
+
+
+def _stretch(series_ids: Iterable[int], after: int, until: int) -> dict[str, Any]:
+    """What is asked for: some series in a stretch of time."""
+    return {"each": msgspec.json.encode(sorted(series_ids)).decode(), "after": after, "until": until}
 
 
 def _sum(condition: Any) -> Any:
