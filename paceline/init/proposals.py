@@ -16,7 +16,7 @@ from typing import Any
 from collector.sources.git import TagRule
 from paceline.doctor import Diagnosis
 from paceline.init.forges import KINDS
-from paceline.init.repositories import App, RepositoryFound
+from paceline.init.repositories import App, RepositoryFound, named_by
 
 PUBLISHED = "published releases"
 """The environment that published releases go to while they are only looked at."""
@@ -29,6 +29,7 @@ _LOOKALIKE = re.compile(
     r"(?P<repository>[^:]*): (?P<pipeline>.*?)(?: / (?P<job>.*?))?(?: \((?P<environment>[^()]*)\))?"
 )
 _SHOWN = 3
+_SHOWN_APPS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +91,15 @@ def _own(looked: Diagnosis, span: str) -> Iterator[Proposal]:
 def _tags(found: RepositoryFound) -> Iterator[Proposal]:
     """Release tags: of each app where these have tags of their own, else of the repository as a whole."""
     others = _left_out(found.other_tags)
-    own = {a: [t for t in found.releases if re.fullmatch(a.release_tag, t)] for a in found.apps}
+    by_name: dict[str, list[str]] = {a.name: [] for a in found.apps}
+    rest = [t for t in found.releases if named_by(t) not in by_name]
+    for tag in found.releases:
+        by_name.get(named_by(tag), []).append(tag)
+    own = {a: by_name[a.name] for a in found.apps}
     if any(own.values()):
-        took = " · ".join(f"{a.name}: {len(tags)} match, last {tags[-1]}" for a, tags in own.items() if tags)
-        rest = [t for t in found.releases if not any(t in tags for tags in own.values())]
+        took = _some([f"{a.name}: {len(tags)} match, last {tags[-1]}" for a, tags in own.items() if tags], " · ")
         silent = [a.name for a, tags in own.items() if not tags]
-        without = f"; none of {', '.join(silent)}" if silent else ""
+        without = f"; none of {_some(silent, ', ')}" if silent else ""
         yield Proposal(
             text=f"release tags of each app: {took}{_left_out((*rest, *found.other_tags))}{without}",
             reason="a release tag was set by whoever released, and names the app",
@@ -109,6 +113,12 @@ def _tags(found: RepositoryFound) -> Iterator[Proposal]:
             repository=rule,
             by_app=dict.fromkeys(found.apps, rule),
         )
+
+
+def _some(names: Sequence[str], between: str) -> str:
+    """The first of many, and how many more there are."""
+    more = f"{between}{len(names) - _SHOWN_APPS} more" if len(names) > _SHOWN_APPS else ""
+    return between.join(names[:_SHOWN_APPS]) + more
 
 
 def _tag_rule(pattern: str = "") -> Mapping[str, Any]:

@@ -37,6 +37,8 @@ _CI_FILES = (
     (re.compile(r"\.circleci/config\.ya?ml"), "circleci"),
     (re.compile(r"azure-pipelines\.ya?ml"), "azuredevops"),
 )
+_OWN_VERSION = r"[-_/]v?\d+(\.\d+)+"
+"""What stands behind an app's name in its release tags. A version holds no such sign, so a tag names one app."""
 _SSH = re.compile(r"^(?:[^/:@]+@)?([\w.-]+):(?!//)")
 
 
@@ -51,7 +53,7 @@ class App:
     @property
     def release_tag(self) -> str:
         """The expression for release tags of its own: its name, then a version that is no pre-release."""
-        return rf"{re.escape(self.name)}[-_/]v?\d+(\.\d+)+"
+        return re.escape(self.name) + _OWN_VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +146,11 @@ def _branch(git: Git) -> str:
     return ""
 
 
+def named_by(tag: str) -> str:
+    """The app that a release tag is of, if there is one of this name; empty where it names none."""
+    return found[1] if (found := re.fullmatch(f"(.+){_OWN_VERSION}", tag)) else ""
+
+
 def service_name(text: str) -> str:
     """What a catalogue may call a service: a name that reads as a rule is written without what makes it one."""
     return re.sub(r"[*?\[\x00-\x1f]", "-", text).lstrip("/").strip() or "service"
@@ -163,11 +170,10 @@ def apps_of(files: Sequence[str], releases: Sequence[str]) -> Iterator[App]:
     all_own = set(own)
     outermost = [f for f in own if all_own.isdisjoint(f.parents)]
     names = Counter(f.name for f in outermost)
-    known, found = set(files), []
+    known, released, found = set(files), set(map(named_by, releases)), []
     for folder in outermost:
         name = service_name(folder.name if names[folder.name] == 1 else "-".join(folder.parts))
-        app = App(name, str(folder), "")
-        if any(re.fullmatch(app.release_tag, tag) for tag in releases):
+        if name in released:
             found.append(App(name, str(folder), "release tags of its own"))
         elif f"{folder}/Dockerfile" in known:
             found.append(App(name, str(folder), "a Dockerfile"))
