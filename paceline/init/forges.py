@@ -84,6 +84,8 @@ class Kind:
     client: Callable[[ForgeConfig, SourceContext], ApiClient]
     owned: tuple[tuple[str, Mapping[str, str]], ...]
     labels: str
+    owner: str = "organisation or user"
+    """What has the repositories."""
     also: tuple[str, ...] = ()
     """Other words in the names of its servers, beside its type."""
     releases: Callable[[str], Any] | None = None
@@ -138,6 +140,7 @@ KINDS: Mapping[str, Kind] = {
             client=_gitlab,
             owned=(("groups/{}/projects", {"include_subgroups": "true", "with_shared": "false"}),),
             labels="projects/{}/labels",
+            owner="group",
         ),
         Kind(
             type="gitea",
@@ -224,6 +227,11 @@ def listing(owner: Owner, config: ForgeConfig, context: SourceContext, most: int
             unusable += len(rejected)
     except AuthError as error:
         raise AuthError(f"{error}. {scopes_of(owner.kind, config)}") from error
+    except SourceError as error:
+        if error.status != _NOT_FOUND:
+            raise
+        unseen = f"{owner.name} is no {owner.kind.owner} at {config.url}, or none that the token may see"
+        raise SourceError(f"{unseen} ({error})", status=error.status) from error
     archived = tuple(sorted(r.name for r in found if r.archived))
     forks = tuple(sorted(r.name for r in found if r.fork and not r.archived))
     own = sorted((r for r in found if not r.archived and not r.fork), key=lambda r: (r.used_at, r.name), reverse=True)

@@ -35,7 +35,7 @@ class Looking:
     def repository(self, place: str) -> Subject:
         """A repository by path or URL, with its forge where that is known by its name and there is a token for it.
 
-        Raises SourceError.
+        Raises SourceError, also where the forge does not answer: who wants it to be left out is told how.
         """
         kind = kind_at(host_of(place)) if place.startswith("https://") else None
         token = self.token(kind) if kind else ""
@@ -48,7 +48,11 @@ class Looking:
         if owner is None:
             proposals = deployment_proposals(found, None, self.days)
             return Subject(repository=found, proposals=proposals, chosen=proposals[0])
-        looked, incidents = self._forge(owner, (found.name,))
+        try:
+            looked, incidents = self._forge(owner, (found.name,))
+        except SourceError as error:
+            alone = f"Without {owner.kind.variable} the repository is read alone"
+            raise SourceError(f"{error}. {alone}", status=error.status) from error
         proposals = deployment_proposals(found, looked, self.days)
         return Subject(
             repository=found,

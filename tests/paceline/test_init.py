@@ -14,7 +14,7 @@ import pytest
 from replay import Provider, Reply
 
 from collector.document import read_documents
-from collector.errors import ConfigError
+from collector.errors import ConfigError, SourceError
 from collector.http import Wire
 from collector.name_rules import checked_rule
 from collector.patterns import Pattern, any_matches
@@ -24,7 +24,7 @@ from paceline.catalogue import ServiceSettings
 from paceline.doctor import Diagnosis
 from paceline.init.files import SETTINGS, comment, place, refuse_existing, settings_text
 from paceline.init.forges import KINDS, Listing, Owner, incident_labels, listing, owner_of
-from paceline.init.looking import as_one_service, forge_of, kind_at, read_once, unnamed
+from paceline.init.looking import Looking, as_one_service, forge_of, kind_at, read_once, unnamed
 from paceline.init.proposals import NOTHING, PUBLISHED, deployment_proposals, exactly, incident_proposal
 from paceline.init.repositories import App, RepositoryFound, apps_of, host_of, service_name
 from paceline.init.sources import Plan, Planned, Subject, plan_of
@@ -247,6 +247,33 @@ def test_each_forge_lists_repositories_and_labels(kind: str, path: str, labels: 
         read=("acme/new",), archived=("acme/old",), forks=("acme/copy",), beyond=("acme/own",), unusable=1
     )
     assert incident_labels(owner.kind, config, context, ["acme/new", "acme/own"], 1) == ("Incident", "sev-1")
+
+
+@pytest.fixture
+def nothing_there(tmp_path: Path) -> SourceContext:
+    """A forge that knows nothing of what it is asked for."""
+    provider = Provider("https://git.example.com")
+    provider.route(r".*")(lambda _: Reply({}, status=404))
+    wire = Wire(adapter=provider, sleep=lambda _: None)
+    return SourceContext(data_dir=tmp_path, base_dir=tmp_path, people=People(b"k" * 32), clock=lambda: AT, wire=wire)
+
+
+@pytest.mark.parametrize(("kind", "what"), [("github", "organisation or user"), ("gitlab", "group")])
+def test_an_owner_that_is_not_there_is_said(nothing_there: SourceContext, kind: str, what: str) -> None:
+    """With what could own repositories: a user of GitLab is no group."""
+    owner = owner_of(KINDS[kind], "https://git.example.com/acme")
+
+    with pytest.raises(SourceError, match=rf"^acme is no {what} at https://git.example.com.*, or none that the token"):
+        listing(owner, owner.config("t0ken"), nothing_there, 1)
+
+
+def test_a_forge_that_does_not_answer_can_be_left_out(nothing_there: SourceContext) -> None:
+    """The token may be for something else: the repository is there all the same."""
+    looking = Looking(context=nothing_there, environ={"GITHUB_TOKEN": "t"}, days=30, most=1)
+    owner = Owner(kind=GITHUB, name="acme", url="https://git.example.com/api/v3")
+
+    with pytest.raises(SourceError, match="Without GITHUB_TOKEN the repository is read alone"):
+        looking.beside(SHOP, owner)
 
 
 def test_a_repository_of_a_listed_owner_is_read_once() -> None:
