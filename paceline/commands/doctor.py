@@ -21,6 +21,7 @@ from paceline.doctor import Diagnosis, Seen, Share, examine, stored, together
 from paceline.exits import FAILED
 from paceline.settings import Configuration
 from paceline.wiring import clock_of, looking
+from slo_engine.event_lines import one_line
 from slo_engine.words import share_text
 
 STORE, KEY = "paceline.db", "people.key"
@@ -46,10 +47,10 @@ def doctor(config: Path | None, names: tuple[str, ...], days: int, output: str) 
         print_json({"sources": [asdict(d) for d in diagnoses], "together": said, "shares": list(seen.shares)})
     else:
         for diagnosis in diagnoses:
-            _print(diagnosis)
+            print_diagnosis(diagnosis)
         _print_shares(seen.shares)
         for line in said:
-            click.echo(f"! {line}")
+            _say(f"! {line}")
     if any(d.error for d in diagnoses):
         sys.exit(FAILED)
 
@@ -85,34 +86,40 @@ def _with_store(found: Configuration, diagnoses: list[Diagnosis]) -> tuple[list[
     return told, [gone]
 
 
-def _print(found: Diagnosis) -> None:
+def print_diagnosis(found: Diagnosis) -> None:
     """A source in lines: what it gave, what rules took, what was left, what to do."""
     asked = f", {found.requests} requests" if found.requests else ""
     quota = "".join(
         f", {n} of {most} {name} left" if most else f", {n} {name} left" for name, (n, most) in found.quota.items()
     )
-    click.echo(f"{found.source} ({found.type}): {found.error or 'it can be read'}{asked}{quota}")
+    _say(f"{found.source} ({found.type}): {found.error or 'it can be read'}{asked}{quota}")
     if found.events:
         click.echo("  events: " + " · ".join(f"{kind} {n}" for kind, n in found.events.items()))
     if found.environments:
-        click.echo("  deployments: " + " · ".join(f"{name} {n}" for name, n in found.environments.items()))
+        _say("  deployments: " + " · ".join(f"{name} {n}" for name, n in found.environments.items()))
     if found.rules and not found.error:
         rows = [
-            (str(n), r.rule, str(r.runs), ", ".join(f"{name} {count}" for name, count in r.names))
+            (str(n), r.rule, str(r.runs), one_line(", ".join(f"{name} {count}" for name, count in r.names)))
             for n, r in enumerate(found.rules, start=1)
         ]
         table(f"Rules for deployments, tried on {found.finished_runs} runs and jobs", _RULE_HEAD, rows)
     if found.lookalikes:
-        left = [(name, str(n)) for name, n in found.lookalikes]
+        left = [(one_line(name), str(n)) for name, n in found.lookalikes]
         table("Looks like a deployment, and no rule took it", ("Repository: pipeline / job", "Runs"), left)
     _print_shares(found.shares)
     for word, lines in (("cut off", found.truncations), ("warning", found.warnings), ("set aside", found.rejected)):
         for line in lines:
-            click.echo(f"  {word}: {line}")
+            _say(f"  {word}: {line}")
     if found.rejected_total > len(found.rejected):
         click.echo(f"  … and {found.rejected_total - len(found.rejected)} more set aside")
     for line in found.advice:
-        click.echo(f"  ! {line}")
+        _say(f"  ! {line}")
+
+
+def _say(text: str) -> None:
+    """Print a line with names from outside, without what would move a terminal's cursor."""
+    indent = text[: len(text) - len(text.lstrip(" "))]
+    click.echo(f"{indent}{one_line(text)}")
 
 
 _RULE_HEAD = ("Rule", "What it asks for", "Took", "Mostly")

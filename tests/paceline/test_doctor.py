@@ -21,6 +21,7 @@ from collector.people import People
 from collector.registry import source_types
 from collector.source import About, Page, Source, SourceContext
 from collector.store import SourceRun, to_micros
+from paceline.commands.doctor import print_diagnosis
 from paceline.doctor import Diagnosis, Seen, Share, examine, stored, together
 from slo_engine.organisation import Organisation, Service
 
@@ -120,6 +121,17 @@ def test_each_rule_says_what_it_took_and_what_was_left(tmp_path: Path) -> None:
     assert found.advice == (
         "Rule 2 of `deployments` took nothing in this time: job: deploy; 'release-docs' sounds like a deployment.",
     )
+
+
+def test_names_from_outside_move_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever can name a run or an environment writes nothing else on the screen of who looks."""
+    evil = "\x1b[2Jprod\r\u009b2K"
+    names = {"environments": {evil: 1}, "lookalikes": ((evil, 1),), "warnings": (evil,), "advice": (evil,)}
+    print_diagnosis(Diagnosis(source="ci", type="tests", error=evil, **names))  # type: ignore[arg-type] # each is its own
+    said = capsys.readouterr().out
+
+    assert said.count("[2Jprod") == 5
+    assert [c for c in said if not c.isprintable() and c != "\n"] == []
 
 
 def test_what_numbers_need_is_counted(tmp_path: Path) -> None:
