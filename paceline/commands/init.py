@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
+import signal
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +40,8 @@ _CREDENTIALS = re.compile(r"https?://([^/]*@|[^?#]*[?#])|[a-z][a-z0-9+.-]*://[^/
 """A URL with a user where servers take a token as one, with a query, or with a password, also one that is broken."""
 DATABASE, CLONES, KEY = "paceline.db", "git", "people.key"
 """What a data directory holds that was collected into."""
+DRAFTS = ".paceline-init-"
+"""How folders of drafts begin."""
 
 
 @click.command(
@@ -100,11 +104,23 @@ def init(
     data_dir = Configuration(settings=overlaid({}, os.environ), base_dir=base_dir, sources=(), slos=()).data_dir
     names = (SETTINGS, SERVICES, *(f"{SLOS}/{name}.yaml" for name in STARTERS))
     refuse_existing([*(base_dir / name for name in names), data_dir / DATABASE, data_dir / CLONES])
-    with tempfile.TemporaryDirectory(prefix=".paceline-init-", dir=_nearest(base_dir)) as scratch:
+    with ended_as_interrupted(), tempfile.TemporaryDirectory(prefix=DRAFTS, dir=_nearest(base_dir)) as scratch:
         made = _Making(Path(scratch), base_dir, data_dir, asks=not yes)
         subjects = made.chosen(made.looked(list(repositories), owners, days, most))
         made.write(plan_of(subjects, base_dir))
     _say(base_dir)
+
+
+@contextlib.contextmanager
+def ended_as_interrupted() -> Iterator[None]:
+    """Have whoever ends this process or closes its terminal leave no drafts behind: as by Ctrl-C, all is taken away."""
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(one, signal.default_int_handler) for one in signals]
+    try:
+        yield
+    finally:
+        for one, handler in zip(signals, before, strict=True):
+            signal.signal(one, handler)
 
 
 def _nearest(folder: Path) -> Path:

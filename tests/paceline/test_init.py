@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,6 +23,7 @@ from collector.patterns import Pattern, any_matches
 from collector.people import People
 from collector.source import SourceContext
 from paceline.catalogue import ServiceSettings
+from paceline.commands.init import ended_as_interrupted
 from paceline.doctor import Diagnosis
 from paceline.init.files import SETTINGS, comment, place, refuse_existing, settings_text
 from paceline.init.forges import KINDS, Listing, Owner, incident_labels, listing, owner_of
@@ -424,6 +427,21 @@ def test_every_file_that_is_there_is_named(tmp_path: Path) -> None:
         refuse_existing(tmp_path / name for name in ("a", "b", "c"))
 
     assert [m.file for m in caught.value.mistakes] == [str(tmp_path / "a"), str(tmp_path / "b")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_ended_takes_its_drafts_away(tmp_path: Path, number: signal.Signals) -> None:
+    """Half-way nothing is written: also where the terminal was closed or the machine shut down."""
+    before = signal.getsignal(number)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        ended_as_interrupted(),
+        tempfile.TemporaryDirectory(dir=tmp_path),
+    ):
+        signal.raise_signal(number)
+
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is before
 
 
 def _refused() -> None:
