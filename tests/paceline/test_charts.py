@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_what_draws_is_copied_unchanged(ours: str, theirs: str) -> None:
     """The files are byte for byte those of the package, with its licence beside them."""
     if not UPLOT.is_dir():
+        assert os.environ.get("CI") != "true", "CI must compare them"
         pytest.skip("uPlot is not installed from npm")
 
     assert (STATIC / ours).read_bytes() == (UPLOT / theirs).read_bytes()
