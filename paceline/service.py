@@ -35,6 +35,7 @@ from collector.store import (
 )
 from collector.webhooks import Receiver
 from paceline import resources
+from paceline.changes import Changes
 from paceline.gate import Answer, ask, log_overrides
 from paceline.logs import Log
 from paceline.privacy import with_no_address
@@ -105,6 +106,8 @@ class Service:
         self.observations = observations
         self.delivery_log = delivery_log
         self.published: Published | None = None
+        self.changes = Changes(observations)
+        """Where the stored observations changed since the service started."""
         self.findings: dict[str, Findings] = {}
         """By source, what its last run here noticed of its rules; empty until it ran."""
         self.started_at = clock()
@@ -317,9 +320,16 @@ class Service:
             stamps = {f.name: self._derivations.stamp(f.name) for f in self._families}
             if stamps != self._stamps:
                 self._evaluator = Evaluator(self.observations, self._second)  # another process derived, too
+                self.changes.forget()
             organisation, at = self.configuration.organisation, self._clock()
-            done = derive(self._families, self.events, self._derivations, organisation, at, self._helpers, self._second)
+            own = self._families, self.events, self._derivations, organisation, at, self._helpers, self._second
+            try:
+                done = derive(*own)
+            except StoreError:
+                self._stamps = {}  # some pieces may be written: what changed in them is not known
+                raise
             self._evaluator.apply(done.changes)
+            self.changes.apply(done.changes)
             self._stamps = {f.name: self._derivations.stamp(f.name) for f in self._families}
             span.tell(families=", ".join(done.families), observations=done.observations)
         if done.families:

@@ -12,8 +12,8 @@ from fastapi.responses import HTMLResponse
 from collector.errors import StoreError
 from collector.store import from_micros
 from paceline.pages.look import Look
-from paceline.pages.remembered import Remembered
-from paceline.service import Published, Service
+from paceline.service import Service
+from slo_engine.units import NEVER
 from slo_engine.weekly import FORMATS, Audience, Week
 
 MOST_WEEKS = 53
@@ -35,11 +35,14 @@ class Archive:
 def archive_routes(service: Service, look: Look) -> APIRouter:
     """The route of the page."""
     router = APIRouter()
-    remembered = Remembered[tuple[Published, int | None]](1)
+    known: list[tuple[int, int | None]] = []
+    """The last change that was known, and the time of the first observation then."""
 
-    def first_of(published: Published) -> date | None:
-        # By the object: a clock that stands gives several publications one time.
-        _, found = remembered(id(published), lambda: (published, service.observations.first_at()))
+    def first() -> date | None:
+        if not known or service.changes.last(NEVER if known[0][1] is None else known[0][1]) > known[0][0]:
+            change = service.changes.last(NEVER)  # what changes while it is looked for is looked at the next time
+            known[:] = [(change, service.observations.first_at())]
+        found = known[0][1]
         return None if found is None else from_micros(found).astimezone(service.zone).date()
 
     @router.head("/weekly", include_in_schema=False)
@@ -52,7 +55,7 @@ def archive_routes(service: Service, look: Look) -> APIRouter:
         try:
             running = Week.last_before(published.snapshot.at, service.zone)
             newest = Week.parse(before, service.zone).before if before else running
-            found = archive_of(min(newest, running, key=lambda w: w.monday), first_of(published))
+            found = archive_of(min(newest, running, key=lambda w: w.monday), first())
         except ValueError as error:
             return look.message(str(error), 404)
         except StoreError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from collector.errors import StoreError
 from paceline.explanations import STARTING, explain_path
 from paceline.pages.charts import Chart, Mark, Scale
 from paceline.pages.look import Look
-from paceline.pages.remembered import Remembered, derived_from, seen_in
+from paceline.pages.remembered import Remembered, seen_in
 from paceline.service import Published, Service
 from slo_engine.benchmarks import QUICK_CHECK
 from slo_engine.explain import subject_text
@@ -71,19 +72,10 @@ def indicator_routes(service: Service, look: Look) -> APIRouter:
     router = APIRouter()
     indexed: Remembered[Index] = Remembered(1)
     listed: Remembered[Sequence[Listed]] = Remembered(1)
-    remembered: Remembered[Sequence[WeekNumber]] = Remembered(_REMEMBERED)
+    weeks = KnownWeeks(service)
 
     def index_of(published: Published) -> Index:
         return indexed(seen_in(published.snapshot, service), lambda: _index(published.snapshot))
-
-    def weeks(published: Published, indicator: Indicator, chosen: Chosen) -> Sequence[WeekNumber]:
-        last = Week.last_before(published.snapshot.at, service.zone)
-        organisation, store = service.configuration.organisation, service.observations
-        own = (indicator, chosen.subject, chosen.cell)
-        return remembered(
-            (_made_from(service, indicator), chosen, last.label),
-            lambda: weeks_of(*own, weeks_before(last, WEEKS), store, organisation),
-        )
 
     @router.head("/indicators", include_in_schema=False)
     @router.get("/indicators", response_class=HTMLResponse, include_in_schema=False)
@@ -114,7 +106,7 @@ def indicator_routes(service: Service, look: Look) -> APIRouter:
         wanted = _Wanted(owner, "/" + team.strip("/") if team else "", environment, tuple(label))
         chosen = _chosen(about, parts, wanted, service)
         try:
-            found = weeks(published, about, chosen) if chosen else ()
+            found = weeks(about, chosen, Week.last_before(published.snapshot.at, service.zone)) if chosen else ()
         except StoreError:
             return look.message("The store cannot be read.", 503)
         values = _told(about, parts, chosen, found, service, published)
@@ -125,10 +117,48 @@ def indicator_routes(service: Service, look: Look) -> APIRouter:
     return router
 
 
-def _made_from(service: Service, indicator: Indicator) -> object:
-    """What changes when the numbers of an indicator in weeks that are over may."""
-    family = next((f.name for f in families() if indicator.name in {i.name for i in f.indicators}), "")
-    return indicator.name, derived_from(service, family), id(service.configuration.organisation)
+_Weeks = dict[tuple[Week, Hashable], WeekNumber]
+
+
+class KnownWeeks:
+    """The numbers of weeks that are over, each as long as nothing changed that lies before its end.
+
+    Whoever asks for some, of which most are known, waits for the others alone. Safe to ask from several threads.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._asked: Remembered[Sequence[WeekNumber]] = Remembered(_REMEMBERED)
+        self._kept: Remembered[_Weeks] = Remembered(_REMEMBERED)
+        self._looking = threading.Lock()
+
+    def __call__(self, indicator: Indicator, chosen: Chosen, last: Week) -> Sequence[WeekNumber]:
+        """The numbers of the weeks up to and with one, the oldest first. Raises StoreError."""
+        wanted = tuple((week, self._made_from(indicator, week)) for week in weeks_before(last, WEEKS))
+        return self._asked((indicator.name, chosen, wanted), lambda: self._told(indicator, chosen, wanted))
+
+    def _told(
+        self, indicator: Indicator, chosen: Chosen, wanted: Sequence[tuple[Week, Hashable]]
+    ) -> Sequence[WeekNumber]:
+        kept = self._kept((indicator.name, chosen), dict)
+        with self._looking:
+            found = {one: kept[one] for one in wanted if one in kept}
+        missing = [one for one in wanted if one not in found]
+        organisation, store = self._service.configuration.organisation, self._service.observations
+        weeks = [week for week, _ in missing]
+        made = weeks_of(indicator, chosen.subject, chosen.cell, weeks, store, organisation)
+        found |= zip(missing, made, strict=True)
+        with self._looking:
+            kept.clear()
+            kept.update(found)
+        return [found[one] for one in wanted]
+
+    def _made_from(self, indicator: Indicator, week: Week) -> Hashable:
+        """What changes when the number of a week may."""
+        changes, organisation = self._service.changes, self._service.configuration.organisation
+        # Without teams in the catalogue those that any observation names decide whether there are levels.
+        others = 0 if any(s.team for s in organisation.services) else changes.comings
+        return changes.last(week.span.until, indicator.observed_as), others, id(organisation)
 
 
 def _index(snapshot: Snapshot) -> Index:

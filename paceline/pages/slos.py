@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from operator import itemgetter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -26,7 +27,7 @@ from slo_engine.burn_down import BurnDown, Left, burn_down, untold
 from slo_engine.event_lines import EventLine, line_of, web_link
 from slo_engine.exclusions import Exclusion
 from slo_engine.indicator import Indicator, widths_of
-from slo_engine.observation import from_micros
+from slo_engine.observation import from_micros, to_micros
 from slo_engine.organisation import levels
 from slo_engine.reading import Reader
 from slo_engine.sli_words import measured_by
@@ -34,6 +35,7 @@ from slo_engine.slo import Composite, EventCounts, Slo, SloStatus
 from slo_engine.slo_states import Conditions, Finished, finished
 from slo_engine.snapshot import SloState, Snapshot
 from slo_engine.spending import BadUnit, Ledger, bad_units
+from slo_engine.windows import CalendarWindow
 from slo_engine.words import share_text
 
 _REMEMBERED = 64
@@ -79,6 +81,7 @@ def slo_routes(service: Service, look: Look) -> APIRouter:
     """The routes of the pages. They are plain functions: what reads the store runs beside the event loop."""
     router = APIRouter()
     remembered: Remembered[Past] = Remembered(_REMEMBERED)
+    over = Over(service)
 
     @router.head("/slos", include_in_schema=False)
     @router.get("/slos", response_class=HTMLResponse, include_in_schema=False)
@@ -99,7 +102,7 @@ def slo_routes(service: Service, look: Look) -> APIRouter:
             return look.message("There is no SLO of this name.", 404)
         try:
             past = remembered(
-                (seen_in(published.snapshot, service), state.slo), lambda: _past(state, service, published)
+                (seen_in(published.snapshot, service), state.slo), lambda: _past(state, service, published, over)
             )
         except StoreError:
             return look.message("The store cannot be read.", 503)
@@ -194,7 +197,7 @@ def _tiers(state: SloState, service: Service) -> tuple[list[Burn], tuple[Dropped
     return found, dropped
 
 
-def _past(state: SloState, service: Service, published: Published) -> Past:
+def _past(state: SloState, service: Service, published: Published, over: Over) -> Past:
     """What the store knows of an SLO at the time of a snapshot. Raises StoreError."""
     slo, at = state.slo, published.snapshot.at
     indicator = service.indicators.get(slo.indicator)
@@ -207,7 +210,7 @@ def _past(state: SloState, service: Service, published: Published) -> Past:
     return Past(
         burn_down=None if why else _burn_down(slo, indicator, service, at),
         no_chart=why,
-        finished=_finished(slo, indicator, service, published.snapshot),
+        finished=over(slo, indicator, published.snapshot),
         **_charged(bad, service),
     )
 
@@ -225,18 +228,38 @@ def _burn_down(slo: Slo, indicator: Indicator, service: Service, at: datetime) -
     )
 
 
-def _finished(slo: Slo, indicator: Indicator, service: Service, snapshot: Snapshot) -> list[Finished]:
-    """The windows of an SLO that were over at the time of a snapshot, from the first with events on, newest first."""
-    configuration = service.configuration
-    fresh = frozenset(s.name for s in snapshot.sources if s.fresh)
-    conditions = Conditions(fresh=fresh, exclusions=configuration.exclusions)
-    store = service.observations.only(indicator.observed_as)
-    reader = Reader(store, snapshot.at, configuration.organisation, widths_of({indicator.name: indicator}))
-    found = finished(slo, indicator, reader, conditions, service.zone.key, _WINDOWS)
-    # Of people a window may say nothing although there is something in it.
-    while found and not (indicator.people or (found[-1].raw or found[-1].counts).total):
-        found.pop()
-    return found
+class Over:
+    """The windows of SLOs that are over, remembered while nothing changed before the end of the last. Safe to share."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._settled: Remembered[tuple[Sequence[Finished], bool]] = Remembered(_REMEMBERED, itemgetter(1))
+
+    def __call__(self, slo: Slo, indicator: Indicator, snapshot: Snapshot) -> Sequence[Finished]:
+        """Those at the time of a snapshot, from the first with events on, the newest first. Raises StoreError."""
+        end = (slo.window if isinstance(slo.window, CalendarWindow) else self._month).bounds(snapshot.at)[0]
+        fresh = frozenset(s.name for s in snapshot.sources if s.fresh)
+        key = slo, end, fresh, self._service.changes.last(to_micros(end), indicator.observed_as)
+        return self._settled(key, lambda: self._told(slo, indicator, snapshot.at, fresh))[0]
+
+    @property
+    def _month(self) -> CalendarWindow:
+        return CalendarWindow("month", zone=self._service.zone.key)
+
+    def _told(
+        self, slo: Slo, indicator: Indicator, at: datetime, fresh: frozenset[str]
+    ) -> tuple[Sequence[Finished], bool]:
+        """The windows, and whether time alone changes nothing of them: no unit is still to mature."""
+        configuration = self._service.configuration
+        conditions = Conditions(fresh=fresh, exclusions=configuration.exclusions)
+        store = self._service.observations.only(indicator.observed_as)
+        reader = Reader(store, at, configuration.organisation, widths_of({indicator.name: indicator}))
+        found = finished(slo, indicator, reader, conditions, self._service.zone.key, _WINDOWS)
+        # Of people a window may say nothing although there is something in it.
+        while found and not (indicator.people or (found[-1].raw or found[-1].counts).total):
+            found.pop()
+        own = reader.pool(indicator, slo.counted).series
+        return found, all(reader.columns.rows(n).ripe_at <= reader.now for n in own)
 
 
 def _ledger(service: Service) -> Ledger:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from html import unescape
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from promises import NOW, data_of
 from promises import published as organisation
@@ -22,6 +26,15 @@ from slo_engine.weekly import Week
 from slo_engine.weeks_of import weeks_before, weeks_of
 
 WHOLE, SHOP, FINANCE = Subject("", "", "/"), Subject("shop", "", "/commerce/basket"), Subject("", "", "/finance")
+_LATE = {
+    "kind": "pipeline_run",
+    "repository": "forge.example/shop",
+    "pipeline": "ci",
+    "run_kind": "pipeline",
+    "state": "completed",
+    "result": "failure",
+}
+"""A run of the shop that failed."""
 CHOSEN = {"": WHOLE, "service=shop": SHOP, "team=/finance": FINANCE, "service=shop&team=/commerce": SHOP}
 
 
@@ -75,6 +88,37 @@ def test_the_page_draws_the_weeks_of_whoever_is_chosen(
 
     assert drawn["value"] == [one.whole.stats.get(leading(indicator)) if one.whole else None for one in found]
     assert drawn["at"] == [week.start.timestamp() for week in weeks]
+
+
+def test_weeks_that_are_over_are_read_once(tmp_path: Path) -> None:
+    """A later snapshot asks the store for none of them; of a number that nobody asked for they are read."""
+    with organisation(tmp_path) as own, TestClient(create_app(own)) as client:
+        before = data_of(client.get("/indicators/pipeline_success").text, "weeks")
+        assert own.published is not None
+        later = replace(own.published.snapshot, at=NOW + timedelta(hours=1))
+        own.published = replace(own.published, snapshot=later)
+        engine = sa.create_engine(f"sqlite:///{tmp_path / '.paceline' / 'paceline.db'}")
+        with engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE observation RENAME TO lost"))
+        engine.dispose()
+
+        assert data_of(client.get("/indicators/pipeline_success").text, "weeks") == before
+        assert client.get("/indicators/pipeline_wait").status_code == 503
+
+
+def test_a_late_run_changes_its_week(tmp_path: Path, weeks: list[Week]) -> None:
+    """What is remembered of a week is not told any more when something of it came to be known."""
+    with organisation(tmp_path) as own, TestClient(create_app(own)) as client:
+        before = data_of(client.get("/indicators/pipeline_success").text, "weeks")["text"]
+        late = {"native_id": "late", "finished_at": (weeks[-2].end - timedelta(hours=9)).isoformat(), **_LATE}
+        with (tmp_path / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(late) + "\n")
+        own.collect(own.configuration.sources[0])
+        own.refresh()
+
+        after = data_of(client.get("/indicators/pipeline_success").text, "weeks")["text"]
+
+    assert [n for n, (old, new) in enumerate(zip(before, after, strict=True)) if old != new] == [WEEKS - 2]
 
 
 def test_weeks_without_data_are_gaps(client: TestClient) -> None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
-from promises import HOSTILE, data_of
+from promises import HOSTILE, NOW, data_of
 from promises import published as organisation
 
+from collector.store import to_micros
+from paceline.pages.slos import Over
 from paceline.service import Service
 from paceline.web import create_app
 
+FEBRUARY = datetime(2026, 2, 10, tzinfo=UTC)
 COUNTED = ("builds", "monthly", "hours", "shares", "hostile", "both-builds")
 
 
@@ -195,6 +199,26 @@ def test_windows_that_are_over_say_whether_the_promise_was_kept(client: TestClie
     assert re.findall(r"(\d{4}-\d\d-\d\d) 2\d:00 to", page)[0] == "2026-01-31"
     assert re.findall(r"(\d{4}-\d\d-\d\d) 2\d:00 to", page)[-1] == "2025-08-31"
     assert '<b class="healthy">met</b>' in page
+
+
+def test_windows_that_are_over_are_told_once(service: Service) -> None:
+    """A later snapshot of the same month tells the same, unless a source has gone stale or that month changed."""
+    published = service.published
+    assert published is not None
+    snapshot, over = published.snapshot, Over(service)
+    state = next(s for s in snapshot.slos if s.slo.name == "builds")
+    first = over(state.slo, service.indicators["pipeline_success"], snapshot)
+
+    def again(**changed: Any) -> Any:
+        return over(state.slo, service.indicators["pipeline_success"], replace(snapshot, **changed))
+
+    assert again(at=NOW + timedelta(hours=1)) is first
+    assert again(at=NOW + timedelta(days=31)) is not first
+    service.changes.apply(dict.fromkeys(service.observations.series("pipeline_success"), to_micros(NOW)))
+    assert again() is first
+    service.changes.apply(dict.fromkeys(service.observations.series("pipeline_success"), to_micros(FEBRUARY)))
+    assert again() is not first
+    assert again(sources=()) is not first
 
 
 def test_an_unknown_slo_is_not_found(client: TestClient) -> None:
