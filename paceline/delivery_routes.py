@@ -1,4 +1,4 @@
-"""The log of the weekly summary's deliveries over HTTP. It names deliveries, never where they go."""
+"""The log of the weekly summary's deliveries over HTTP. It names no receiver; a reason for a failure names its server."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -39,6 +39,7 @@ _CI_FILES = (
 )
 _OWN_VERSION = r"[-_/]v?\d+(\.\d+)+"
 """What stands behind an app's name in its release tags. A version holds no such sign, so a tag names one app."""
+_HEADS = "refs/heads/"
 _SSH = re.compile(r"^(?:[^/:@]+@)?([\w.-]+):(?!//)")
 
 
@@ -83,20 +84,22 @@ def look_at(place: str, context: SourceContext, since: datetime, token: str = ""
         access = Access(url=place, authorization=basic(config.username, token) if token else "")
         Clone(path=clone_path(context, place), access=access, paths=True).update()
     source = config.build(context)
-    git, head = source.git, source.commits.look().head
+    git, now = source.git, source.commits.look()
+    head = now.head
     remote = place if is_url(place) else _remote(git)
     listed = git.lines("for-each-ref", "--sort=creatordate", "--format=%(objecttype) %(refname:strip=2)", "refs/tags")
     tags = [(name, kind) for kind, _, name in (line.partition(" ") for line in listed)]
     # A tag of a file releases nothing. What an annotated one is of may not be in a clone without files.
     releases = tuple(t for t, kind in tags if kind in {"commit", "tag"} and re.fullmatch(RELEASE_TAG, t))
     taken = set(releases)
+    heads = {name.removeprefix(_HEADS) for name in now.refs if name.startswith(_HEADS)}
     files = git.text("ls-tree", "-r", "-z", "--name-only", head).split("\0") if head else []
     return RepositoryFound(
         place=place,
         name=repository_of(remote) or repository_name(place),
         host=host_of(remote),
-        branch=_branch(git),
-        branches=len(git.lines("for-each-ref", "--format=%(refname)", "refs/heads")),
+        branch=_branch(git, heads),
+        branches=len(heads),
         commits=_commits(git, head, since) if head else 0,
         releases=releases,
         other_tags=tuple(t for t, _ in tags if t not in taken),
@@ -136,13 +139,18 @@ def host_of(address: str) -> str:
     return f"{parts.hostname}{port}" if parts.hostname else ""
 
 
-def _branch(git: Git) -> str:
-    """The default branch as the remote has it, else the one that is checked out; empty where none is known."""
+def _branch(git: Git, heads: Collection[str]) -> str:
+    """The default branch as the source reads it; empty where none is known.
+
+    It is the one of the remote if that is here, too, else the one that is checked out.
+    """
     for name in ("refs/remotes/origin/HEAD", "HEAD"):
         try:
-            return git.text("symbolic-ref", "--quiet", "--short", name).strip().removeprefix("origin/")
+            found = git.text("symbolic-ref", "--quiet", "--short", name).strip().removeprefix("origin/")
         except SourceError:
             continue
+        if found in heads or name == "HEAD":
+            return found
     return ""
 
 

@@ -142,6 +142,24 @@ def test_nothing_is_overwritten(in_repository: tuple[Path, Result], tagged: Any,
     assert {p: p.read_bytes() for p in folder.rglob("*.yaml")} == before_it
 
 
+def test_the_default_branch_is_the_one_that_is_read(
+    new_repository: Callable[..., Any], tmp_path: Path, asked: Callable[..., Result]
+) -> None:
+    """Where the remote's is not here, as after `git clone --branch`, it is the one that is checked out."""
+    made = new_repository("origin")
+    made.commit(at=ago(48))
+    made.branch("release")
+    made.commit(at=ago(24))
+    made.checkout("main")
+    clone = new_repository("clone", clone_of=made)
+    clone.git("checkout", "--quiet", "-b", "release", "origin/release")
+    clone.git("branch", "--quiet", "-D", "main")
+    done = asked("--repo", str(clone.path), "--dir", str(tmp_path / "new"), "--yes")
+
+    assert "clone: default branch release, branches: 1" in done.output
+    assert "each commit on release: 2 in the last 30 days" in done.output
+
+
 def test_answers_decide(
     tagged: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Callable[..., Result]
 ) -> None:
