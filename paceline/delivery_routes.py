@@ -1,4 +1,4 @@
-"""The log of the weekly summary's deliveries over HTTP. It names no receiver; a reason for a failure names its server."""
+"""The log of the weekly summary's deliveries over HTTP: no receiver is named; why one failed names its server."""
 
 from __future__ import annotations
 

@@ -86,7 +86,8 @@ def look_at(place: str, context: SourceContext, since: datetime, token: str = ""
     source = config.build(context)
     git, now = source.git, source.commits.look()
     head = now.head
-    remote = place if is_url(place) else _remote(git)
+    # One on this machine has no name but its path, which may be in somebody's home.
+    remote = place if is_url(place) else re.sub(r"^file:.*", "", _remote(git))
     listed = git.lines("for-each-ref", "--sort=creatordate", "--format=%(objecttype) %(refname:strip=2)", "refs/tags")
     tags = [(name, kind) for kind, _, name in (line.partition(" ") for line in listed)]
     # A tag of a file releases nothing. What an annotated one is of may not be in a clone without files.
