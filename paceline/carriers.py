@@ -169,7 +169,7 @@ class MailServer(Carrier):
             made: smtplib.SMTP = smtplib.SMTP_SSL(*where, timeout=SEND_SECONDS, context=context)
         else:
             made = smtplib.SMTP(*where, timeout=SEND_SECONDS)
-        with made as server, _cut_off(server, until - time.monotonic()):
+        with _cut_off(made, until - time.monotonic()), made as server:
             if self.security == "starttls":
                 server.starttls(context=context)
             if self.username:
@@ -183,8 +183,8 @@ def _cut_off(server: smtplib.SMTP, seconds: float) -> Iterator[None]:
 
     def cut() -> None:
         with contextlib.suppress(OSError):
-            if server.sock is not None:
-                server.sock.shutdown(socket.SHUT_RDWR)
+            if (open_one := server.sock) is not None:
+                open_one.shutdown(socket.SHUT_RDWR)
 
     timer = threading.Timer(max(seconds, 0.0), cut)
     timer.daemon = True
@@ -221,8 +221,10 @@ def _mail_error(error: Exception, asked: str) -> RetryableError | AuthError | So
         passing = all(400 <= code < 500 for code in codes)  # noqa: PLR2004 - RFC 5321: 4xx may pass, 5xx will not
         said = f"{asked}: every address was refused ({', '.join(map(str, sorted(codes)))})"
         return RetryableError(said) if passing else SourceError(f"{said}; check `to`")
-    if isinstance(error, smtplib.SMTPResponseException) and error.smtp_code >= 500:  # noqa: PLR2004 - likewise
-        return SourceError(f"{asked}: answered {error.smtp_code}; check the settings of this target")
+    if isinstance(error, smtplib.SMTPResponseException):
+        said = f"{asked}: answered {error.smtp_code}"
+        final = error.smtp_code >= 500  # noqa: PLR2004 - likewise
+        return SourceError(f"{said}; check the settings of this target") if final else RetryableError(said)
     return RetryableError(f"{asked}: the connection failed; is the server up, and reachable from here?")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import json
@@ -58,9 +59,11 @@ class MailBox:
     on_mail: Callable[[], object] = lambda: None
     """Is called once a mail was kept, before that is said."""
     goodbye: str = "221 Bye"
+    parting_seconds: float = 0.0
 
     async def handle_QUIT(self, _server: Any, _session: Any, _envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         """Part as told."""
+        await asyncio.sleep(self.parting_seconds)
         return self.goodbye
 
     async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802 - aiosmtpd's name

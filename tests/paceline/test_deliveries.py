@@ -230,6 +230,17 @@ def test_a_mail_that_was_taken_is_sent(box: MailBox, parcel: Parcel) -> None:
     assert len(box.received) == 1
 
 
+def test_parting_takes_no_longer_than_the_rest(box: MailBox, parcel: Parcel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was taken is to be written down before somebody else sends it."""
+    monkeypatch.setattr("paceline.carriers.MAIL_SECONDS", 0.3)
+    box.parting_seconds = 2.0
+    started = time.monotonic()
+    EmailDelivery(**box.settings()).send(parcel)
+
+    assert time.monotonic() - started < 1
+    assert len(box.received) == 1
+
+
 def test_a_mail_server_that_drips_is_left(parcel: Parcel, monkeypatch: pytest.MonkeyPatch, box: MailBox) -> None:
     """Each of its bytes comes in time; all of them would take longer than anybody else waits before sending, too."""
     monkeypatch.setattr("paceline.carriers.MAIL_SECONDS", 0.1)
@@ -249,7 +260,7 @@ def test_a_login_may_work_later(trusted: Certificate, parcel: Parcel) -> None:
 
     options = {**with_login(tls_context=trusted.context()), "authenticator": away}
     login = {"security": "starttls", "ca_file": trusted.file, "username": USER, "password": PASSWORD}
-    with mail_box(**options) as box, pytest.raises(RetryableError):
+    with mail_box(**options) as box, pytest.raises(RetryableError, match="answered 454"):
         EmailDelivery(**box.settings(**login)).send(parcel)
 
 
