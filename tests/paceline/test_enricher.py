@@ -900,7 +900,7 @@ REFUSED_ONE = {"rcpt TO:<second@example.com>": "550 unknown second@example.com"}
 @pytest.mark.parametrize(
     ("answers", "error", "said"),
     [
-        ({"MAIL": "451 later"}, RetryableError, "the connection failed"),
+        ({"MAIL": "451 later"}, RetryableError, "answered 451$"),
         ({"MAIL": "550 planted"}, SourceError, "answered 550; check the settings of this target"),
         ({"DATA": "554 planted"}, SourceError, "answered 554"),
         ({"RCPT": "450 planted"}, RetryableError, r"every address was refused \(450\)"),
