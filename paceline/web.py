@@ -24,6 +24,7 @@ from paceline.pages.definitions import definition_routes
 from paceline.pages.home import home_routes
 from paceline.pages.indicators import indicator_routes
 from paceline.pages.look import Look, static_routes
+from paceline.pages.refusals import answer_refusals
 from paceline.pages.slos import slo_routes
 from paceline.pages.sources import source_routes
 from paceline.service import Published, Service
@@ -212,6 +213,7 @@ def create_app(  # noqa: C901 - one short function for each route
     if webhooks is not None:  # after the alerts, which have a path of their own among them
         app.include_router(webhook_routes(webhooks))
     app.include_router(explain_routes(service, look))
+    answer_refusals(app, look, _HEADERS)
     return app
 
 

@@ -42,8 +42,12 @@ def weekly_routes(service: Service, look: Look, weeklies: Weeklies) -> APIRouter
         whose = audience or (Audience.TEAM if team else Audience.LEADER)
         if bool(team) != (whose is Audience.TEAM):
             return _refused(look, form, 422, "audience team and a team belong together")
+        published = service.published
         try:
-            found = weeklies(Week.parse(week, service.zone), whose, team)
+            asked = Week.parse(week, service.zone)
+            if published is not None and asked.start > published.snapshot.at:
+                return _refused(look, form, 404, f"week {week} has not begun")
+            found = weeklies(asked, whose, team)
         except (ValueError, UnknownTeam) as error:
             return _refused(look, form, 404, str(error))
         except StoreError:

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from collector.errors import StoreError
 from paceline.explanations import STARTING, explain_path
 from paceline.pages.charts import Chart, Mark, Scale
-from paceline.pages.look import Look
+from paceline.pages.look import Look, counted_text
 from paceline.pages.remembered import Remembered, seen_in
 from paceline.service import Published, Service
 from slo_engine.benchmarks import QUICK_CHECK
@@ -400,7 +400,8 @@ def _about(about: Indicator, weeks: Sequence[WeekNumber], chosen: Chosen) -> str
         return f"{title}: no week has a value."
     (first, then), (last, now) = known[0], known[-1]
     gaps = len(weeks) - len(known)
+    beside = f"; {counted_text(gaps, 'week', 'weeks')} without a value" if gaps else ""
     return (
         f"{title}: {value_text(about, then.stats)} in {first.week.label}, {value_text(about, now.stats)} in "
-        f"{last.week.label}{f'; {gaps} weeks without a value' if gaps else ''}."
+        f"{last.week.label}{beside}."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from decimal import Decimal
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from collector.events import kind_of
 from paceline.service import Service
 from slo_engine.explain import subject_text
+from slo_engine.indicator import Indicator, Shape, Unit
 from slo_engine.number_words import cell_text, interval_text, value_text
 from slo_engine.words import duration_text, share_text
 
@@ -30,7 +32,7 @@ PAGES = (
 """Where the line on top of each page leads: path and title."""
 _STATIC = Path(__file__).parents[1] / "static"
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-_HEADINGS = {404: "Not found", 422: "Not understood", 503: "Not available yet"}
+_HEADINGS = {404: "Not found", 422: "Not understood", 500: "Something failed", 503: "Not available yet"}
 _A_YEAR = "public, max-age=31536000, immutable"
 
 
@@ -49,6 +51,9 @@ class Look:
             "percent": share_text,
             "whom": subject_text,
             "kind": kind_of,
+            "amount": amount_text,
+            "of": counted_text,
+            "timed": in_seconds,
         }
         self._environment.globals |= {
             "value_text": value_text,
@@ -67,6 +72,21 @@ class Look:
     def message(self, text: str, status: int) -> HTMLResponse:
         """A page that says why there is no other."""
         return self.page("message.html", status=status, heading=_HEADINGS.get(status, "Not shown"), message=text)
+
+
+def amount_text(number: float | Decimal) -> str:
+    """A count or a plain value as people read it: `1,234,567`, `12.50`; never with an exponent."""
+    return f"{number:,.0f}" if number == int(number) else f"{number:,.2f}"
+
+
+def counted_text(number: int, one: str, several: str) -> str:
+    """So many of something: `1 run`, `1,200 runs`."""
+    return f"{number:,} {one if number == 1 else several}"
+
+
+def in_seconds(indicator: Indicator) -> bool:
+    """Whether the values of an indicator's units are durations: only an arithmetic of its own is given others."""
+    return indicator.shape is not Shape.MEASURE or indicator.unit is Unit.SECONDS
 
 
 def static_path(name: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from operator import itemgetter
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import HTMLResponse
@@ -169,7 +170,6 @@ def _told(state: SloState, past: Past, service: Service, published: Published) -
         "dropped": dropped,
         "past": past,
         "chart": _chart(state, past.burn_down, service) if past.burn_down else None,
-        "shown": shown,
         "plain": plain,
         "explain_slo_path": explain_slo_path,
         "unit_anchor": unit_anchor,
@@ -306,7 +306,7 @@ def _chart(state: SloState, found: BurnDown, service: Service) -> Chart:
     slo = state.slo
     return Chart(
         name="burn-down",
-        about=_about(found, slo),
+        about=_about(found, slo, service.zone),
         zone=service.zone.key,
         scale="share",
         marks=[
@@ -330,15 +330,15 @@ def left_text(one: Left, state: SloState) -> str:
     return f"{said}, few" if _is_few(one, state.slo) else said
 
 
-def _about(found: BurnDown, slo: Slo) -> str:
-    """The chart in a sentence."""
+def _about(found: BurnDown, slo: Slo, zone: ZoneInfo) -> str:
+    """The chart in a sentence, with the days of a zone as it draws them."""
     known = [one for one in found.left if one.remaining is not None]
     if not known:
         return "Error budget left: no events are known."
     lowest = min(known, key=lambda one: one.remaining or 0.0)
     return (
-        f"Error budget left in {slo.window.label}, from {known[0].at.astimezone(UTC):%Y-%m-%d} to "
-        f"{known[-1].at.astimezone(UTC):%Y-%m-%d}: {share_text(known[0].remaining or 0.0)} at the start, "
+        f"Error budget left in {slo.window.label}, from {known[0].at.astimezone(zone):%Y-%m-%d} to "
+        f"{known[-1].at.astimezone(zone):%Y-%m-%d}: {share_text(known[0].remaining or 0.0)} at the start, "
         f"{share_text(known[-1].remaining or 0.0)} at the end, at the lowest {share_text(lowest.remaining or 0.0)} on "
-        f"{lowest.at.astimezone(UTC):%Y-%m-%d}."
+        f"{lowest.at.astimezone(zone):%Y-%m-%d}."
     )

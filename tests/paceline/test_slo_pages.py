@@ -89,6 +89,11 @@ def test_the_last_point_is_the_exported_share(client: TestClient, service: Servi
     assert data_of(client.get(f"/slos/{name}").text, "burn-down")["value"][-1] == published(service, name)
 
 
+def test_the_chart_is_told_with_the_days_it_draws(client: TestClient) -> None:
+    """The first point is the ninth of February in Berlin, though UTC still has the eighth."""
+    assert "in 28d, from 2026-02-09 to 2026-03-09:" in client.get("/slos/builds").text
+
+
 def test_the_table_holds_what_the_chart_draws(client: TestClient) -> None:
     """Each point has a row with its counts, so nobody needs the picture."""
     page = client.get("/slos/builds").text
