@@ -78,6 +78,17 @@ class Commands(click.Group):
         command: click.Command = getattr(import_module(f"paceline.commands.{module}"), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """A command by its name. Raises UsageError with the one whose name is nearest."""
+        if not (args[0] in SHORT or args[0].startswith("-") or ctx.resilient_parsing):
+            from collector.document import nearest  # noqa: PLC0415 - it reads YAML too, which a start need not load
+
+            near = nearest(args[0], SHORT)
+            raise click.UsageError(f"No such command {args[0]!r}." + (f" Did you mean {near!r}?" if near else ""), ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what each command does."""
         with formatter.section("Commands"):

@@ -121,6 +121,19 @@ def scored(snapshot: Snapshot) -> list[Scored]:
     ]
 
 
+def telling(numbers: Iterable[Number], indicators: Mapping[str, Indicator]) -> list[Number]:
+    """Of each indicator what a person reads first: everybody's number, else that of each service or team."""
+    found = [n for n in numbers if is_telling(n, indicators[n.indicator])]
+    whole = {n.indicator for n in found if is_of_everybody(n.subject)}
+    return [n for n in found if is_of_everybody(n.subject) or n.indicator not in whole]
+
+
+def scores_first(scores: Sequence[Scored]) -> list[Scored]:
+    """Of scores what a person reads first: everybody's in the usual window, else those of each service or team."""
+    found = [s for s in scores if s.window == _SCORED_WINDOW]
+    return [s for s in found if is_of_everybody(s.subject)] or found
+
+
 def worst_first(slos: Iterable[SloState]) -> list[SloState]:
     """SLOs by status, then by what is left of the budget; where nothing is known of it, after those."""
 
@@ -193,11 +206,20 @@ def _with_accounting(snapshot: Snapshot, numbers: Sequence[Number]) -> tuple[tup
 
 
 def _is_promise(number: Number, indicator: Indicator) -> bool:
-    """Whether a number is the one that a promise is told by: of everybody, all values taken together that can be."""
-    whole = not number.subject.service and number.subject.team in {"", "/"}
+    """Whether a number is the one that a promise is told by: of everybody, and telling."""
+    return is_of_everybody(number.subject) and is_telling(number, indicator)
+
+
+def is_of_everybody(subject: Subject) -> bool:
+    """Whether it is the organisation, whole or where nobody said who belongs to it."""
+    return not subject.service and subject.team in {"", "/"}
+
+
+def is_telling(number: Number, indicator: Indicator) -> bool:
+    """Whether one number would do for a subject: of the usual window, all values taken together that can be."""
     chosen = labels_of(indicator, number.dimension).items()
     together = not any(value for label, value in chosen if label not in indicator.apart)
-    return whole and together and number.window in {NOW, _PEOPLE_WINDOW if indicator.people else _SCORED_WINDOW}
+    return together and number.window in {NOW, _PEOPLE_WINDOW if indicator.people else _SCORED_WINDOW}
 
 
 def _levels_first(rows: Iterable[tuple[Subject, T]]) -> list[T]:

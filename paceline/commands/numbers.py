@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,18 +16,18 @@ from rich.console import Console
 
 from collector.errors import PacelineError
 from paceline.commands.delivering import EVERY, deliver_now, list_deliveries
+from paceline.commands.evaluated import print_evaluated
 from paceline.commands.examples import examples
 from paceline.commands.options import config_option, opened, output_option
 from paceline.commands.output import or_none, print_json, table, write
-from paceline.status import SCORES, scored
+from paceline.status import scored
 from slo_engine.explain import MOST_UNITS, ExplainedNumber, Explanation, Selection, label_choice, subject_text
 from slo_engine.indicator import Indicator
 from slo_engine.notes import no_production, unmatched_names
 from slo_engine.number_words import cell_text, labels_of
 from slo_engine.observation import Subject
-from slo_engine.snapshot import Accounting, Number, Snapshot
+from slo_engine.snapshot import Accounting, Number
 from slo_engine.weekly import FORMATS, Audience, Format, Week
-from slo_engine.words import share_text
 
 _MOST_RESTATED = 10_000
 _SHOWN_UNITS = 50
@@ -35,10 +35,16 @@ _ABOUT = ("name", "version", "title", "definition", "shape", "metric", "unit", "
 """What a program is told of an indicator."""
 
 
-@click.command(epilog=examples("paceline evaluate", "paceline evaluate --output json"))
+@click.command(epilog=examples("paceline evaluate", "paceline evaluate --all", "paceline evaluate --output json"))
 @config_option
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also the numbers of each service, team, window and label; JSON always has them.",
+)
 @output_option
-def evaluate(config: Path | None, output: str) -> None:
+def evaluate(config: Path | None, output: str, *, everything: bool) -> None:
     """Derive observations from the stored events and print the numbers and SLOs."""
     with opened(config) as running:
         with (
@@ -66,7 +72,7 @@ def evaluate(config: Path | None, output: str) -> None:
             }
         )
         return
-    _print_numbers(snapshot, indicators)
+    print_evaluated(snapshot, indicators, everything=everything)
     for names in unmatched:
         click.echo(f"Unmatched names, {names.text}")
     restated = ", ".join(f"{n:g} of {name}" for name, n in sorted(snapshot.restatements.items()))
@@ -87,51 +93,6 @@ def _labelled(indicator: Indicator, row: Number | Accounting | ExplainedNumber) 
     """A row as programs read it: label values by their names."""
     labels = labels_of(indicator, row.dimension)
     return _fields(row) | {"dimension": "" if labels else row.dimension, "labels": labels}
-
-
-def _about(indicator: Indicator, dimension: str) -> str:
-    """An indicator's title, with the part or the label values that a number is about."""
-    return ": ".join(filter(None, (indicator.title, cell_text(indicator, dimension))))
-
-
-def _print_numbers(snapshot: Snapshot, indicators: Mapping[str, Indicator]) -> None:
-    table(
-        "SLOs",
-        ("SLO", "Status", "Target", "Attained", "n", "Budget left"),
-        [
-            (
-                s.slo.name,
-                s.status.value.replace("_", " ") + (f": {s.why}" if s.why else ""),
-                f"{share_text(float(s.slo.target))} in {s.slo.window.label}",
-                s.attained,
-                str(s.counts[s.slo.window.label].total) if s.counts else "no value",
-                or_none(s.budget_remaining, ".1%"),
-            )
-            for s in snapshot.slos
-        ],
-    )
-    table(
-        "Numbers",
-        ("Indicator", "Subject", "Window", "n", "Statistics"),
-        [
-            (
-                ": ".join(
-                    filter(None, (indicators[n.indicator].title, cell_text(indicators[n.indicator], n.dimension)))
-                ),
-                "/".join(filter(None, n.subject)),
-                n.window,
-                str(n.n),
-                ", ".join(f"{k} {v:.6g}" for k, v in n.stats.items()) or "no value",
-            )
-            for n in snapshot.numbers
-        ],
-    )
-    if snapshot.scores:
-        table(
-            "Quick Check, production, 0 (worst) to 10 (best)",
-            ("Subject", "Window", *(indicators[k].title if k in indicators else k.capitalize() for k in SCORES)),
-            [(subject_text(s.subject), s.window, *map(s.text, SCORES)) for s in scored(snapshot)],
-        )
 
 
 @click.command(

@@ -9,24 +9,50 @@ from typing import Any
 
 import click
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
 _UNBOUNDED = 10_000
 """Characters of a line that goes to a file or a program."""
+_LINES = 3
+"""Characters of a line that a column takes beside its text."""
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: as wide as the terminal, with long cells on several lines; elsewhere as wide as it is."""
-    made = Table(title=title, title_justify="left")
-    for name in head:
-        made.add_column(name, overflow="fold")  # cut off, a name could not be copied
-    for row in rows:
-        made.add_row(*(_plain(cell) for cell in row))
     console = Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(width=_UNBOUNDED)
+    made = Table(title=title, title_justify="left")
+    for name, width in zip(head, _widths([head, *rows], console.width), strict=True):
+        made.add_column(name, overflow="fold", width=width)  # cut off, a name could not be copied
+    for row in rows:
+        made.add_row(*(_plain(cell) for cell in row))
     console.print(made)
+
+
+def _widths(rows: Sequence[Sequence[str]], most: int) -> list[int]:
+    """How wide each column is: as wide as its cells while there is room, as a word where there is little.
+
+    Where there is not even that, long words are broken, those of the head as the last.
+    """
+    columns = list(zip(*rows, strict=True))
+    room = most - _LINES * len(columns) - 1
+    wanted = [max(map(cell_len, cells)) for cells in columns]
+    found = [max(map(_longest_word, cells)) for cells in columns]
+    for least in (list(map(_longest_word, rows[0])), [1] * len(columns)):
+        while sum(found) > room and found != least:
+            spare = [(has, n) for n, has in enumerate(found) if has > least[n]]
+            found[max(spare)[1]] -= 1
+    while sum(found) < min(sum(wanted), room):  # those that lack least first: a column that is whole wraps no row
+        lacking = [(want - has, n) for n, (want, has) in enumerate(zip(wanted, found, strict=True)) if want > has]
+        found[min(lacking)[1]] += 1
+    return found
+
+
+def _longest_word(text: str) -> int:
+    return max(map(cell_len, text.split()), default=0)
 
 
 def _plain(cell: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -113,6 +114,29 @@ def test_evaluate_gives_everything_as_json(run: Run) -> None:
     }
     assert found["slos"][0]["slo"]["target"] == "0.9"
     assert [s["name"] for s in found["sources"]] == ["events"]
+
+
+def test_evaluate_shows_first_what_has_a_value(run: Run) -> None:
+    """A fresh set-up reads a few rows, a line for each family without values, and how the rest is listed."""
+    run("collect")
+
+    out = run("evaluate")[1]
+
+    assert "No value, delivery: " in out
+    assert "no value" not in out.partition("Numbers ")[2].partition("No value, ")[0]
+    assert re.search(
+        r"^These are the first of \d+ numbers: --all lists those of each service, team, ", out, re.MULTILINE
+    )
+
+
+def test_evaluate_lists_all_numbers_when_asked(run: Run) -> None:
+    """Each row of the JSON is a row of the table."""
+    run("collect")
+
+    numbers = json.loads(run("evaluate", "--output", "json")[1])["numbers"]
+    rows = run("evaluate", "--all")[1].partition("Numbers ")[2].partition("└")[0]
+
+    assert rows.count("\n│") == len(numbers)
 
 
 def append(settings_file: Path, *records: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from paceline.cli import cli
+from paceline.cli import cli, main
 from paceline.commands.output import table
 
 PACELINE = (sys.executable, "-c", "from paceline.cli import main; main()")
@@ -93,6 +93,26 @@ def test_a_table_in_a_narrow_terminal_keeps_every_letter(
 
     assert "".join(re.findall(r"[a-j]+", shown.partition("├")[2] or shown.partition("┡")[2])) == "abcdefghij" * 10
     assert max(map(len, shown.splitlines())) <= 40
+
+
+def test_a_table_breaks_lines_between_words_while_there_is_room(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name stays whole, and the long cell beside it takes the lines."""
+    monkeypatch.setenv("COLUMNS", "60")
+
+    table("SLOs", ("SLO", "Why"), [("failed-deployments-recover", "nine of fifty-eight " * 5)])
+    shown = capsys.readouterr().out
+
+    assert "│ failed-deployments-recover │ nine of fifty-eight nine of " in shown
+
+
+def test_a_wrong_command_is_told_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    """A slip of the fingers is answered with what was meant."""
+    with pytest.raises(SystemExit):
+        main(["serv"])
+
+    assert "No such command 'serv'. Did you mean 'serve'?" in capsys.readouterr().err
 
 
 def test_colours_are_for_terminals(capsys: pytest.CaptureFixture[str]) -> None:

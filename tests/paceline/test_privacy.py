@@ -365,6 +365,7 @@ NOT_LOOKED_AT = {
     "check": "says nothing of what is stored",
     "completion": "knows commands, no data",
     "doctor": "reads the sources, and nothing of what is stored",
+    "init": "looks at repositories, and suggests targets by numbers that the pages tell of",
     "collect": "its outcomes are those of the log",
     "serve": "its pages and answers are asked for in the process",
     "demo": "makes another organisation",
