@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from collector.errors import StoreError
-from paceline.explanations import Refusal
+from paceline.explanations import STARTING, Refusal
 from paceline.pages.look import Look
 from paceline.service import Service, UnknownTeam
 from paceline.weeklies import Weeklies
@@ -43,9 +43,11 @@ def weekly_routes(service: Service, look: Look, weeklies: Weeklies) -> APIRouter
         if bool(team) != (whose is Audience.TEAM):
             return _refused(look, form, 422, "audience team and a team belong together")
         published = service.published
+        if published is None:
+            return _refused(look, form, 503, STARTING)
         try:
             asked = Week.parse(week, service.zone)
-            if published is not None and asked.start > published.snapshot.at:
+            if asked.start > published.snapshot.at:
                 return _refused(look, form, 404, f"week {week} has not begun")
             found = weeklies(asked, whose, team)
         except (ValueError, UnknownTeam) as error:
@@ -53,7 +55,7 @@ def weekly_routes(service: Service, look: Look, weeklies: Weeklies) -> APIRouter
         except StoreError:
             return _refused(look, form, 503, "the store cannot be read")
         if form is None:
-            return _page(look, service, found)
+            return _page(look, service, found, Week.last_before(published.snapshot.at, service.zone))
         # The HTML is what goes out by mail, with its styles in it.
         headers = {"Content-Security-Policy": _AS_MAIL}
         return Response(rendered(found, form), media_type=_TYPES[form], headers=headers)
@@ -61,10 +63,8 @@ def weekly_routes(service: Service, look: Look, weeklies: Weeklies) -> APIRouter
     return router
 
 
-def _page(look: Look, service: Service, found: WeeklySummary) -> HTMLResponse:
+def _page(look: Look, service: Service, found: WeeklySummary, newest: Week) -> HTMLResponse:
     week = Week.parse(found.week, service.zone)
-    published = service.published
-    newest = Week.last_before(published.snapshot.at, service.zone) if published else week
     return look.page(
         "weekly.html",
         here="/weekly",

@@ -58,7 +58,7 @@ class Past:
     no_chart: str
     finished: Sequence[Finished]
     charged: Sequence[tuple[str, EventLine, int]]
-    """What bad events belong to, the most first: an incident or a deployment, and how many they are."""
+    """What bad events belong to, the most and then the newest first: an incident or a deployment, and how many."""
     newest: Sequence[tuple[datetime, str, EventLine, str]]
     """The newest bad events: when, of which service, in a line, and the week that explains it."""
 
@@ -284,10 +284,11 @@ def _charged(bad: Sequence[BadUnit], service: Service) -> dict[str, Any]:
         found.update(("incident", i) for i in set(unit.ids) if isinstance(known.get(i), Incident))
         # A deployment that only ended what went wrong spent nothing.
         found.update(("deployment", i) for i in unit.ids[:1] if isinstance(known.get(i), Deployment))
-    most = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:_MOST]
+    charged = [(kind, line_of(known[event_id]), n) for (kind, event_id), n in sorted(found.items())]
+    charged.sort(key=lambda one: (one[2], "" if one[1].at is None else one[1].at.isoformat()), reverse=True)
     newest = (unit for unit in bad if unit.ids[0] in known)
     return {
-        "charged": [(kind, line_of(known[event_id]), n) for (kind, event_id), n in most],
+        "charged": charged[:_MOST],
         "newest": [_line(unit, known, service) for unit in islice(newest, _MOST)],
     }
 

@@ -94,3 +94,10 @@ def test_a_week_to_come_has_no_summary(client: TestClient) -> None:
     """Nothing can be told of it yet; the week that runs has one."""
     assert client.get("/weekly/2026-W12").status_code == 404
     assert client.get("/weekly/2026-W11").status_code == 200
+
+
+def test_before_the_first_numbers_no_week_is_told(service: Service) -> None:
+    """An empty summary would read as a week in which nothing happened."""
+    with TestClient(create_app(service)) as client:
+        assert client.get("/weekly/2026-W10", headers=BROWSER).status_code == 503
+        assert client.get("/weekly/2026-W10?format=json").json() == {"detail": "no snapshot is published yet"}

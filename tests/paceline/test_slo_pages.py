@@ -90,8 +90,8 @@ def test_the_last_point_is_the_exported_share(client: TestClient, service: Servi
 
 
 def test_the_chart_is_told_with_the_days_it_draws(client: TestClient) -> None:
-    """The first point is the ninth of February in Berlin, though UTC still has the eighth."""
-    assert "in 28d, from 2026-02-09 to 2026-03-09:" in client.get("/slos/builds").text
+    """The first point is the tenth of February in Berlin, though UTC still has the ninth."""
+    assert "in 28d, from 2026-02-10 to 2026-03-09:" in client.get("/slos/builds").text
 
 
 def test_the_table_holds_what_the_chart_draws(client: TestClient) -> None:
