@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -46,10 +46,7 @@ def weekly_routes(service: Service, look: Look, weeklies: Weeklies) -> APIRouter
         if published is None:
             return _refused(look, form, 503, STARTING)
         try:
-            asked = Week.parse(week, service.zone)
-            if asked.start > published.snapshot.at:
-                return _refused(look, form, 404, f"week {week} has not begun")
-            found = weeklies(asked, whose, team)
+            found = weeklies(_begun(Week.parse(week, service.zone), published.snapshot.at), whose, team)
         except (ValueError, UnknownTeam) as error:
             return _refused(look, form, 404, str(error))
         except StoreError:
@@ -61,6 +58,13 @@ def weekly_routes(service: Service, look: Look, weeklies: Weeklies) -> APIRouter
         return Response(rendered(found, form), media_type=_TYPES[form], headers=headers)
 
     return router
+
+
+def _begun(week: Week, at: datetime) -> Week:
+    """A week of which something may be known at a time. Raises ValueError for another."""
+    if week.start > at:
+        raise ValueError(f"week {week.label} has not begun")
+    return week
 
 
 def _page(look: Look, service: Service, found: WeeklySummary, newest: Week) -> HTMLResponse:
