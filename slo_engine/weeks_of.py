@@ -5,7 +5,7 @@ They are the numbers that explaining such a week adds up from its units.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from collector.store import ObservationStore, from_micros
@@ -109,3 +109,25 @@ def _is_withheld(
     beside = summary.accounting[0]
     cells = withheld_of(indicator, sizes_of(indicator, every), smallest, spans_of(indicator, [week.span], reader.now))
     return Cell(beside.subject, beside.window, beside.dimension) in cells
+
+
+def beside_windows(
+    weeks: Sequence[WeekNumber], windows: Iterable[tuple[int, int]], smallest: int
+) -> Sequence[WeekNumber]:
+    """The same weeks, without those that tell few people by what is left of a shown number of a longer window.
+
+    `windows`: after which time (microseconds) each holds units, and how many it is about. Where a window without its
+    shown weeks is about fewer than `smallest`, its smallest week is withheld too, and so on until that is not so.
+    """
+    found, asked = list(weeks), list(windows)
+    while (place := next((p for w in asked if (p := _revealing(found, *w, smallest)) is not None), None)) is not None:
+        found[place] = WeekNumber(found[place].week, withheld=True)
+    return found
+
+
+def _revealing(weeks: Sequence[WeekNumber], after: int, people: int, smallest: int) -> int | None:
+    """The smallest shown week of a window whose other people are too few; None where they are not."""
+    # A week begins with its first moment and a window after it: what lies there is in one of them alone.
+    inside = {p: w.whole.n for p, w in enumerate(weeks) if w.whole and w.whole.n and w.week.span.after >= after - 1}
+    left = people - sum(inside.values())
+    return min(inside, key=lambda p: (inside[p], p)) if inside and 0 < left < smallest else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -20,14 +21,14 @@ from slo_engine.benchmarks import QUICK_CHECK
 from slo_engine.explain import subject_text
 from slo_engine.indicator import Family, Indicator, Shape, Unit, families
 from slo_engine.number_words import cell_text, interval_text, labels_of, leading, value_text
-from slo_engine.observation import Subject, label_values, labelled
+from slo_engine.observation import Subject, label_values, labelled, to_micros
 from slo_engine.organisation import levels
 from slo_engine.sampling import NOW
 from slo_engine.slo import Slo
 from slo_engine.snapshot import Accounting, Number, Part, Snapshot
 from slo_engine.suppression import Cell
 from slo_engine.weekly import Week
-from slo_engine.weeks_of import WeekNumber, weeks_before, weeks_of
+from slo_engine.weeks_of import WeekNumber, beside_windows, weeks_before, weeks_of
 from slo_engine.windows import INDICATOR_WINDOWS
 
 WEEKS = 26
@@ -109,6 +110,9 @@ def indicator_routes(service: Service, look: Look) -> APIRouter:
             found = weeks(about, chosen, Week.last_before(published.snapshot.at, service.zone)) if chosen else ()
         except StoreError:
             return look.message("The store cannot be read.", 503)
+        if about.people and chosen:
+            smallest = service.configuration.organisation.smallest_group
+            found = beside_windows(found, _shown_in(parts[chosen.subject], chosen, published.snapshot.at), smallest)
         values = _told(about, parts, chosen, found, service, published)
         return look.page(
             "indicator.html", here="/indicators", status=200 if chosen or not any(wanted) else 404, **values
@@ -293,6 +297,13 @@ def _told(
         "few": FEW,
         "shapes": Shape,
     }
+
+
+def _shown_in(part: Part, chosen: Chosen, at: datetime) -> list[tuple[int, int]]:
+    """After which time each published window of a number begins, and how many it is about."""
+    lengths = {window.label: window.length for window in INDICATOR_WINDOWS}
+    own = [n for n in part.numbers if n.dimension == chosen.cell and n.window in lengths]
+    return [(to_micros(at - lengths[n.window]), n.n) for n in own]
 
 
 def _rows(about: Indicator, part: Part, chosen: Chosen, snapshot: Snapshot, service: Service) -> Iterator[Row]:

@@ -19,7 +19,7 @@ from slo_engine.reading import Reader
 from slo_engine.snapshot import Number
 from slo_engine.suppression import Cell
 from slo_engine.weekly import Week
-from slo_engine.weeks_of import WeekNumber, weeks_before, weeks_of
+from slo_engine.weeks_of import WeekNumber, beside_windows, weeks_before, weeks_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 LAST = Week.parse("2026-W14", BERLIN)
@@ -136,3 +136,38 @@ def test_weeks_follow_each_other(put: Any) -> None:
     assert [b.start for b in weeks[1:]] == [a.end for a in weeks[:-1]]
     assert weeks[1].end - weeks[1].start == timedelta(days=7, hours=-1)
     assert weeks[1].end == datetime(2026, 3, 29, 22, tzinfo=UTC)
+
+
+def week_of(week: Week, n: int) -> WeekNumber:
+    """A week whose number is about so many people; withheld where these are too few."""
+    number = Number(indicator="people", subject=WHOLE, window=week.label, dimension="", n=n, stats={"value": 1.0})
+    return WeekNumber(week, withheld=True) if 0 < n < 5 else WeekNumber(week, (number,))
+
+
+@pytest.mark.parametrize(
+    ("people", "left", "told"),
+    [
+        ([6, 9, 4, 8], 0, [None, 9, None, 8]),
+        ([6, 9, 3, 3], 0, [6, 9, None, None]),
+        ([6, 9, 0, 8], 0, [6, 9, 0, 8]),
+        ([6, 9, 0, 8], 2, [None, 9, 0, 8]),
+        ([6, 9, 0, 8], -4, [6, 9, 0, 8]),
+    ],
+)
+def test_a_window_without_its_weeks_tells_of_nobody(people: list[int], left: int, told: list[int | None]) -> None:
+    """Where a window shows the few of a withheld week, or of its beginning, its smallest week is withheld as well."""
+    weeks = weeks_before(LAST, len(people))
+    known = [week_of(week, n) for week, n in zip(weeks, people, strict=True)]
+
+    found = beside_windows(known, [(weeks[0].span.after, sum(people) + left)], 5)
+
+    assert [one.whole and one.whole.n for one in found] == told
+
+
+def test_only_weeks_of_the_window_are_taken_from_it() -> None:
+    """A week that began before a window is no part of it."""
+    first, last = weeks_before(LAST, 2)
+
+    found = beside_windows([week_of(first, 9), week_of(last, 20)], [(last.span.after, 22)], 5)
+
+    assert [one.withheld for one in found] == [False, True]
