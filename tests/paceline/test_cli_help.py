@@ -50,7 +50,7 @@ def test_an_example_is_a_command_line(name: str, line: str) -> None:
     called = re.search(rf"paceline {name}( [^>#)]*|$)", line)
 
     assert called is not None
-    assert COMMANDS[name].make_context(name, shlex.split(called[1]), resilient_parsing=False)
+    assert COMMANDS[name].make_context(name, shlex.split(called[1]), parent=click.Context(cli, **cli.context_settings))
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,10 @@ def test_what_completes_is_printed(shell: str, capsys: pytest.CaptureFixture[str
     assert f"_PACELINE_COMPLETE={shell}_complete" in capsys.readouterr().out
 
 
-def test_a_table_for_a_program_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_for_a_program_is_not_cut(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no terminal is, a line is as long as it needs to be."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
     table("Names", ("Name", "Why"), [("n" * 200, "w" * 200)])
 
     assert f"{'n' * 200} │ {'w' * 200}" in capsys.readouterr().out
