@@ -96,6 +96,9 @@ def _serve(folder: Path, weeks: int, ending: str | None, seed: int, *, port: int
         serve_example(folder, wishes, utc_now(), click.echo)
     except NotUsable as error:
         raise click.UsageError(str(error)) from error
+    except OSError as error:
+        error.filename = error.filename or folder  # a full disk names no file
+        raise
 
 
 def _say(folder: Path, period: Period) -> None:

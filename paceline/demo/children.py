@@ -85,7 +85,7 @@ class Children:
         waiting = list(programs)
         while waiting and not self.asked.is_set():
             self._look()
-            waiting = [program for program in waiting if not _answers(program.ready)]
+            waiting = [program for program in waiting if not answers(program.ready)]
             if waiting and time.monotonic() > until:
                 raise ProgramFailed(
                     f"{waiting[0].name} does not answer at {waiting[0].ready}; its log ends with\n"
@@ -124,7 +124,8 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         os.killpg(process.pid, number)
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
+    """Whether a GET of an address is answered with 200."""
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=_ASK_SECONDS)
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):

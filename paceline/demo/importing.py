@@ -13,17 +13,24 @@ from paceline.wiring import Running, build
 
 
 def import_example(found: Configuration, period: Period, say: Callable[[str], object]) -> None:
-    """Collect and evaluate as ever; the source that falls silent was last collected when its files were still new."""
+    """Collect and evaluate as ever."""
+    collect_example(found, period, say)
+    with contextlib.closing(build(found)) as running:
+        say("Deriving and evaluating; this takes a few minutes at most")
+        say(f"{len(running.service.refresh().snapshot.numbers):,} numbers")
+
+
+def collect_example(found: Configuration, period: Period, say: Callable[[str], object]) -> None:
+    """Collect every source; the one that falls silent was last collected when its files were still new."""
     last_heard = moment(silent_at(period) + SILENT_AFTER)
     with contextlib.closing(build(found, lambda: last_heard)) as running:
         _collect(running, (source for source in found.sources if source.name == SILENT), say)
     with contextlib.closing(build(found)) as running:
         _collect(running, found.sources, say)
-        say("Deriving and evaluating; this takes about a minute")
-        say(f"{len(running.service.refresh().snapshot.numbers):,} numbers")
 
 
 def _collect(running: Running, sources: Iterable[SourceConfig], say: Callable[[str], object]) -> None:
     for source in sources:
         outcome = running.service.collect(source)
-        say(f"{source.name}: {outcome.error or f'{outcome.events:,} events'}")
+        planned = ", as planned" if source.name == SILENT and outcome.error else ""
+        say(f"{source.name}{planned}: {outcome.error or f'{outcome.events:,} events'}")

@@ -27,7 +27,8 @@ from slo_engine.indicator import indicators
 PROMTOOL = ("promtool",)
 _FAR_WEEKS = 4
 _ONE_BLOCK = "--max-block-duration=13200h"  # with the usual two hours it takes minutes, and reads everything for each
-_SCRAPED = f'instance="{INSTANCE}",job="{JOB}"'.encode()
+SCRAPED = f'instance="{INSTANCE}",job="{JOB}"'
+"""What a scrape adds to every series."""
 _VALUE = re.compile(rb" (\S+)\n")
 _FAMILY = re.compile(rb"^# TYPE (\S+) .*\n((?:[^#].*\n)*)", re.MULTILINE)
 
@@ -107,5 +108,5 @@ def _until(name: bytes, lines: bytes, seconds: int) -> bytes:
 def _scraped(name: bytes, lines: bytes) -> bytes:
     """The lines of a metric with the labels of a scrape."""
     found = b"\n" + lines
-    found = found.replace(b"\n%s{" % name, b"\n%s{%s," % (name, _SCRAPED))
-    return found.replace(b"\n%s " % name, b"\n%s{%s} " % (name, _SCRAPED))[1:]
+    found = found.replace(b"\n%s{" % name, b"\n%s{%s," % (name, SCRAPED.encode()))
+    return found.replace(b"\n%s " % name, b"\n%s{%s} " % (name, SCRAPED.encode()))[1:]

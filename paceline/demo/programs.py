@@ -22,7 +22,7 @@ from dashboards.build import Form, build
 from dashboards.grafana import FOLDER
 from dashboards.making import OVERVIEW_UID, Making
 from dashboards.slo import UID as SLO_UID
-from paceline.demo.children import Program
+from paceline.demo.children import Program, answers
 from paceline.demo.folder import SETTINGS
 from paceline.demo.kept import SERVED, SERVERS
 from paceline.resources import alert_windows
@@ -37,8 +37,10 @@ INSTANCE, JOB = "paceline", "paceline"
 """The labels of a scrape: the port, which is another at each start, is none of them."""
 PROMETHEUS, ALERTMANAGER = ("prometheus",), ("prometheus-alertmanager", "alertmanager")
 """What the programs are called; distributions have names of their own."""
+AMTOOL = ("amtool",)
 GRAFANA = ("grafana", "grafana-server")
 _HOMES = ("usr/share/grafana", "usr/local/share/grafana", "opt/homebrew/share/grafana")
+_ALERTS = ("/alerts", "/classic/alerts")
 _OURS = "PACELINE_"
 
 
@@ -155,6 +157,12 @@ def prometheus(where: Places, program: str, found: Configuration, boards: str) -
     return _program("Prometheus", _command(program, options), where, f"{url(where.prometheus)}/-/ready")
 
 
+def alerts_page(where: Places) -> str:
+    """Where a running Prometheus shows its alerts: some distributions have the older pages alone."""
+    pages = [f"{url(where.prometheus)}{path}" for path in _ALERTS]
+    return next((page for page in pages if answers(page)), pages[0])
+
+
 def alertmanager(where: Places, program: str, found: Configuration) -> Program:
     """An Alertmanager with the routes and inhibit rules of the SLOs; all that is sent goes to Paceline's enricher."""
     http = {"authorization": {"credentials_file": str(where.secret)}}
@@ -172,6 +180,12 @@ def alertmanager(where: Places, program: str, found: Configuration) -> Program:
         "cluster.listen-address": "",  # it is the only one
     }
     return _program("Alertmanager", _command(program, options), where, f"{url(where.alertmanager)}/-/ready")
+
+
+def how_to_ask_alertmanager(where: Places) -> list[str]:
+    """A command that lists the alerts, where there is the program: some distributions have no pages of it."""
+    program = on_path(AMTOOL)
+    return [f"              {program} --alertmanager.url={url(where.alertmanager)} alert query"] if program else []
 
 
 def _written(where: Places, name: str, settings: Mapping[str, Any]) -> Path:

@@ -115,12 +115,12 @@ def _around(where: Places, found: Configuration, running: Children, say: Say) ->
     if prometheus is None:
         return ["Prometheus    not found on PATH; without it there are no alerts and no boards"]
     started = [programs.prometheus(where, prometheus, found, url(where.grafana) if grafana else "")]
-    lines = [f"Prometheus    {url(where.prometheus)}/alerts"]
+    lines = []
     if alertmanager is None:
         lines.append("Alertmanager  not found on PATH; alerts are seen in Prometheus alone")
     else:
         started.append(programs.alertmanager(where, alertmanager, found))
-        lines.append(f"Alertmanager  {url(where.alertmanager)}/")
+        lines += [f"Alertmanager  {url(where.alertmanager)}/", *programs.how_to_ask_alertmanager(where)]
     if grafana is None:
         lines += programs.how_to_see_boards(where)
     else:
@@ -128,7 +128,7 @@ def _around(where: Places, found: Configuration, running: Children, say: Say) ->
         lines.append(f"Grafana       {url(where.grafana)}/")
     say("Starting what stands around it")
     running.start(*started)
-    return lines
+    return [f"Prometheus    {programs.alerts_page(where)}", *lines]
 
 
 def _tell(where: Places, around: Sequence[str], period: Period, say: Say) -> None:

@@ -1,7 +1,7 @@
 """`paceline demo --serve` as a process, with a real Prometheus and a real Alertmanager: started, looked at, ended.
 
-It is started twice on one folder: once to look at it and end it with Ctrl-C, once more to see what is kept, with a past
-for Prometheus, and to lose one of its programs.
+It is started twice on one folder: once to look at it and end it with Ctrl-C, once more, the pages alone, to see what is
+kept and to lose its program.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from paceline.demo.folder import SETTINGS
 from paceline.demo.kept import NotUsable
-from paceline.demo.past import store_past
 from paceline.demo.serving import Wishes, serve_example
 from paceline.demo.stories import LEAST_WEEKS, STORIES
-from paceline.wiring import configuration
 
 pytestmark = pytest.mark.integration
 
 COMMAND = (sys.executable, "-c", "from paceline.cli import main; main()", "demo", "--serve")
 PATIENCE_SECONDS = 300.0
 READY = "Ctrl-C ends everything"
-WEEK_AGO = (datetime.now(UTC) - timedelta(days=7)).replace(microsecond=0)
 
 
 def alive(folder: Path) -> list[int]:
@@ -100,10 +96,10 @@ def started(folder: Path, requires_tool: Callable[[str], str], fetch: Any, event
     requires_tool("prometheus-alertmanager")
     processes = list[subprocess.Popen[bytes]]()
 
-    def start() -> Demo:
+    def start(*options: str) -> Demo:
         log = folder.parent / f"said-{len(processes)}.txt"
         with log.open("wb") as out:
-            command = [*COMMAND, "--dir", str(folder), "--weeks", str(LEAST_WEEKS)]
+            command = [*COMMAND, "--dir", str(folder), "--weeks", str(LEAST_WEEKS), *options]
             process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
         processes.append(process)
         demo = Demo(folder, process, log, fetch)
@@ -120,7 +116,7 @@ def started(folder: Path, requires_tool: Callable[[str], str], fetch: Any, event
 
 
 @pytest.fixture(scope="module")
-def demo(started: Callable[[], Demo]) -> Demo:
+def demo(started: Callable[..., Demo]) -> Demo:
     """The first start, which makes the example."""
     return started()
 
@@ -132,13 +128,10 @@ def interrupted(demo: Demo) -> int:
 
 
 @pytest.fixture(scope="module")
-def again(interrupted: int, folder: Path, started: Callable[[], Demo], requires_tool: Callable[[str], str]) -> Demo:
-    """The second start, whose Prometheus is given two moments of the past."""
+def again(interrupted: int, started: Callable[..., Demo]) -> Demo:
+    """The second start, with nothing around it."""
     assert interrupted == 0
-    found = configuration(folder / SETTINGS, {}, folder)
-    when = (WEEK_AGO, WEEK_AGO + timedelta(minutes=1))
-    store_past(found, when, folder / "servers" / "prometheus", requires_tool("promtool"))
-    return started()
+    return started("--without-servers")
 
 
 # --- while it runs ---------------------------------------------------------------------------------------
@@ -149,6 +142,13 @@ def test_prometheus_has_its_rules(demo: Demo) -> None:
     rules = [rule for group in demo.prometheus("rules")["groups"] for rule in group["rules"]]
     assert {"PlatformSloBudgetExhausted", "PlatformSloNoData", "PlatformSourceStale"} <= {r["name"] for r in rules}
     assert [r["lastError"] for r in rules if r.get("lastError")] == []
+
+
+def test_the_printed_page_shows_the_alerts(demo: Demo) -> None:
+    """It is one that this Prometheus has."""
+    found = re.search(r"^Prometheus +(\S+)$", demo.said, re.MULTILINE)
+    assert found is not None, demo.said
+    assert demo.fetch(found[1]).status == 200
 
 
 def test_prometheus_knows_the_alertmanager(demo: Demo, eventually: Any) -> None:
@@ -247,19 +247,17 @@ def test_a_second_start_of_the_day_makes_nothing_anew(again: Demo) -> None:
     assert "events" not in again.said.partition("What happened here")[0]
 
 
-def test_the_past_is_what_was_published_then(again: Demo) -> None:
-    """Prometheus has the series of a week ago, with the labels of its scrapes."""
-    query = f"query?query=platform_slo_objective_ratio&time={WEEK_AGO.timestamp() + 60}"
-    found = again.prometheus(query)["result"]
-    assert {(s["metric"]["instance"], s["metric"]["job"]) for s in found} == {("paceline", "paceline")}
-    assert "dns-is-up" in {s["metric"]["slo"] for s in found}
+def test_without_servers_there_are_the_pages_alone(again: Demo) -> None:
+    """No other program is started, though it is there."""
+    assert "Prometheus  " not in again.said
+    assert len(alive(again.folder)) == 1 + 1  # the command, and the service
 
 
 def test_a_program_that_dies_ends_everything(again: Demo) -> None:
-    """Without its Prometheus the rest ends too; it is named, with the end of its log."""
-    (victim,) = [n for n in alive(again.folder) if b"prometheus.yml" in Path(f"/proc/{n}/cmdline").read_bytes()]
+    """It is named, with the end of its log."""
+    (victim,) = [n for n in alive(again.folder) if b"served.yaml" in Path(f"/proc/{n}/cmdline").read_bytes()]
     os.kill(victim, signal.SIGKILL)
     assert again.process.wait(timeout=PATIENCE_SECONDS) == 1
     assert alive(again.folder) == []
-    assert "Prometheus was ended by signal 9; its log, " in again.said
-    assert "Server is ready to receive web requests" in again.said
+    assert "Paceline was ended by signal 9; its log, " in again.said
+    assert f"  Metrics      {again.at('Pages')}/metrics" in again.said

@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import re
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -23,15 +22,14 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from dashboards.boards import all_boards
-from dashboards.lint_queries import metrics_in
 from dashboards.making import Making
 from dashboards.panels import Dashboard
+from paceline.demo import past
 from paceline.demo.folder import SETTINGS, make
-from paceline.demo.period import moment, period_ending
-from paceline.demo.probes import SILENT, SILENT_AFTER, silent_at
-from paceline.service import Service
+from paceline.demo.importing import collect_example
+from paceline.demo.period import period_ending
 from paceline.settings import Configuration
-from paceline.wiring import build, configuration
+from paceline.wiring import configuration
 from slo_engine.indicator import indicators
 from slo_engine.recordings import (
     BAD_RATE,
@@ -51,14 +49,8 @@ WEEKS = 26
 ENDING = "2026-W14"
 PACELINE = "https://paceline.example"
 """Where the pages are that the boards lead to."""
-SCRAPED_AS = 'instance="paceline:8000",job="paceline"'
-"""What a scrape would add to every series."""
 
-_FAR_WEEKS = 4
-_ONE_BLOCK = "--max-block-duration=13200h"  # with the usual two hours it takes minutes, and reads everything for each
 _PATIENCE_SECONDS = 60.0
-_VALUE = re.compile(rb" (\S+)\n")
-_FAMILY = re.compile(rb"^# TYPE (\S+) .*\n((?:[^#].*\n)*)", re.MULTILINE)
 
 
 def demo_boards() -> tuple[Dashboard, ...]:
@@ -71,17 +63,6 @@ def recorded() -> set[str]:
     scope = Scope(())
     rules = [*basics(), current_burn(), *(rule for window in BURN_WINDOWS for rule in events(scope, window))]
     return {TOTAL_RATE, BAD_RATE, LEFT_RATIO, LEFT_EVENTS, PERIOD_BURN, COVERAGE, *(rule.record for rule in rules)}
-
-
-@dataclass
-class Clock:
-    """A clock that stands until it is moved."""
-
-    at: datetime
-
-    def __call__(self) -> datetime:
-        """The time that it shows."""
-        return self.at
 
 
 @dataclass(frozen=True)
@@ -153,13 +134,10 @@ def store_past(folder: Path, promtool: str = "promtool", also: Collection[timede
 
     `also`: how long before that the past is published too, beside the usual moments.
     """
-    wanted = frozenset[str]().union(*(metrics_in(board.document) for board in demo_boards()))
-    history = folder / "history.om"
-    with history.open("wb") as out:
-        now = _write(folder / "example", wanted, also, out.write)
-    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "-q", _ONE_BLOCK]
-    subprocess.run([*command, str(history), str(folder / "data")], check=True, capture_output=True)
-    history.unlink()
+    found = _imported(folder / "example")
+    now = found.settings.as_of
+    assert now is not None
+    past.store_past(found, {*moments(now), *(now - ago for ago in also)}, folder / "data", promtool)
     shutil.rmtree(folder / "example")
     return now
 
@@ -171,32 +149,12 @@ def serve_past(folder: Path, now: datetime, prometheus: str = "prometheus", *opt
 
 
 def moments(now: datetime) -> list[datetime]:
-    """When the past is published: weeks' ends, of the older ones every other; days; quarters of a day; minutes.
+    """When the past is published: as for a served example, and half an hour of a Thursday.
 
-    Among them is half an hour of a Thursday, with the steps of charts of a week and of a month, in which it shows what
-    changes from step to step. A few minutes are what a rate needs at the end.
+    It has the steps of charts of a week and of a month, in which it shows what changes from step to step.
     """
-    ago = [timedelta(weeks=n) for n in range(WEEKS, 0, -1) if n <= _FAR_WEEKS or n % 2 == 0]
-    ago += [timedelta(days=n) for n in range(6, 0, -1)]
-    ago += [timedelta(days=3, hours=10) - timedelta(minutes=n) for n in (0, 20, 30)]
-    ago += [timedelta(hours=n) for n in range(18, 0, -6)]
-    ago += [timedelta(minutes=n) for n in (4, 2, 0)]
-    return [now - one for one in sorted(ago, reverse=True)]
-
-
-def _write(
-    folder: Path, wanted: Collection[str], also: Collection[timedelta], write: Callable[[bytes], object]
-) -> datetime:
-    """The samples that the service publishes at each moment, as OpenMetrics; the last of these times."""
-    found = _imported(folder)
-    now = found.settings.as_of
-    assert now is not None
-    clock = Clock(now)
-    with contextlib.closing(build(found, clock, {})) as running:
-        for clock.at in sorted({*moments(now), *(now - ago for ago in also)}):
-            write(_samples(running.service, clock.at, {name.encode() for name in wanted}))
-    write(b"# EOF\n")
-    return now
+    half_an_hour = [now - timedelta(days=3, hours=10) + timedelta(minutes=n) for n in (0, 20, 30)]
+    return sorted({*past.moments(now, WEEKS), *half_an_hour})
 
 
 def _imported(folder: Path) -> Configuration:
@@ -206,42 +164,8 @@ def _imported(folder: Path) -> Configuration:
     settings = folder / SETTINGS
     settings.write_text(f"{settings.read_text(encoding='utf-8')}processes: 1\n", encoding="utf-8")
     found = configuration(settings, {}, folder)
-    last_heard = moment(silent_at(period) + SILENT_AFTER)
-    with contextlib.closing(build(found, lambda: last_heard, {})) as running:
-        for source in found.sources:
-            if source.name == SILENT:
-                running.service.collect(source)
-    with contextlib.closing(build(found, environ={})) as running:
-        for source in found.sources:
-            running.service.collect(source)
+    collect_example(found, period, lambda _: None)
     return found
-
-
-def _samples(service: Service, at: datetime, wanted: Collection[bytes]) -> bytes:
-    """What is published at a time, each line with that time and what a scrape adds."""
-    seconds = int(at.timestamp())
-    return b"".join(
-        _scraped(name, _until(name, lines, seconds)).replace(b"\n", b" %d\n" % seconds)
-        for name, lines in _FAMILY.findall(service.refresh().exposition.text)
-        if name in wanted
-    )
-
-
-def _until(name: bytes, lines: bytes, seconds: int) -> bytes:
-    """All was collected at the end; until then, what lies behind a moment was collected at it."""
-    if not name.endswith(b"_timestamp_seconds"):
-        return lines
-    return _VALUE.sub(lambda found: b" %d\n" % seconds if float(found[1]) > seconds else found[0], lines)
-
-
-def _scraped(name: bytes, lines: bytes) -> bytes:
-    """The lines of a metric with the labels of a scrape."""
-    found = b"\n" + lines
-    found = found.replace(b"\n%s{" % name, b"\n%s{%s," % (name, _SCRAPED))
-    return found.replace(b"\n%s " % name, b"\n%s{%s} " % (name, _SCRAPED))[1:]
-
-
-_SCRAPED = SCRAPED_AS.encode()
 
 
 def serve(folder: Path, program: str, *more: str) -> tuple[subprocess.Popen[bytes], str]:
