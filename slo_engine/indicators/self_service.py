@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from math import fsum
 
 import numpy as np
 from msgspec.structs import replace
@@ -120,7 +121,8 @@ def success_by_requester(sample: Sample) -> Measured:
     people, whose = np.unique(sample.unit[final], return_inverse=True)
     if not people.size:
         return Measured(0, {}, beside["pending"], reasons)
-    share = float(np.mean(np.bincount(whose, weights=good[final]) / np.bincount(whose)))
+    # People come in no order that stays: their exact sum has none.
+    share = fsum(np.bincount(whose, weights=good[final]) / np.bincount(whose)) / people.size
     interval = wilson(share * people.size, people.size) or (0.0, 1.0)
     stats = {"value": share, "low": interval[0], "high": interval[1]}
     unknown = reasons[Reason.UNKNOWN] + reasons[Reason.MISSING_TIME]

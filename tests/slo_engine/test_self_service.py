@@ -6,8 +6,10 @@ The journey `provision-db` has a target of 30 minutes, so a request without an e
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -640,6 +642,24 @@ def test_one_script_does_not_set_the_rate_of_requesters() -> None:
     assert (found.n, found.stats["value"]) == (3, 0.5)
     assert 0.0 < found.stats["low"] < 0.5 < found.stats["high"] < 1.0
     assert len(success(*script, *others)) == 103
+
+
+def test_a_rate_per_requester_is_the_same_to_its_last_digit_in_every_process() -> None:
+    """People are told apart by numbers that another process draws anew: their order changes nothing."""
+    tried = {ANN: 1, BOB: 2, ADA: 3}  # 0.1 + 0.2 + 0.3 is another float than 0.3 + 0.2 + 0.1
+    events = [
+        (attempt if n < good else failed)(f"{who}{n}", n, n + 1, requester=who, target=f"{who}-{n}")
+        for who, good in tried.items()
+        for n in range(10)
+    ]
+    found = sample(observed("self_service_success_by_requester", *events))
+
+    values = {
+        success_by_requester(dataclasses.replace(found, unit=np.array(drawn)[found.unit])).stats["value"]
+        for drawn in permutations(range(len(tried)))
+    }
+
+    assert len(values) == 1
 
 
 def test_a_rate_per_requester_without_final_requests_has_no_value() -> None:
