@@ -25,16 +25,17 @@ FOLLOWED = {
     "docs/demo.md": "tests/paceline/test_demo_stories.py runs them in the example",
 }
 """Pages whose commands other tests run."""
-_SETS_UP = "sets up a development environment; `make -n` says that the target is there"
+_TESTS = "it is what runs this test"
+_RUNS = "sets up what it needs and stays; tests/integration starts what it starts, `make -n` knows the target"
 _STAYS = "stays until it is stopped; tests/integration starts it"
 NOT_RUN = {
-    "README.md: make run": _SETS_UP,
-    "README.md: make test": _SETS_UP,
-    "README.md: make demo": _SETS_UP,
-    "README.md: PACELINE_REPO=https://example.com/team/service.git make run": _SETS_UP,
+    "README.md: make run": _RUNS,
+    "README.md: make test": _TESTS,
+    "README.md: make demo": _RUNS,
+    "README.md: PACELINE_REPO=https://example.com/team/service.git make run": _RUNS,
     "README.md: paceline serve --config paceline.yaml": _STAYS,
     "docs/dashboards.md: .venv/bin/pytest tests/dashboards -k ladder": "tests of their own",
-    "docs/first-minutes.md: make demo": _SETS_UP,
+    "docs/first-minutes.md: make demo": _RUNS,
     "docs/first-minutes.md: cd team/shop": "the reader's own repository",
     "docs/first-minutes.md: paceline init": "asks on a terminal; tests/paceline/test_init.py answers it",
     "docs/init.md: cd team/shop": "the reader's own repository",
