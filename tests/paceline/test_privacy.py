@@ -369,7 +369,6 @@ NOT_LOOKED_AT = {
     "collect": "its outcomes are those of the log",
     "serve": "its pages and answers are asked for in the process",
     "demo": "makes another organisation",
-    "init": "makes another configuration, of names of repositories and rules",
     "backtest": "tells of alerts and numbers that metrics and pages tell of",
     "plan": "compares SLO files",
     "dashboards check": "compares files that the audit makes",
