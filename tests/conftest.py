@@ -15,6 +15,8 @@ from hypothesis import settings
 
 settings.register_profile("paceline", deadline=None)  # what is true is no less so on a busy machine
 settings.load_profile("paceline")
+# Tests side by side are told the width of a terminal that is none of theirs: tables are as wide as for a program.
+os.environ.pop("COLUMNS", None)
 
 START = 1_767_225_600
 """2026-01-01T00:00:00Z; the builder's times are hours after it."""
