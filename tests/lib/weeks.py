@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from source_states import source_state
+
 from collector.events import Deployment, Event, Incident, IncidentState, Result
 from collector.store import Database, DerivationStore, EventStore, ObservationStore, Replacement, Series
 from paceline.slo_files import packaged_policy
@@ -90,19 +92,8 @@ class Small:
 
 def source(name: str = "ci", until: datetime | None = WEEK.end) -> SourceState:
     """A source that was last collected at a time; fresh where that is known."""
-    return SourceState(
-        name=name,
-        type="files",
-        fresh=until is not None,
-        staleness_seconds=0.0,
-        last_success_at=until,
-        last_run_at=until,
-        last_duration_seconds=1.0,
-        last_succeeded=True,
-        error=None,
-        events_total=1,
-        rejected_total=0,
-        newest_event_at=None,
+    return source_state(
+        name, fresh=until is not None, last_success_at=until, last_run_at=until, last_duration_seconds=1.0
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from source_states import source_state
 
 from collector.events import UsageEvent
 from collector.patterns import patterns
@@ -33,7 +34,6 @@ from slo_engine.measure import OUTCOME_CODES, Measured, Sample
 from slo_engine.observation import Observation, Subject, labelled, to_micros
 from slo_engine.organisation import Organisation, Service
 from slo_engine.plain_events import PlainEvents
-from slo_engine.snapshot import SourceState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -47,20 +47,7 @@ SHOP = Organisation(
     ),
     platform_teams=patterns(["/platform"]),
 )
-PORTAL = SourceState(
-    name="portal",
-    type="files",
-    fresh=True,
-    staleness_seconds=0.0,
-    last_success_at=None,
-    last_run_at=None,
-    last_duration_seconds=None,
-    last_succeeded=True,
-    error=None,
-    events_total=0,
-    rejected_total=0,
-    newest_event_at=None,
-)
+PORTAL = source_state("portal", events_total=0)
 
 
 def use(person: str | None, day: float = 90, capability: str = "preview", **more: Any) -> UsageEvent:

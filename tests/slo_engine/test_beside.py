@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from source_states import source_state
 
 from collector.events import Commit, Deployment, Event, Incident, IncidentState, Result
 from collector.store import Database, DerivationStore, EventStore, ObservationRow, ObservationStore, Series
@@ -20,25 +21,13 @@ from slo_engine.derive import derive
 from slo_engine.evaluate import Evaluator, Wanted
 from slo_engine.indicator import families, indicators
 from slo_engine.organisation import Organisation
-from slo_engine.snapshot import SourceState
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 SERVICES = 60
 NOTHING = Wanted(1, {}, START, frozenset(), (), {})
 SOURCES = [
-    SourceState(
-        name=name,
-        type=name,
-        fresh=True,
-        staleness_seconds=0.0,
-        last_success_at=START,
-        last_run_at=START,
-        last_duration_seconds=1.0,
-        last_succeeded=True,
-        error=None,
-        events_total=1,
-        rejected_total=0,
-        newest_event_at=START,
+    source_state(
+        name, type=name, last_success_at=START, last_run_at=START, last_duration_seconds=1.0, newest_event_at=START
     )
     for name in ("cd", "git", "pager")
 ]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from source_states import source_state
 
 from collector.store import ObservationStore
 from slo_engine.evaluate import Evaluator, evaluate
@@ -24,7 +25,7 @@ from slo_engine.observation import Observation, Outcome, Subject
 from slo_engine.reading import Reader
 from slo_engine.slo import Budgeting, EventCounts, IndicatorSli, Slo, SloStatus
 from slo_engine.slo_states import Conditions, finished
-from slo_engine.snapshot import SloState, SourceState
+from slo_engine.snapshot import SloState
 from slo_engine.windows import CalendarWindow, Window, parse_window
 
 START = datetime(2026, 2, 26, 20, tzinfo=UTC)
@@ -40,20 +41,7 @@ SUCCESS = Indicator(
     metric="platform_success",
 )
 INDICATORS = {"success": SUCCESS}
-SOURCE = SourceState(
-    name="ci",
-    type="files",
-    fresh=True,
-    staleness_seconds=0.0,
-    last_success_at=START,
-    last_run_at=START,
-    last_duration_seconds=1.0,
-    last_succeeded=True,
-    error=None,
-    events_total=1,
-    rejected_total=0,
-    newest_event_at=START,
-)
+SOURCE = source_state("ci", last_success_at=START, last_run_at=START, last_duration_seconds=1.0, newest_event_at=START)
 
 
 class Event(NamedTuple):

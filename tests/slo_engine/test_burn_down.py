@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from source_states import source_state
 
 from collector.store import ObservationStore
 from slo_engine.burn_down import BurnDown, burn_down, untold
@@ -22,7 +23,7 @@ from slo_engine.observation import Observation, Outcome, Subject
 from slo_engine.organisation import Organisation
 from slo_engine.promql import CounterRatio
 from slo_engine.slo import Budgeting, Composite, EventCounts, IndicatorSli, Part, Slo
-from slo_engine.snapshot import SloState, SourceState
+from slo_engine.snapshot import SloState
 from slo_engine.windows import CalendarWindow, parse_window
 
 BERLIN = "Europe/Berlin"
@@ -57,20 +58,7 @@ MAINTENANCE = Exclusion(
     recurrence="FREQ=DAILY",
     slo="works",
 )
-SOURCE = SourceState(
-    name="ci",
-    type="files",
-    fresh=True,
-    staleness_seconds=0.0,
-    last_success_at=None,
-    last_run_at=None,
-    last_duration_seconds=None,
-    last_succeeded=True,
-    error=None,
-    events_total=1,
-    rejected_total=0,
-    newest_event_at=None,
-)
+SOURCE = source_state("ci")
 
 
 def slo(**fields: Any) -> Slo:

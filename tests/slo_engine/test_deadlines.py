@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from source_states import source_state
 
 from collector.store import Database, EventStore, ObservationStore
 from slo_engine.evaluate import evaluate
@@ -20,7 +21,7 @@ from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import Observation, Outcome, Subject
 from slo_engine.organisation import Organisation, Service
 from slo_engine.slo import EventCounts, IndicatorSli, Slo
-from slo_engine.snapshot import Snapshot, SourceState
+from slo_engine.snapshot import Snapshot
 from slo_engine.windows import parse_window
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -57,20 +58,7 @@ PROMISE = Slo(
     minimum_events=1,
     minimum_coverage=0.0,
 )
-SOURCE = SourceState(
-    name="desk",
-    type="files",
-    fresh=True,
-    staleness_seconds=0.0,
-    last_success_at=NOW,
-    last_run_at=NOW,
-    last_duration_seconds=1.0,
-    last_succeeded=True,
-    error=None,
-    events_total=1,
-    rejected_total=0,
-    newest_event_at=NOW,
-)
+SOURCE = source_state("desk", last_success_at=NOW, last_run_at=NOW, last_duration_seconds=1.0, newest_event_at=NOW)
 
 
 def seen(outcome: Outcome, at: datetime, **fields: Any) -> Observation:

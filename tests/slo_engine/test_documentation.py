@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from source_states import source_state
 
 from collector.events import Change, ChangeState, Commit, Deployment, DocPage, Event, Result
 from collector.patterns import patterns
@@ -759,17 +760,6 @@ def test_pages_become_numbers_by_method(tmp_path: Path) -> None:
 
 def _source(name: str) -> SourceState:
     """A source that is up to date."""
-    return SourceState(
-        name=name,
-        type="files",
-        fresh=True,
-        staleness_seconds=0.0,
-        last_success_at=START,
-        last_run_at=START,
-        last_duration_seconds=1.0,
-        last_succeeded=True,
-        error=None,
-        events_total=1,
-        rejected_total=0,
-        newest_event_at=START,
+    return source_state(
+        name, last_success_at=START, last_run_at=START, last_duration_seconds=1.0, newest_event_at=START
     )

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from source_states import source_state
 
 from collector.events import (
     Change,
@@ -628,19 +629,8 @@ def test_the_order_of_telling_changes_nothing() -> None:
 
 def source(name: str) -> SourceState:
     """A source that is fresh."""
-    return SourceState(
-        name=name,
-        type="files",
-        fresh=True,
-        staleness_seconds=0.0,
-        last_success_at=ASKED_AT,
-        last_run_at=ASKED_AT,
-        last_duration_seconds=1.0,
-        last_succeeded=True,
-        error=None,
-        events_total=1,
-        rejected_total=0,
-        newest_event_at=ASKED_AT,
+    return source_state(
+        name, last_success_at=ASKED_AT, last_run_at=ASKED_AT, last_duration_seconds=1.0, newest_event_at=ASKED_AT
     )
 
 

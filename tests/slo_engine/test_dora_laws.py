@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
+from source_states import source_state
 
 from collector.events import (
     Change,
@@ -44,7 +45,6 @@ from slo_engine.observation import Observation, Outcome
 from slo_engine.organisation import Organisation, Service
 from slo_engine.plain_events import PlainEvents
 from slo_engine.settled import Settling
-from slo_engine.snapshot import SourceState
 from slo_engine.windows import parse_window
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
@@ -738,20 +738,7 @@ def test_an_older_version_leaves_no_trace(
 
 
 SOURCES = tuple(
-    SourceState(
-        name=name,
-        type="files",
-        fresh=True,
-        staleness_seconds=0.0,
-        last_success_at=START,
-        last_run_at=START,
-        last_duration_seconds=1.0,
-        last_succeeded=True,
-        error=None,
-        events_total=1,
-        rejected_total=0,
-        newest_event_at=START,
-    )
+    source_state(name, last_success_at=START, last_run_at=START, last_duration_seconds=1.0, newest_event_at=START)
     for name in ("cd", "git", "hub", "pager")
 )
 

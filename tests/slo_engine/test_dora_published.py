@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from source_states import source_state
 
 from collector.events import Change, ChangeState, Commit, Deployment, Event, Result
 from collector.patterns import patterns
@@ -89,19 +90,8 @@ class Published:
 
 
 def _fresh(name: str) -> SourceState:
-    return SourceState(
-        name=name,
-        type="files",
-        fresh=True,
-        staleness_seconds=0.0,
-        last_success_at=ASKED_AT,
-        last_run_at=ASKED_AT,
-        last_duration_seconds=1.0,
-        last_succeeded=True,
-        error=None,
-        events_total=1,
-        rejected_total=0,
-        newest_event_at=ASKED_AT,
+    return source_state(
+        name, last_success_at=ASKED_AT, last_run_at=ASKED_AT, last_duration_seconds=1.0, newest_event_at=ASKED_AT
     )
 
 

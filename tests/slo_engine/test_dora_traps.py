@@ -16,6 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from source_states import source_state
 
 from collector.events import (
     Change,
@@ -244,19 +245,8 @@ def world(empty: Path, tmp_path: Path) -> Iterator[World]:
 
 def source(name: str) -> SourceState:
     """A source that is fresh."""
-    return SourceState(
-        name=name,
-        type="files",
-        fresh=True,
-        staleness_seconds=0.0,
-        last_success_at=START,
-        last_run_at=START,
-        last_duration_seconds=1.0,
-        last_succeeded=True,
-        error=None,
-        events_total=1,
-        rejected_total=0,
-        newest_event_at=START,
+    return source_state(
+        name, last_success_at=START, last_run_at=START, last_duration_seconds=1.0, newest_event_at=START
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from source_states import source_state
 
 from collector.events import Deployment, Result
 from collector.patterns import patterns
@@ -25,7 +26,7 @@ from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import MOST_PARTS, Observation, Outcome, Reason, Subject
 from slo_engine.organisation import Organisation, Service
 from slo_engine.slo import AlertPolicy, EventCounts, IndicatorSli, Operator, Slo, SloStatus
-from slo_engine.snapshot import SloState, SourceState
+from slo_engine.snapshot import SloState
 from slo_engine.windows import CalendarWindow, Window, parse_window
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -102,19 +103,8 @@ PLANNED = Exclusion(
     starts_at=NOW - 2 * HOUR,
     ends_at=NOW - HOUR,
 )
-FRESH = SourceState(
-    name="ci",
-    type="files",
-    fresh=True,
-    staleness_seconds=1.0,
-    last_success_at=NOW,
-    last_run_at=NOW,
-    last_duration_seconds=1.0,
-    last_succeeded=True,
-    error=None,
-    events_total=1,
-    rejected_total=0,
-    newest_event_at=NOW,
+FRESH = source_state(
+    "ci", staleness_seconds=1.0, last_success_at=NOW, last_run_at=NOW, last_duration_seconds=1.0, newest_event_at=NOW
 )
 
 

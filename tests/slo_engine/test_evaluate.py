@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from source_states import source_state
 
 from collector.store import ObservationStore, to_micros
 from slo_engine.apart import Apart, Mirror, News
@@ -105,19 +106,8 @@ def judged(name: str, outcome: Outcome, **fields: Any) -> Observation:
 
 def source(name: str = "ci", *, fresh: bool = True) -> SourceState:
     """A source, fresh or not."""
-    return SourceState(
-        name=name,
-        type="files",
-        fresh=fresh,
-        staleness_seconds=0.0,
-        last_success_at=NOW,
-        last_run_at=NOW,
-        last_duration_seconds=1.0,
-        last_succeeded=True,
-        error=None,
-        events_total=1,
-        rejected_total=0,
-        newest_event_at=NOW,
+    return source_state(
+        name, fresh=fresh, last_success_at=NOW, last_run_at=NOW, last_duration_seconds=1.0, newest_event_at=NOW
     )
 
 

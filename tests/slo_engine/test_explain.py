@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from source_states import source_state
 
 from collector.errors import PacelineError
 from collector.events import Change, ChangeState, Commit, Deployment, Event, PipelineRun, Result, RunState
@@ -86,18 +87,14 @@ SUCCESS = Indicator(
 def _source(name: str, *, fresh: bool = True) -> SourceState:
     """A source that succeeded a minute ago, or two days ago where it is stale."""
     age = timedelta(minutes=1) if fresh else timedelta(days=2)
-    return SourceState(
-        name=name,
-        type="files",
+    return source_state(
+        name,
         fresh=fresh,
         staleness_seconds=age.total_seconds(),
         last_success_at=NOW - age,
         last_run_at=NOW,
         last_duration_seconds=1.0,
         last_succeeded=fresh,
-        error=None,
-        events_total=1,
-        rejected_total=0,
         newest_event_at=NOW,
     )
 

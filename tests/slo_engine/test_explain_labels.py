@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from source_states import source_state
 
 from collector.errors import PacelineError
 from collector.store import Database, DerivationStore, EventStore, ObservationStore, Replacement, Series
@@ -22,7 +23,7 @@ from slo_engine.indicator import Indicator, Reach, Shape
 from slo_engine.measure import Measured, Sample
 from slo_engine.observation import Observation, Outcome, Subject, as_row, labelled
 from slo_engine.organisation import Organisation
-from slo_engine.snapshot import Snapshot, SourceState
+from slo_engine.snapshot import Snapshot
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SHOP, BASKET = Subject(team="/shop"), Subject(team="/shop/basket")
@@ -66,20 +67,7 @@ ACTIVE = indicator(
 EVER = indicator(
     shape=Shape.MEASURE, labels=(), apart=(), measure=_active, stats=("value", "kept", "sum"), reach=Reach.ALL
 )
-DESK = SourceState(
-    name="desk",
-    type="files",
-    fresh=True,
-    staleness_seconds=0.0,
-    last_success_at=NOW,
-    last_run_at=NOW,
-    last_duration_seconds=1.0,
-    last_succeeded=True,
-    error=None,
-    events_total=1,
-    rejected_total=0,
-    newest_event_at=NOW,
-)
+DESK = source_state("desk", last_success_at=NOW, last_run_at=NOW, last_duration_seconds=1.0, newest_event_at=NOW)
 
 
 def request(unit: str, *labels: str, **fields: Any) -> Observation:

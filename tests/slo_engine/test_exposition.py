@@ -21,6 +21,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.registry import Collector
+from source_states import source_state
 
 from collector.store import Database, ObservationStore
 from slo_engine import catalog
@@ -29,7 +30,7 @@ from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import Subject
 from slo_engine.organisation import Service
 from slo_engine.slo import EventCounts, IndicatorSli, Operator, Slo, SloStatus
-from slo_engine.snapshot import Accounting, Number, SloState, Snapshot, SourceState, Spent
+from slo_engine.snapshot import Accounting, Number, SloState, Snapshot, Spent
 from slo_engine.windows import parse_window
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -108,16 +109,12 @@ UNKNOWN = replace(
     sources=frozenset({"ci", "new"}),
     spent=(),
 )
-SOURCE = SourceState(
-    name="ci",
-    type="files",
-    fresh=True,
+SOURCE = source_state(
+    "ci",
     staleness_seconds=60.0,
     last_success_at=NOW,
     last_run_at=NOW,
     last_duration_seconds=0.5,
-    last_succeeded=True,
-    error=None,
     events_total=12,
     rejected_total=1,
     newest_event_at=NOW,
@@ -128,20 +125,7 @@ SOURCE = SourceState(
     quota={"core": (7, 5_000), "search": (0, None)},
 )
 NO_NAME: Any = None
-NEVER = SourceState(
-    name="new",
-    type="git",
-    fresh=False,
-    staleness_seconds=None,
-    last_success_at=None,
-    last_run_at=None,
-    last_duration_seconds=None,
-    last_succeeded=None,
-    error=None,
-    events_total=0,
-    rejected_total=0,
-    newest_event_at=None,
-)
+NEVER = source_state("new", type="git", fresh=False, staleness_seconds=None, last_succeeded=None, events_total=0)
 
 
 def row(indicator: str = "wait", **fields: Any) -> Number:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from source_states import source_state
 
 from collector.store import ObservationStore
 from slo_engine.catalog import metrics_of
@@ -24,7 +25,7 @@ from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import Observation, Outcome, Subject, labelled
 from slo_engine.organisation import Organisation, Service
 from slo_engine.reading import cells_of
-from slo_engine.snapshot import Snapshot, SourceState
+from slo_engine.snapshot import Snapshot
 from slo_engine.windows import parse_window
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -61,20 +62,7 @@ REQUESTS = Indicator(
     labels=("journey", ""),
 )
 INDICATORS = {i.name: i for i in (SUCCESS, WAIT, REQUESTS)}
-DESK = SourceState(
-    name="desk",
-    type="files",
-    fresh=True,
-    staleness_seconds=0.0,
-    last_success_at=NOW,
-    last_run_at=NOW,
-    last_duration_seconds=1.0,
-    last_succeeded=True,
-    error=None,
-    events_total=1,
-    rejected_total=0,
-    newest_event_at=NOW,
-)
+DESK = source_state("desk", last_success_at=NOW, last_run_at=NOW, last_duration_seconds=1.0, newest_event_at=NOW)
 
 
 def request(name: str, journey: str, outcome: Outcome = Outcome.GOOD, **fields: Any) -> Observation:

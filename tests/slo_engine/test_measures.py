@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from source_states import source_state
 
 from collector.errors import ConfigError
 from collector.store import ObservationStore
@@ -20,7 +21,7 @@ from slo_engine.indicator import Family, Indicator, Reach, Shape, Unit, _check
 from slo_engine.measure import Measured, Sample
 from slo_engine.observation import Observation, Outcome, Subject, labelled
 from slo_engine.organisation import Organisation, Service
-from slo_engine.snapshot import Accounting, Number, Snapshot, SourceState
+from slo_engine.snapshot import Accounting, Number, Snapshot
 from slo_engine.windows import parse_window
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -92,20 +93,7 @@ SCORE = Indicator(
     unit=Unit.RATIO,
 )
 INDICATORS = {i.name: i for i in (ACTIVE, AGE, SCORE)}
-DESK = SourceState(
-    name="desk",
-    type="files",
-    fresh=True,
-    staleness_seconds=0.0,
-    last_success_at=NOW,
-    last_run_at=NOW,
-    last_duration_seconds=1.0,
-    last_succeeded=True,
-    error=None,
-    events_total=1,
-    rejected_total=0,
-    newest_event_at=NOW,
-)
+DESK = source_state("desk", last_success_at=NOW, last_run_at=NOW, last_duration_seconds=1.0, newest_event_at=NOW)
 
 
 def seen(unit: str, ago: timedelta = timedelta(hours=1), **fields: Any) -> Observation:

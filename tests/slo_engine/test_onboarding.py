@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from source_states import source_state
 
 from collector.events import (
     Change,
@@ -823,20 +824,7 @@ class Kept:
 
 def fresh(name: str, now: datetime) -> SourceState:
     """A source that has just succeeded."""
-    return SourceState(
-        name=name,
-        type="files",
-        fresh=True,
-        staleness_seconds=0.0,
-        last_success_at=now,
-        last_run_at=now,
-        last_duration_seconds=1.0,
-        last_succeeded=True,
-        error=None,
-        events_total=1,
-        rejected_total=0,
-        newest_event_at=now,
-    )
+    return source_state(name, last_success_at=now, last_run_at=now, last_duration_seconds=1.0, newest_event_at=now)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any
 
 import promql_parser
 import pytest
+from source_states import source_state
 
 from slo_engine import budget, catalog
 from slo_engine.alert_windows import load_tiers
@@ -170,20 +171,7 @@ def state(slo: Slo, counts: Mapping[str, EventCounts], status: SloStatus | None 
 
 
 def source(*, fresh: bool) -> SourceState:
-    return SourceState(
-        name="ci",
-        type="files",
-        fresh=fresh,
-        staleness_seconds=None,
-        last_success_at=None,
-        last_run_at=None,
-        last_duration_seconds=None,
-        last_succeeded=None,
-        error=None,
-        events_total=0,
-        rejected_total=0,
-        newest_event_at=None,
-    )
+    return source_state("ci", fresh=fresh, staleness_seconds=None, last_succeeded=None, events_total=0)
 
 
 def snapshot(minute: int, *states: SloState, sources: Sequence[SourceState] = ()) -> Snapshot:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from source_states import source_state
 
 from collector.events import SurveyResponse, SurveyScale
 from collector.store import Database, DerivationStore, EventStore, ObservationStore
@@ -34,25 +35,11 @@ from slo_engine.measure import OUTCOME_CODES, Measured, Sample
 from slo_engine.observation import Observation, Subject, labelled, to_micros
 from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
-from slo_engine.snapshot import SourceState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 NOBODY = Organisation()
-FORMS = SourceState(
-    name="forms",
-    type="files",
-    fresh=True,
-    staleness_seconds=0.0,
-    last_success_at=None,
-    last_run_at=None,
-    last_duration_seconds=None,
-    last_succeeded=True,
-    error=None,
-    events_total=0,
-    rejected_total=0,
-    newest_event_at=None,
-)
+FORMS = source_state("forms", events_total=0)
 TWELVE_NINE_SIX = [9] * 6 + [10] * 6 + [7] * 8 + [8] * 4 + [0] * 2 + [6] * 4
 """30 scores: 12 promoters, 12 neither, 6 detractors."""
 

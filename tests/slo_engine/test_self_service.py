@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from source_states import source_state
 
 from collector.events import Approval, AttemptEnd, Event, Result, SelfServiceAttempt, Ticket, TicketState
 from collector.patterns import patterns
@@ -33,7 +34,7 @@ from slo_engine.observation import Observation, Outcome, Subject, label_values, 
 from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
 from slo_engine.requests_options import JourneyOptions, SelfServiceOptions
-from slo_engine.snapshot import Number, SourceState
+from slo_engine.snapshot import Number
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAY = 1440
@@ -865,20 +866,7 @@ def test_an_attempt_that_is_called_otherwise_leaves_its_journey(kept: Kept) -> N
 
 
 SOURCES = [
-    SourceState(
-        name=name,
-        type="files",
-        fresh=True,
-        staleness_seconds=0.0,
-        last_success_at=START,
-        last_run_at=START,
-        last_duration_seconds=1.0,
-        last_succeeded=True,
-        error=None,
-        events_total=1,
-        rejected_total=0,
-        newest_event_at=START,
-    )
+    source_state(name, last_success_at=START, last_run_at=START, last_duration_seconds=1.0, newest_event_at=START)
     for name in ("portal", "desk")
 ]
 

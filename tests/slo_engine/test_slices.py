@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from source_states import source_state
 
 from collector.store import ObservationStore
 from slo_engine.evaluate import evaluate
@@ -83,20 +84,7 @@ def excluding(starts_at: datetime, ends_at: datetime) -> Exclusion:
 
 def source() -> SourceState:
     """A fresh source."""
-    return SourceState(
-        name="ci",
-        type="files",
-        fresh=True,
-        staleness_seconds=0.0,
-        last_success_at=NOON,
-        last_run_at=NOON,
-        last_duration_seconds=1.0,
-        last_succeeded=True,
-        error=None,
-        events_total=1,
-        rejected_total=0,
-        newest_event_at=NOON,
-    )
+    return source_state("ci", last_success_at=NOON, last_run_at=NOON, last_duration_seconds=1.0, newest_event_at=NOON)
 
 
 def state(store: ObservationStore, promise: Slo, at: datetime = NOON, *exclusions: Exclusion) -> SloState:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from source_states import source_state
 
 from collector.store import ObservationStore
 from slo_engine.burn import Tier
@@ -94,19 +95,8 @@ def excluding(starts_at: datetime, ends_at: datetime, **fields: Any) -> Exclusio
 
 def source(name: str = "ci", *, fresh: bool = True) -> SourceState:
     """A source, fresh or not."""
-    return SourceState(
-        name=name,
-        type="files",
-        fresh=fresh,
-        staleness_seconds=0.0,
-        last_success_at=NOON,
-        last_run_at=NOON,
-        last_duration_seconds=1.0,
-        last_succeeded=True,
-        error=None,
-        events_total=1,
-        rejected_total=0,
-        newest_event_at=NOON,
+    return source_state(
+        name, fresh=fresh, last_success_at=NOON, last_run_at=NOON, last_duration_seconds=1.0, newest_event_at=NOON
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from source_states import source_state
 
 from collector.document import Document
 from collector.errors import ConfigError
@@ -35,7 +36,6 @@ from slo_engine.selecting import takes_in
 from slo_engine.sli_words import measured_by
 from slo_engine.slo import EventCounts, IndicatorSli, Slo
 from slo_engine.slo_states import Conditions, finished
-from slo_engine.snapshot import SourceState
 from slo_engine.windows import parse_window
 
 BAD = Path(__file__).parent / "bad" / "labels"
@@ -64,20 +64,7 @@ INDICATORS = {
         indicator("survey_nps", "kind", shape=Shape.MEASURE, measure=_nothing, stats=("value",)),
     )
 }
-DESK = SourceState(
-    name="desk",
-    type="files",
-    fresh=True,
-    staleness_seconds=0.0,
-    last_success_at=NOW,
-    last_run_at=NOW,
-    last_duration_seconds=1.0,
-    last_succeeded=True,
-    error=None,
-    events_total=1,
-    rejected_total=0,
-    newest_event_at=NOW,
-)
+DESK = source_state("desk", last_success_at=NOW, last_run_at=NOW, last_duration_seconds=1.0, newest_event_at=NOW)
 
 
 def requests(journey: str, team: Subject, good: int, bad: int, **fields: Any) -> list[Observation]:

@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from source_states import source_state
 
 from collector.store import ObservationStore
 from slo_engine.burn import Tier
@@ -99,20 +100,7 @@ def excluding(starts_at: datetime, ends_at: datetime, **fields: Any) -> Exclusio
 
 def source(name: str = "ci", *, fresh: bool = True) -> SourceState:
     """A source, fresh or not."""
-    return SourceState(
-        name=name,
-        type="files",
-        fresh=fresh,
-        staleness_seconds=0.0,
-        last_success_at=None,
-        last_run_at=None,
-        last_duration_seconds=None,
-        last_succeeded=True,
-        error=None,
-        events_total=1,
-        rejected_total=0,
-        newest_event_at=None,
-    )
+    return source_state(name, fresh=fresh)
 
 
 def states(store: ObservationStore, slos: Sequence[Slo], at: datetime, **fields: Any) -> dict[str, SloState]:

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from source_states import source_state
 
 from collector.events import (
     Change,
@@ -43,7 +44,6 @@ from slo_engine.measure import OUTCOME_CODES, Measured, Sample
 from slo_engine.observation import Observation, Outcome, Subject, to_micros
 from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
-from slo_engine.snapshot import SourceState
 from slo_engine.windows import parse_window
 
 USUAL = Organisation()
@@ -946,20 +946,7 @@ def _numbers(tmp_path: Path, now: datetime, *batch: Event) -> dict[tuple[str, st
     derive([support.FAMILY], events, DerivationStore(database))
     indicators = {i.name: i for i in support.FAMILY.indicators}
     sources = [
-        SourceState(
-            name=name,
-            type="files",
-            fresh=True,
-            staleness_seconds=0.0,
-            last_success_at=now,
-            last_run_at=now,
-            last_duration_seconds=1.0,
-            last_succeeded=True,
-            error=None,
-            events_total=1,
-            rejected_total=0,
-            newest_event_at=now,
-        )
+        source_state(name, last_success_at=now, last_run_at=now, last_duration_seconds=1.0, newest_event_at=now)
         for name in ("desk", "portal")
     ]
     found = evaluate(ObservationStore(database), indicators, [], sources, now, windows=[parse_window("28d")])

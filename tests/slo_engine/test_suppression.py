@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from source_states import source_state
 
 from slo_engine.evaluate import Evaluator, evaluate
 from slo_engine.exposition import expose
@@ -24,7 +25,7 @@ from slo_engine.organisation import Organisation, levels
 from slo_engine.reading import Reader
 from slo_engine.slo import EventCounts, IndicatorSli, Slo, SloStatus
 from slo_engine.slo_states import Conditions, finished
-from slo_engine.snapshot import SloState, Snapshot, SourceState
+from slo_engine.snapshot import SloState, Snapshot
 from slo_engine.suppression import Cell, withheld
 from slo_engine.windows import parse_window
 
@@ -257,20 +258,7 @@ JOINED = Indicator(
     people=True,
 )
 INDICATORS = {i.name: i for i in (ARRIVED, ACTIVE, JOINED)}
-DESK = SourceState(
-    name="desk",
-    type="files",
-    fresh=True,
-    staleness_seconds=0.0,
-    last_success_at=NOW,
-    last_run_at=NOW,
-    last_duration_seconds=1.0,
-    last_succeeded=True,
-    error=None,
-    events_total=1,
-    rejected_total=0,
-    newest_event_at=NOW,
-)
+DESK = source_state("desk", last_success_at=NOW, last_run_at=NOW, last_duration_seconds=1.0, newest_event_at=NOW)
 
 
 def joiner(name: int, indicator: str = "arrived", kind: str = "hire", days: int = 1, **fields: Any) -> Observation:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace as replaced
+from source_states import source_state
 
 from collector.events import (
     Approval,
@@ -44,7 +45,6 @@ from slo_engine.observation import Observation, Row, Subject, as_row, label_valu
 from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
 from slo_engine.reading import cells_of
-from slo_engine.snapshot import SourceState
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR, DAY = 60, 1440
@@ -553,20 +553,7 @@ def test_only_what_new_events_touch_is_derived_again(tmp_path: Path) -> None:
 
 
 SOURCES = [
-    SourceState(
-        name=name,
-        type="files",
-        fresh=True,
-        staleness_seconds=0.0,
-        last_success_at=START,
-        last_run_at=START,
-        last_duration_seconds=1.0,
-        last_succeeded=True,
-        error=None,
-        events_total=1,
-        rejected_total=0,
-        newest_event_at=START,
-    )
+    source_state(name, last_success_at=START, last_run_at=START, last_duration_seconds=1.0, newest_event_at=START)
     for name in ("ci", "hr", "portal")
 ]
 
