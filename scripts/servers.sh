@@ -6,13 +6,16 @@
 # shellcheck disable=SC2086 # $packages is several words
 . "$(dirname "$0")/lib.sh"
 
-# command=package
-wanted=(promtool=prometheus prometheus-alertmanager=prometheus-alertmanager chromium=chromium npm=npm)
+# command=packages, or a file of theirs; Redmine's server is puma, with its data in SQLite.
+wanted=(promtool=prometheus prometheus-alertmanager=prometheus-alertmanager chromium=chromium npm=npm
+    prometheus-blackbox-exporter=prometheus-blackbox-exporter puma=puma
+    /usr/share/redmine/config.ru="redmine redmine-sqlite ruby-sqlite3 sqlite3")
 
 missing() {
-    local pair
+    local pair found
     for pair in "${wanted[@]}"; do
-        command -v "${pair%%=*}" >/dev/null || echo "${pair#*=}"
+        found=${pair%%=*}
+        command -v "$found" >/dev/null || [[ -e $found ]] || echo "${pair#*=}"
     done
 }
 
