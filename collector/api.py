@@ -19,6 +19,7 @@ from collector.name_rules import NameRules
 from collector.patterns import Pattern
 from collector.secrets import IncomingSecret, Secret, reveal
 from collector.source import SourceConfig, SourceContext
+from collector.tracking import IssueRule, Severities, Statuses, Tracking
 
 
 def _address(value: str) -> str:
@@ -115,6 +116,26 @@ class CiConfig(ApiConfig):
     def deploying(self, context: SourceContext) -> Deployments:
         """The rules at work."""
         return Deployments(self.name, self.deployments, context.findings)
+
+
+class TrackerConfig(ApiConfig):
+    """Settings of a source that reads a tracker: which issues are what, and what its words mean."""
+
+    issues: list[IssueRule] = Field(
+        min_length=1,
+        description="Which issues are tickets or incidents: the first rule that fits; see docs/tracking.md.",
+    )
+    statuses: Statuses = Field(
+        default_factory=Statuses, description="What the tracker's statuses mean; see docs/tracking.md."
+    )
+    severities: dict[str, NameRules] = Field(
+        default_factory=dict, description="The tracker's severities or priorities, by the names they have here."
+    )
+
+    def tracking(self, context: SourceContext) -> Tracking:
+        """The rules at work."""
+        severities = Severities(self.severities, context.findings)
+        return Tracking(self.name, self.issues, self.statuses, severities, context.findings)
 
 
 class IssueSettings(BaseModel):

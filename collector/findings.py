@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 _MOST_NAMES = 200
+_LONGEST_WORD = 60
 
 
 @dataclass
@@ -21,6 +22,16 @@ class Findings:
     """What sounds like a deployment and was taken by no rule: `repository: pipeline / job (environment)`."""
     runs: int = 0
     """Finished runs and jobs that rules were tried on."""
+
+    unmapped: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Words of a system that no setting maps: what they are (`status`), the word, and what it was taken as."""
+
+    def unmap(self, what: str, word: str, taken_as: str) -> None:
+        """A word that no setting maps. One that could tell of a person is only counted."""
+        plain = len(word) <= _LONGEST_WORD and word.isprintable() and "@" not in word
+        known = (what, word if plain else "…", taken_as)
+        if known in self.unmapped or len(self.unmapped) < _MOST_NAMES:
+            self.unmapped[known] += 1
 
     def take(self, rule: int, name: str) -> None:
         """A rule made a deployment of a run."""
