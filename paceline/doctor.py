@@ -37,6 +37,9 @@ from slo_engine.organisation import Organisation
 from slo_engine.words import duration_text
 
 _SHOWN = 10
+_MOST_WORDS = 50
+_SETTING_OF = {"status": "statuses", "severity": "severities", "type": "issues"}
+"""Where a word of a system is mapped."""
 _NOT_FOUND = 404
 
 
@@ -47,6 +50,16 @@ class RuleFound:
     rule: str
     runs: int
     names: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unmapped:
+    """A word of a system that no setting maps: what it is (`status`), what it was taken as, and how often it came."""
+
+    what: str
+    word: str
+    taken_as: str
+    times: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +88,7 @@ class Diagnosis:
     finished_runs: int = 0
     rules: tuple[RuleFound, ...] = ()
     lookalikes: tuple[tuple[str, int], ...] = ()
+    unmapped: tuple[Unmapped, ...] = ()
     environments: Mapping[str, int] = field(default_factory=dict)
     """Deployments by environment."""
     incidents: Mapping[str, int] = field(default_factory=dict)
@@ -174,6 +188,7 @@ def examine(
         finished_runs=findings.runs,
         rules=rules_found(config, findings),
         lookalikes=tuple(findings.lookalikes.most_common(_SHOWN)),
+        unmapped=unmapped_words(findings),
         environments=dict(tally.environments.most_common(_SHOWN)),
         incidents=dict(tally.incidents.most_common()),
         unknown_services=tuple(sorted(tally.unknown)),
@@ -186,6 +201,12 @@ def rules_found(config: SourceConfig, findings: Findings) -> tuple[RuleFound, ..
     """What each rule for deployments of a source took of the runs that it read; none for one without rules."""
     rules = config.deployments if isinstance(config, CiConfig) else []
     return tuple(_rule_found(number, rule, findings) for number, rule in enumerate(rules))
+
+
+def unmapped_words(findings: Findings) -> tuple[Unmapped, ...]:
+    """The words of a system that no setting maps, those that came most often first."""
+    words = findings.unmapped.most_common(_MOST_WORDS)
+    return tuple(Unmapped(what=what, word=word, taken_as=taken, times=n) for (what, word, taken), n in words)
 
 
 def together(found: Sequence[Diagnosis], seen: Seen, organisation: Organisation) -> list[str]:
@@ -266,6 +287,10 @@ def _advice(config: SourceConfig, found: Diagnosis) -> Iterator[str]:
             yield f"Rule {number} of `deployments` took nothing in this time: {rule.rule}{near}."
     if left and not found.rules and not found.environments:
         yield f"No rule says what deploys; {left!r} sounds like it. See docs/deployments.md."
+    for what in dict.fromkeys(word.what for word in found.unmapped):
+        words = ", ".join(repr(word.word) for word in found.unmapped if word.what == what)
+        setting = _SETTING_OF.get(what, what)
+        yield f"No name under `{setting}` fits this {what}: {words}. See docs/tracking.md."
     if found.unknown_services:
         names = ", ".join(found.unknown_services[:_SHOWN])
         yield f"The catalogue does not know what deployments call {names}; see `deployed_as` in docs/catalogue.md."

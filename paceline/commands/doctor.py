@@ -106,6 +106,9 @@ def print_diagnosis(found: Diagnosis) -> None:
     if found.lookalikes:
         left = [(one_line(name), str(n)) for name, n in found.lookalikes]
         table("Looks like a deployment, and no rule took it", ("Repository: pipeline / job", "Runs"), left)
+    if found.unmapped:
+        words = [(w.what, one_line(w.word), w.taken_as, str(w.times)) for w in found.unmapped]
+        table("Words that no setting maps", ("What", "Word", "Taken as", "Times"), words)
     _print_shares(found.shares)
     for word, lines in (("cut off", found.truncations), ("warning", found.warnings), ("set aside", found.rejected)):
         for line in lines:

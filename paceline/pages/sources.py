@@ -12,7 +12,7 @@ from collector.findings import Findings
 from collector.pushed import PushedConfig
 from collector.run import Failure
 from collector.source import SourceConfig
-from paceline.doctor import RuleFound, rules_found
+from paceline.doctor import RuleFound, Unmapped, rules_found, unmapped_words
 from paceline.pages.counting import Counting
 from paceline.pages.look import Look
 from paceline.service import Service
@@ -29,13 +29,14 @@ _MENDING = {
 
 @dataclass(frozen=True, kw_only=True)
 class SourceRow:
-    """A source as the page shows it. `rules` and `lookalikes` are of its last run since the service started."""
+    """A source as the page shows it. What was noticed is of its last run since the service started."""
 
     state: SourceState
     config: SourceConfig
     runs: int
     rules: tuple[RuleFound, ...]
     lookalikes: tuple[tuple[str, int], ...]
+    unmapped: tuple[Unmapped, ...]
 
     @property
     def is_pushed(self) -> bool:
@@ -88,4 +89,5 @@ def _row(state: SourceState, config: SourceConfig, findings: Findings | None) ->
         runs=noticed.runs,
         rules=rules_found(config, noticed) if noticed.runs else (),
         lookalikes=tuple(noticed.lookalikes.most_common(_MOST_LOOKALIKES)),
+        unmapped=unmapped_words(noticed),
     )

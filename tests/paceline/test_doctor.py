@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 from replay import Provider, Reply
 
-from collector.api import CiConfig
+from collector.api import CiConfig, TrackerConfig
 from collector.deploying import DeploymentRule
 from collector.errors import BadRecord
 from collector.events import Change, ChangeState, Commit, Event, PipelineRun, Result, RunState
@@ -21,8 +21,9 @@ from collector.people import People
 from collector.registry import source_types
 from collector.source import About, Page, Source, SourceContext
 from collector.store import SourceRun, to_micros
+from collector.tracking import Issue, IssueRule, Meaning, Status, Tracking
 from paceline.commands.doctor import print_diagnosis
-from paceline.doctor import Diagnosis, Seen, Share, examine, stored, together
+from paceline.doctor import Diagnosis, Seen, Share, Unmapped, examine, stored, together
 from slo_engine.organisation import Organisation, Service
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -73,6 +74,27 @@ class _Runs:
         events.append(_merged("2", None))
         rejected = [BadRecord("item 9", "no time")]
         yield Page(events=events, cursor="x", rejected=rejected, warnings=["an unknown state"], truncations=["9 of 10"])
+
+
+class TrackerOfTests(TrackerConfig):
+    """A tracker whose issues all have a status of their own."""
+
+    type: Literal["tracker_of_tests"] = "tracker_of_tests"
+
+    def build(self, context: SourceContext) -> Source:
+        """The source."""
+        return _Issues(self.tracking(context))
+
+
+@dataclass
+class _Issues:
+    tracking: Tracking
+
+    def pull(self, cursor: str | None) -> Iterator[Page]:
+        """One page of three issues."""
+        assert cursor is None
+        issues = [Issue(native_id=str(n), created_at=NOW, status=Status("Parked"), project="help") for n in range(3)]
+        yield Page(events=[event for one in issues if (event := self.tracking.event(one))], cursor="x")
 
 
 def _commit(sha: str) -> Commit:
@@ -132,6 +154,19 @@ def test_names_from_outside_move_no_cursor(capsys: pytest.CaptureFixture[str]) -
 
     assert said.count("[2Jprod") == 5
     assert [c for c in said if not c.isprintable() and c != "\n"] == []
+
+
+def test_words_that_no_setting_maps_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tracker's unmapped statuses stand in a table, each with what it was taken as, and the advice says where."""
+    folder, config = tmp_path, TrackerOfTests(name="desk", url=BASE, issues=[IssueRule(becomes=Meaning.TICKET)])
+    context = SourceContext(data_dir=folder, base_dir=folder, people=People(b"k" * 32), clock=lambda: NOW)
+
+    found = examine(config, context, Organisation(), NOW - timedelta(days=14), Seen())
+    print_diagnosis(found)
+
+    assert found.unmapped == (Unmapped(what="status", word="Parked", taken_as="open", times=3),)
+    assert found.advice == ("No name under `statuses` fits this status: 'Parked'. See docs/tracking.md.",)
+    assert "Words that no setting maps" in capsys.readouterr().out
 
 
 def test_what_numbers_need_is_counted(tmp_path: Path) -> None:

@@ -93,6 +93,13 @@ def test_what_no_rule_took_is_told_with_how_to_mend_it(client: TestClient, colle
     assert "paceline doctor --source events" in said
 
 
+def test_what_no_setting_maps_is_told(client: TestClient, collected: Service) -> None:
+    """A tracker's status that nobody mapped, and what it was taken as."""
+    collected.findings["events"] = Findings(unmapped=Counter({("status", "<Parked>", "open"): 2}))
+
+    assert "Words that no setting maps status <Parked>, taken as open: 2 times" in words(client)
+
+
 @pytest.fixture
 def forge() -> GitHubConfig:
     """The settings of a forge with two rules for deployments."""
