@@ -5,6 +5,8 @@ Knows no server and no store: whoever listens hands a `Delivery` over, and keeps
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
@@ -63,6 +65,17 @@ def bearer(delivery: Delivery) -> str:
     """The bearer token of a delivery, empty where it has none."""
     scheme, _, token = delivery.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def password(delivery: Delivery) -> str:
+    """The password of basic credentials, empty where a delivery has none."""
+    scheme, _, encoded = delivery.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(encoded.strip(), validate=True).decode("utf-8", "replace").partition(":")[2]
+    except binascii.Error:
+        return ""
 
 
 def id_of(delivery: Delivery, header: str = "") -> str:

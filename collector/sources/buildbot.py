@@ -5,8 +5,6 @@ Read are the lists of its REST API (`/api/v2`) by ascending ids, so that a place
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +28,7 @@ from collector.secrets import reveal
 from collector.source import About, Page, SourceContext
 from collector.streams import Notes, Part, State, Stream, pull
 from collector.times import from_epoch
-from collector.webhooks import Delivery, Received, bearer, id_of, is_same
+from collector.webhooks import Delivery, Received, bearer, id_of, is_same, password
 
 T = TypeVar("T")
 
@@ -463,7 +461,7 @@ class BuildbotReceiver:
 
     def is_genuine(self, delivery: Delivery) -> bool:
         """Whether the secret came along, as a bearer token or as a password."""
-        return is_same(self.secret, bearer(delivery)) or is_same(self.secret, _password(delivery))
+        return is_same(self.secret, bearer(delivery)) or is_same(self.secret, password(delivery))
 
     def read(self, delivery: Delivery) -> Received:
         """The build in a post; other reports of a master are ignored."""
@@ -479,14 +477,3 @@ class BuildbotReceiver:
         stamps = build.buildset.sourcestamps if build.buildset else ()
         run, deployment = self.shapes.events(build, build.builder.name, build.buildrequest, stamps, Notes())
         return Received(id=known, events=[run, *([deployment] if deployment else [])])
-
-
-def _password(delivery: Delivery) -> str:
-    """The password of basic credentials, empty where there is none."""
-    scheme, _, encoded = delivery.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(encoded, validate=True).decode("utf-8", "replace").partition(":")[2]
-    except binascii.Error:
-        return ""

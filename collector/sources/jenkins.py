@@ -7,8 +7,6 @@ here: what it no longer lists was not deleted.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +31,7 @@ from collector.source import About, Page, SourceContext
 from collector.streams import Notes, Part, State, Stream, pull
 from collector.systems.jenkins.shapes import Build, Item, Job, Notification, Reading, Stage, as_build
 from collector.times import from_epoch
-from collector.webhooks import Delivery, Received, bearer, id_of, is_same
+from collector.webhooks import Delivery, Received, bearer, id_of, is_same, password
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -367,7 +365,7 @@ class JenkinsReceiver:
 
     def is_genuine(self, delivery: Delivery) -> bool:
         """Whether the secret came as the password of the address, or as a bearer token."""
-        given = bearer(delivery) or _password(delivery)
+        given = bearer(delivery) or password(delivery)
         return is_same(self.secret, given)
 
     def read(self, delivery: Delivery) -> Received:
@@ -401,17 +399,6 @@ def _decoded(body: bytes) -> Notification:
         return msgspec.json.decode(body, type=Notification)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise ContractError("a notification is not as the plug-in documents it; is its format JSON?") from None
-
-
-def _password(delivery: Delivery) -> str:
-    """The password of basic credentials, empty where there are none."""
-    scheme, _, given = delivery.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(given.strip(), validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
 
 
 def _tree(depth: int) -> str:
