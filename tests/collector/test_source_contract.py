@@ -167,7 +167,7 @@ def test_all_times_are_in_utc(source: Source) -> None:
     assert {at.tzinfo for at in times if at is not None} == {UTC}
 
 
-def test_no_person_reaches_the_store(source: Source, bench: Any) -> None:
+def test_no_person_reaches_the_store(sample: Sample, source: Source, bench: Any) -> None:
     """No name and no address of a person stands in any stored column, nor in what a run says."""
     outcome = bench.runner.run("sample", source)
 

@@ -222,13 +222,14 @@ class Sample:
     """A small configuration of a source with its input, and a way to take the input away.
 
     `provider` stands for its API; None where it reads what is on this machine. `deliveries` are what is sent to a
-    source that only receives.
+    source that only receives. `people`: whether what it reports is of people at all.
     """
 
     config: SourceConfig
     take_away: Callable[[], object]
     provider: Provider | None = None
     deliveries: Sequence[Delivery] = ()
+    people: bool = True
 
 
 def sample_of(config: SourceConfig, provider: Provider) -> Sample:
