@@ -11,10 +11,6 @@ and reading the same file again gives the same stamps.
 
 from __future__ import annotations
 
-import codecs
-import csv
-import glob
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,14 +26,20 @@ from collector.errors import BadRecord, Mistake, SourceError
 from collector.events import TYPE_OF_KIND, Event
 from collector.records import Cells, Records
 from collector.source import About, Page, SourceConfig, SourceContext
+from collector.tabular import (
+    CSV_ENDING,
+    Lines,
+    Unreadable,
+    check_path,
+    check_silence,
+    csv_rows,
+    json_records,
+    matching,
+)
 
-_JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
-_CSV_ENDING = ".csv"
-_ENDINGS = (*_JSON_ENDINGS, _CSV_ENDING)
+__PAGE = 1_000
 _PAGE = 1_000
-_DIGEST_CHUNK_BYTES = 1 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BOM = "\ufeff"
 
 _A_KIND = f"expected one of {', '.join(TYPE_OF_KIND)}"
 
@@ -91,25 +93,7 @@ class FilesConfig(SourceConfig):
 
     def check(self, context: SourceContext) -> Sequence[Mistake]:
         """A path that nothing matches is a mistake."""
-        if matching(context.base_dir, self.path):
-            return ()
-        return (
-            Mistake(
-                file="",
-                line=0,
-                path="path",
-                problem=f"no file matches {self.path}",
-                expected=f"an existing file, or a pattern, ending in {', '.join(_ENDINGS)}",
-            ),
-        )
-
-
-def matching(base_dir: Path, path: str) -> list[str]:
-    """The names of the files that a path or pattern means, as the configuration writes them, sorted."""
-    # glob, not Path.glob: it takes absolute patterns too and leaves hidden files out.
-    found = glob.glob(path, root_dir=base_dir, recursive=True)  # noqa: PTH207
-    names = [path] if (base_dir / path).is_file() else found
-    return sorted(n for n in set(names) if n.lower().endswith(_ENDINGS) and (base_dir / n).is_file())
+        return check_path(context.base_dir, self.path)
 
 
 class _FileState(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,18 +146,9 @@ class FilesSource:
                 anything = True
                 yield page
             if not anything:
-                self._check_silence(names)
+                check_silence(self.base_dir, self.path, names, self.silent_after, self.clock())
         except OSError as error:
             raise SourceError(f"a file of {self.path} cannot be read: {error.strerror}") from error
-
-    def _check_silence(self, names: Sequence[str]) -> None:
-        """Raise SourceError where nobody has written for too long."""
-        if self.silent_after is None:
-            return
-        written_at = max(datetime.fromtimestamp((self.base_dir / n).stat().st_mtime, UTC) for n in names)
-        if self.clock() - written_at > self.silent_after:
-            said = f"no file of {self.path} was written to since {written_at:%Y-%m-%d %H:%M} UTC"
-            raise SourceError(f"{said}; look at what writes them, or correct `silent_after`")
 
     def _pages(self, names: Sequence[str], told: Mapping[str, _FileState]) -> Iterator[Page]:
         states = {n: told[n] for n in names if n in told}
@@ -216,72 +191,21 @@ def _files_of(cursor: str | None, kind: str | None) -> Mapping[str, _FileState]:
     return known.files if known.kind == kind else {}
 
 
-class _Lines:
-    """The lines of a file from an offset on. Counts and digests those that belong to finished records."""
-
-    def __init__(self, file: BinaryIO, before: _FileState | None = None, *, take_rest: bool = False) -> None:
-        file.seek(0)
-        self.offset, self.line = (before.offset, before.line) if before else (0, 0)
-        self.digest = hashlib.blake2b(digest_size=16)
-        left = self.offset
-        while left and (chunk := file.read(min(left, _DIGEST_CHUNK_BYTES))):
-            self.digest.update(chunk)
-            left -= len(chunk)
-        self.file = file
-        self.has_rest = False
-        self._take_rest = take_rest
-        self._pending: list[bytes] = []
-        self._ended = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        raw = self.file.readline()
-        if not raw:
-            self._ended = True
-            raise StopIteration
-        self._pending.append(raw)
-        return raw
-
-    def finish(self) -> bool:
-        """Count what was read since the last call as one record; False where it is to be left unfinished."""
-        if self._ended or not self._pending[-1].endswith(b"\n"):
-            self.has_rest = True
-            return self._take_rest
-        for raw in self._pending:
-            self.digest.update(raw)
-            self.offset += len(raw)
-        self.line += len(self._pending)
-        self._pending.clear()
-        return True
-
-    @property
-    def rest_is_left(self) -> bool:
-        """True where an unfinished last line waits for the next run."""
-        return self.has_rest and not self._take_rest
-
-    @property
-    def seen(self) -> int:
-        """The bytes from the start of the file up to where reading stands."""
-        return self.offset + sum(map(len, self._pending))
-
-
 @dataclass(frozen=True)
 class _Reading:
     """One file being read."""
 
     name: str
     modified_ns: int
-    lines: _Lines
+    lines: Lines
 
     def items(self, records: Records) -> Iterator[Event | BadRecord]:
         """The events, and the records that are none, in the order of the file."""
         written_at = _EPOCH + timedelta(microseconds=self.modified_ns // 1_000)
-        read = _csv_records if self.name.lower().endswith(_CSV_ENDING) else _json_records
+        read = _csv_records if self.name.lower().endswith(CSV_ENDING) else json_records
         for line, record in read(self.lines):
             location = f"{self.name}:{line}"
-            if isinstance(record, _Unreadable):
+            if isinstance(record, Unreadable):
                 yield BadRecord(location, record.reason)
                 continue
             try:
@@ -309,93 +233,36 @@ def _resumed(name: str, file: BinaryIO, before: _FileState | None) -> _Reading |
     """
     stat = os.fstat(file.fileno())
     if before is None or before.offset > stat.st_size:
-        return _Reading(name, stat.st_mtime_ns, _Lines(file))
+        return _Reading(name, stat.st_mtime_ns, Lines(file))
     as_before = before.size == stat.st_size
     if as_before and before.modified_ns == stat.st_mtime_ns and (before.taken or before.offset == before.size):
         return None
-    lines = _Lines(file, before, take_rest=as_before)
+    lines = Lines(file, before, take_rest=as_before)
     if lines.digest.hexdigest() != before.digest:
-        lines = _Lines(file)
+        lines = Lines(file)
     return _Reading(name, stat.st_mtime_ns, lines)
 
 
-@dataclass(frozen=True)
-class _Unreadable:
-    """A line that holds no record at all, and why."""
-
-    reason: str
-
-
-def _json_records(lines: _Lines) -> Iterator[tuple[int, object]]:
-    """Each line with its number; empty lines are none."""
-    decode = msgspec.json.Decoder().decode
-    for raw in lines:
-        line = lines.line + 1
-        if not lines.finish():
-            return
-        if not raw.strip():
-            continue
-        try:
-            yield line, decode(raw.removeprefix(codecs.BOM_UTF8) if line == 1 else raw)
-        except UnicodeDecodeError:
-            yield line, _Unreadable("the line is not UTF-8; expected text in UTF-8")
-        except (msgspec.DecodeError, RecursionError):
-            yield line, _Unreadable("the line is no valid JSON; expected one whole JSON object")
-
-
-def _csv_records(lines: _Lines) -> Iterator[tuple[int, object]]:
+def _csv_records(lines: Lines) -> Iterator[tuple[int, object]]:
     """Each row with the number of its first line; a quoted cell may span lines."""
-    rows = _csv_rows(lines)
+    rows = csv_rows(lines)
     columns = _columns(lines) if lines.offset else next(rows, (0, []))[1]
     for line, row in rows:
-        if isinstance(row, _Unreadable):
+        if isinstance(row, Unreadable):
             yield line, row
-        elif isinstance(columns, _Unreadable):
-            yield line, _Unreadable(f"the header cannot be used: {columns.reason}")
+        elif isinstance(columns, Unreadable):
+            yield line, Unreadable(f"the header cannot be used: {columns.reason}")
         elif len(set(columns)) < len(columns):
-            yield line, _Unreadable("the header names a column twice; expected each name once")
+            yield line, Unreadable("the header names a column twice; expected each name once")
         elif len(row) != len(columns):
-            yield line, _Unreadable(f"the row has {len(row)} cells; expected {len(columns)} as in the header")
+            yield line, Unreadable(f"the row has {len(row)} cells; expected {len(columns)} as in the header")
         else:
             yield line, Cells({c: v for c, v in zip(columns, row, strict=True) if v})
 
 
-def _columns(lines: _Lines) -> list[str] | _Unreadable:
+def _columns(lines: Lines) -> list[str] | Unreadable:
     """The header of a file that is read from somewhere in its middle."""
     lines.file.seek(0)
-    _, columns = next(_csv_rows(_Lines(lines.file)))
+    _, columns = next(csv_rows(Lines(lines.file)))
     lines.file.seek(lines.offset)
     return columns
-
-
-def _csv_rows(lines: _Lines) -> Iterator[tuple[int, list[str] | _Unreadable]]:
-    """Rows of stripped cells, rows without any cell left out."""
-    reader = csv.reader((raw.decode("utf-8", "surrogateescape") for raw in lines), strict=True)
-    row: list[str] | _Unreadable
-    while True:
-        line = lines.line + 1
-        try:
-            row = [cell.strip() for cell in next(reader)]
-        except StopIteration:
-            return
-        except csv.Error:
-            row = _Unreadable("the row is no valid CSV; expected cells in double quotes to be closed before a comma")
-        if not lines.finish():
-            return
-        if isinstance(row, list) and line == 1:
-            row = [cell.removeprefix(_BOM) for cell in row]
-        if isinstance(row, list) and not _is_unicode("".join(row)):
-            row = _Unreadable("the row is not UTF-8; expected text in UTF-8")
-        if row:
-            yield line, row
-
-
-def _is_unicode(text: str) -> bool:
-    """False where text stands for bytes that were not UTF-8."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -1,0 +1,138 @@
+"""Who is on a roster, as it was told last time and as it is told now: what a whole list says of joiners and leavers.
+
+Knows no system. A source keeps what is known in its cursor: when a line was first seen, and who is listed no more.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from collector.errors import SourceError
+from collector.events import Member, MemberKind
+from collector.source import Complete
+
+_BEFORE_ALL = datetime(1800, 1, 1, tzinfo=UTC)
+_FEW = 3
+"""So many may always be gone: of four people, one is a quarter."""
+_OPENING = (MemberKind.REHIRE, MemberKind.TRANSFER)
+
+
+class Stay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A stay on a roster. `gone`: it is listed no more."""
+
+    person: str
+    kind: MemberKind
+    started_at: datetime
+    entered_at: datetime | None = None
+    left_at: datetime | None = None
+    team: str | None = None
+    site: str | None = None
+    codes: bool = True
+    bot: bool = False
+    gone: bool = False
+
+    def event(self, source: str, native_id: str, updated_at: datetime) -> Member:
+        """What is reported of it."""
+        return Member(
+            source=source,
+            native_id=native_id,
+            updated_at=updated_at,
+            person=self.person,
+            member_kind=self.kind,
+            started_at=self.started_at,
+            entered_at=self.entered_at,
+            left_at=self.left_at,
+            team=self.team,
+            site=self.site,
+            codes=self.codes,
+            bot=self.bot,
+        )
+
+    def dropped(self, at: datetime, *, leaves: bool) -> Stay:
+        """It is listed no more, which was noticed then. Who had left already left when that was told."""
+        left_at = at if leaves and not self.has_left(at) else self.left_at
+        return msgspec.structs.replace(self, gone=True, left_at=left_at)
+
+    def has_left(self, at: datetime) -> bool:
+        """Whether it had ended by then."""
+        return self.left_at is not None and self.left_at <= at
+
+
+class Roster(NamedTuple):
+    """The stays by their native ids, and how many are gone since the last look."""
+
+    stays: dict[str, Stay]
+    newly_gone: int
+
+    def events(self, source: str, before: Mapping[str, Stay], updated_at: datetime) -> list[Member]:
+        """What is new of it, or another than before."""
+        told = {i: s.event(source, i, updated_at) for i, s in before.items()}
+        found = {i: s.event(source, i, updated_at) for i, s in self.stays.items()}
+        return [event for i, event in found.items() if told.get(i) != event]
+
+
+def whole(native_ids: Iterable[str]) -> Complete:
+    """The stays that there are: a source has no others."""
+    return Complete(kind=Member, where={}, dated="started_at", since=_BEFORE_ALL, native_ids=frozenset(native_ids))
+
+
+def check_share(known: Iterable[Stay], gone: int, share: float, at: datetime, setting: str) -> None:
+    """Raise SourceError where more than a share of those on the roster are gone at once: its export broke."""
+    present = sum(not s.gone and not s.has_left(at) for s in known)
+    if gone > _FEW and gone > share * present:
+        said = f"{gone} of {present} people are gone from the roster at once, more than `{setting}` allows"
+        raise SourceError(f"{said}; restore the export, or raise it for one run if they have left")
+
+
+def continued(
+    known: Mapping[str, Stay] | None, listed: Iterable[Stay], seen: Iterable[str], at: datetime, *, leaves: bool
+) -> Roster:
+    """The roster after a whole list of it. Native ids are a person and the number of the stay.
+
+    `known`: what was told before, None at the first look, when nobody can say since when a line is there. `seen`:
+    people whose line is there and could not be read. `leaves`: who is not listed has left.
+    """
+    before: dict[str, list[Stay]] = defaultdict(list)
+    for stay in (known or {}).values():
+        before[stay.person].append(stay)
+    now: dict[str, dict[datetime, Stay]] = defaultdict(dict)
+    for stay in listed:
+        now[stay.person][stay.started_at] = stay
+    found: dict[str, Stay] = {}
+    newly_gone, unread = 0, set(seen)
+    for person in sorted({*before, *now}):
+        listed_now = list(now.get(person, {}).values())
+        stays = _of_person(before.get(person, ()), listed_now, None if known is None else at)
+        if not listed_now and person not in unread:
+            newly_gone += sum(not s.gone and not s.has_left(at) for s in stays)
+            stays = [s if s.gone else s.dropped(at, leaves=leaves) for s in stays]
+        for number, stay in enumerate(sorted(stays, key=lambda s: s.started_at), start=1):
+            found[f"{person.rpartition(':')[2]}/{number}"] = stay
+    return Roster(found, newly_gone)
+
+
+def _of_person(before: Sequence[Stay], listed: Sequence[Stay], at: datetime | None) -> list[Stay]:
+    """A person's stays: those listed, and those before that a list of the present does not name any more.
+
+    A line whose start was moved stays the line that it was; one that opens a new stay leaves the one before alone.
+    """
+    if not listed:
+        return list(before)
+    known = {s.started_at: s for s in before}
+    rest = [s for s in before if s.started_at not in {one.started_at for one in listed}]
+    movable = [s for s in rest if not s.gone]
+    found: list[Stay] = []
+    for stay in sorted(listed, key=lambda s: s.started_at):
+        was = known.get(stay.started_at)
+        if was is None and movable and (stay.kind not in _OPENING or movable[0].kind is stay.kind):
+            was = movable.pop(0)
+            rest.remove(was)
+        first_seen = at if was is None else was.entered_at
+        found.append(msgspec.structs.replace(stay, entered_at=stay.entered_at or first_seen))
+    opened = max((s.started_at for s in found if s.kind in _OPENING), default=_BEFORE_ALL)
+    return found + [s for s in rest if s.gone or s.started_at < opened]
