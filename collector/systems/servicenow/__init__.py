@@ -1,0 +1,1 @@
+"""What ServiceNow says, and what it means here."""
