@@ -68,7 +68,7 @@ checked in time, or because Paceline did not run, is unknown: neither up nor dow
 
 **Why checks fail** is said with each run, by service and kind of check: connection refused or closed, timeout, name not
 resolved, network unreachable, TLS handshake failed, certificate expired, not valid yet, self-signed, of another host,
-not trusted or expiring soon, a status, more than 10 redirects, no HTTP answer, one that is cut off, a body that does
+not trusted or expiring soon, a status, too many redirects, no HTTP answer, one that is cut off, a body that does
 not match.
 
 **Credentials** stand in `headers` as `${NAME}` or `file:/path`; they go to the server of `url` alone, not to where it

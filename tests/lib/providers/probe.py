@@ -39,7 +39,7 @@ class Servers:
 
     def _serve(self, line: socket.socket, host: str, answer: str) -> None:
         with line, contextlib.suppress(OSError):
-            self.asked.append((host, line.recv(1 << 16).decode()))
+            self.asked.append((host, line.recv(1 << 16).decode("latin-1")))
             line.sendall(answer.encode())
 
 
