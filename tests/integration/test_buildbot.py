@@ -18,11 +18,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from code_blocks import ROOT, blocks_of
 
+from collector.document import read_documents, validate
 from collector.events import PipelineRun
 from collector.people import People, load_key
 from collector.source import SourceContext
 from collector.sources.buildbot import BuildbotConfig
+from collector.sources.http_json import HttpJsonConfig
 from collector.webhooks import Delivery
 
 pytestmark = pytest.mark.integration
@@ -355,6 +358,23 @@ def test_posts_bring_what_the_api_has(master: Master, collected: Collected, even
     names = ("id", "pipeline", "repository", "result", "sha", "actor", "url", "ref")
     ended = sorted([getattr(e, n) for n in names] for e in posted if e.finished_at)
     assert ended == sorted([row[n] for n in names] for row in collected.second.values() if row["result"] in ENDS)
+
+
+def test_a_description_in_the_settings_gives_the_same(master: Master, collected: Collected) -> None:
+    """What the page on any JSON API shows for Buildbot reports what the source of its own does, field by field."""
+    (block,) = [b for b in blocks_of(ROOT / "docs" / "http-json.md") if b.file == "buildbot.yaml"]
+    path = collected.workspace.path / block.file
+    path.write_text(block.text.replace("https://buildbot.example.com", master.url), encoding="utf-8")
+    described = validate(read_documents(path, environ={"BUILDBOT_TOKEN": ""})[0], HttpJsonConfig, at=("sources", 0))
+    names = {master.repository.path.as_uri(): "/".join(master.repository.path.parts[-2:])}
+    fields = {"name": "ci", "type": "buildbot", "url": master.url, "deployments": described.deployments}
+    own = BuildbotConfig.model_validate({**fields, "repositories": names})
+    context = context_of(collected.workspace)
+
+    events, wanted = ([e for page in c.build(context).pull(None) for e in page.events] for c in (described, own))
+
+    assert {e.id: e for e in events} == {e.id: e for e in wanted}
+    assert [e.kind for e in wanted].count("deployment") == 1
 
 
 def test_many_builds_are_read_page_by_page(master: Master, collected: Collected) -> None:

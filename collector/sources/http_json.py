@@ -1,0 +1,140 @@
+"""Any API that answers in JSON, described in the settings: which lists it has, and which events their items become.
+
+What is asked stands in `collector/systems/http_json/`: settings, places of pages, the reading of a list, the mapping.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, field_validator
+
+from collector.api import CiConfig
+from collector.errors import Mistake
+from collector.http import ApiClient
+from collector.records import Records
+from collector.secrets import Secret, reveal
+from collector.source import About, Page, SourceContext
+from collector.streams import Notes, Stream, pull
+from collector.systems.http_json.lists import Reader, Span
+from collector.systems.http_json.mapping import Shapes
+from collector.systems.http_json.places import Pages
+from collector.systems.http_json.settings import ListSettings
+
+_TOKEN = "{token}"  # noqa: S105 - the place of one
+_HEADER = re.compile(r"([A-Za-z0-9-]+): *(.*)", re.DOTALL)
+_ABOUT = About(
+    system="Any API that answers in JSON",
+    gives=("any kind",),
+    tested="real server",
+    scopes=(("what the API asks for to read its lists", "nothing is ever written, but a POST may be how it is asked"),),
+    costs=(
+        ("a list", "1 request for each page, and 1 more where only an empty page is the end"),
+        ("details", "1 more for each item and detail"),
+        ("a run in which nothing happened", "what the overlap holds; the whole list where `since` is not given"),
+    ),
+    limits=(
+        "Where an API stops after so many pages, `order: ascending` goes on by time, past that limit.",
+        "Without `since` what was deleted there stays here; give the list's own word for it a `map`.",
+        "A login that hands out a session first is not made: give a token, or a proxy before the API.",
+    ),
+    example="""\
+sources:
+  - type: http_json
+    name: desk
+    url: https://desk.example.com/api
+    token: ${DESK_TOKEN}
+    lists:
+      - path: tickets
+        events:
+          - {kind: ticket, fields: {native_id: id, queue: team, state: status, created_at: created}}
+""",
+    more="""\
+How a list is described, from the first request to the last field, with three products as examples, stands in
+[any JSON API](../http-json.md).
+""",
+)
+
+
+def _header(text: str) -> str:
+    if text and (_HEADER.fullmatch(text) is None or text.count(_TOKEN) != 1 or "\n" in text):
+        raise ValueError("this is no header with a token; expected for example `X-API-Key: {token}`")
+    return text
+
+
+class HttpJsonConfig(CiConfig):
+    """Settings of any API that answers in JSON."""
+
+    type: Literal["http_json"]
+    about: ClassVar[About] = _ABOUT
+
+    username: Secret = Field(
+        default=SecretStr(""), description="The user of basic authentication; `token` is then the password."
+    )
+    header: Annotated[str, AfterValidator(_header)] = Field(
+        default="Authorization: Bearer {token}", description="The header that carries the token."
+    )
+    headers: dict[str, Secret] = Field(
+        default_factory=dict, description="Further headers of every request, such as the version of an API."
+    )
+    lists: list[ListSettings] = Field(
+        min_length=1, description="The lists that are read, and what their items become; see docs/http-json.md."
+    )
+
+    @field_validator("lists")
+    @classmethod
+    def _are_told_apart(cls, value: list[ListSettings]) -> list[ListSettings]:
+        twice = [key for key, n in Counter(one.key for one in value).items() if n > 1]
+        if twice:
+            raise ValueError(f"two lists are called {twice[0]!r}; expected a `name` of its own for each")
+        return value
+
+    def build(self, context: SourceContext) -> HttpJsonSource:
+        """The source."""
+        return HttpJsonSource(self._client(context), self, context)
+
+    def check(self, context: SourceContext) -> list[Mistake]:
+        """As every API's; and that the rules for deployments have runs to look at."""
+        found = list(super().check(context))
+        if self.deployments and not any(rule.kind == "pipeline_run" for one in self.lists for rule in one.events):
+            problem, expected = "no list gives a run that a rule could take", "an event of kind pipeline_run"
+            found.append(Mistake(file="", line=0, path="deployments", problem=problem, expected=expected))
+        return found
+
+    def _client(self, context: SourceContext) -> ApiClient:
+        token, username = reveal(self.token), reveal(self.username)
+        headers = {name: reveal(value) for name, value in self.headers.items()}
+        if token and not username:
+            name, _, value = self.header.partition(":")
+            headers[name] = value.strip().replace(_TOKEN, token)
+        return self.client(context, headers=headers, basic=(username, token) if username else None)
+
+
+@dataclass(frozen=True)
+class HttpJsonSource:
+    """See HttpJsonConfig. One stream for each list."""
+
+    client: ApiClient
+    config: HttpJsonConfig
+    context: SourceContext = field(repr=False)
+
+    def pull(self, cursor: str | None) -> Iterator[Page]:
+        """The items of all lists since the cursor's, and those that had not ended."""
+        now = self.context.clock()
+        span = Span(
+            horizon=self.config.horizon(self.context),
+            overlap=self.config.overlap,
+            oldest=now - self.config.history,
+            parallel=self.config.parallel,
+        )
+        streams = [Stream(one.key, self._reader(one, span).read) for one in self.config.lists]
+        yield from pull(None if self.context.since else cursor, streams, Notes())
+
+    def _reader(self, settings: ListSettings, span: Span) -> Reader:
+        records = Records(source=self.config.name, people=self.context.people)
+        shapes = Shapes(settings, records, self.config.deploying(self.context))
+        return Reader(Pages(self.client, settings), settings, shapes, span)

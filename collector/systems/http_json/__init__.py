@@ -1,0 +1,1 @@
+"""Any API that answers in JSON."""

@@ -1,0 +1,72 @@
+"""What the fields of a kind of event hold, by which settings are checked and values written as the kind has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from collector.events import time_fields
+
+
+class Holds(StrEnum):
+    """What a field holds."""
+
+    TEXT = "a text"
+    TIME = "a time"
+    NUMBER = "a number"
+    FLAG = "true or false"
+    CHOICE = "one of a list"
+    TEXTS = "a list of texts"
+    RECORDS = "a list of records"
+
+
+@dataclass(frozen=True)
+class FieldOf:
+    """A field of a kind. `choices`: the values of a choice. `records`: what a list of records holds."""
+
+    name: str
+    holds: Holds
+    required: bool
+    choices: tuple[str, ...] = ()
+    records: type[msgspec.Struct] | None = None
+
+
+@cache
+def fields_of(struct: type[msgspec.Struct]) -> Mapping[str, FieldOf]:
+    """The fields that a record may state, by their names: all but `source`, which the configuration names."""
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)  # noqa: S101 - narrows for the type checker
+    times = time_fields(struct)
+    return {f.name: _field(f, is_time=f.name in times) for f in info.fields if f.name != "source"}
+
+
+def _field(field: inspect.Field, *, is_time: bool) -> FieldOf:
+    plain: Any = _plain(field.type)
+    if is_time:
+        return FieldOf(field.name, Holds.TIME, field.required)
+    if isinstance(plain, inspect.VarTupleType):
+        inner = _plain(plain.item_type)
+        if isinstance(inner, inspect.StructType):
+            return FieldOf(field.name, Holds.RECORDS, field.required, records=inner.cls)
+        return FieldOf(field.name, Holds.TEXTS, field.required)
+    if isinstance(plain, inspect.EnumType):
+        return FieldOf(field.name, Holds.CHOICE, field.required, choices=tuple(str(v.value) for v in plain.cls))
+    if isinstance(plain, inspect.BoolType):
+        return FieldOf(field.name, Holds.FLAG, field.required)
+    number = isinstance(plain, (inspect.IntType, inspect.FloatType))
+    return FieldOf(field.name, Holds.NUMBER if number else Holds.TEXT, field.required)
+
+
+def _plain(info: inspect.Type) -> inspect.Type:
+    """A type without its descriptions and without None."""
+    if isinstance(info, inspect.Metadata):
+        return _plain(info.type)
+    if isinstance(info, inspect.UnionType):
+        return _plain(next(t for t in info.types if not isinstance(t, inspect.NoneType)))
+    return info

@@ -1,0 +1,186 @@
+"""Where in a list a run stands: how a page is asked for there, and where the next one begins."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from collector.errors import ContractError
+from collector.expressions import Expression, NoResultError, as_text
+from collector.http import Answer, ApiClient
+from collector.systems.http_json.settings import SINCE, ListSettings
+
+_NEXT = re.compile(r"<([^>]*)>[^,<]*\brel=\"?next\"?", re.IGNORECASE)
+_NOT_FOUND = 404
+_TOKENS = frozenset({"cursor", "link", "next_url"})
+_ADDRESSES = frozenset({"link", "next_url"})
+
+
+class Place(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Where a pass over a list stands.
+
+    `since`: the time that it asks with. `next`: the number, offset, token, address or id of the next page; None at the
+    first.
+    """
+
+    since: datetime | None = None
+    next: str | None = None
+
+    def written(self) -> str:
+        """As a cursor holds it."""
+        return msgspec.json.encode(self).decode()
+
+
+def place_of(text: str) -> Place:
+    """The place that a cursor holds."""
+    return msgspec.json.decode(text, type=Place)
+
+
+@dataclass(frozen=True)
+class Items:
+    """A page as it came: its items, and what it was asked with."""
+
+    answer: Answer
+    body: Any = field(repr=False)
+    items: Sequence[Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Asks for the pages of one list."""
+
+    client: ApiClient
+    settings: ListSettings
+
+    def ask(self, place: Place) -> Items:
+        """The page at a place. Raises the errors of a client, ContractError where there is no list."""
+        paging = self.settings.paging
+        if place.next is not None and paging.kind in _ADDRESSES:
+            asked = Answer(200, {}, b"", f"GET {self.settings.path}")
+            return self._items(self.client.follow(place.next, asked))
+        # Some servers answer so beyond their last page.
+        understood = {_NOT_FOUND} if place.next is not None and paging.kind in {"page", "offset"} else set()
+        answer = self._answer(place, self._of_page(place), understood)
+        return Items(answer, None, ()) if answer.status == _NOT_FOUND else self._items(answer)
+
+    def ask_for(self, parameters: Mapping[str, list[str]], since: datetime | None) -> Items:
+        """What the list holds by some parameters beside its own."""
+        return self._items(self._answer(Place(since=since), {**self._size, **parameters}, set()))
+
+    def following(self, place: Place, page: Items) -> Place | None:
+        """Where the page after one begins; None at the end of the list. Raises ContractError."""
+        paging = self.settings.paging
+        token: str | None = None
+        if paging.kind == "page" and page.items:
+            token = str(int(place.next or paging.first) + 1)
+        elif paging.kind == "offset" and page.items:
+            token = str(int(place.next or 0) + len(page.items))
+        elif paging.kind == "keyset":
+            token = self._last_id(place, page)
+        elif paging.kind == "link":
+            found = _NEXT.search(page.answer.headers.get("link", ""))
+            token = found[1] if found else None
+        elif paging.next is not None:
+            token = _token(paging.next, page)
+        return None if not token else msgspec.structs.replace(place, next=token)
+
+    @property
+    def keeps_tokens(self) -> bool:
+        """Whether the server itself names places, and may have forgotten one."""
+        return self.settings.paging.kind in _TOKENS
+
+    def id_of(self, item: Any) -> str | None:
+        """The id of an item; None where it has none."""
+        try:
+            return as_text(Expression(self.settings.id).of(item), "`id`")
+        except NoResultError:
+            return None
+
+    def _of_page(self, place: Place) -> dict[str, list[str]]:
+        """The parameters that ask for a page."""
+        paging = self.settings.paging
+        first = {"page": str(paging.first), "offset": "0"}.get(paging.kind)
+        wanted = place.next if place.next is not None else first
+        return {**self._size, **({paging.asks_with: [wanted]} if wanted is not None and paging.asks_with else {})}
+
+    @property
+    def _size(self) -> dict[str, list[str]]:
+        """The parameter that asks for so many items at once."""
+        paging = self.settings.paging
+        return {paging.size_parameter: [str(paging.size)]} if paging.size_parameter else {}
+
+    def _answer(self, place: Place, extra: Mapping[str, list[str]], understood: set[int]) -> Answer:
+        settings = self.settings
+        since = settings.since.write(place.since) if settings.since and place.since else ""
+        parameters = _with_since(settings.parameters, since)
+        path = str(_with_since(settings.path, since))
+        if settings.method == "GET":
+            return self.client.get(path, {**parameters, **extra}, understood=understood)
+        body = _with_since(settings.body, since)
+        for name, values in extra.items():
+            is_token = settings.paging.kind == "cursor" and name == settings.paging.parameter
+            sent = values if is_token else [_as_number(v) for v in values]
+            _put(body, name.split("."), sent[0] if len(sent) == 1 else sent)
+        query = f"?{urlencode(parameters, doseq=True)}" if parameters else ""
+        return self.client.post(path + query, body, repeatable=True, understood=understood)
+
+    def _items(self, answer: Answer) -> Items:
+        body = answer.json()
+        try:
+            listed = Expression(self.settings.items).of(body) if self.settings.items else body
+        except NoResultError:
+            listed = None
+        if not isinstance(listed, list):
+            where = f"at `{self.settings.items}`" if self.settings.items else "as the answer; where is it? see `items`"
+            raise ContractError(f"{answer.asked}: no list stands {where}")
+        return Items(answer, body, listed)
+
+    def _last_id(self, place: Place, page: Items) -> str | None:
+        ids = [self.id_of(item) for item in page.items]
+        if None in ids:
+            raise ContractError(f"{page.answer.asked}: an item has no `{self.settings.id}`, by which pages go on")
+        numbers = [int(one) for one in [place.next, *ids] if one is not None and re.fullmatch(r"-?\d+", one)]
+        if len(numbers) == len(ids) + (place.next is not None) and numbers != sorted(set(numbers)):
+            raise ContractError(f"{page.answer.asked}: its ids do not ascend; expected parameters that order by them")
+        return ids[-1] if ids else None
+
+
+def _token(where: str, page: Items) -> str | None:
+    try:
+        found = Expression(where).of(page.body)
+        return None if found is False else as_text(found, f"`{where}`")
+    except NoResultError as error:
+        raise ContractError(f"{page.answer.asked}: {error}") from None
+
+
+def _with_since(value: Any, since: str) -> Any:
+    """A copy with the time where `{since}` stands."""
+    if isinstance(value, str):
+        return value.replace(SINCE, since)
+    if isinstance(value, list):
+        return [_with_since(one, since) for one in value]
+    if isinstance(value, dict):
+        return {key: _with_since(one, since) for key, one in value.items()}
+    return value
+
+
+def _put(body: dict[str, Any], place: Sequence[str], value: Any) -> None:
+    """Set what stands at a place of a body; mappings on the way are made."""
+    *outer, last = place
+    for part in outer:
+        if not isinstance(body.get(part), dict):
+            body[part] = {}
+        body = body[part]
+    body[last] = value
+
+
+def _as_number(text: str) -> Any:
+    """A number where a text is one: a body says which it is, an address does not."""
+    return json.loads(text) if re.fullmatch(r"0|[1-9]\d{0,15}", text) else text
