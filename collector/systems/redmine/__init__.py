@@ -1,0 +1,1 @@
+"""Redmine: what its API hands out, and what becomes of it."""
