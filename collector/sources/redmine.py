@@ -361,9 +361,7 @@ class RedmineSource:
         today, oldest = now.date().toordinal(), sweep.since.date().toordinal()
         kept = {n: day for n, day in known.items() if day >= oldest} | dict.fromkeys(sweep.projects, today)
         if sweep.hidden:
-            notes.cut(
-                f"{sweep.hidden} projects are not shown: what was deleted is not looked for, as it looks the same"
-            )
+            notes.cut("a project is not shown any more: what was deleted is not looked for, as it would look the same")
         if own.rejected:
             notes.cut("an issue of the list cannot be read: what was deleted is not looked for")
         whole = [] if sweep.hidden or own.rejected else sweep.whole()
@@ -379,7 +377,7 @@ class RedmineSource:
         except SourceError as error:
             if error.status not in _GONE:
                 raise
-            sweep.hidden += error.status == _FORBIDDEN
+            sweep.hidden = sweep.hidden or error.status == _FORBIDDEN
 
 
 @dataclass
@@ -388,7 +386,7 @@ class _Sweep:
 
     since: datetime
     projects: set[int] = field(default_factory=set)
-    hidden: int = 0
+    hidden: bool = False
     tickets: set[str] = field(default_factory=set)
     incidents: set[str] = field(default_factory=set)
 

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import pytest
+
 PACKAGE = Path("/usr/share/redmine")
 TEMPLATE = Path("/var/lib/dbconfig-common/sqlite3/redmine/instances/default/redmine_default")
 """The database that the package made when it was installed."""
@@ -77,6 +79,15 @@ def missing() -> str | None:
     absent = [str(p) for p in (PACKAGE / "config.ru", TEMPLATE) if not os.access(p, os.R_OK)]
     absent += [] if shutil.which("puma") else ["puma"]
     return f"no Redmine of the packages redmine-sqlite and puma: {', '.join(absent)}" if absent else None
+
+
+def require() -> None:
+    """Skip a test where there can be no such server; fail it where CI=true."""
+    reason = missing()
+    if reason is not None and os.environ.get("CI") == "true":
+        pytest.fail(f"{reason}; CI must run every test")
+    if reason is not None:
+        pytest.skip(reason)
 
 
 @dataclass(frozen=True)
