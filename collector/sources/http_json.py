@@ -103,6 +103,9 @@ class HttpJsonConfig(CiConfig):
         if self.deployments and not any(rule.kind == "pipeline_run" for one in self.lists for rule in one.events):
             problem, expected = "no list gives a run that a rule could take", "an event of kind pipeline_run"
             found.append(Mistake(file="", line=0, path="deployments", problem=problem, expected=expected))
+        if self.webhook_secret.get_secret_value():
+            problem, expected = "nothing is received here", "a source of type webhook beside this one"
+            found.append(Mistake(file="", line=0, path="webhook_secret", problem=problem, expected=expected))
         return found
 
     def _client(self, context: SourceContext) -> ApiClient:

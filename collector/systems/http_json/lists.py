@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -48,6 +48,36 @@ class Span:
     parallel: int
 
 
+class _Way:
+    """The way through a list in one run: no page comes twice, and no item of the pages that overlap."""
+
+    def __init__(self, place: Place, *, overlaps: bool) -> None:
+        self._places = {place}
+        self._overlaps = overlaps
+        self._since = place.since
+        self._met: dict[str, datetime | None] = {}
+        self._before: Sequence[Any] = ()
+
+    def new(self, items: Sequence[_Item]) -> list[_Item]:
+        """The items that were not met as they are."""
+        found = [item for item in items if item.id not in self._met or self._met[item.id] != item.at]
+        if self._overlaps:
+            self._met |= {item.id: item.at for item in found if item.id}
+        return found
+
+    def goes_on(self, following: Place, page: Items) -> None:
+        """A page follows one. Raises ContractError where it was on the way before."""
+        if following in self._places or (page.items and page.items == self._before):
+            raise ContractError(f"{page.answer.asked}: its pages never end: one comes again as the next")
+        self._places.add(following)
+        # The same items may well come for a later time; those before it come no more.
+        self._before = page.items if following.since == self._since else ()
+        self._since = since = following.since
+        self._met = {
+            known: at for known, at in self._met.items() if since is not None and at is not None and at >= since
+        }
+
+
 @dataclass(frozen=True)
 class Reader:
     """Reads one list."""
@@ -64,29 +94,22 @@ class Reader:
         place = self._begin(state)
         if state.after is None:
             state = self._without_open_list(state)
-        page = self._first(place)
-        before: Items | None = None
-        met: set[tuple[str, datetime | None]] = set()
+        place, page = self._first(place)
+        way = _Way(place, overlaps=self._goes_by_time)
         for _ in range(_MOST_PAGES):
-            if before is not None and page.items and page.items == before.items:
-                raise ContractError(f"{page.answer.asked}: its pages never end: one comes again as the next")
             items = self._items(page, notes)
             self._check_order(place, items, page)
             for item in items:
                 state = state.begun(item.at)
-            new = [item for item in items if not item.id or (item.id, item.at) not in met]
             state = self._kept_open(state, items, set(), notes)
+            new = way.new(items)
             following = self._following(place, page, items)
             if following is None:
                 yield Part(self._events(new, notes), self._ended(state, place))
                 return
+            way.goes_on(following, page)
             state = msgspec.structs.replace(state, after=following.written())
             yield Part(self._events(new, notes), state)
-            # Pages that go on from a time begin with what the last one ended with.
-            if self._goes_by_time:
-                met = _from(following.since, [*met, *((item.id, item.at) for item in new)])
-            # The same page asked for with a later time may well hold the same items.
-            before = page if following.since == place.since else None
             place, page = following, self.pages.ask(following)
         raise ContractError(f"GET {self.settings.path}: its pages never end")
 
@@ -102,14 +125,15 @@ class Reader:
             since = min(since, datetime.fromisoformat(state.open[0]))
         return Place(since=since)
 
-    def _first(self, place: Place) -> Items:
+    def _first(self, place: Place) -> tuple[Place, Items]:
         """The first page of a run. A place that the server named earlier it may have forgotten: then all over again."""
         try:
-            return self.pages.ask(place)
+            return place, self.pages.ask(place)
         except SourceError as error:
             if place.next is None or not self.pages.keeps_tokens or error.status not in _FORGOTTEN:
                 raise
-            return self.pages.ask(msgspec.structs.replace(place, next=None))
+            again = msgspec.structs.replace(place, next=None)
+            return again, self.pages.ask(again)
 
     def _following(self, place: Place, page: Items, items: Sequence[_Item]) -> Place | None:
         since = self.settings.since
@@ -302,11 +326,6 @@ class Reader:
         left = ended | gone | lost
         still = dict.fromkeys([*(o for o in state.open if o not in left), *(running.keys() - lost)])
         return msgspec.structs.replace(state, open=tuple(sorted(still)))
-
-
-def _from(since: datetime | None, met: Iterable[tuple[str, datetime | None]]) -> set[tuple[str, datetime | None]]:
-    """Of what was met, that which a page from a time on may hold again."""
-    return {(known, at) for known, at in met if since is not None and at is not None and at >= since}
 
 
 def _is_open(rule: Open, item: _Item) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +22,7 @@ from collector.systems.http_json.kinds import FieldOf, Holds, fields_of
 from collector.systems.http_json.settings import EventRule, FieldRule, ListSettings
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+_NEVER = datetime.fromtimestamp(0, UTC)
 _FLAGS = {"true": True, "false": False}
 
 
@@ -47,13 +48,18 @@ class Shapes:
 
     def _event(self, rule: EventRule, item: Mapping[str, Any], location: str, notes: Notes) -> list[Event]:
         values = self._values(rule.fields, fields_of(rule.type), item, notes)
-        event = self.records.event({"kind": rule.kind, **values}, location, _stamp(values))
+        stamp = max(_times(values), default=None)
+        event = self.records.event({"kind": rule.kind, **values}, location, stamp or _NEVER)
+        if stamp is None:
+            raise RefusedError(
+                "it has no time; expected one by which its versions are told apart, such as `updated_at`"
+            )
         if not isinstance(event, PipelineRun) or (deployed := self.deployments.of(event)) is None:
             return [event]
         extra = self._values(rule.deployment, fields_of(Deployment), item, notes)
         known = {**msgspec.structs.asdict(deployed), **extra, "kind": deployed.kind}
         del known["source"]  # the configuration names it
-        return [event, self.records.event(known, location, _stamp(values))]
+        return [event, self.records.event(known, location, stamp)]
 
     def _values(
         self, rules: Mapping[str, FieldRule], known: Mapping[str, FieldOf], item: Any, notes: Notes
@@ -81,14 +87,6 @@ class Shapes:
 
 def _is_meant(rule: EventRule, item: Mapping[str, Any]) -> bool:
     return rule.when is None or Expression(rule.when).holds(item)
-
-
-def _stamp(values: Mapping[str, Any]) -> datetime:
-    """The version of an event that states none: its newest time."""
-    times = list(_times(values))
-    if not times:
-        raise RefusedError("it has no time; expected one by which its versions are told apart, such as `updated_at`")
-    return max(times)
 
 
 def _times(values: Mapping[str, Any]) -> Iterator[datetime]:
