@@ -23,14 +23,14 @@ from collector.source import About, Complete, Page, SourceContext
 from collector.streams import Notes, Part, State, Stream, pull
 from collector.systems.jira.api import Asking, is_cloud, zone_of
 from collector.systems.jira.hooks import JiraReceiver
-from collector.systems.jira.shapes import Chosen, FieldItem, Read, Shapes
+from collector.systems.jira.shapes import COMMON, Chosen, FieldItem, Read, Shapes
 from collector.times import as_rfc3339, parsed
 from collector.tracking import Tracking
 
 _SWEEP_EVERY = timedelta(days=1)
 _SWEPT = timedelta(days=30)
 _ORDER = re.compile(r"\border\s+by\b", re.IGNORECASE)
-_ID = re.compile(r"customfield_\d+|[a-z]+")
+_ID = re.compile(r"customfield_\d+")
 _FIELD_SETTINGS = ("type_field", "severity_field", "team_field", "started_field")
 _ABOUT = About(
     system="Jira",
@@ -169,7 +169,7 @@ class JiraConfig(TrackerConfig):
             return None
         chosen = Chosen(*self._fields)
         undecided = "`jql` decides whether an issue is read" if self.jql else ""
-        if not all(_ID.fullmatch(name) for name in chosen.ids):
+        if not all(name in COMMON or _ID.fullmatch(name) for name in chosen.ids):
             undecided = "fields are set by names, which the server alone knows"
         shapes = self.shapes(context, chosen)
         return JiraReceiver(secret, self.projects, undecided, shapes, chosen, self.tracking(context))
@@ -179,7 +179,7 @@ class JiraConfig(TrackerConfig):
         found = list(super().check(context))
         if not self.projects and not self.jql:
             found.append(_mistake("projects", "nothing is named", "`projects`, `jql` or both"))
-        if self.username and not reveal(self.token):
+        if self.username and not self.token.get_secret_value():
             found.append(_mistake("username", "an account without a token", "`token` beside it"))
         return found
 
@@ -295,14 +295,14 @@ class _Reading:
         histories = self.asking.histories(issues, notes) if issues else {}
         made = [(i, self.tracking.event(self.shapes.issue(i, histories.get(i.id, ()), notes))) for i in issues]
         found = [(issue, event) for issue, event in made if event is not None]
-        return list(side_by_side(lambda one: self._whole(*one), found, self.config.parallel))
+        return list(side_by_side(lambda one: self._whole(*one, notes), found, self.config.parallel))
 
-    def _whole(self, issue: Read, event: Ticket | Incident) -> Event:
+    def _whole(self, issue: Read, event: Ticket | Incident, notes: Notes) -> Event:
         if isinstance(event, Incident):
             return msgspec.structs.replace(event, links=(*event.links, *self.asking.elsewhere(issue.id)))
         known = issue.fields.comment
         comments = self.asking.comments(issue) if known is None or self.asking.needs_comments(issue) else known.comments
-        return msgspec.structs.replace(event, replies=self.shapes.replies(comments))
+        return msgspec.structs.replace(event, replies=self.shapes.replies(issue, comments, notes))
 
     def _swept(self, state: State) -> Iterator[Part]:
         """Once a day: what there is of the recent past, so that what was deleted is seen."""

@@ -945,6 +945,65 @@ def test_a_limit_is_waited_for(reader_of: Readers) -> None:
     assert error.value.retry_after_seconds == 1800
 
 
+@BOTH
+def test_a_page_that_is_too_large_is_asked_for_in_parts(reader_of: Readers, cloud: bool) -> None:  # noqa: FBT001 - one of both
+    """502 on a big page → smaller page, then retry: the list is read all the same."""
+    made = World(cloud=cloud)
+    for number in range(120):
+        made.issue(number)
+    reader = reader_of(made)
+    reader.api.faults = {number: Reply({}, status=502) for number in range(5, 13)}
+
+    assert len(reader.tickets()) == 120
+    assert {one["maxResults"] for one in reader.sent("search/jql" if cloud else "api/2/search")} == {1, 100, 50, 25}
+
+
+def test_a_server_that_breaks_on_the_smallest_page_fails_the_run(reader_of: Readers) -> None:
+    """502 on every page → failure; an unattended run always ends."""
+    cloud = World()
+    cloud.issue(0)
+    reader = reader_of(cloud)
+    reader.api.faults = {number: Reply({}, status=502) for number in range(5, 50)}
+
+    with pytest.raises(RetryableError):
+        reader.run()
+
+
+@pytest.mark.parametrize("code", [401, 403, 404])
+def test_an_incident_without_links_elsewhere_has_none(reader_of: Readers, code: int) -> None:
+    """Where linking is switched off Jira refuses the list of links: the incident is read without."""
+    cloud = World()
+    cloud.issue(0)
+    reader = reader_of(cloud, issues=INCIDENTS)
+    reader.api.faults = {7: Reply({}, status=code)}
+
+    assert reader.incident().links == ()
+
+
+def test_what_does_not_say_when_is_set_aside(reader_of: Readers) -> None:
+    """A comment or a change whose time cannot be read is counted; the issue, and what is beside it, survive."""
+    center = World(cloud=False)
+    issue = center.issue(0)
+    center.comment(issue, 5, login("mira"))
+    center.move(issue, 9, "5")
+    issue["comments"].append({**issue["comments"][0], "created": "yesterday"})
+    issue["histories"].append({**issue["histories"][0], "created": "yesterday"})
+    reader = reader_of(center)
+    ticket = reader.ticket()
+
+    assert (len(ticket.replies), len(ticket.transitions)) == (1, 1)
+    assert [r.location for page in reader.pages for r in page.rejected] == ["history of HELP-1", "comments of HELP-1"]
+
+
+def test_a_newest_issue_without_a_time_is_an_error(reader_of: Readers) -> None:
+    """An answer from which nobody can tell whether anything is new must not look like "nothing is new"."""
+    reader = reader_of(World())
+    reader.api.faults = {4: Reply({"issues": [{"id": "1", "key": "A-1", "fields": {"updated": "yesterday"}}]})}
+
+    with pytest.raises(ContractError, match="does not say when it was updated"):
+        reader.run()
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -1094,6 +1153,7 @@ def test_without_a_secret_nothing_is_received(reader_of: Readers) -> None:
         ({"projects": []}, ["projects"]),
         ({"projects": [], "jql": "labels = help"}, []),
         ({"username": "ada@acme.example", "token": ""}, ["username"]),
+        ({"username": "ada@acme.example", "token": "file:/nowhere/token"}, ["token"]),
     ],
 )
 def test_check_names_what_is_missing(reader_of: Readers, settings: dict[str, Any], paths: list[str]) -> None:

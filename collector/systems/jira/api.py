@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from collector.errors import AuthError, BadRecord, ContractError, SourceError
+from collector.errors import AuthError, BadRecord, ContractError, RetryableError, SourceError
 from collector.http import Answer, ApiClient, refuse
 from collector.streams import Notes
 from collector.systems.jira.shapes import (
@@ -38,6 +38,7 @@ from collector.times import parsed
 T = TypeVar("T")
 
 _PAGE = 100
+_SMALLEST_PAGE = 10
 _AGAIN = 5
 """So many issues of a page are asked for again with the next: one that is deleted meanwhile moves those behind it."""
 _WINDOW = 5_000
@@ -46,6 +47,7 @@ _AT_ONCE = 1_000
 _COMMENTS_LISTED = 20
 """A search of Jira Cloud comes with no more comments of an issue."""
 _BAD_REQUEST, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _GONE = 400, 401, 403, 404, 410
+_SERVER_ERRORS = 500
 _ZONES_APART = timedelta(hours=26)
 _EARLIEST_ZONE = ZoneInfo("Etc/GMT+12")
 _REFUSED_LOGIN = "AUTHENTICATED_FAILED"
@@ -168,12 +170,18 @@ class Asking:
         """When the issue that was updated last was updated; None where none was since a time."""
         jql = self._condition(f"updated >= {moment(floor, self.zone)}")
         query = {"jql": f"{jql} ORDER BY updated DESC", "fields": ["updated"], "maxResults": 1}
-        found = self._search(query).read(_Newest).issues
-        return parsed(found[0].fields.updated) if found else None
+        answer = self._search(query)
+        found = answer.read(_Newest).issues
+        if not found:
+            return None
+        at = parsed(found[0].fields.updated)
+        if at is None:
+            raise ContractError(f"{answer.asked}: an issue does not say when it was updated")
+        return at
 
     def updated(self, floor: datetime, after: datetime | None, chosen: Chosen, notes: Notes) -> Iterator[list[Read]]:
         """Issues updated since a time, and created since another one, in the order of their creation."""
-        fields = (*COMMON, *chosen.ids)
+        fields = tuple(dict.fromkeys((*COMMON, *chosen.ids)))
         for issues in self._ascending(f"updated >= {moment(floor, self.zone)}", after, fields, chosen, notes):
             if any(issue.updated_at < floor - _ZONES_APART for issue in issues):
                 raise ContractError("POST search: `updated >= …` was passed over; is something rewriting the query?")
@@ -181,7 +189,7 @@ class Asking:
 
     def created(self, since: datetime, chosen: Chosen, notes: Notes) -> Iterator[list[Read]]:
         """Issues created since a time with what tells what they are, without their comments and histories."""
-        fields = (*(name for name in COMMON if name not in {"comment", "issuelinks"}), *chosen.ids)
+        fields = tuple(dict.fromkeys((*(n for n in COMMON if n not in {"comment", "issuelinks"}), *chosen.ids)))
         return self._ascending("", since, fields, chosen, notes, history=False)
 
     def _ascending(
@@ -234,16 +242,16 @@ class Asking:
     # -- searches
 
     def _pages(self, jql: str, fields: Sequence[str], notes: Notes, *, history: bool) -> Iterator[list[Listed]]:
-        query = {"jql": jql, "fields": list(fields), "maxResults": _PAGE}
+        query = {"jql": jql, "fields": list(fields)}
         if self.is_cloud:
             return self._by_token(query, notes)
         return self._by_place({**query, **({"expand": ["changelog"]} if history else {})}, notes)
 
     def _by_token(self, query: Mapping[str, Any], notes: Notes) -> Iterator[list[Listed]]:
         """Pages of Jira Cloud: each names the next one. There is no count."""
-        token, seen = None, set[str]()
+        token, seen, most = None, set[str](), _PAGE
         while True:
-            answer = self._search({**query, **({"nextPageToken": token} if token else {})})
+            answer, most = self._page({**query, **({"nextPageToken": token} if token else {})}, most)
             yield _items(answer, Listed, "issues", notes)
             place = answer.read(_Place)
             token = place.next_page_token
@@ -255,9 +263,9 @@ class Asking:
 
     def _by_place(self, query: Mapping[str, Any], notes: Notes) -> Iterator[list[Listed]]:
         """Pages of a Data Center, by how many issues come before them. It gives fewer than asked for, as it likes."""
-        start = 0
+        start, most = 0, _PAGE
         while True:
-            answer = self._search({**query, "startAt": start})
+            answer, most = self._page({**query, "startAt": start}, most)
             before = len(notes.rejected)
             items = _items(answer, Listed, "issues", notes)
             size = len(items) + len(notes.rejected) - before
@@ -270,6 +278,17 @@ class Asking:
             if not size:
                 raise ContractError(f"{answer.asked}: it gives no more than {start} of {total} issues")
             start += size - min(_AGAIN, size // 2)
+
+    def _page(self, query: Mapping[str, Any], most: int) -> tuple[Answer, int]:
+        """A page of a search, and for how many issues it was asked: fewer, where the server fails on more."""
+        while True:
+            try:
+                return self._search({**query, "maxResults": most}), most
+            except RetryableError as error:
+                broke = error.retry_after_seconds is None and (error.status or 0) >= _SERVER_ERRORS
+                if not broke or most // 2 < _SMALLEST_PAGE:
+                    raise
+                most //= 2
 
     def _search(self, query: Mapping[str, Any]) -> Answer:
         """An answer to a search. Raises SourceError with what Jira says of the query, without values of its own."""
@@ -362,13 +381,12 @@ class Asking:
                 return found
 
     def elsewhere(self, issue_id: str) -> list[str]:
-        """The addresses outside of Jira that an issue is linked with."""
-        try:
-            links = self._get(f"{self.root}/issue/{issue_id}/remotelink").read(list[_RemoteLink])
-        except SourceError as error:
-            if error.status != _NOT_FOUND:
-                raise
+        """The addresses outside of Jira that an issue is linked with; none where linking is switched off."""
+        path = f"{self.root}/issue/{issue_id}/remotelink"
+        answer = self.client.get(path, understood={_UNAUTHORISED, _FORBIDDEN, _NOT_FOUND})
+        if answer.status in {_UNAUTHORISED, _FORBIDDEN, _NOT_FOUND}:
             return []
+        links = _let_in(answer).read(list[_RemoteLink])
         return [link.object.url for link in links if link.object and link.object.url]
 
     def _get(self, path: str, parameters: Mapping[str, str] | None = None) -> Answer:

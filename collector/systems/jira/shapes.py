@@ -290,19 +290,21 @@ class Shapes:
             author_team=teams[0] if len(teams) == 1 else None,
             started_at=parsed(self._word(found, self.chosen.started_at)),
             ended_at=parsed(fields.resolutiondate or ""),
-            changes=[change for h in histories for change in self._changes(h)],
+            changes=[change for h in histories for change in self._changes(h, found.key, notes)],
             links=self._links(fields),
         )
 
-    def replies(self, comments: Iterable[Comment]) -> tuple[Reply, ...]:
-        """Those comments that whoever asked can see, in order."""
-        found = []
+    def replies(self, found: Read, comments: Iterable[Comment], notes: Notes) -> tuple[Reply, ...]:
+        """Those comments of an issue that whoever asked can see, in order."""
+        replies = []
         for comment in comments:
             at = parsed(comment.created)
-            if at is not None and comment.is_public:
+            if at is None:
+                notes.reject([BadRecord(f"comments of {found.key}", "one does not say when it was written")])
+            elif comment.is_public:
                 author, bot = self.who(comment.author)
-                found.append(Reply(at=at, author=author, bot=bot))
-        return tuple(sorted(found, key=lambda reply: reply.at))
+                replies.append(Reply(at=at, author=author, bot=bot))
+        return tuple(sorted(replies, key=lambda reply: reply.at))
 
     def who(self, user: User | None) -> tuple[str | None, bool]:
         """The hash of somebody, and whether it is a bot: an app's account, or one by its name."""
@@ -318,12 +320,16 @@ class Shapes:
     def _word(self, found: Read, name: str) -> str:
         return next(words(found.chosen.get(name)), "")
 
-    def _changes(self, history: History) -> Iterator[StatusChange]:
+    def _changes(self, history: History, key: str, notes: Notes) -> Iterator[StatusChange]:
         at = parsed(history.created) if isinstance(history.created, str) else from_epoch(history.created)
         for item in history.items:
-            if at is not None and item.field.lower() == "status" and item.fieldtype == "jira":
-                # One that was deleted since has no category any more.
-                yield StatusChange(at, self.statuses.get(item.to or "") or Status(item.to_string or item.to or ""))
+            if item.field.lower() != "status" or item.fieldtype != "jira":
+                continue
+            if at is None:
+                notes.reject([BadRecord(f"history of {key}", "a change of the status does not say when it was")])
+                continue
+            # A status that was deleted since has no category any more.
+            yield StatusChange(at, self.statuses.get(item.to or "") or Status(item.to_string or item.to or ""))
 
     def _links(self, fields: Fields) -> Sequence[str]:
         """The issues that it is linked with or part of, by their keys and their addresses."""
