@@ -92,7 +92,19 @@ def read_documents(path: Path, *, environ: Mapping[str, str] | None = None) -> l
     result is text. Raises ConfigError for an unreadable or empty file, broken YAML, duplicate keys and
     missing variables.
     """
-    nodes = [n for n in _compose(path) if not isinstance(n, ScalarNode) or _plain(n) is not None]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+        raise ConfigError(_in_file(path, 0, problem, "a readable YAML file")) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(_in_file(path, 0, "is not UTF-8", "a YAML file in UTF-8")) from error
+    return documents_of(text, path, environ=environ)
+
+
+def documents_of(text: str, path: Path, *, environ: Mapping[str, str] | None = None) -> list[Document]:
+    """All documents in a YAML text, as `read_documents` has them; mistakes name the path."""
+    nodes = [n for n in _compose(text, path) if not isinstance(n, ScalarNode) or _plain(n) is not None]
     if not nodes:
         raise ConfigError(_in_file(path, 0, "the file is empty", "at least one YAML document"))
     readers = [_Reader(str(path), environ) for _ in nodes]
@@ -107,14 +119,7 @@ def _in_file(path: Path, line: int, problem: str, expected: str) -> Mistake:
     return Mistake(file=str(path), line=line, path="", problem=problem, expected=expected)
 
 
-def _compose(path: Path) -> list[Node]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-        raise ConfigError(_in_file(path, 0, problem, "a readable YAML file")) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(_in_file(path, 0, "is not UTF-8", "a YAML file in UTF-8")) from error
+def _compose(text: str, path: Path) -> list[Node]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReusedAnchorWarning)  # allowed by YAML: the later one holds

@@ -1,0 +1,1 @@
+"""Documentation that stands in a repository."""
