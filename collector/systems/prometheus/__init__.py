@@ -1,0 +1,1 @@
+"""What a Prometheus server answers, and what its values mean."""
