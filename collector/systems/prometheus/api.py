@@ -138,7 +138,9 @@ class Server:
     def _some(self, found: list[Series], place: str, notes: Notes) -> list[Series]:
         series = sorted(found, key=lambda s: sorted(s.metric.items()))
         if len(series) > self.most_series:
-            notes.cut(f"{place}: {len(series)} series, of which {self.most_series} are read; aggregate by fewer labels")
+            notes.cut(
+                f"{place}: {len(series)} series, of which {self.most_series} are read; aggregate them by fewer labels"
+            )
         return series[: self.most_series]
 
 
