@@ -177,6 +177,8 @@ class Answer:
             parts = _unwrapped(one_by_one.decode(self._utf8()), key)
         except msgspec.ValidationError as error:
             raise ContractError(f"{self.asked}: the answer is not as documented: {error}") from None
+        except (msgspec.DecodeError, RecursionError):  # cut off behind an item that is not as documented
+            raise ContractError(f"{self.asked}: the answer is no JSON; is this the address of an API?") from None
         found: list[T] = []
         rejected: list[BadRecord] = []
         for number, part in enumerate(parts):
