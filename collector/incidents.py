@@ -10,16 +10,22 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import msgspec
 from pydantic import Field
 
 from collector.api import ApiConfig
+from collector.errors import ContractError
 from collector.events import Incident, IncidentState, Transition
+from collector.http import Answer
 from collector.name_rules import NameRules
 from collector.patterns import Pattern
 from collector.source import SourceContext
+from collector.streams import Notes
 from collector.tracking import Severities
+
+T = TypeVar("T")
 
 Life = Iterable[tuple[datetime, IncidentState]]
 """When an incident came to which state, in any order."""
@@ -137,6 +143,22 @@ def _lived(life: Life) -> Iterator[tuple[datetime, IncidentState]]:
         if state is not last:
             yield at, state
         last = state
+
+
+def alone(answer: Answer, kind: type[T], notes: Notes, key: str = "") -> T | None:
+    """The only item of an answer, or the one under `key`; None for one that cannot be used, which is set aside.
+
+    Raises ContractError where there is nothing like it.
+    """
+    body: bytes = answer.body
+    if key:
+        found = answer.read(dict[str, msgspec.Raw]).get(key)
+        if found is None:
+            raise ContractError(f"{answer.asked}: the answer is not as documented: it has no `{key}`")
+        body = bytes(found)
+    items, rejected = Answer(answer.status, answer.headers, b"[" + body + b"]", answer.asked).items(kind)
+    notes.reject(rejected)
+    return items[0] if items else None
 
 
 class Mentioned(NamedTuple):

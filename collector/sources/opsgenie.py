@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import chain
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -20,7 +20,7 @@ from collector.api import Url
 from collector.errors import ContractError
 from collector.events import Incident, IncidentState, Timestamp
 from collector.http import Answer, ApiClient
-from collector.incidents import IncidentConfig, Incidents, Life, Told, texts_in
+from collector.incidents import IncidentConfig, Incidents, Life, Told, alone, texts_in
 from collector.name_rules import NameRules
 from collector.paging import by_offset, continued, side_by_side
 from collector.patterns import Pattern
@@ -212,10 +212,6 @@ class _Service(msgspec.Struct):
     name: str
 
 
-class _Whole(msgspec.Struct, Generic[T]):
-    data: T
-
-
 class _Next(msgspec.Struct):
     next: str | None = None
 
@@ -379,11 +375,14 @@ class OpsgenieSource:
         ids = list(before)
         for first in range(0, len(ids), _AT_ONCE):
             asked = ids[first : first + _AT_ONCE]
-            answers = list(side_by_side(lambda one: self._one(path, kind, one), asked, self.config.parallel))
-            found = [one for one in answers if one is not None]
+            read = side_by_side(lambda one: self._one(path, kind, one, notes), asked, self.config.parallel)
+            answers = dict(zip(asked, read, strict=True))
+            found = [one for one, _ in answers.values() if one is not None]
             made = dict(zip((one.id for one in found), events(found), strict=True))
-            gone = [name for one in asked for name in before[one] - {e.native_id for e in made.get(one, ())}]
-            state = self._kept_open(state, found, made, asked)
+            # What is there and cannot be used stays as it was.
+            known = [name for name, (one, there) in answers.items() if one is not None or not there]
+            gone = [name for one in known for name in before[one] - {e.native_id for e in made.get(one, ())}]
+            state = self._kept_open(state, found, made, known)
             yield Part(list(chain.from_iterable(made.values())), state, [_deleted(name) for name in gone])
         for many in self._created(path, kind, state, notes):
             wanted = [one for one in many if one.id not in before and self.config.takes(one.priority or "")]
@@ -434,13 +433,12 @@ class OpsgenieSource:
         kept += [event.native_id for one in still for event in made[one]]
         return msgspec.structs.replace(state, open=tuple(sorted(set(kept))))
 
-    def _one(self, path: str, kind: type[T], native_id: str) -> T | None:
-        """An item by its id; None for one that was deleted."""
+    def _one(self, path: str, kind: type[T], native_id: str, notes: Notes) -> tuple[T | None, bool]:
+        """An item by its id, None where it cannot be used; and whether it is still there."""
         answer = self.client.get(f"{path}/{quote(native_id, safe='')}", understood=(_NOT_FOUND,))
         if answer.status == _NOT_FOUND:
-            return None
-        found: _Whole[T] = answer.read(_Whole[kind])  # type: ignore[valid-type]
-        return found.data
+            return None, False
+        return alone(answer, kind, notes, "data"), True
 
     def _timeline(self, native_id: str) -> list[Entry]:
         """All entries of an incident's timeline."""

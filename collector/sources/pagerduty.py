@@ -20,7 +20,7 @@ from collector.api import Url
 from collector.errors import ContractError
 from collector.events import Incident, IncidentState, Timestamp
 from collector.http import Answer, ApiClient
-from collector.incidents import IncidentConfig, Incidents, Life, Told, texts_in
+from collector.incidents import IncidentConfig, Incidents, Life, Told, alone, texts_in
 from collector.name_rules import NameRules
 from collector.paging import side_by_side, windows
 from collector.patterns import Pattern
@@ -194,10 +194,6 @@ class Subject(msgspec.Struct, kw_only=True):
         return (self.service and self.service.summary) or ""
 
 
-class _Single(msgspec.Struct):
-    incident: Subject
-
-
 class _Context(msgspec.Struct):
     href: str | None = None
 
@@ -322,7 +318,7 @@ class PagerDutySource:
         ids = list(changed)
         for first in range(0, len(ids), _AT_ONCE):
             asked = ids[first : first + _AT_ONCE]
-            found = side_by_side(self._one, asked, self.config.parallel)
+            found = side_by_side(lambda one: self._one(one, notes), asked, self.config.parallel)
             yield self._part([one for one in found if one is not None], state, notes)
         yield Part((), msgspec.structs.replace(state, since=newest))
 
@@ -344,10 +340,10 @@ class PagerDutySource:
         logs = side_by_side(lambda one: self._log(one.id, notes), own, self.config.parallel)
         return Part([self.shapes.event(one, log, notes) for one, log in zip(own, logs, strict=True)], state, whole)
 
-    def _one(self, native_id: str) -> Subject | None:
+    def _one(self, native_id: str, notes: Notes) -> Subject | None:
         """An incident by its id; None for one that is gone, or not for these credentials."""
         answer = self._asked(f"incidents/{quote(native_id, safe='')}", {}, understood=(_NOT_FOUND,))
-        return None if answer.status == _NOT_FOUND else answer.read(_Single).incident
+        return None if answer.status == _NOT_FOUND else alone(answer, Subject, notes, "incident")
 
     def _log(self, native_id: str, notes: Notes) -> list[Entry]:
         path = f"incidents/{quote(native_id, safe='')}/log_entries"

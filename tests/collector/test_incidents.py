@@ -5,11 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from collector.errors import ContractError
 from collector.events import Incident, IncidentState
 from collector.findings import Findings
-from collector.incidents import Incidents, Told, mentioned, texts_in
+from collector.http import Answer
+from collector.incidents import Incidents, Told, alone, mentioned, texts_in
+from collector.streams import Notes
 from collector.tracking import Severities
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -149,6 +153,37 @@ def test_an_incident_names_what_its_title_and_texts_do() -> None:
     found = incident(title="OPS-17 fails", texts=[SHA, IMAGE])
 
     assert (found.links, found.shas, found.artifact) == (("OPS-17",), (SHA,), IMAGE)
+
+
+class Thing(msgspec.Struct):
+    """What an answer may hold."""
+
+    id: str
+
+
+@pytest.mark.parametrize(
+    ("body", "key", "expected", "rejected"),
+    [
+        (b'{"id": "7"}', "", Thing("7"), []),
+        (b'{"data": {"id": "7"}}', "data", Thing("7"), []),
+        (b'{"data": {"id": 7}}', "data", None, ["GET a item 1 (id 7)"]),
+    ],
+)
+def test_the_only_item_of_an_answer_may_be_unusable(
+    body: bytes, key: str, expected: Thing | None, rejected: list[str]
+) -> None:
+    """An item that is not as documented is set aside with its id, as it would be in a list."""
+    notes = Notes()
+
+    assert alone(Answer(200, {}, body, "GET a"), Thing, notes, key) == expected
+    assert [bad.location for bad in notes.rejected] == rejected
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"other": 1}', b'{"data": {"id": "7'])
+def test_an_answer_without_an_item_is_an_error(body: bytes) -> None:
+    """What is no such answer is not taken for one bad item."""
+    with pytest.raises(ContractError):
+        alone(Answer(200, {}, body, "GET a"), Thing, Notes(), "data")
 
 
 def test_texts_are_found_wherever_they_stand() -> None:

@@ -453,6 +453,20 @@ def test_one_broken_alert_is_set_aside(account: World, alerts: Reader) -> None:
     ]
 
 
+def test_an_open_alert_that_is_broken_for_once_is_kept(account: World, alerts: Reader, bench: Any) -> None:
+    """What is open and cannot be used is set aside, neither removed nor forgotten."""
+    one = account.alert(0)
+    account.alert(90_000, closed=1)
+    source = alerts.config.build(alerts.context)
+    bench.runner.run("oncall", source)
+    one["status"] = 7
+    broken = bench.runner.run("oncall", source)
+    account.close(one, 60)
+    mended = bench.runner.run("oncall", source)
+
+    assert (broken.succeeded, broken.rejected_total, broken.removed, mended.changed) == (True, 1, 0, 1)
+
+
 def test_the_key_is_shown_as_opsgenie_wants_it(reader: Reader) -> None:
     """The key goes along as `GenieKey`."""
     reader.run()

@@ -387,6 +387,19 @@ def test_an_incident_that_is_gone_costs_nothing(account: World, reader: Reader) 
     assert [i.native_id for i in reader.run()] == ["P000002"]
 
 
+def test_an_incident_that_changed_and_is_broken_is_set_aside(account: World, reader: Reader) -> None:
+    """One incident that cannot be used costs itself alone, and is told with its id."""
+    account.incident(0)
+    account.incident(10)
+    reader.run()
+    account.incidents[0]["status"] = 7
+
+    assert [i.native_id for i in reader.run()] == ["P000002"]
+    assert [bad.location for page in reader.pages for bad in page.rejected] == [
+        "GET https://api.pagerduty.com/incidents/P000001 item 1 (id P000001)"
+    ]
+
+
 def test_the_limit_on_requests_is_waited_for(account: World, reader: Reader) -> None:
     """429 with the seconds until the limit is reset → that long a wait, then the answer."""
     account.incident(0)
