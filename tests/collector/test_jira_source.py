@@ -297,6 +297,17 @@ def test_nobody_is_an_author_too(reader_of: Readers) -> None:
     assert (ticket.author, ticket.replies) == (None, (Answered(at=at(5)),))
 
 
+def test_who_asked_is_the_author(reader_of: Readers, context: SourceContext) -> None:
+    """An agent who writes down what somebody else asks for is not the author: the reporter is."""
+    cloud = World()
+    cloud.issue(0, reporter=user("ada"), creator=user("mira"))
+    cloud.issue(1, reporter=None, creator=user("mira"))
+
+    found = [ticket.author for ticket in reader_of(cloud).tickets()]
+
+    assert found == [context.people.hashed("5b10-ada"), context.people.hashed("5b10-mira")]
+
+
 def test_links_are_keys_and_addresses(reader_of: Readers) -> None:
     """What an issue is part of and linked with, from both ends, by key and by address, each once."""
     cloud = World()
@@ -376,6 +387,17 @@ def test_all_comments_are_read(reader_of: Readers) -> None:
 
     assert len(reader.ticket().replies) == 25
     assert reader.asked("/comment") == 3
+
+
+def test_comments_that_a_data_center_cuts_are_read_whole(reader_of: Readers) -> None:
+    """A list that comes with fewer comments than it counts → the others are asked for."""
+    center = World(cloud=False)
+    issue = center.issue(0)
+    center.comment(issue, 5, login("mira"))
+    center.comment(issue, 6, login("mira"))
+    issue["shown_comments"] = 1
+
+    assert [r.at for r in reader_of(center).ticket().replies] == [at(5), at(6)]
 
 
 def test_an_issue_that_vanishes_before_its_comments_are_read_has_none(reader_of: Readers) -> None:
@@ -659,18 +681,20 @@ def test_a_minute_with_more_issues_than_a_search_goes_on(context: SourceContext)
     """An import of more issues in one minute than a search is trusted with → that search goes on, and ends."""
     made = World(most=10)
     ids = [made.issue(number / 1_000)["id"] for number in range(45)]
-    client = Wire(adapter=provider(made)).client(BASE, headers={"Authorization": f"Bearer {TOKEN}"})
+    api = provider(made)
+    client = Wire(adapter=api).client(BASE, headers={"Authorization": f"Bearer {TOKEN}"})
     asking = Asking(client, is_cloud=True, zone=BERLIN, window=20)
 
     found = [i.id for page in asking.updated(START - timedelta(days=1), None, Chosen(), Notes()) for i in page]
 
     assert sorted(found) == ids
+    assert len(api.asked) == 2 + 5
 
 
 def test_a_pass_that_breaks_goes_on_where_it_was(reader_of: Readers) -> None:
     """Page 3 of 4 fails → the next run goes on from the last page that was kept, and nothing is missing."""
     cloud = World(most=3)
-    ids = [cloud.issue(number)["id"] for number in range(12)]
+    ids = [cloud.issue(number * 120)["id"] for number in range(12)]
     reader = reader_of(cloud)
     reader.api.faults = {9: Reply({"errorMessages": ["x"]}, status=400)}
     with pytest.raises(SourceError):
@@ -695,6 +719,28 @@ def test_a_query_that_is_passed_over_is_an_error(reader_of: Readers) -> None:
         reader.run()
 
 
+def test_issues_in_another_order_are_an_error(reader_of: Readers) -> None:
+    """A list that does not stand in the order that was asked for would be read on from the wrong place."""
+    cloud = World(deaf=True)
+    cloud.issue(0)
+    cloud.touch(cloud.issue(-3_000), 5)
+
+    with pytest.raises(ContractError, match="do not come in the order"):
+        reader_of(cloud).run()
+
+
+def test_the_cursor_does_not_grow(reader_of: Readers) -> None:
+    """What was read as it stands is remembered for as long as it is listed again, and no longer."""
+    cloud = World()
+    cloud.issue(0)
+    reader = reader_of(cloud)
+    reader.run()
+    cloud.issue(180)
+    reader.run()
+
+    assert json.loads(reader.cursor or "")["streams"]["issues"]["open"] == ["10002@2026-02-16T12:00:00.000+0000"]
+
+
 # ---- histories
 
 
@@ -707,7 +753,21 @@ def test_a_long_history_of_cloud_is_read_whole(reader_of: Readers) -> None:
     reader = reader_of(cloud)
 
     assert len(reader.ticket().transitions) == 45
-    assert reader.asked("changelog/bulkfetch") == 2
+    assert reader.sent("changelog/bulkfetch") == [
+        {"issueIdsOrKeys": ["10001"], "fieldIds": ["status"], "maxResults": 1000, **following}
+        for following in ({}, {"nextPageToken": "c40"})
+    ]
+
+
+def test_histories_that_run_in_a_circle_are_an_error(reader_of: Readers) -> None:
+    """A page of histories that comes again as the next one → error, instead of asking for ever."""
+    cloud = World()
+    cloud.issue(0)
+    reader = reader_of(cloud)
+    reader.api.faults = dict.fromkeys((6, 7), Reply({"issueChangeLogs": [], "nextPageToken": "c0"}))
+
+    with pytest.raises(ContractError, match="one comes again as the next"):
+        reader.run()
 
 
 def test_a_cut_history_of_a_data_center_is_asked_for_alone(reader_of: Readers) -> None:
@@ -756,10 +816,11 @@ def test_a_moved_issue_is_the_same_ticket(reader_of: Readers, bench: Any) -> Non
 @BOTH
 def test_a_deleted_issue_is_removed(reader_of: Readers, bench: Any, cloud: bool) -> None:  # noqa: FBT001 - one of both
     """Deleted at the source → found by the daily look at the recent past, and removed; what is older stays."""
-    made = World(cloud=cloud)
+    made = World(cloud=cloud, fields=[{"id": BEGAN, "name": "Began"}])
     old, gone, _ = made.issue(-40 * 24 * 60), made.issue(0), made.issue(1)
-    broken = made.issue(2, "HELP", "Incident")
-    reader = reader_of(made, issues=[{"type": "Incident", "becomes": "incident"}, *TICKETS])
+    broken = made.issue(2, "HELP", "Incident", **{BEGAN: stamp(at(-60 * 24 * 60))})
+    rules = [{"type": "Incident", "becomes": "incident"}, *TICKETS]
+    reader = reader_of(made, issues=rules, started_field="Began")
     bench.runner.run("desk", reader.config.build(reader.context))
     made.delete(old)
     made.delete(gone)
@@ -798,6 +859,31 @@ def test_an_empty_list_removes_nothing(reader_of: Readers) -> None:
     reader.run(later=timedelta(days=1))
 
     assert [c for page in reader.pages for c in page.complete] == []
+
+
+def test_a_list_with_a_broken_record_removes_nothing(reader_of: Readers) -> None:
+    """A list of which a part cannot be read is not a whole one."""
+    cloud = World()
+    cloud.issue(0)
+    reader = reader_of(cloud)
+    reader.run()
+    cloud.issue(1, labels="vpn")
+    reader.run(later=timedelta(days=1))
+
+    assert [c for page in reader.pages for c in page.complete] == []
+
+
+def test_the_daily_look_counts_no_word_twice(reader_of: Readers) -> None:
+    """What no setting maps is counted where issues are read, not where they are only looked at."""
+    cloud = World()
+    cloud.issue(0)
+    reader = reader_of(cloud)
+    reader.run()
+    before = reader.context.findings.unmapped.copy()
+    reader.run(later=timedelta(days=1))
+
+    assert before
+    assert reader.context.findings.unmapped == before
 
 
 # ---- who asks, and what is refused

@@ -166,10 +166,12 @@ def _time(issue: Mapping[str, Any], name: str) -> datetime:
 
 def _shown(world: World, issue: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     """An issue as a search lists it: the fields that were asked for, and no more comments than it likes."""
-    comments = issue["comments"][:_COMMENTS] if world.cloud else issue["comments"]
-    if not world.cloud:
-        comments = [{k: v for k, v in c.items() if k != "properties"} for c in comments]
-    listed = {"comments": comments, "total": len(issue["comments"]), "maxResults": len(comments), "startAt": 0}
+    whole = issue["comments"]
+    comments = whole[:_COMMENTS] if world.cloud else whole[: issue.get("shown_comments")]
+    # Cloud counts what it shows; a Data Center counts all, and keeps to itself which of them are internal.
+    total = len(comments) if world.cloud else len(whole)
+    comments = [{k: v for k, v in c.items() if k != "properties"} for c in comments]
+    listed = {"comments": comments, "total": total, "maxResults": len(comments), "startAt": 0}
     fields = {**issue["fields"], "comment": listed}
     made: dict[str, Any] = {"id": issue["id"], "key": issue["key"], "self": f"{BASE}/rest/api/2/issue/{issue['id']}"}
     made["fields"] = {name: fields[name] for name in asked["fields"] if name in fields}
