@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
@@ -13,13 +14,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from collector.deploying import DeploymentRule, Deployments
 from collector.durations import Duration
 from collector.errors import Mistake, PacelineError
-from collector.events import Incident, Ticket
+from collector.events import Incident, IncidentState, Ticket, TicketState
 from collector.http import ApiClient, Limits
 from collector.name_rules import NameRules
-from collector.patterns import Pattern
+from collector.patterns import Pattern, any_matches, patterns
 from collector.secrets import IncomingSecret, Secret, reveal
 from collector.source import SourceConfig, SourceContext
-from collector.tracking import IssueRule, Severities, Statuses, Tracking
+from collector.tracking import IssueRule, LabelStates, Severities, Statuses, Tracking, Turn, of_incident
 
 
 def _address(value: str) -> str:
@@ -36,6 +37,9 @@ def _address(value: str) -> str:
         raise ValueError("this is no web address; expected for example https://git.example.com")
     return value.rstrip("/")
 
+
+MOMENT = timedelta(microseconds=1)
+"""By so much what a webhook tells is older than what a list tells of the same, which says more."""
 
 Url = Annotated[str, AfterValidator(_address)]
 """The address of a server, without credentials and query."""
@@ -149,6 +153,28 @@ class IssueSettings(BaseModel):
     )
     queue: str = Field(default="", description="The queue of these tickets; the repository's name unless given.")
 
+    acknowledged: NameRules = Field(
+        default_factory=list, description="Labels by which somebody has taken an issue on; it is not resolved by that."
+    )
+    waiting: NameRules = Field(
+        default_factory=list, description="Labels with which a ticket waits for who asked: its clock stands still."
+    )
+    severities: dict[str, NameRules] = Field(
+        default_factory=dict,
+        description="The labels that stand for severities of incidents, by the names they have here.",
+    )
+
+    @cached_property
+    def states(self) -> LabelStates:
+        """What labels say of where an issue stands."""
+        return LabelStates(patterns(self.acknowledged), patterns(self.waiting))
+
+    def severity(self, labels: Sequence[str]) -> str | None:
+        """The severity that one of some labels stands for."""
+        return next(
+            (n for n, rules in self.severities.items() if any(any_matches(patterns(rules), t) for t in labels)), None
+        )
+
     def kind(self, labels: Sequence[str]) -> type[Incident | Ticket] | None:
         """What an issue with some labels is."""
         if any(Pattern(rule).matches(label) for rule in self.incidents for label in labels):
@@ -198,6 +224,20 @@ class ForgeConfig(CiConfig):
         if not self.repositories and not self.organisations:
             found.append(_mistake("repositories", "nothing is named", "`repositories`, `organisations` or both"))
         return found
+
+
+def incident_states(
+    settings: IssueSettings, labels: Sequence[str], life: Sequence[tuple[Turn, TicketState]], *, closed: bool
+) -> dict[str, Any]:
+    """The fields of an incident that say where it stands: open, taken on by a label, or closed."""
+    transitions = of_incident(life)
+    taken_on = settings.states.state(labels, closed=False) is not TicketState.OPEN
+    open_state = IncidentState.ACKNOWLEDGED if taken_on else IncidentState.DETECTED
+    return {
+        "state": IncidentState.RESOLVED if closed else open_state,
+        "acknowledged_at": next((t.at for t in transitions if t.state == IncidentState.ACKNOWLEDGED), None),
+        "transitions": transitions,
+    }
 
 
 def _mistake(path: str, problem: str, expected: str) -> Mistake:

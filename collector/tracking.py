@@ -8,7 +8,7 @@ category says, and counted: `paceline doctor` lists it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from collector.events import Incident, IncidentState, Reply, Ticket, TicketState, Transition
 from collector.findings import Findings
 from collector.name_rules import NameRules
-from collector.patterns import Pattern
+from collector.patterns import Pattern, any_matches
 
 _PLACES = ("project", "type", "component", "label", "severity")
 _GROUP = re.compile(r"\{(\w+)\}")
@@ -332,3 +332,71 @@ def _ended(life: Sequence[tuple[datetime, TicketState]]) -> dict[TicketState, da
 
 def _filled(template: str, names: Mapping[str, str]) -> str:
     return _GROUP.sub(lambda found: names.get(found[1], ""), template)
+
+
+# ---- issues of forges, which are open or closed, and say the rest by labels
+
+
+class Turn(NamedTuple):
+    """Something that happened to an issue of a forge: it was closed or reopened, or a label was added or removed.
+
+    `remedied`: whether closing it says that something was done; not for one that is not planned, or a duplicate.
+    """
+
+    at: datetime
+    closed: bool | None = None
+    label: str = ""
+    added: bool = True
+    remedied: bool = True
+
+
+@dataclass(frozen=True)
+class LabelStates:
+    """What labels say of where an issue stands."""
+
+    acknowledged: Sequence[Pattern] = ()
+    waiting: Sequence[Pattern] = ()
+
+    def state(self, labels: Iterable[str], *, closed: bool) -> TicketState:
+        """Where an issue with some labels stands: one that waits for who asked does, whoever has taken it on."""
+        if closed:
+            return TicketState.CLOSED
+        names = list(labels)
+        if any(any_matches(self.waiting, name) for name in names):
+            return TicketState.WAITING
+        taken_on = any(any_matches(self.acknowledged, name) for name in names)
+        return TicketState.IN_PROGRESS if taken_on else TicketState.OPEN
+
+    def life(self, labels: Iterable[str], turns: Iterable[Turn]) -> list[tuple[Turn, TicketState]]:
+        """The turns by which an issue came to another state, with that state, from the labels that it has now."""
+        ordered = sorted(turns, key=lambda turn: turn.at)
+        names = set(labels)
+        for turn in reversed(ordered):
+            if turn.label:
+                (names.discard if turn.added else names.add)(turn.label)
+        closed, now = False, self.state(names, closed=False)
+        found: list[tuple[Turn, TicketState]] = []
+        for turn in ordered:
+            if turn.label:
+                (names.add if turn.added else names.discard)(turn.label)
+            closed = closed if turn.closed is None else turn.closed
+            before, now = now, self.state(names, closed=closed)
+            if now is not before:
+                found.append((turn, now))
+        return found
+
+
+def of_ticket(life: Iterable[tuple[Turn, TicketState]]) -> tuple[Transition, ...]:
+    """The transitions of a ticket."""
+    return tuple(Transition(at=turn.at, state=state.value) for turn, state in life)
+
+
+def of_incident(life: Iterable[tuple[Turn, TicketState]]) -> tuple[Transition, ...]:
+    """The transitions of an incident: closed as done is resolved; closed as nothing to be done is only closed."""
+    return tuple(
+        Transition(
+            at=turn.at,
+            state="resolved" if state is TicketState.CLOSED and turn.remedied else _OF_INCIDENTS[state],
+        )
+        for turn, state in life
+    )

@@ -332,16 +332,16 @@ class Asked:
                     raise ContractError(f"GET {path}: it gives what is older than was asked for")
                 yield issues
 
-        def replies(issue: Issue, notes: Notes) -> Sequence[Happening]:
-            asks = issue.comments and isinstance(self.reader.issue(name, issue, ()), Ticket)
-            return self._each(f"{path}/{issue.number}/comments", {}, Happening, notes, paged=False) if asks else ()
+        def timeline(issue: Issue, notes: Notes) -> Sequence[Happening]:
+            asks = self.reader.issue(name, issue, None) is not None
+            return self._each(f"{path}/{issue.number}/timeline", {}, Happening, notes) if asks else ()
 
         def read(state: State, notes: Notes) -> Iterator[Part]:
             known, met = set(state.open), dict[int, Issue]()
             for issues in listed(self.floor(state), notes):
                 fresh = [i for i in issues if i.version not in known and i.id not in met]
                 met |= {i.id: i for i in issues}
-                found = paging.side_by_side(lambda i: replies(i, notes), fresh, self.config.parallel)
+                found = paging.side_by_side(lambda i: timeline(i, notes), fresh, self.config.parallel)
                 events = (self.reader.issue(name, i, r) for i, r in zip(fresh, found, strict=True))
                 yield Part([e for e in events if e is not None], state)
             state = self._ended(state, [(i.updated_at, i.version) for i in met.values()])
@@ -355,7 +355,7 @@ class Asked:
     ) -> list[Complete]:
         """Tickets and incidents as far as their repository can be told by what is kept of them."""
         notes = Notes()
-        made = [self.reader.issue(name, i, ()) for i in _twice(lambda: listed(since, notes))]
+        made = [self.reader.issue(name, i, None) for i in _twice(lambda: listed(since, notes))]
         if notes.rejected:
             return []
         tickets = frozenset(e.native_id for e in made if isinstance(e, Ticket))

@@ -28,7 +28,7 @@ from collector.source import About, Complete, Page, SourceContext
 from collector.streams import Notes, Part, State, Stream, pull
 from collector.systems.github.api import (
     CHANGES,
-    COMMENTS,
+    HISTORY,
     RELEASES,
     REVIEWS,
     STATUSES,
@@ -37,7 +37,7 @@ from collector.systems.github.api import (
     Graph,
     decoded_nodes,
 )
-from collector.systems.github.events import Shaping, goes_on, once_each, undated
+from collector.systems.github.events import History, Shaping, goes_on, once_each, undated
 from collector.systems.github.hooks import GitHubReceiver
 from collector.systems.github.settings import GitHubSettings, ReleaseSettings, last_part
 from collector.systems.github.shapes import (
@@ -52,10 +52,12 @@ from collector.systems.github.shapes import (
     ReviewNode,
     Run,
     StatusItem,
+    TurnItem,
     as_item,
     lower,
 )
 from collector.times import as_rfc3339
+from collector.tracking import Turn
 from collector.webhooks import Receiver
 
 _T = TypeVar("_T")
@@ -588,24 +590,46 @@ class GitHubSource:
     def _issue_events(
         self, repository: str, settings: IssueSettings, found: Sequence[Issue], notes: Notes
     ) -> list[Incident | Ticket]:
-        tickets = [i for i in found if i.pull_request is None and settings.kind(i.label_names) is Ticket]
-        replies = self._replies(repository, [i for i in tickets if i.comments], notes)
+        histories = self._histories(repository, [i for i in found if _has_history(i, settings)], notes)
         service = last_part(repository)
-        events = (self.shaping.issue(repository, service, i, settings, replies.get(i.id, ())) for i in found)
+        events = (self.shaping.issue(repository, service, i, settings, histories.get(i.id, History())) for i in found)
         return [event for event in events if event is not None]
 
-    def _replies(self, repository: str, found: Sequence[Issue], notes: Notes) -> dict[int, list[Reply]]:
-        """The comments on issues, by the issues' ids."""
-        replies: dict[int, list[Reply]] = {}
-        for one, node in zip(found, self.graph.nodes(COMMENTS, [i.node_id for i in found], Node), strict=True):
-            if node is None or node.comments is None:
-                continue
-            if node.comments.page_info.has_next_page:
-                comments = self._everything(f"repos/{repository}/issues/{one.number}/comments", CommentItem, notes)
-                replies[one.id] = [self.shaping.reply(c.created_at, c.user) for c in comments]
-            else:
-                replies[one.id] = [self.shaping.reply(c.created_at, c.author) for c in node.comments.nodes if c]
-        return replies
+    def _histories(self, repository: str, found: Sequence[Issue], notes: Notes) -> dict[int, History]:
+        """The comments on issues and what happened to them, by the issues' ids."""
+        histories: dict[int, History] = {}
+        for one, node in zip(found, self.graph.nodes(HISTORY, [i.node_id for i in found], Node), strict=True):
+            if node is not None:
+                path = f"repos/{repository}/issues/{one.number}"
+                histories[one.id] = History(self._replies(path, node, notes), self._turns(path, node, notes))
+        return histories
+
+    def _replies(self, path: str, node: Node, notes: Notes) -> list[Reply]:
+        if node.comments is None:
+            return []
+        if node.comments.page_info.has_next_page:
+            comments = self._everything(f"{path}/comments", CommentItem, notes)
+            return [self.shaping.reply(c.created_at, c.user) for c in comments]
+        return [self.shaping.reply(c.created_at, c.author) for c in node.comments.nodes if c]
+
+    def _turns(self, path: str, node: Node, notes: Notes) -> list[Turn]:
+        if node.timeline_items is None:
+            return []
+        if node.timeline_items.page_info.has_next_page:
+            happened = self._everything(f"{path}/events", TurnItem, notes)
+            told = [self.shaping.turn(t.event, t.created_at, t.state_reason, t.label) for t in happened]
+        else:
+            nodes = (t for t in node.timeline_items.nodes if t is not None)
+            told = [self.shaping.turn(t.kind, t.created_at, t.state_reason, t.label) for t in nodes]
+        return [turn for turn in told if turn is not None]
+
+
+def _has_history(issue: Issue, settings: IssueSettings) -> bool:
+    """Whether an issue means something here, and its history may say more than it does itself."""
+    kind = None if issue.pull_request is not None else settings.kind(issue.label_names)
+    ended = issue.closed_at is not None or issue.state_reason is not None
+    labelled = bool(settings.acknowledged or settings.waiting)
+    return kind is not None and (ended or labelled or bool(kind is Ticket and issue.comments))
 
 
 @dataclass

@@ -33,7 +33,9 @@ from collector.systems.gitlab.hooks import GitLabReceiver
 from collector.systems.gitlab.shapes import (
     Details,
     Issue,
+    IssueHistory,
     Job,
+    LabelEvent,
     Listed,
     MergedCommit,
     MergeRequest,
@@ -42,7 +44,9 @@ from collector.systems.gitlab.shapes import (
     Pipeline,
     Project,
     Reader,
+    StateEvent,
     last_part,
+    turns_of,
     updated_at,
 )
 from collector.times import as_rfc3339
@@ -80,7 +84,10 @@ class GitLabConfig(ForgeConfig):
             ("merge requests that are open or closed", "11"),
             ("pipelines, however many jobs they have up to 100", "1 011: the jobs of each"),
             ("deployments", "11"),
-            ("issues that are tickets with comments", "1 011: the comments of each"),
+            (
+                "issues that are tickets with comments",
+                "2 011: when each was closed, and its comments; 1 000 for its labels",
+            ),
             ("projects in which nothing happened", "5 000: one for each list, and one for the project if named"),
         ),
         limits=(
@@ -317,14 +324,22 @@ class Asked:
     def _issues(self, name: str, *, alone: bool) -> Stream:
         path = f"projects/{_quoted(name)}/issues"
 
-        def replies(issue: Issue, notes: Notes) -> Sequence[Note]:
-            asks = issue.user_notes_count and isinstance(self.reader.issue(name, issue, ()), Ticket)
-            return self._each(f"{path}/{issue.iid}/notes", {"sort": "asc"}, Note, notes) if asks else ()
+        def history(issue: Issue, notes: Notes) -> IssueHistory:
+            made = self.reader.issue(name, issue, None)
+            if made is None or self.config.issues is None:
+                return IssueHistory()
+            own = f"{path}/{issue.iid}"
+            asks = bool(issue.user_notes_count) and isinstance(made, Ticket)
+            said = self._each(f"{own}/notes", {"sort": "asc"}, Note, notes) if asks else ()
+            states = self._each(f"{own}/resource_state_events", {}, StateEvent, notes)
+            labelled = self.config.issues.acknowledged or self.config.issues.waiting
+            labels = self._each(f"{own}/resource_label_events", {}, LabelEvent, notes) if labelled else ()
+            return IssueHistory(said, turns_of(states, labels))
 
         def read(state: State, notes: Notes) -> Iterator[Part]:
             for batch in self._updated(path, _EVERYONES, state, notes, Issue):
                 state = batch.state
-                found = paging.side_by_side(lambda i: replies(i, notes), batch.items, self.config.parallel)
+                found = paging.side_by_side(lambda i: history(i, notes), batch.items, self.config.parallel)
                 events = (self.reader.issue(name, i, r) for i, r in zip(batch.items, found, strict=True))
                 yield Part([e for e in events if e is not None], state)
             yield from self._swept(state, lambda since: self._known_issues(name, path, since, alone=alone))
@@ -339,7 +354,7 @@ class Asked:
         listed = self._created(path, since, Issue)
         if not listed:
             return []
-        made = [self.reader.issue(name, i, ()) for i in listed]
+        made = [self.reader.issue(name, i, None) for i in listed]
         tickets = frozenset(e.native_id for e in made if isinstance(e, Ticket))
         incidents = frozenset(e.native_id for e in made if isinstance(e, Incident))
         whole: list[Complete] = []

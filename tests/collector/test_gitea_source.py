@@ -508,6 +508,32 @@ def test_a_reopened_incident_is_open(pages: Reads) -> None:
     assert (incident.state, incident.restored_at) == (IncidentState.DETECTED, None)
 
 
+def test_what_happened_to_issues_is_told(pages: Reads) -> None:
+    """Taken on by a label, closed, reopened: acknowledged is not resolved; a ticket waits while it has its label."""
+    held = alone(
+        issues=[issue(1, "incident", "on it", updated_at=at(17)), issue(2, "support", updated_at=at(17))],
+        timelines={
+            101: [
+                happening(1, "label", at(15), user(), body="1", label={"id": 7, "name": "on it"}),
+                happening(2, "close", at(16), user()),
+                happening(3, "reopen", at(17), user()),
+            ],
+            102: [
+                happening(4, "label", at(15), user(), body="1", label={"id": 8, "name": "needs info"}),
+                happening(5, "label", at(16), user(), body="", label={"id": 8, "name": "needs info"}),
+            ],
+        },
+    )
+    rules = {"incidents": "incident", "tickets": "support", "acknowledged": "on it", "waiting": "needs info"}
+
+    read = pages(held, issues=rules)
+
+    (incident,), (ticket,) = of(Incident, read), of(Ticket, read)
+    assert (incident.state, incident.acknowledged_at) == (IncidentState.ACKNOWLEDGED, time(15))
+    assert [t.state for t in incident.transitions] == ["acknowledged", "resolved", "acknowledged"]
+    assert [(t.at, t.state) for t in ticket.transitions] == [(time(15), "waiting"), (time(16), "open")]
+
+
 # ---- paging, order, late changes
 
 

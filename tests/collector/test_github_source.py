@@ -54,7 +54,7 @@ from collector.events import (
 )
 from collector.http import Answer, Wire, refuse
 from collector.source import Complete, Page, SourceContext
-from collector.systems.github.api import CHANGES, COMMENTS, RELEASES, REVIEWS, STATUSES, Graph
+from collector.systems.github.api import CHANGES, HISTORY, RELEASES, REVIEWS, STATUSES, Graph
 from collector.systems.github.shapes import (
     Issue,
     Job,
@@ -1086,6 +1086,60 @@ def test_a_closed_incident_is_restored_unless_nothing_was_done(read: Read) -> No
     assert (found["3"].state, found["9"].state) == (IncidentState.RESOLVED, IncidentState.DETECTED)
 
 
+def test_an_incident_tells_when_it_was_taken_on_and_reopened(read: Read) -> None:
+    """Acknowledged ≠ resolved; reopened → restored at the *last* resolution."""
+    happened = [
+        ("2026-02-12T10:05:00Z", "labeled", "on it"),
+        ("2026-02-12T10:06:00Z", "labeled", "noise"),
+        ("2026-02-12T11:00:00Z", "closed", "completed"),
+        ("2026-02-12T11:30:00Z", "reopened"),
+        ("2026-02-12T12:00:00Z", "closed", "completed"),
+    ]
+    closed = {"state": "closed", "closed_at": "2026-02-12T12:00:00Z", "state_reason": "completed"}
+    told = issue(
+        1, "2026-02-12T10:00:00Z", "2026-02-12T12:00:00Z", "incident", "on it", "noise", happened=happened, **closed
+    )
+
+    (found,) = read(holding(issues=[told]), issues={"incidents": "incident", "acknowledged": "on *"}).of(Incident)
+
+    assert (found.acknowledged_at, found.restored_at) == (at("12 10:05"), at("12 12:00"))
+    assert [t.state for t in found.transitions] == ["acknowledged", "resolved", "acknowledged", "resolved"]
+
+
+def test_a_ticket_waits_while_it_has_a_label(read: Read) -> None:
+    """Waiting for who asked pauses: from when the label was added to when it was removed."""
+    happened = [("2026-02-12T10:05:00Z", "labeled", "needs info"), ("2026-02-12T11:00:00Z", "unlabeled", "needs info")]
+    told = issue(1, "2026-02-12T10:00:00Z", "2026-02-12T11:00:00Z", "support", happened=happened)
+
+    (found,) = read(holding(issues=[told]), issues={"tickets": "support", "waiting": "needs info"}).of(Ticket)
+
+    assert [(t.at, t.state) for t in found.transitions] == [(at("12 10:05"), "waiting"), (at("12 11:00"), "open")]
+    assert found.state is TicketState.OPEN
+
+
+def test_a_long_history_of_an_issue_is_all_read(read: Read) -> None:
+    """Nested lists longer than a page → everything is read."""
+    turns = [
+        (f"2026-02-12T10:{n // 2:02}:{n % 2 * 30:02}Z", ("labeled", "unlabeled")[n % 2], "wait") for n in range(90)
+    ]
+    told = issue(1, "2026-02-12T10:00:00Z", "2026-02-12T11:00:00Z", "support", happened=turns)
+
+    (found,) = read(holding(issues=[told]), issues={"tickets": "support", "waiting": "wait"}).of(Ticket)
+
+    assert len(found.transitions) == 90
+
+
+def test_a_label_may_stand_for_a_severity(read: Read) -> None:
+    """`sev1` is what is called critical here."""
+    told = issue(1, "2026-02-12T10:00:00Z", "2026-02-12T10:00:00Z", "incident", "sev1")
+
+    (found,) = read(holding(issues=[told]), issues={"incidents": "incident", "severities": {"critical": "sev1"}}).of(
+        Incident
+    )
+
+    assert found.severity == "critical"
+
+
 def test_comments_are_replies(read: Read, context: SourceContext) -> None:
     """Who said what when, with bots told apart: the first answer of a person is somebody else's to find."""
     said = [
@@ -1394,7 +1448,7 @@ QUERIES: list[tuple[str, dict[str, Any]]] = [
     (REVIEWS, {"owner": "acme", "name": "shop", "first": 50, "after": None, "number": 1}),
     (RELEASES, {"owner": "acme", "name": "shop", "first": 50, "after": None}),
     (STATUSES, {"ids": ["DE_301"]}),
-    (COMMENTS, {"ids": ["I_8"]}),
+    (HISTORY, {"ids": ["I_8"]}),
 ]
 
 

@@ -546,6 +546,30 @@ def test_a_reopened_incident_is_open(pages: Reads) -> None:
     assert (incident.state, incident.restored_at) == (IncidentState.DETECTED, None)
 
 
+def test_what_happened_to_issues_is_told(pages: Reads) -> None:
+    """Taken on by a label, closed, reopened: acknowledged is not resolved; a ticket waits while it has its label."""
+    held = alone(
+        issues=[issue(1, labels=["incident", "on it"]), issue(2, labels=["support"])],
+        turns={1: [{"created_at": at(16), "state": "closed"}, {"created_at": at(17), "state": "reopened"}]},
+        labelled={
+            1: [{"created_at": at(15), "action": "add", "label": {"name": "on it"}}],
+            2: [
+                {"created_at": at(15), "action": "add", "label": {"name": "needs info"}},
+                {"created_at": at(15, 11), "action": "add", "label": None},
+                {"created_at": at(16), "action": "remove", "label": {"name": "needs info"}},
+            ],
+        },
+    )
+    rules = {"incidents": "incident", "tickets": "support", "acknowledged": "on it", "waiting": "needs info"}
+
+    read = pages(held, issues=rules)
+
+    (incident,), (ticket,) = of(Incident, read), of(Ticket, read)
+    assert (incident.state, incident.acknowledged_at) == (IncidentState.ACKNOWLEDGED, time(15))
+    assert [t.state for t in incident.transitions] == ["acknowledged", "resolved", "acknowledged"]
+    assert [(t.at, t.state) for t in ticket.transitions] == [(time(15), "waiting"), (time(16), "open")]
+
+
 def test_issues_are_not_asked_for_unless_wanted(pages: Reads) -> None:
     """Without settings for issues none are read."""
     api = provider(world())

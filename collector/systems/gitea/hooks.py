@@ -100,7 +100,7 @@ class GiteaReceiver:
     def _issue(self, delivery: Delivery) -> Iterator[Event]:
         """An incident, or a new ticket: the replies of others come with the next run."""
         sent = _decoded(delivery, _OfIssue)
-        found = self.reader.issue(self._named(sent.repository), sent.issue, ())
+        found = self.reader.issue(self._named(sent.repository), sent.issue, None)
         if found is None:
             raise _IgnoredError("it is neither an incident nor a ticket")
         if not isinstance(found, Incident) and sent.action != "opened":

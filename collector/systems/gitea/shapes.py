@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 
-from collector.api import IssueSettings
+from collector.api import MOMENT, IssueSettings, incident_states
 from collector.deploying import Deployments
 from collector.events import (
     Change,
@@ -21,7 +21,6 @@ from collector.events import (
     Deployment,
     Event,
     Incident,
-    IncidentState,
     PipelineRun,
     Reply,
     Result,
@@ -30,11 +29,11 @@ from collector.events import (
     RunKind,
     RunState,
     Ticket,
-    TicketState,
     Timestamp,
 )
 from collector.people import People
 from collector.streams import Notes
+from collector.tracking import Turn, of_ticket
 
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _DRAFT = re.compile(r"\s*(?:\[WIP\]|WIP:)", re.IGNORECASE)
@@ -155,7 +154,7 @@ class PullReview(msgspec.Struct, kw_only=True):
 
 
 class Happening(msgspec.Struct, kw_only=True):
-    """Something on the timeline of a pull request, or a comment on an issue."""
+    """Something on the timeline of a pull request or an issue. Of a label the body says whether it was added."""
 
     id: int
     created_at: Timestamp
@@ -163,6 +162,8 @@ class Happening(msgspec.Struct, kw_only=True):
     type: str = ""
     old_title: str | None = None
     new_title: str | None = None
+    body: str | None = None
+    label: Label | None = None
     user: User | None = None
     html_url: str | None = None
 
@@ -539,18 +540,22 @@ class Reader:
             bot=bot,
         )
 
-    def issue(self, repository: str, issue: Issue, replies: Sequence[Happening]) -> Incident | Ticket | None:
-        """An incident or a ticket by its labels; None for others, and for a pull request."""
-        labels = _names(issue.labels)
-        kind = None if self.issues is None or issue.pull_request is not None else self.issues.kind(labels)
-        if kind is None or self.issues is None:
+    def issue(self, repository: str, issue: Issue, timeline: Sequence[Happening] | None) -> Incident | Ticket | None:
+        """An incident or a ticket by its labels; None for others, and for a pull request.
+
+        `timeline`: None where it was not read, as in a webhook; the list's version, a moment newer, has it.
+        """
+        labels, settings = _names(issue.labels), self.issues
+        kind = None if settings is None or issue.pull_request is not None else settings.kind(labels)
+        if kind is None or settings is None:
             return None
         closed = issue.state == "closed"
         closed_at = _when(issue.closed_at) if closed else None
+        life = settings.states.life(labels, _turns(timeline or ()))
         common: dict[str, Any] = {
             "source": self.source,
             "native_id": str(issue.id),
-            "updated_at": issue.updated_at,
+            "updated_at": issue.updated_at - (MOMENT if timeline is None else timedelta()),
             "url": issue.html_url,
             "title": issue.title,
             "labels": labels,
@@ -558,16 +563,22 @@ class Reader:
             "closed_at": closed_at,
         }
         if kind is Incident:
-            state = IncidentState.RESOLVED if closed else IncidentState.DETECTED
-            return Incident(**common, state=state, started_at=issue.created_at, restored_at=closed_at)
+            return Incident(
+                **common,
+                **incident_states(settings, labels, life, closed=closed),
+                started_at=issue.created_at,
+                restored_at=closed_at,
+                severity=settings.severity(labels),
+            )
         return Ticket(
             **common,
-            queue=self.issues.queue or repository,
-            state=TicketState.CLOSED if closed else TicketState.OPEN,
+            queue=settings.queue or repository,
+            state=settings.states.state(labels, closed=closed),
+            transitions=of_ticket(life),
             created_at=issue.created_at,
             resolved_at=closed_at,
             author=self._person(issue.user)[0],
-            replies=tuple(self._reply(r) for r in replies),
+            replies=tuple(self._reply(said) for said in timeline or () if said.type == "comment"),
         )
 
     def _reply(self, said: Happening) -> Reply:
@@ -603,6 +614,15 @@ def _ready_at(pull: Pull, timeline: Sequence[Happening], reviews: Sequence[Revie
 
 def _same(one: User | None, other: User | None) -> bool:
     return one is not None and other is not None and one.login == other.login
+
+
+def _turns(timeline: Sequence[Happening]) -> Iterator[Turn]:
+    """What happened to an issue. A label that was added has `1` as its body, one that was removed none."""
+    for said in timeline:
+        if said.type in {"close", "reopen"}:
+            yield Turn(said.created_at, closed=said.type == "close")
+        elif said.type == "label" and said.label is not None:
+            yield Turn(said.created_at, label=said.label.name, added=said.body == "1")
 
 
 def _names(labels: Sequence[Label] | None) -> tuple[str, ...]:

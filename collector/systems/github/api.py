@@ -107,18 +107,28 @@ STATUSES = """query($ids: [ID!]!) {
 }"""
 """The statuses of up to 100 deployments."""
 
-COMMENTS = (
+HISTORY = (
     """query($ids: [ID!]!) {
   nodes(ids: $ids) {
     ... on Issue {
       comments(first: 50) { pageInfo { hasNextPage endCursor } nodes { createdAt author { ...person } } }
+      timelineItems(first: 50, itemTypes: [CLOSED_EVENT, REOPENED_EVENT, LABELED_EVENT, UNLABELED_EVENT]) {
+        pageInfo { hasNextPage endCursor }
+        nodes {
+          __typename
+          ... on ClosedEvent { createdAt stateReason }
+          ... on ReopenedEvent { createdAt }
+          ... on LabeledEvent { createdAt label { name } }
+          ... on UnlabeledEvent { createdAt label { name } }
+        }
+      }
     }
   }
 }
 """
     f"{_PERSON}"
 )
-"""The comments on up to 100 issues."""
+"""The comments on up to 100 issues; when they were closed and reopened, and had which labels."""
 
 
 class _Problem(msgspec.Struct):

@@ -10,15 +10,15 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from collector.api import IssueSettings
+from collector.api import MOMENT, IssueSettings, incident_states
 from collector.errors import BadRecord
 from collector.events import (
     Change,
     ChangeState,
     Deployment,
     Incident,
-    IncidentState,
     PipelineRun,
     Reply,
     Result,
@@ -28,6 +28,7 @@ from collector.events import (
     RunState,
     Ticket,
     TicketState,
+    Transition,
 )
 from collector.people import People
 from collector.streams import Notes
@@ -37,6 +38,7 @@ from collector.systems.github.shapes import (
     ChangeNode,
     Issue,
     Job,
+    Label,
     OwnDeployment,
     PullRequest,
     ReleaseItem,
@@ -45,9 +47,17 @@ from collector.systems.github.shapes import (
     Run,
     StatusItem,
 )
+from collector.tracking import Turn, of_ticket
+
+
+class History(NamedTuple):
+    """What was said about an issue, and what happened to it."""
+
+    replies: Sequence[Reply] = ()
+    turns: Sequence[Turn] = ()
+
 
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_BEFORE_THE_LISTED = timedelta(microseconds=1)
 
 _STATES = {
     "queued": RunState.PENDING,
@@ -135,7 +145,7 @@ class Shaping:
         return Change(
             source=self.source,
             native_id=str(found.id),
-            updated_at=found.updated_at - _BEFORE_THE_LISTED,
+            updated_at=found.updated_at - MOMENT,
             url=found.html_url,
             repository=repository,
             state=_change_state(state, Notes(), draft=found.draft),
@@ -224,7 +234,7 @@ class Shaping:
         return PipelineRun(
             source=self.source,
             native_id=f"job/{job.id}",
-            updated_at=written - _BEFORE_THE_LISTED if written and run is None else written,
+            updated_at=written - MOMENT if written and run is None else written,
             url=job.html_url,
             repository=repository,
             pipeline=pipeline,
@@ -265,7 +275,7 @@ class Shaping:
         return Deployment(
             source=self.source,
             native_id=f"deployment/{found.id}",
-            updated_at=max(s.created_at for s in known) if listed else found.created_at - _BEFORE_THE_LISTED,
+            updated_at=max(s.created_at for s in known) if listed else found.created_at - MOMENT,
             service=service,
             environment=environment,
             finished_at=decisive.created_at,
@@ -289,7 +299,7 @@ class Shaping:
         return Deployment(
             source=self.source,
             native_id=f"release/{found.id}",
-            updated_at=written if listed else written - _BEFORE_THE_LISTED,
+            updated_at=written if listed else written - MOMENT,
             url=found.html_url,
             service=place[0],
             environment=place[1],
@@ -304,29 +314,41 @@ class Shaping:
         )
 
     def issue(
-        self, repository: str, service: str, found: Issue, settings: IssueSettings, replies: Sequence[Reply] | None
+        self, repository: str, service: str, found: Issue, settings: IssueSettings, history: History | None
     ) -> Incident | Ticket | None:
         """An issue as what its labels make it; None for one that means nothing here, and for a pull request.
 
-        `replies`: None where they were not read, as in a webhook.
+        `history`: None where it was not read, as in a webhook.
         """
         kind = None if found.pull_request is not None else settings.kind(found.label_names)
         if kind is None:
             return None
+        life = settings.states.life(found.label_names, history.turns if history else ())
+        # What is told without its history is a moment older: the list's version, which has it, is to stay.
+        updated_at = found.updated_at - (MOMENT if history is None else timedelta())
         if kind is Incident:
-            return self._incident(service, found)
-        return self._ticket(settings.queue or repository, found, replies)
+            return self._incident(service, found, settings, life, updated_at)
+        replies = tuple(history.replies if history else ())
+        return self._ticket(settings, repository, found, replies, of_ticket(life), updated_at)
 
-    def _incident(self, service: str, found: Issue) -> Incident:
+    def _incident(
+        self,
+        service: str,
+        found: Issue,
+        settings: IssueSettings,
+        life: Sequence[tuple[Turn, TicketState]],
+        updated_at: datetime,
+    ) -> Incident:
         closed = found.state == "closed"
         return Incident(
             source=self.source,
             native_id=str(found.id),
-            updated_at=found.updated_at,
+            updated_at=updated_at,
             url=found.html_url,
             service=service,
-            state=IncidentState.RESOLVED if closed else IncidentState.DETECTED,
+            **incident_states(settings, found.label_names, life, closed=closed),
             started_at=found.created_at,
+            severity=settings.severity(found.label_names),
             title=found.title,
             detected_at=found.created_at,
             restored_at=found.closed_at if closed and found.state_reason not in _UNREMEDIED else None,
@@ -334,24 +356,44 @@ class Shaping:
             labels=found.label_names,
         )
 
-    def _ticket(self, queue: str, found: Issue, replies: Sequence[Reply] | None) -> Ticket:
+    def _ticket(
+        self,
+        settings: IssueSettings,
+        repository: str,
+        found: Issue,
+        replies: tuple[Reply, ...],
+        transitions: tuple[Transition, ...],
+        updated_at: datetime,
+    ) -> Ticket:
         closed = found.state == "closed"
         author, _ = self.person(found.user)
         return Ticket(
             source=self.source,
             native_id=str(found.id),
-            updated_at=found.updated_at - (_BEFORE_THE_LISTED if replies is None else timedelta()),
+            updated_at=updated_at,
             url=found.html_url,
-            queue=queue,
-            state=TicketState.CLOSED if closed else TicketState.OPEN,
+            queue=settings.queue or repository,
+            state=settings.states.state(found.label_names, closed=closed),
             created_at=found.created_at,
             title=found.title,
             author=author,
             resolved_at=found.closed_at if closed else None,
             closed_at=found.closed_at if closed else None,
-            replies=tuple(replies or ()),
+            replies=replies,
+            transitions=transitions,
             labels=found.label_names,
         )
+
+    def turn(self, kind: str, at: datetime, reason: str | None, label: Label | None) -> Turn | None:
+        """What happened to an issue; None for what says nothing of where it stands."""
+        match kind:
+            case "ClosedEvent" | "closed":
+                return Turn(at, closed=True, remedied=(reason or "").lower() not in _UNREMEDIED)
+            case "ReopenedEvent" | "reopened":
+                return Turn(at, closed=False)
+            case "LabeledEvent" | "UnlabeledEvent" | "labeled" | "unlabeled" if label is not None and label.name:
+                return Turn(at, label=label.name, added=not kind.lower().startswith("un"))
+        return None
 
     def reply(self, at: datetime, author: Actor | None) -> Reply:
         """A comment as a reply."""

@@ -136,11 +136,37 @@ class Comments(msgspec.Struct, rename="camel"):
     page_info: PageInfo
 
 
-class Node(msgspec.Struct):
-    """A thing asked for by its global id, with the list that was wanted of it."""
+class TurnNode(msgspec.Struct, rename="camel"):
+    """What happened to an issue, by GraphQL."""
+
+    kind: str = msgspec.field(name="__typename")
+    created_at: Timestamp
+    state_reason: str | None = None
+    label: Label | None = None
+
+
+class Turns(msgspec.Struct, rename="camel"):
+    """Some of what happened to an issue."""
+
+    nodes: list[TurnNode | None]
+    page_info: PageInfo
+
+
+class TurnItem(msgspec.Struct):
+    """What happened to an issue, by REST."""
+
+    event: str
+    created_at: Timestamp
+    state_reason: str | None = None
+    label: Label | None = None
+
+
+class Node(msgspec.Struct, rename="camel"):
+    """A thing asked for by its global id, with the lists that were wanted of it."""
 
     statuses: Statuses | None = None
     comments: Comments | None = None
+    timeline_items: Turns | None = None
 
 
 class CommentItem(msgspec.Struct):

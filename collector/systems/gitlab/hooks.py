@@ -387,7 +387,7 @@ class GitLabReceiver:
                 author=_author(sent, issue.author_id),
                 web_url=issue.url,
             ),
-            (),
+            None,
         )
         if found is None:
             raise _IgnoredError("it is neither an incident nor a ticket")

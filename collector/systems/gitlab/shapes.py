@@ -9,12 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 
-from collector.api import IssueSettings
+from collector.api import MOMENT, IssueSettings, incident_states
 from collector.deploying import Deployments
 from collector.events import (
     Change,
@@ -22,7 +22,6 @@ from collector.events import (
     Deployment,
     Event,
     Incident,
-    IncidentState,
     PipelineRun,
     Reply,
     Result,
@@ -31,11 +30,11 @@ from collector.events import (
     RunKind,
     RunState,
     Ticket,
-    TicketState,
     Timestamp,
 )
 from collector.people import People
 from collector.streams import Notes
+from collector.tracking import Turn, of_ticket
 
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _TOKEN_BOT = re.compile(r"(?:group|project)_\d+_bot", re.IGNORECASE)
@@ -249,6 +248,42 @@ class Issue(Listed, kw_only=True):
     web_url: str | None = None
 
 
+class StateEvent(msgspec.Struct):
+    """An issue was closed or reopened."""
+
+    created_at: Timestamp
+    state: str
+
+
+class LabelEvent(msgspec.Struct):
+    """A label was added to an issue or removed from it; it is null where the label was deleted since."""
+
+    created_at: Timestamp
+    action: str
+    label: IssueLabel | None = None
+
+
+class IssueLabel(msgspec.Struct):
+    """A label by its name."""
+
+    name: str
+
+
+class IssueHistory(NamedTuple):
+    """What was said about an issue, and what happened to it."""
+
+    notes: Sequence[Note] = ()
+    turns: Sequence[Turn] = ()
+
+
+def turns_of(states: Sequence[StateEvent], labels: Sequence[LabelEvent]) -> list[Turn]:
+    """What happened to an issue."""
+    ends = {"closed": True, "reopened": False}
+    found = [Turn(one.created_at, closed=ends[one.state]) for one in states if one.state in ends]
+    named = ((one, one.label.name) for one in labels if one.label is not None)
+    return [*found, *(Turn(one.created_at, label=name, added=one.action == "add") for one, name in named)]
+
+
 class Details(NamedTuple):
     """What is asked for each merged merge request."""
 
@@ -430,8 +465,11 @@ class Reader:
             bot=bot,
         )
 
-    def issue(self, repository: str, issue: Issue, replies: Sequence[Note]) -> Incident | Ticket | None:
-        """An incident or a ticket, by its type or its labels; None for others, and for one that was moved."""
+    def issue(self, repository: str, issue: Issue, history: IssueHistory | None) -> Incident | Ticket | None:
+        """An incident or a ticket, by its type or its labels; None for others, and for one that was moved.
+
+        `history`: None where it was not read, as in a webhook; the list's version, a moment newer, has it.
+        """
         settings = self.issues
         if settings is None or issue.moved_to_id is not None:
             return None
@@ -440,10 +478,11 @@ class Reader:
             return None
         closed = issue.state == "closed"
         closed_at = issue.closed_at if closed else None
+        life = settings.states.life(issue.labels, history.turns if history else ())
         common: dict[str, Any] = {
             "source": self.source,
             "native_id": str(issue.id),
-            "updated_at": issue.updated_at,
+            "updated_at": issue.updated_at - (MOMENT if history is None else timedelta()),
             "url": issue.web_url,
             "title": issue.title,
             "labels": tuple(issue.labels),
@@ -454,19 +493,22 @@ class Reader:
             severity = (issue.severity or "").lower()
             return Incident(
                 **common,
-                state=IncidentState.RESOLVED if closed else IncidentState.DETECTED,
+                **incident_states(settings, issue.labels, life, closed=closed),
                 started_at=issue.created_at,
                 restored_at=closed_at,
-                severity=severity if severity != "unknown" else None,
+                severity=settings.severity(issue.labels) or (severity if severity != "unknown" else None),
             )
         return Ticket(
             **common,
             queue=settings.queue or repository,
-            state=TicketState.CLOSED if closed else TicketState.OPEN,
+            state=settings.states.state(issue.labels, closed=closed),
+            transitions=of_ticket(life),
             created_at=issue.created_at,
             resolved_at=closed_at,
             author=self._person(issue.author)[0],
-            replies=tuple(self._reply(n) for n in replies if not n.system and not n.internal),
+            replies=tuple(
+                self._reply(n) for n in (history.notes if history else ()) if not n.system and not n.internal
+            ),
         )
 
     def _reply(self, note: Note) -> Reply:

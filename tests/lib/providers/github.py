@@ -326,7 +326,7 @@ def release(number: int, tag: str, published: str | None, **more: Any) -> dict[s
 
 
 def issue(number: int, created: str, updated: str, *labels: str, **more: Any) -> dict[str, Any]:
-    """An issue; `said` are its comments: a time and a login."""
+    """An issue; `said` are its comments: a time and a login; `happened`: a time, what, and a label or reason."""
     url = f"{API}/repos/acme/shop/issues/{number}"
     return {
         "id": 3_000_000_000 + number,
@@ -354,6 +354,7 @@ def issue(number: int, created: str, updated: str, *labels: str, **more: Any) ->
         "comments_url": f"{url}/comments",
         "events_url": f"{url}/events",
         "said": [],
+        "happened": [],
         **more,
     }
 
@@ -404,7 +405,7 @@ class World:
     """From which page size on GraphQL runs out of time."""
 
 
-_INTERNAL = frozenset({"first_commit_at", "ready_at", "reviews", "statuses", "tag_sha", "said"})
+_INTERNAL = frozenset({"first_commit_at", "ready_at", "reviews", "statuses", "tag_sha", "said", "happened"})
 
 
 def shown(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -529,8 +530,16 @@ def _nodes(world: World, query: str, ids: Sequence[str]) -> Reply:
             nodes.append({"statuses": _page(items, 50, None)})
         else:
             items = [{"createdAt": at, "author": actor(user(who) if who else None)} for at, who in one["said"]]
-            nodes.append({"comments": _page(items, 50, None)})
+            turns = [_happening(*told) for told in one["happened"]]
+            nodes.append({"comments": _page(items, 50, None), "timelineItems": _page(turns, 50, None)})
     return Reply({"data": {"nodes": nodes}, **({"errors": errors} if errors else {})})
+
+
+def _happening(at: str, what: str, more: str = "") -> dict[str, Any]:
+    """What happened to an issue as GraphQL shows it: `closed`, `reopened`, `labeled`, `unlabeled`."""
+    of_label = {"label": {"name": more}} if what.endswith("labeled") else {}
+    of_end = {"stateReason": more.upper() or None} if what == "closed" else {}
+    return {"__typename": f"{what.capitalize()}Event", "createdAt": at, **of_label, **of_end}
 
 
 def _paged(world: World, asked: Request, items: Sequence[Any], key: str = "", total: int | None = None) -> Reply:
@@ -598,6 +607,14 @@ class _Server:
         found = next(one for one in held.issues if one["number"] == int(number))
         return _paged(self.world, asked, [comment(at, who) for at, who in found["said"]])
 
+    def events(self, asked: Request, held: Held, number: str) -> Reply:
+        found = next(one for one in held.issues if one["number"] == int(number))
+        listed = [
+            {"event": what, "created_at": at, **({"label": {"name": more}} if what.endswith("labeled") else {})}
+            for at, what, more in ((*told, "")[:3] for told in found["happened"])
+        ]
+        return _paged(self.world, asked, listed)
+
     def of(self, handler: Callable[..., Reply]) -> Callable[..., Reply]:
         """What answers for a repository that there is."""
 
@@ -642,6 +659,7 @@ def serve(world: World, base: str = API) -> Provider:
         "releases": server.releases,
         "issues": server.issues,
         f"issues/{number}/comments": server.comments,
+        f"issues/{number}/events": server.events,
     }
     for path, handler in below.items():
         provider.route(f"{prefix}repos/(?P<owner>[^/]+)/(?P<name>[^/]+)/{path}")(server.of(handler))

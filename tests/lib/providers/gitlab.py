@@ -282,6 +282,8 @@ class World:
     merge_requests: list[dict[str, Any]] = field(default_factory=list)
     commits: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     notes: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    turns: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    labelled: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     pipelines: list[dict[str, Any]] = field(default_factory=list)
     jobs: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     deployments: list[dict[str, Any]] = field(default_factory=list)
@@ -445,6 +447,11 @@ def provider(held: World) -> Provider:  # noqa: C901 - one route after another
     def comments(asked: Request, project: str, number: str) -> Reply:
         found = of_project(held.comments.get(int(number), []), project)
         return _known(found, lambda known: listed(asked, _ordered(asked, known)))
+
+    @made.route(rf"{_PROJECT}/issues/(?P<number>\d+)/resource_(?P<what>state|label)_events")
+    def happened(asked: Request, project: str, number: str, what: str) -> Reply:
+        of = held.turns if what == "state" else held.labelled
+        return _known(of_project(of.get(int(number), []), project), lambda known: listed(asked, known))
 
     return made
 
