@@ -27,7 +27,7 @@ from collector.tracking import Severities
 
 T = TypeVar("T")
 
-Life = Iterable[tuple[datetime, IncidentState]]
+Life = Sequence[tuple[datetime, IncidentState]]
 """When an incident came to which state, in any order."""
 
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`|\\(){}\[\]]+")
@@ -103,11 +103,10 @@ class Incidents:
     def event(self, told: Told) -> Incident:
         """The incident. One that was opened again is not restored; acknowledged is not resolved."""
         over = told.state is IncidentState.RESOLVED
-        life = list(_lived(told.life))
-        ends = [at for at, state in life if state is IncidentState.RESOLVED]
-        restored_at = max(filter(None, [told.restored_at, *ends]), default=None) if over else None
-        if restored_at is not None and restored_at not in ends:
-            life = list(_lived([*life, (restored_at, IncidentState.RESOLVED)]))
+        ends = [at for at, state in told.life if state is IncidentState.RESOLVED]
+        restored_at = (told.restored_at or max(ends, default=None)) if over else None
+        end = [(restored_at, IncidentState.RESOLVED)] if restored_at is not None else []
+        life = list(_lived([*told.life, *end]))
         named = mentioned(told.title or "", *told.texts)
         return Incident(
             source=self.source,

@@ -239,7 +239,7 @@ class Shapes:
         return self._event(
             one,
             notes,
-            updated_at=max(filter(None, [one.updated_at, one.last_status_change_at, *(e.created_at for e in log)])),
+            updated_at=max([one.updated_at or one.created_at, *(entry.created_at for entry in log)]),
             restored_at=one.resolved_at or (None if resolved else one.last_status_change_at),
             life=life,
             texts=[text for entry in log if entry.type == _TRIGGER for text in entry.texts],
@@ -377,7 +377,7 @@ class PagerDutySource:
             page = answer.read(_Paging)
             if not page.more:
                 return
-            offset += page.limit
+            offset += page.limit or size
         notes.cut(f"GET {path}: of one second, or of one incident, more than {self.most} items are not handed out")
 
     def _asked(self, path: str, asked: Mapping[str, str], understood: Collection[int] = ()) -> Answer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import ClassVar, Literal
 from urllib.parse import quote
 
@@ -40,6 +41,8 @@ _STATES = {
     "resolved": IncidentState.RESOLVED,
     "postmortem": IncidentState.RESOLVED,
 }
+_LIVED = _STATES.keys() - {"postmortem"}
+"""What an update of another kind tells changes no state."""
 _OF_MAINTENANCE = frozenset({"scheduled", "in_progress", "verifying", "completed"})
 _ABOUT = About(
     system="Statuspage",
@@ -233,7 +236,7 @@ class StatuspageSource:
             notes.reject(rejected)
             whole = whole and not rejected
             found += items
-            if items and min(one.created_at for one in items) < floor:
+            if items and max(one.created_at for one in items) < floor:
                 break
         listed = {one.id for one in found}
         asked = [native_id for native_id in state.open if native_id not in listed]
@@ -257,6 +260,8 @@ class StatuspageSource:
         events = [event for one in found if not one.planned for event in self._events(one, notes)]
         if whole_since is None:
             return Part(events, state)
+        if any(later.created_at > one.created_at for one, later in pairwise(found)):
+            return Part(events, state)  # in another order the end of a list says nothing of what is not in it
         ids = frozenset(event.native_id for event in events)
         whole = Complete(kind=Incident, where={}, dated="started_at", since=whole_since, native_ids=ids)
         return Part(events, state, [whole])
@@ -278,7 +283,7 @@ class StatuspageSource:
             severity=one.impact or "",
             detected_at=one.created_at,
             restored_at=one.resolved_at,
-            life=[(u.display_at or u.created_at, _STATES[u.status]) for u in updates if u.status in _STATES],
+            life=[(u.display_at or u.created_at, _STATES[u.status]) for u in updates if u.status in _LIVED],
             texts=[u.body or "" for u in updates],
         )
         for key, name in (one.affected or {"": ""}).items():

@@ -64,6 +64,20 @@ def test_an_incident_is_restored_at_its_last_resolution() -> None:
     assert found.restored_at == after(30)
 
 
+def test_a_second_resolution_counts_without_a_reopening_between() -> None:
+    """A log that does not tell of the reopening still tells of the last resolution."""
+    found = incident((10, RESOLVED), (30, RESOLVED))
+
+    assert (found.restored_at, len(found.transitions)) == (after(30), 1)
+
+
+def test_the_systems_own_time_of_the_resolution_comes_first() -> None:
+    """What a system says of its last resolution is not told anew from its log."""
+    found = incident((10, RESOLVED), restored_at=after(9))
+
+    assert (found.restored_at, [t.at for t in found.transitions]) == (after(9), [after(9)])
+
+
 def test_a_resolution_that_only_the_system_tells_is_a_change_of_state_too() -> None:
     """Without a history the system's own time of the resolution stands alone."""
     found = incident(state=RESOLVED, restored_at=after(40))

@@ -159,6 +159,27 @@ def test_a_resolution_is_known_without_a_log(account: World, reader: Reader, giv
     assert [i.restored_at for i in reader.run()] == [at(100)]
 
 
+def test_a_reopening_that_no_log_tells_is_seen_by_the_status(account: World, reader: Reader) -> None:
+    """The status counts where the log lags; the next resolution is the one that restores."""
+    one = account.incident(0)
+    account.become(one, "resolved", 100)
+    one |= {"status": "triggered", "resolved_at": None}
+    between = [(i.state, i.restored_at) for i in reader.run()]
+    account.become(one, "resolved", 300)
+    one["resolved_at"] = None
+
+    assert between == [(IncidentState.DETECTED, None)]
+    assert [i.restored_at for i in reader.run()] == [at(300)]
+
+
+def test_an_incident_of_which_little_is_said_is_kept(account: World, reader: Reader) -> None:
+    """Without log and later times an incident is as old as its creation."""
+    account.incident(0, updated_at=None, last_status_change_at=None)
+    account.log.clear()
+
+    assert [(i.updated_at, i.transitions) for i in reader.run()] == [(at(0), ())]
+
+
 def test_an_unknown_status_is_open_and_named(account: World, reader: Reader) -> None:
     """A status that nobody documented → record survives; the unknown value is counted and named."""
     account.incident(0, status="paused")

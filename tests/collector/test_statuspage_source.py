@@ -303,14 +303,14 @@ def test_all_pages_of_the_api_are_read(site: World, whole: Reader) -> None:
 
 
 def test_no_page_is_read_beyond_history(site: World, reader_of: Callable[..., Reader]) -> None:
-    """What is older than `history` is not asked for."""
+    """The page that is wholly older than `history` is the last one that is asked for."""
     site.largest = 10
-    for number in range(40):
-        site.incident((number - 40) * DAY)
+    for number in range(60):
+        site.incident((number - 60) * DAY)
     reader = reader_of(page="kctbh9vrtdwd", token=TOKEN, history="15d")
     reader.run()
 
-    assert len(reader.api.asked) == 1
+    assert len(reader.api.asked) == 2
 
 
 def test_an_old_incident_is_read_until_it_is_over(site: World, reader_of: Callable[..., Reader]) -> None:
@@ -342,6 +342,17 @@ def test_what_was_deleted_is_forgotten(
 
     assert bench.runner.run("status", source).removed == 2
     assert sorted(e.native_id for e in bench.store.removed()) == ["p1/c-api", "p2/c-website"]
+
+
+def test_a_list_in_another_order_deletes_nothing(site: World, bench: Any, reader: Reader) -> None:
+    """Only a list that has the newest first tells by its end what is not in it."""
+    for seconds in (0, 10, 20):
+        site.incident(seconds)
+    source = reader.config.build(reader.context)
+    bench.runner.run("status", source)
+    site.incidents[:] = [site.incidents[2], site.incidents[0]]
+
+    assert bench.runner.run("status", source).removed == 0
 
 
 def test_a_list_with_a_broken_item_deletes_nothing(site: World, bench: Any, whole: Reader) -> None:
