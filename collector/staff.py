@@ -5,21 +5,123 @@ Knows no system. A source keeps what is known in its cursor: when a line was fir
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Literal, NamedTuple
 
 import msgspec
+from pydantic import BaseModel, Field
 
 from collector.errors import SourceError
 from collector.events import Member, MemberKind
+from collector.local_times import ISO, LocalTimes, TimeForm, ZoneName
+from collector.name_rules import NameRules
+from collector.patterns import any_matches, patterns
 from collector.source import Complete
 
 _BEFORE_ALL = datetime(1800, 1, 1, tzinfo=UTC)
 _FEW = 3
 """So many may always be gone: of four people, one is a quarter."""
 _OPENING = (MemberKind.REHIRE, MemberKind.TRANSFER)
+_KINDS = {**{kind.value: kind for kind in MemberKind}, "employee": MemberKind.HIRE}
+_YES = frozenset({"yes", "y", "true", "1", "x"})
+_NO = frozenset({"no", "n", "false", "0", "-"})
+
+
+class StaffSettings(BaseModel):
+    """What the settings of all rosters have in common: how their words and dates are read, and who is gone."""
+
+    dates: TimeForm = Field(
+        default=ISO,
+        description="The form of dates: `iso`, `serial` (a spreadsheet's days), or strptime's, such as `%d.%m.%Y`.",
+    )
+    zone: ZoneName | None = Field(
+        default=None, description="The zone of times without an offset, and of the days on which people left."
+    )
+    kinds: dict[MemberKind, NameRules] = Field(
+        default_factory=dict, description="What the kinds of joining are called: names, globs, expressions."
+    )
+    coding: NameRules = Field(
+        default_factory=list, description="Values of `codes` of those who are expected to write code."
+    )
+    missing: Literal["left", "ignore"] = Field(
+        default="left", description="What it means that somebody is not listed any more: they left, or nothing."
+    )
+    most_missing: float = Field(
+        default=0.25, gt=0, le=1, description="The largest share of the people that may be gone at once."
+    )
+
+
+class UnreadableError(Exception):
+    """Why a line is no stay: the field and what was expected, never the value."""
+
+
+class Words:
+    """Reads the words of a roster by its settings. `said` counts what they do not know."""
+
+    def __init__(self, settings: StaffSettings) -> None:
+        self._form = settings.dates
+        self._times = LocalTimes(settings.dates, settings.zone)
+        self._ends = LocalTimes(zone=settings.zone or "UTC")
+        self._kinds = [(kind, patterns(t.casefold() for t in texts)) for kind, texts in settings.kinds.items()]
+        self._coding = patterns(t.casefold() for t in settings.coding)
+        self.said: Counter[str] = Counter()
+
+    @property
+    def told(self) -> list[str]:
+        """What was said, each thing once."""
+        return [f"{what} ({n} times)" if n > 1 else what for what, n in self.said.items()]
+
+    def start(self, text: str) -> datetime:
+        """When a stay begins. Raises UnreadableError where that is missing or no date."""
+        found = self.day("start", text)
+        if found is None:
+            raise UnreadableError(f"`start` is empty; expected {self._expected}")
+        return found
+
+    def left(self, text: str, started_at: datetime) -> datetime | None:
+        """When somebody left, by their last day. Raises UnreadableError where they had not come by then."""
+        found = self.day("left", text, ends=True)
+        if found is not None and found < started_at:
+            raise UnreadableError("`left` lies before `start`; expected the last day")
+        return found
+
+    def day(self, name: str, text: str, *, ends: bool = False) -> datetime | None:
+        """The time that a text tells; None for an empty one. Raises UnreadableError.
+
+        A date is kept as midnight UTC, which a site's calendar takes for that day there. `ends`: the day is over.
+        """
+        if not text:
+            return None
+        day = self._times.date(text)
+        if day is not None and not ends:
+            return datetime(day.year, day.month, day.day, tzinfo=UTC)
+        found = self._times.at(text) if day is None else self._ends.at((day + timedelta(days=1)).isoformat())
+        if found is None:
+            raise UnreadableError(f"`{name}`: expected {self._expected}, or a time with an offset")
+        return found
+
+    @property
+    def _expected(self) -> str:
+        return "a date, for example 2026-03-02" if self._form == ISO else f"a date in the form {self._form}"
+
+    def kind(self, text: str) -> MemberKind:
+        """The kind that a word means; a hire where nothing says."""
+        plain = text.casefold()
+        mapped = next((kind for kind, rules in self._kinds if any_matches(rules, plain)), _KINDS.get(plain))
+        if mapped is None and plain:
+            self.said["a kind that `kinds` does not map is taken as hire"] += 1
+        return mapped or MemberKind.HIRE
+
+    def codes(self, text: str) -> bool:
+        """Whether somebody is expected to write code."""
+        plain = text.casefold()
+        if self._coding:
+            return any_matches(self._coding, plain)
+        if plain and plain not in _YES | _NO:
+            self.said["`codes` is neither yes nor no, and taken as yes"] += 1
+        return plain not in _NO
 
 
 class Stay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

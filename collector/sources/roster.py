@@ -7,10 +7,9 @@ looks before, which the cursor holds; how is `collector/staff.py`'s.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
 
@@ -19,13 +18,9 @@ from pydantic import Field
 
 from collector.durations import Duration
 from collector.errors import BadRecord, ContractError, Mistake, SourceError
-from collector.events import MemberKind
-from collector.local_times import ISO, LocalTimes, TimeForm, ZoneName
-from collector.name_rules import NameRules
-from collector.patterns import any_matches, patterns
 from collector.people import People
 from collector.source import About, Page, SourceConfig, SourceContext
-from collector.staff import Stay, check_share, continued, whole
+from collector.staff import StaffSettings, Stay, UnreadableError, Words, check_share, continued, whole
 from collector.tabular import Row, Snapshot, Table, check_path, check_silence, matching, read_table, read_whole
 
 Column: TypeAlias = Literal["person", "start", "left", "entered", "kind", "team", "site", "codes"]
@@ -39,8 +34,6 @@ _COLUMNS: Mapping[Column, Sequence[str]] = {
     "site": ("site", "location", "office"),
     "codes": ("codes",),
 }
-_YES = frozenset({"yes", "y", "true", "1", "x"})
-_NO = frozenset({"no", "n", "false", "0", "-"})
 _ABOUT = About(
     system="Rosters (CSV, JSON)",
     gives=("member",),
@@ -76,8 +69,9 @@ there at the first look nobody knows: they count as entered in time. A start tha
 was. Who is entered after a deadline, or with a fifth of the roster within a week, is left out of onboarding, and said
 to be.
 
-**Kinds.** `hire`, `rehire`, `transfer`, `contractor` and `intern` are understood as they are, others by `kinds`; what
-nothing maps is a `hire`, and said. `codes` is `yes` or `no`, or, with `coding`, a role that is expected to write code.
+**Kinds.** `hire` (or `employee`), `rehire`, `transfer`, `contractor` and `intern` are understood, others by `kinds`;
+what nothing maps is a `hire`, and said. `codes` is `yes` or `no`, or, with `coding`, a role that is expected to write
+code.
 
 **Who is not listed any more** has left (`missing: left`), which is said. A file that lists newcomers alone needs
 `missing: ignore`. Where more than `most_missing` of the people are gone at once, and more than three, the export broke:
@@ -86,7 +80,7 @@ the run fails.
 )
 
 
-class RosterConfig(SourceConfig):
+class RosterConfig(StaffSettings, SourceConfig):
     """Settings of a file with people."""
 
     about: ClassVar[About | None] = _ABOUT
@@ -99,25 +93,6 @@ class RosterConfig(SourceConfig):
     )
     columns: dict[Column, str] = Field(
         default_factory=dict, description="What the file calls its columns, where it is none of the usual names."
-    )
-    dates: TimeForm = Field(
-        default=ISO,
-        description="The form of dates: `iso`, `serial` (a spreadsheet's days), or strptime's, such as `%d.%m.%Y`.",
-    )
-    zone: ZoneName | None = Field(
-        default=None, description="The zone of times without an offset, and of the days on which people left."
-    )
-    kinds: dict[MemberKind, NameRules] = Field(
-        default_factory=dict, description="What the file calls the kinds of joining: names, globs, expressions."
-    )
-    coding: NameRules = Field(
-        default_factory=list, description="Values of the column `codes` of those who are expected to write code."
-    )
-    missing: Literal["left", "ignore"] = Field(
-        default="left", description="What it means that somebody is not listed any more: they left, or nothing."
-    )
-    most_missing: float = Field(
-        default=0.25, gt=0, le=1, description="The largest share of the people that may be gone at once."
     )
     silent_after: Duration | None = Field(
         default=None, description="When the file was not written for this long, runs without anything new fail."
@@ -146,10 +121,6 @@ class _Cursor(msgspec.Struct, frozen=True, kw_only=True):
     stays: dict[str, Stay]
 
 
-class _RefusedError(Exception):
-    """Why a row is none: the column and what was expected, never the value."""
-
-
 @dataclass
 class _Found:
     """What the rows of a file say."""
@@ -159,7 +130,7 @@ class _Found:
     seen: set[str] = field(default_factory=set)
     nobody: int = 0
     """Rows of which not even the person can be read."""
-    said: Counter[str] = field(default_factory=Counter)
+    said: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -203,7 +174,7 @@ class RosterSource:
         return Page(
             events=roster.events(config.name, known or {}, at),
             rejected=found.rejected,
-            warnings=[*_told(found.said), *self._warnings(snapshot.name, roster.newly_gone, unread if known else 0)],
+            warnings=[*found.said, *self._warnings(snapshot.name, roster.newly_gone, unread if known else 0)],
             complete=[whole(roster.stays)],
             cursor=msgspec.json.encode(cursor).decode(),
         )
@@ -214,10 +185,6 @@ class RosterSource:
             yield f"{name}: {gone} of the people are not listed any more; {taken}"
         if unread:
             yield f"{name}: {unread} lines cannot be told from others, so nobody is taken as having left"
-
-
-def _told(said: Counter[str]) -> list[str]:
-    return [f"{what} ({n} times)" if n > 1 else what for what, n in said.items()]
 
 
 def _decoded(cursor: str | None) -> _Cursor | None:
@@ -233,11 +200,8 @@ class _Reader:
 
     def __init__(self, config: RosterConfig, people: People, table: Table) -> None:
         self._config, self._people, self._table = config, people, table
-        self._times = LocalTimes(config.dates, config.zone)
-        self._zoned = LocalTimes(config.dates, config.zone or "UTC")
+        self._words = Words(config)
         self._columns = {name: self._column(name) for name in _COLUMNS}
-        self._kinds = [(kind, patterns(t.casefold() for t in texts)) for kind, texts in config.kinds.items()]
-        self._coding = patterns(t.casefold() for t in config.coding)
 
     def _column(self, name: Column) -> int | None:
         told = self._config.columns.get(name)
@@ -259,73 +223,31 @@ class _Reader:
                 continue
             found.seen.add(self._people.hashed(person))
             try:
-                stay = self._stay(row, person, found.said)
-            except _RefusedError as refused:
+                stay = self._stay(row, person)
+            except UnreadableError as refused:
                 found.rejected.append(BadRecord(row.place, str(refused)))
                 continue
             if (stay.person, stay.started_at) in places:
-                found.said[f"{self._table.name}: one person and start stands there twice; the later line counts"] += 1
+                self._words.said["one person and start stands there twice; the later line counts"] += 1
             places[stay.person, stay.started_at] = stay
         found.stays = list(places.values())
+        found.said = [f"{self._table.name}: {what}" for what in self._words.told]
         return found
 
     def _cell(self, row: Row, name: Column) -> str:
         place = self._columns[name]
         return "" if place is None else row.cells[place]
 
-    def _stay(self, row: Row, person: str, said: Counter[str]) -> Stay:
-        started_at, left_at = self._day(row, "start"), self._day(row, "left", ends=True)
-        if started_at is None:
-            raise _RefusedError(f"`start` is empty; expected {self._expected}")
-        if left_at is not None and left_at < started_at:
-            raise _RefusedError("`left` lies before `start`; expected the last day")
+    def _stay(self, row: Row, person: str) -> Stay:
+        words, started_at = self._words, self._words.start(self._cell(row, "start"))
         return Stay(
             person=self._people.hashed(person),
-            kind=self._kind(row, said),
+            kind=words.kind(self._cell(row, "kind")),
             started_at=started_at,
-            entered_at=self._day(row, "entered"),
-            left_at=left_at,
+            entered_at=words.day("entered", self._cell(row, "entered")),
+            left_at=words.left(self._cell(row, "left"), started_at),
             team=self._cell(row, "team") or None,
             site=self._cell(row, "site") or None,
-            codes=self._codes(row, said),
+            codes=words.codes(self._cell(row, "codes")),
             bot=self._people.is_bot(person),
         )
-
-    @property
-    def _expected(self) -> str:
-        form = self._config.dates
-        return "a date, for example 2026-03-02" if form == ISO else f"a date in the form {form}"
-
-    def _day(self, row: Row, name: Column, *, ends: bool = False) -> datetime | None:
-        """The time that a cell tells; None for an empty one.
-
-        A date is kept as midnight UTC, which a site's calendar takes for that day there. `ends`: the day is over.
-        """
-        text = self._cell(row, name)
-        if not text:
-            return None
-        day = self._times.date(text)
-        if day is not None and not ends:
-            return datetime(day.year, day.month, day.day, tzinfo=UTC)
-        if day is not None:
-            following = self._zoned.at((day + timedelta(days=1)).isoformat())
-            return following or datetime(day.year, day.month, day.day, tzinfo=UTC)
-        found = self._times.at(text)
-        if found is None:
-            raise _RefusedError(f"`{name}`: expected {self._expected}, or a time with an offset")
-        return found
-
-    def _kind(self, row: Row, said: Counter[str]) -> MemberKind:
-        text = self._cell(row, "kind").casefold()
-        mapped = next((kind for kind, rules in self._kinds if any_matches(rules, text)), None)
-        if mapped is None and text and text not in set(MemberKind):
-            said[f"{row.place.rpartition(':')[0]}: a kind that `kinds` does not map; it is taken as hire"] += 1
-        return mapped or (MemberKind(text) if text in set(MemberKind) else MemberKind.HIRE)
-
-    def _codes(self, row: Row, said: Counter[str]) -> bool:
-        text = self._cell(row, "codes").casefold()
-        if self._coding:
-            return any_matches(self._coding, text)
-        if text and text not in _YES | _NO:
-            said[f"{row.place.rpartition(':')[0]}: `codes` is neither yes nor no; it is taken as yes"] += 1
-        return text not in _NO

@@ -161,7 +161,7 @@ def test_kinds_are_mapped_and_what_nothing_maps_is_said(folder: Folder) -> None:
     kind_of = {m.person: m.member_kind.value for m in members}
     people = [folder.context.people.hashed(p) for p in "abcd"]
     assert [kind_of[p] for p in people] == ["hire", "intern", "hire", "transfer"]
-    assert folder.warnings == ["people.csv: a kind that `kinds` does not map; it is taken as hire"]
+    assert folder.warnings == ["people.csv: a kind that `kinds` does not map is taken as hire"]
 
 
 def test_roles_that_write_code_are_named(folder: Folder) -> None:

@@ -1,0 +1,1 @@
+"""Directories that speak SCIM 2.0."""
