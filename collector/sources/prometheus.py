@@ -47,7 +47,7 @@ _ABOUT = About(
         "Of one query `most_series` series are read, the first by their labels; what is left out is said.",
         "A server keeps samples for its retention: what is older is not known, however long `history` is.",
         "A server hands out at most 11 000 points of a series at once: long times are read in parts as it allows.",
-        "Without `lookback_delta`, which some servers do not know, a value without a range shows for 5 minutes more.",
+        "Prometheus before 2.44 does not know `lookback_delta`: there, what has no range is seen for 5 minutes more.",
     ),
     example="""\
 sources:
