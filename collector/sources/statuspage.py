@@ -91,11 +91,9 @@ not kept.
 sources:
   - type: statuspage
     name: status
-    page: ${STATUSPAGE_PAGE}
+    page: kctbh9vrtdwd
     token: ${STATUSPAGE_KEY}
 ```
-
-Other products show the same `/api/v2/incidents.json`; their address is as good.
 """,
 )
 
