@@ -103,7 +103,8 @@ sources:
 
 In Alertmanager, beside the receivers that wake somebody (`continue: true` on the route lets both have it):
 
-```yaml title="alertmanager.yml"
+```yaml
+# alertmanager.yml
 receivers:
   - name: paceline
     webhook_configs:
