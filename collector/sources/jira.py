@@ -261,34 +261,34 @@ class _Reading:
     def parts(self, state: State, notes: Notes) -> Iterator[Part]:
         """What was updated since a state, and once a day what is gone; nothing that was read as it stands."""
         floor = self.config.horizon(self.context) if state.since is None else state.since - self.config.overlap
-        if state.reached is None:
-            # What is updated from now on is dated later than what is the newest now: the next run reads it.
-            state = state.begun(self.asking.newest(floor))
-        if state.reached is not None:
+        # What is updated from now on is dated later than what is the newest now: the next run reads it.
+        reached = state.reached or self.asking.newest(floor)
+        if reached is not None:
+            state = state.begun(reached)
             after = parsed(state.after) if state.after else None
             for issues in self.asking.updated(floor, after, self.shapes.chosen, notes):
                 known = set(state.open)
                 fresh = [issue for issue in issues if issue.version not in known]
-                state = self._moved(state, issues)
+                state = self._moved(state, issues, reached)
                 yield Part(self._events(fresh, notes), state)
-            state = self._ended(state)
+            state = self._ended(state, reached)
         yield from self._swept(state)
 
-    def _moved(self, state: State, issues: Sequence[Read]) -> State:
+    def _moved(self, state: State, issues: Sequence[Read], reached: datetime) -> State:
         """The state after some issues: where the list goes on, and what of them the next run meets again."""
-        if not issues or state.reached is None:
-            return state
-        last = max(issue.created_at for issue in issues)
-        again = {i.version for i in issues if i.updated_at >= state.reached - self.config.overlap}
-        return msgspec.structs.replace(state, after=as_rfc3339(last), open=tuple(sorted(again.union(state.open))))
+        last = max((issue.created_at for issue in issues), default=None)
+        again = {issue.version for issue in issues if issue.updated_at >= reached - self.config.overlap}
+        return msgspec.structs.replace(
+            state,
+            after=as_rfc3339(last) if last else state.after,
+            open=tuple(sorted(again.union(state.open))),
+        )
 
-    def _ended(self, state: State) -> State:
-        state = state.ended()
-        if state.since is None:
-            return state
-        start = state.since - self.config.overlap
+    def _ended(self, state: State, reached: datetime) -> State:
+        """The state after all of them, without what will not be met again."""
+        start = reached - self.config.overlap
         still = (v for v in state.open if (parsed(v.partition("@")[2]) or start) >= start)
-        return msgspec.structs.replace(state, open=tuple(still))
+        return msgspec.structs.replace(state.ended(), open=tuple(still))
 
     def _events(self, issues: Sequence[Read], notes: Notes) -> list[Event]:
         """What issues are by the rules, with what has to be asked for each."""
@@ -300,9 +300,8 @@ class _Reading:
     def _whole(self, issue: Read, event: Ticket | Incident, notes: Notes) -> Event:
         if isinstance(event, Incident):
             return msgspec.structs.replace(event, links=(*event.links, *self.asking.elsewhere(issue.id)))
-        known = issue.fields.comment
-        comments = self.asking.comments(issue) if known is None or self.asking.needs_comments(issue) else known.comments
-        return msgspec.structs.replace(event, replies=self.shapes.replies(issue, comments, notes))
+        replies = self.shapes.replies(issue, self.asking.comments(issue), notes)
+        return msgspec.structs.replace(event, replies=replies)
 
     def _swept(self, state: State) -> Iterator[Part]:
         """Once a day: what there is of the recent past, so that what was deleted is seen."""

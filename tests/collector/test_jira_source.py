@@ -412,6 +412,17 @@ def test_an_issue_that_vanishes_before_its_comments_are_read_has_none(reader_of:
     assert reader.ticket().replies == ()
 
 
+def test_comments_that_are_refused_fail_the_run(reader_of: Readers) -> None:
+    """A refusal other than "not found" is no "nobody has replied"."""
+    center = World(cloud=False)
+    center.comment(center.issue(0, "DESK"), 5, login("mira"))
+    reader = reader_of(center, projects=["DESK"])
+    reader.api.faults = {6: Reply({}, status=400)}
+
+    with pytest.raises(SourceError, match="/comment: answered 400"):
+        reader.run()
+
+
 @pytest.mark.parametrize(
     ("author", "bot"),
     [
@@ -610,6 +621,14 @@ def test_what_was_read_as_it_stands_is_not_given_again(reader_of: Readers, cloud
 
     assert reader.run() == []
     assert len(reader.api.asked) == 5
+
+
+def test_an_empty_jira_gives_nothing(reader_of: Readers) -> None:
+    """Nothing that was ever updated → no event, and the next run asks again from the beginning."""
+    reader = reader_of(World())
+
+    assert reader.run() == []
+    assert "since" not in json.loads(reader.cursor or "")["streams"]["issues"]
 
 
 @BOTH
@@ -1205,9 +1224,10 @@ def test_a_told_issue_has_the_fields_that_are_set_by_ids(receive: Receive) -> No
     assert [e.type for e in received.events if isinstance(e, Ticket)] == ["Laptop"]
 
 
-def test_a_told_issue_that_is_not_as_documented_is_set_aside(receive: Receive) -> None:
-    """A new issue without a status is kept aside with its id."""
-    received = receive(delivery("jira:issue_created", World().issue(0, status=None)))
+@pytest.mark.parametrize("field", ["status", "created"])
+def test_a_told_issue_that_is_not_as_documented_is_set_aside(receive: Receive, field: str) -> None:
+    """A new issue without a status, or without a time, is kept aside with its id."""
+    received = receive(delivery("jira:issue_created", World().issue(0, **{field: "yesterday"})))
 
     assert [r.location for r in received.rejected] == ["webhook (id 10001)"]
 

@@ -354,17 +354,18 @@ class Asking:
         asked = {"fields": "status", "expand": "changelog"}
         return self._get(f"{self.root}/issue/{issue.id}", asked).read(Listed).changelog
 
-    def needs_comments(self, issue: Read) -> bool:
-        """Whether the comments that come with an issue are not all, or do not tell which of them are internal."""
-        known = issue.fields.comment
-        if known is None or len(known.comments) < (known.total or 0):
-            return True
-        if self.is_cloud and len(known.comments) >= _COMMENTS_LISTED:
-            return True
-        return issue.of_service_desk and any(c.jsd_public is None and c.properties is None for c in known.comments)
-
     def comments(self, issue: Read) -> list[Comment]:
-        """All comments of an issue; none where it was deleted since it was listed."""
+        """All comments of an issue: those that come with it, else asked for; none where it was deleted meanwhile."""
+        known = issue.fields.comment
+        return known.comments if known is not None and self._is_whole(issue, known) else self._all_comments(issue)
+
+    def _is_whole(self, issue: Read, known: Comments) -> bool:
+        """Whether the comments that come with an issue are all, and tell which of them are internal."""
+        if len(known.comments) < (known.total or 0) or (self.is_cloud and len(known.comments) >= _COMMENTS_LISTED):
+            return False
+        return not issue.of_service_desk or all(c.jsd_public is not None for c in known.comments)
+
+    def _all_comments(self, issue: Read) -> list[Comment]:
         asked = {"orderBy": "created", "maxResults": str(_PAGE), "expand": "properties"}
         found: list[Comment] = []
         while True:
