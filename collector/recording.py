@@ -23,18 +23,21 @@ _KEPT_HEADERS = re.compile(
     r"|x-per-page|x-prev-page|x-ms-continuationtoken|last-modified"
 )
 _LOGINS = ("login", "email", "emailaddress", "username", "userid", "uniquename", "mail")
-_NAMES = ("displayname", "realname", "nickname", "authorname", "committername", "actorname", "sendername")
+_NAMES = (
+    *("displayname", "realname", "nickname", "authorname", "committername", "actorname", "sendername"),
+    *("firstname", "lastname"),
+)
 _IN_PERSONS = frozenset({"name", "fullname"})
 _PERSONS = re.compile(
     r"(user|author|owner|assignee|committer|creator|sender|actor|reviewer|culprit|approver|createdby|closedby|mergedby"
-    r"|requestedby|requestedfor|triggeredby|initiatedby|by)s?"
+    r"|requestedby|requestedfor|triggeredby|initiatedby|assignedto|by)s?"
 )
 """Under these keys somebody is told of; a `fullName` elsewhere is that of a job or a repository."""
 _TEXTS = (
     *("body", "description", "message", "title", "summary", "comment", "text", "content", "note", "subject", "bio"),
-    *("bodyhtml", "bodytext", "reason", "statestring"),
+    *("bodyhtml", "bodytext", "reason", "statestring", "notes"),
 )
-_SECRETS = ("token", "secret", "password", "passwd", "privatekey", "authorization", "cookie")
+_SECRETS = ("token", "secret", "password", "passwd", "privatekey", "apikey", "authorization", "cookie")
 _PLACES = re.compile(r"page|next|continu|cursor|after")
 """Tokens that say where a list goes on are no secrets: without them nothing could be replayed."""
 _SECRET_VALUE = re.compile(r"gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+")

@@ -201,14 +201,21 @@ class RedmineSource:
     quiet: Tracking = field(repr=False)
     proves: bool
     names: Names = field(default_factory=Names, repr=False)
+    """What was asked in this run."""
+    refused: list[SourceError] = field(default_factory=list, repr=False)
+    """Why lists of issues could not be read in this run."""
 
     def pull(self, cursor: str | None) -> Iterator[Page]:
         """Issues that changed since the cursor's time."""
         if self.proves:
             self._prove()
-        streams = [Stream(f"issues {name}".strip(), partial(self._issues, within)) for name, within in self._scopes()]
-        streams.append(Stream("deletions", self._deletions))
-        yield from pull(None if self.context.since else cursor, streams, Notes())
+        run = replace(self, names=Names(), refused=[])
+        yield from pull(None if self.context.since else cursor, run._streams(), Notes())  # noqa: SLF001 - itself, afresh
+
+    def _streams(self) -> Iterator[Stream]:
+        for name, within in self._scopes():
+            yield Stream(f"issues {name}".strip(), partial(self._issues, within))
+        yield Stream("deletions", self._deletions)
 
     def _prove(self) -> None:
         """A wrong key is answered with what everybody may see: only this tells that it is one."""
@@ -229,6 +236,14 @@ class RedmineSource:
     # -- issues
 
     def _issues(self, within: Mapping[str, str], state: State, notes: Notes) -> Iterator[Part]:
+        """Issues of a list; that it is refused is remembered."""
+        try:
+            yield from self._read(within, state, notes)
+        except SourceError as error:
+            self.refused.append(error)
+            raise
+
+    def _read(self, within: Mapping[str, str], state: State, notes: Notes) -> Iterator[Part]:
         """Issues in the order in which they changed. `open` holds those of the overlap, as they were read before."""
         floor = self.config.horizon(self.context) if state.since is None else state.since - self.config.overlap
         before, met = set(state.open), dict[str, _Met]()
@@ -348,25 +363,32 @@ class RedmineSource:
 
     def _deletions(self, state: State, notes: Notes) -> Iterator[Part]:
         """Once a day: which issues of the last days there are. `open` remembers the projects that they were in."""
+        if len(self.refused) == len(self._scopes()):
+            raise self.refused[0]  # beside this stream, which asks nothing on most days, the run would be a success
         now = self.context.clock()
-        if state.swept_at is not None and now - state.swept_at < _SWEEP_EVERY:
-            return
-        own, sweep = Notes(), _Sweep(now - _SWEPT)
+        if state.swept_at is None:
+            # After a first pass there is nothing that could have been deleted.
+            yield Part((), _swept(state, now, dict.fromkeys(self.names.projects, now.date().toordinal())))
+        elif now - state.swept_at >= _SWEEP_EVERY:
+            yield self._missed(state, now, notes)
+
+    def _missed(self, state: State, now: datetime, notes: Notes) -> Part:
+        """Which issues there are: what is not among them was deleted, unless it only cannot be seen."""
+        own, sweep = Notes(), _Sweep((now - _SWEPT).replace(microsecond=0))
         for _, within in self._scopes():
             self._sweep(sweep, within, own)
-        known = {int(number): int(day) for number, _, day in (entry.partition("@") for entry in state.open)}
+        entries = (entry.partition("@") for entry in state.open)
+        days = {int(number): int(day) for number, _, day in entries}
+        known = {number: day for number, day in days.items() if day >= sweep.since.date().toordinal()}
         for number in sorted(known.keys() - sweep.projects):
             # Of a project that is read no more, though it is there, nothing was deleted.
             self._sweep(sweep, {"project_id": str(number), "subproject_id": "!*"}, own)
-        today, oldest = now.date().toordinal(), sweep.since.date().toordinal()
-        kept = {n: day for n, day in known.items() if day >= oldest} | dict.fromkeys(sweep.projects, today)
         if sweep.hidden:
             notes.cut("a project is not shown any more: what was deleted is not looked for, as it would look the same")
         if own.rejected:
             notes.cut("an issue of the list cannot be read: what was deleted is not looked for")
-        whole = [] if sweep.hidden or own.rejected else sweep.whole()
-        remembered = tuple(f"{number}@{day}" for number, day in sorted(kept.items()))
-        yield Part((), msgspec.structs.replace(state, swept_at=now, open=remembered), whole)
+        state = _swept(state, now, known | dict.fromkeys(sweep.projects, now.date().toordinal()))
+        return Part((), state, [] if sweep.hidden or own.rejected else sweep.whole())
 
     def _sweep(self, sweep: _Sweep, within: Mapping[str, str], notes: Notes) -> None:
         """Note which issues there are. A project that was deleted has none; one that is not shown may have some."""
@@ -404,6 +426,12 @@ class _Sweep:
             Complete(kind=Ticket, where={}, dated="created_at", since=self.since, native_ids=tickets),
             Complete(kind=Incident, where={}, dated="detected_at", since=self.since, native_ids=incidents),
         ]
+
+
+def _swept(state: State, now: datetime, projects: Mapping[int, int]) -> State:
+    """The state after a look at what there is: `open` holds projects with the days on which issues were met in them."""
+    remembered = tuple(f"{number}@{day}" for number, day in sorted(projects.items()))
+    return msgspec.structs.replace(state, swept_at=now, open=remembered)
 
 
 def _time(text: str) -> datetime:
