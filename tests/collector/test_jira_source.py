@@ -682,7 +682,7 @@ def test_the_cursor_is_not_ahead_of_what_changed_meanwhile(reader_of: Readers) -
 
 
 @BOTH
-def test_long_lists_are_read_in_several_searches(context: SourceContext, cloud: bool) -> None:  # noqa: FBT001 - one of both
+def test_long_lists_are_read_in_several_searches(cloud: bool) -> None:  # noqa: FBT001 - one of both
     """Hard caps → a search ends before the cap, and another one goes on from the last issue's creation."""
     made = World(cloud=cloud, most=10)
     ids = [made.issue(number)["id"] for number in range(50)]
@@ -696,7 +696,7 @@ def test_long_lists_are_read_in_several_searches(context: SourceContext, cloud: 
     assert len({one.json()["jql"] for one in api.asked}) == 3
 
 
-def test_a_minute_with_more_issues_than_a_search_goes_on(context: SourceContext) -> None:
+def test_a_minute_with_more_issues_than_a_search_goes_on() -> None:
     """An import of more issues in one minute than a search is trusted with → that search goes on, and ends."""
     made = World(most=10)
     ids = [made.issue(number / 1_000)["id"] for number in range(45)]
