@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +20,7 @@ from slo_engine.promql import BooleanGauge, CounterRatio, Histogram, NativeHisto
 from slo_engine.proof import Oracle
 from slo_engine.slo import AlertPolicy, Composite, IndicatorSli, Part, Sli, Slo
 from slo_engine.synthetic import CannotMakeUp, Minute, stream_of
-from slo_engine.verify import Run, promtool, said, unit_test, verify
+from slo_engine.verify import Run, UnitTest, promtool, said, unit_test, verify
 from slo_engine.windows import parse_window
 
 TIERS = load_tiers(Path(__file__).parents[2] / "config" / "alert-windows" / "sre-workbook.yaml")
@@ -49,6 +50,12 @@ def slo(sli: Sli, target: str = "0.999", period: str = "30d", **more: Any) -> Sl
 @pytest.fixture
 def run(requires_tool: Callable[[str], str]) -> Run:
     return promtool(requires_tool("promtool"))
+
+
+@pytest.fixture(scope="module")
+def proof() -> UnitTest:
+    """What the mistakes are put into."""
+    return unit_test(slo(ERRORS), TIERS)
 
 
 @pytest.mark.parametrize(
@@ -94,24 +101,27 @@ def test_prometheus_agrees_with_counted_events(some: Slo, run: Run) -> None:
         ("rate(http", "increase(http", "fast burn and recovery"),  # events are 300 times as many
     ],
 )
-def test_a_mistake_in_the_rules_is_found(run: Run, old: str, new: str, scenario: str) -> None:
+def test_a_mistake_in_the_rules_is_found(run: Run, proof: UnitTest, old: str, new: str, scenario: str) -> None:
     """Rules that are wrong in one place fail in the scenario that is about it."""
-    real = run
+    about_it = json.dumps(proof.tests[scenario])
 
     def with_mistake(arguments: Sequence[str], folder: Path) -> tuple[int, str]:
+        # What the other scenarios find as well proves nothing, and takes promtool seconds.
+        if (folder / "test.yml").read_text(encoding="utf-8") != about_it:
+            return 0, ""
         path = folder / "rules.yml"
         right = path.read_text(encoding="utf-8")
         assert old in right
         path.write_text(right.replace(old, new), encoding="utf-8")
-        answer = real(arguments, folder)
+        answer = run(arguments, folder)
         path.write_text(right, encoding="utf-8")
         return answer
 
     [result] = verify([slo(ERRORS)], TIERS, with_mistake)
 
-    assert not result.holds
-    assert scenario in [failure.scenario for failure in result.failures]
+    assert [failure.scenario for failure in result.failures] == [scenario]
     assert "exp:" in result.failures[0].detail
+    assert not result.holds
 
 
 def test_what_cannot_be_tried_is_said() -> None:
