@@ -12,12 +12,11 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import NamedTuple, cast
 
 from collector.bulk import seldom_collecting
 from collector.errors import StoreError
-from collector.store import Database, DerivationStore, EventStore
+from collector.store import Database, DerivationStore, EventStore, Place
 from slo_engine.derive import Done, Task, written
 from slo_engine.indicator import Asked
 from slo_engine.organisation import Organisation
@@ -29,16 +28,16 @@ _SHARE = 8
 class _Share(NamedTuple):
     """What a process is given."""
 
-    folder: Path
+    place: Place
     organisation: Organisation
     tasks: Sequence[Task]
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Derives in `count` processes on the store of a folder; see `slo_engine.derive.Helpers`."""
+    """Derives in `count` processes on the store at a place; see `slo_engine.derive.Helpers`."""
 
-    folder: Path
+    place: Place
     count: int
 
     def __call__(self, organisation: Organisation, tasks: Sequence[Task]) -> Mapping[str, Sequence[Done]]:
@@ -54,7 +53,7 @@ class Processes:
         with contextlib.ExitStack() as stack:
             reports: list[Connection] = []
             for number in range(self.count):
-                share = _Share(self.folder, organisation, [self._part(task, number) for task in tasks])
+                share = _Share(self.place, organisation, [self._part(task, number) for task in tasks])
                 report, told = context.Pipe(duplex=False)
                 stack.callback(report.close)
                 process = context.Process(target=_work, args=(share, told))
@@ -92,7 +91,7 @@ def _work(share: _Share, told: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it says when to stop
     with contextlib.suppress(BrokenPipeError):
         try:
-            database = Database.open(share.folder)
+            database = Database.open(share.place)
             for task in share.tasks:
                 for done in _done(task, database, share.organisation):
                     told.send((task.family.name, done))

@@ -6,7 +6,7 @@ straight into arrays. Bulk writes send tuples through SQLAlchemy Core; no object
 """
 
 from collector.store.columns import from_micros, to_micros
-from collector.store.database import Database, Transaction
+from collector.store.database import Database, Place, Transaction
 from collector.store.deliveries import DeliveryLog, DeliveryRecord, DeliveryState
 from collector.store.derivations import DerivationStore, PieceRecord, Replacement, Restatement
 from collector.store.events import EventStore, Quarantined, SourceRun
@@ -27,6 +27,7 @@ __all__ = [
     "ObservationRow",
     "ObservationStore",
     "PieceRecord",
+    "Place",
     "Plain",
     "Quarantined",
     "Replacement",

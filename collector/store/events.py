@@ -11,7 +11,6 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from collector.conditions import Above, Where
 from collector.errors import BadRecord
@@ -19,6 +18,7 @@ from collector.events import EVENT_TYPES, TYPE_OF_KIND, Commit, Event, kind_of
 from collector.events import Collection as CollectionEvent
 from collector.store.columns import columns_of, decoder, encoder
 from collector.store.database import Database, Transaction
+from collector.store.dialects import insert
 from collector.store.tables import (
     BELONGS_TO,
     CURSOR,
@@ -313,7 +313,7 @@ def _writing(event_type: type[Event]) -> tuple[list[str], Any, Any]:
         for c in sorted(columns, key=lambda c: c.name != "updated_at"):
             if c.nullable:  # NULL has no place in an order, and the least of values must not be taken for it
                 terms.append(side[c.name].is_not(None))
-            terms.append(sa.func.coalesce(side[c.name], sa.literal_column(_literal(c.least))))
+            terms.append(sa.func.coalesce(side[c.name], _literal(c.least)))
         return sa.tuple_(*terms)
 
     upsert = statement.on_conflict_do_update(
@@ -324,10 +324,10 @@ def _writing(event_type: type[Event]) -> tuple[list[str], Any, Any]:
     return names, upsert, encoder(event_type)
 
 
-def _literal(least: Any) -> str:
-    if isinstance(least, str):
-        return "''"
-    return str(int(least)) if isinstance(least, bool) else repr(least)
+def _literal(least: Any) -> Any:
+    if isinstance(least, bool):
+        return sa.true() if least else sa.false()
+    return sa.literal_column("''" if isinstance(least, str) else repr(least))
 
 
 _REVISION_OF = sa.select(KIND_REVISION.c.revision).where(KIND_REVISION.c.kind == sa.bindparam("kind"))
