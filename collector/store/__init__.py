@@ -12,6 +12,7 @@ from collector.store.derivations import DerivationStore, PieceRecord, Replacemen
 from collector.store.events import EventStore, Quarantined, SourceRun
 from collector.store.inbox import Arrival, Drained, InboxStore, packed
 from collector.store.observations import Judge, ObservationRow, ObservationStore, Plain, Series, Tally
+from collector.store.transfer import TableDigest, copy_store, digests
 
 __all__ = [
     "Arrival",
@@ -34,8 +35,11 @@ __all__ = [
     "Restatement",
     "Series",
     "SourceRun",
+    "TableDigest",
     "Tally",
     "Transaction",
+    "copy_store",
+    "digests",
     "from_micros",
     "packed",
     "to_micros",

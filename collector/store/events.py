@@ -205,7 +205,7 @@ class EventStore:
         many = next((n for n, v in where.items() if isinstance(v, (list, tuple))), None)
         found: list[tuple[Any, ...]] = []
         for part in _parts(where, many):
-            forms, values = _forms(part)
+            forms, values = _forms(_typed(event_type, part))
             found.extend(self._database.select(partial(_select_text, event_type, names, forms), values))
         return found
 
@@ -384,6 +384,12 @@ def _parts(where: Mapping[str, Where], many: str | None) -> Iterator[dict[str, W
     values = list(cast("Sequence[Any]", where[many]))
     for start in range(0, len(values), _FETCH):
         yield {**where, many: values[start : start + _FETCH]}
+
+
+def _typed(event_type: type[Event], where: Mapping[str, Where]) -> Mapping[str, Where]:
+    """The conditions with what is true or false as such: not every database takes 0 and 1 for it."""
+    own = EVENT_TABLES[event_type].c
+    return {n: bool(v) if isinstance(own[n].type, sa.Boolean) else v for n, v in where.items()}
 
 
 def _forms(where: Mapping[str, Where]) -> tuple[tuple[tuple[str, str, int], ...], list[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from operator import ge, gt, le, lt
 from typing import Any, NamedTuple
 
@@ -163,10 +164,8 @@ class ObservationStore:
         """
         columns = (OBSERVATION.c[n] for n in names)
         query = sa.select(OBSERVATION.c.series_id, *columns).where(*_BETWEEN).order_by(*_IN_SERIES)
-        query = query.execution_options(stream_results=True)
         with self._database.reading() as connection:
-            cursor: Any = connection.execute(query, _stretch(series_ids, after, until)).cursor
-            while chunk := cursor.fetchmany(_CHUNK):
+            for chunk in _read(connection, query, _stretch(series_ids, after, until)):
                 yield from chunk
 
     def alike(self, series_ids: Iterable[int], after: int, until: int, ripe_at: int) -> list[Alike]:
@@ -348,11 +347,16 @@ def _since(names: Sequence[str]) -> Any:
 
 def _chunks(connection: Any, query: Any, after: Mapping[int, int]) -> Iterator[list[tuple[Any, ...]]]:
     """The rows of a statement about some series, each after its own time."""
-    # Read past SQLAlchemy's rows: it is the plain tuples of the driver that arrays are made of.
-    ordered = in_order(connection, query, *_IN_SERIES).execution_options(stream_results=True)
-    cursor: Any = connection.execute(ordered, _wanted(after)).cursor
-    while chunk := cursor.fetchmany(_CHUNK):
-        yield chunk
+    return _read(connection, in_order(connection, query, *_IN_SERIES), _wanted(after))
+
+
+def _read(connection: Any, query: Any, asked: Mapping[str, Any]) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a statement in chunks, as they are asked for."""
+    with closing(connection.execute(query.execution_options(stream_results=True), asked)) as result:
+        # Read past SQLAlchemy's rows: it is the plain tuples of the driver that arrays are made of.
+        cursor: Any = result.cursor
+        while chunk := cursor.fetchmany(_CHUNK):
+            yield chunk
 
 
 def _wanted(after: Mapping[int, int]) -> dict[str, str]:
