@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from operator import ge, gt, le, lt
 from typing import Any, NamedTuple
 
@@ -352,11 +351,10 @@ def _chunks(connection: Any, query: Any, after: Mapping[int, int]) -> Iterator[l
 
 def _read(connection: Any, query: Any, asked: Mapping[str, Any]) -> Iterator[list[tuple[Any, ...]]]:
     """The rows of a statement in chunks, as they are asked for."""
-    with closing(connection.execute(query.execution_options(stream_results=True), asked)) as result:
-        # Read past SQLAlchemy's rows: it is the plain tuples of the driver that arrays are made of.
-        cursor: Any = result.cursor
-        while chunk := cursor.fetchmany(_CHUNK):
-            yield chunk
+    # Read past SQLAlchemy's rows: it is the plain tuples of the driver that arrays are made of.
+    cursor: Any = connection.execute(query, asked).cursor
+    while chunk := cursor.fetchmany(_CHUNK):
+        yield chunk
 
 
 def _wanted(after: Mapping[int, int]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from psycopg.abc import Buffer
 from psycopg.types.numeric import FloatDumper, IntLoader
-from psycopg.types.string import StrDumper
+from psycopg.types.string import StrDumperUnknown
 from sqlalchemy.engine import Connection, Engine
 from sqlmodel import create_engine
 
@@ -75,18 +75,22 @@ def _beginning(options: Any) -> str:
     return "; ".join([*lines, f"SELECT pg_advisory_xact_lock({_WRITING})"])
 
 
+def _kept(value: Any) -> Any:
+    """What is kept of a value: of what is no number nothing, as in SQLite; of a text all but the character 0."""
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return None if value != value else value  # noqa: PLR0124 - only what is no number differs from itself
+
+
 class _Number(FloatDumper):
-    """A float as it is told to the database; what is no number is nothing, as in SQLite."""
-
     def dump(self, obj: float) -> Buffer | None:
-        return None if obj != obj else super().dump(obj)  # noqa: PLR0124 - only what is no number differs from itself
+        kept = _kept(obj)
+        return None if kept is None else super().dump(kept)
 
 
-class _Text(StrDumper):
-    """A text as it is told to the database, which knows no character 0."""
-
+class _Text(StrDumperUnknown):
     def dump(self, obj: str) -> Buffer | None:
-        return super().dump(obj.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in obj else obj)
+        return super().dump(_kept(obj))
 
 
 class _ZeroOrOne(IntLoader):
@@ -128,9 +132,13 @@ def write_rows(connection: Connection, statement: Any, text: str, names: Sequenc
 
 
 def _copied(cursor: Any, table: str, names: Sequence[str], rows: Sequence[Any]) -> int:
+    # The driver's own dumpers are compiled: rows that are whole, nearly all of them, need no others.
+    for kind, dumper in ((str, StrDumperUnknown), (float, FloatDumper)):
+        cursor.adapters.register_dumper(kind, dumper)
     with cursor.copy(f"COPY {table} ({', '.join(map(_quoted, names))}) FROM STDIN") as copy:
         for row in rows:
-            copy.write_row(row)
+            odd = [cell for cell in row if cell != cell or (cell.__class__ is str and "\0" in cell)]  # noqa: PLR0124
+            copy.write_row([_kept(cell) for cell in row] if odd else row)
     return len(rows)
 
 
