@@ -17,6 +17,8 @@ from collector.events import Event, Probe
 from collector.pushed import Join
 from collector.store import Arrival, InboxStore, SourceRun, Transaction, from_micros, packed, to_micros
 
+pytestmark = pytest.mark.both_stores
+
 NOW = 1_772_442_000_000_000
 MakeProbe = Callable[..., Probe]
 
