@@ -48,8 +48,8 @@ class StaffSettings(BaseModel):
     missing: Literal["left", "ignore"] = Field(
         default="left", description="What it means that somebody is not listed any more: they left, or nothing."
     )
-    most_missing: float = Field(
-        default=0.25, gt=0, le=1, description="The largest share of the people that may be gone at once."
+    broken_share: float = Field(
+        default=0.25, gt=0, le=1, description="So large a share of the people gone at once: the export broke."
     )
 
 
@@ -183,12 +183,12 @@ def whole(native_ids: Iterable[str]) -> Complete:
     return Complete(kind=Member, where={}, dated="started_at", since=_BEFORE_ALL, native_ids=frozenset(native_ids))
 
 
-def check_share(known: Iterable[Stay], gone: int, share: float, at: datetime, setting: str) -> None:
-    """Raise SourceError where more than a share of those on the roster are gone at once: its export broke."""
+def check_share(known: Iterable[Stay], gone: int, share: float, at: datetime) -> None:
+    """Raise SourceError where a share of those on the roster, and more than a few, are gone at once: it broke."""
     present = sum(not s.gone and not s.has_left(at) for s in known)
-    if gone > _FEW and gone > share * present:
-        said = f"{gone} of {present} people are gone from the roster at once, more than `{setting}` allows"
-        raise SourceError(f"{said}; restore the export, or raise it for one run if they have left")
+    if gone > _FEW and gone >= share * present:
+        said = f"{gone} of {present} people are gone from the roster at once"
+        raise SourceError(f"{said}; restore it, or raise `broken_share` for one run if they have left")
 
 
 def continued(

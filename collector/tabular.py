@@ -282,7 +282,7 @@ def _csv_table(snapshot: Snapshot, lines: Lines, skip: int) -> Table:
 
 def _json_table(snapshot: Snapshot, lines: Lines) -> Table:
     """Objects one a line, in one list, or in the only list of one object."""
-    whole = _one_list(snapshot.content)
+    whole = _one_list(snapshot.content) if snapshot.name.lower().endswith(".json") else None
     items = json_records(lines) if whole is None else enumerate(whole, start=1)
     word = "" if whole is None else "item "
     objects: list[tuple[str, Mapping[str, object]]] = []

@@ -16,6 +16,7 @@ from typing import ClassVar, Literal
 import msgspec
 from pydantic import Field, SecretStr
 
+from collector.cursors import decoded
 from collector.errors import ContractError, Mistake, PacelineError, SourceError
 from collector.events import DocPage
 from collector.gitcommand import Access, Git, basic
@@ -215,7 +216,7 @@ class DocsSource:
             Clone(path=self._git.path, access=self._access, paths=True).update()
         elif is_treeless(self._git):
             raise SourceError(f"{self._git.path} is a clone without trees, so its pages cannot be read; clone it whole")
-        look, before = self.commits.look(), _decoded(cursor)
+        look, before = self.commits.look(), decoded(cursor, _Cursor)
         if look.head is None:
             if look.refs:
                 raise ContractError("HEAD names no branch that exists, so no page counts; set `branch`")
@@ -360,11 +361,3 @@ class DocsSource:
     def _complete(self, where: Mapping[str, str], native_ids: frozenset[str]) -> Complete:
         of_this = {"repository": self.commits.repository, **where}
         return Complete(kind=DocPage, where=of_this, dated="changed_at", since=_BEFORE_ALL, native_ids=native_ids)
-
-
-def _decoded(cursor: str | None) -> _Cursor | None:
-    """What was seen; None from a foreign or older form, so that all is read again, which is harmless."""
-    try:
-        return None if cursor is None else msgspec.json.decode(cursor, type=_Cursor)
-    except msgspec.DecodeError:
-        return None

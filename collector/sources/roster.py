@@ -16,6 +16,7 @@ from typing import ClassVar, Literal, TypeAlias
 import msgspec
 from pydantic import Field
 
+from collector.cursors import decoded
 from collector.durations import Duration
 from collector.errors import BadRecord, ContractError, Mistake, SourceError
 from collector.people import People
@@ -74,8 +75,8 @@ what nothing maps is a `hire`, and said. `codes` is `yes` or `no`, or, with `cod
 code.
 
 **Who is not listed any more** has left (`missing: left`), which is said. A file that lists newcomers alone needs
-`missing: ignore`. Where more than `most_missing` of the people are gone at once, and more than three, the export broke:
-the run fails.
+`missing: ignore`. Where a quarter (`broken_share`) of the people are gone at once, and more than three, the export
+broke: the run fails.
 """,
 )
 
@@ -109,7 +110,7 @@ class RosterConfig(StaffSettings, SourceConfig):
     @property
     def meaning(self) -> str:
         """Changes with all that says how the file is read."""
-        told = self.model_dump_json(exclude={"every", "stale_after", "most_missing", "silent_after"})
+        told = self.model_dump_json(exclude={"every", "stale_after", "broken_share", "silent_after"})
         return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
 
@@ -153,7 +154,7 @@ class RosterSource:
         if not names:
             raise SourceError(f"no file matches the path {config.path}; restore it or correct `path`")
         (snapshot,) = read_whole(self.base_dir, config.path, names[-1:])
-        before = _decoded(cursor)
+        before = decoded(cursor, _Cursor)
         if before is not None and (before.digest, before.meaning) == (snapshot.digest, config.meaning):
             check_silence(self.base_dir, config.path, names[-1:], config.silent_after, self.clock())
             return
@@ -169,7 +170,7 @@ class RosterSource:
         # Whose row cannot be told from another's may be anybody's: then nobody is taken for gone.
         seen = found.seen if not unread else {s.person for s in (known or {}).values()} | found.seen
         roster = continued(known, found.stays, seen, at, leaves=config.missing == "left")
-        check_share((known or {}).values(), roster.newly_gone, config.most_missing, at, "most_missing")
+        check_share((known or {}).values(), roster.newly_gone, config.broken_share, at)
         cursor = _Cursor(digest=snapshot.digest, meaning=config.meaning, stays=roster.stays)
         return Page(
             events=roster.events(config.name, known or {}, at),
@@ -185,14 +186,6 @@ class RosterSource:
             yield f"{name}: {gone} of the people are not listed any more; {taken}"
         if unread:
             yield f"{name}: {unread} lines cannot be told from others, so nobody is taken as having left"
-
-
-def _decoded(cursor: str | None) -> _Cursor | None:
-    """What was known; None from a foreign or older form, as if it were the first look."""
-    try:
-        return None if cursor is None else msgspec.json.decode(cursor, type=_Cursor)
-    except msgspec.DecodeError:
-        return None
 
 
 class _Reader:

@@ -16,6 +16,7 @@ import msgspec
 from pydantic import Field
 
 from collector.api import ApiConfig
+from collector.cursors import decoded
 from collector.errors import BadRecord, ContractError, SourceError
 from collector.events import Member
 from collector.http import Answer, ApiClient
@@ -27,6 +28,8 @@ from collector.times import as_rfc3339
 
 _PAGE = 100
 _MOST_PAGES = 100_000
+_MEANING = frozenset({"start", "left", "person", "kind", "team", "site", "codes", "filter"})
+"""Settings that say what a user means, beside those of all rosters."""
 _SWEEP_EVERY = timedelta(days=1)
 _LONGEST_REASON = 20
 _REFUSED_QUESTION, _NOT_IMPLEMENTED = 400, 501
@@ -69,7 +72,7 @@ Either is hashed at once; names, managers, telephones and pictures are not read.
 
 **Since when.** The directory learnt of somebody at `meta.created`. Somebody left at the end of the day that the
 attribute `left` names; without it, when `active` was first seen to be false, by `meta.lastModified`. Who is not in the
-list any more has left (`missing: left`); more than `most_missing` gone at once fail the run.
+list any more has left (`missing: left`); a quarter (`broken_share`) gone at once fails the run.
 
 **Reading.** Changed users are asked for by `meta.lastModified`, and all of them once a day. `filter` narrows the list,
 for example to `userType eq "Employee"`.
@@ -107,7 +110,17 @@ class ScimConfig(StaffSettings, ApiConfig):
     @property
     def meaning(self) -> str:
         """Changes with all that says what a user means."""
-        names = {*StaffSettings.model_fields, "start", "left", "person", "kind", "team", "site", "codes", "filter"}
+        names = {
+            *StaffSettings.model_fields.keys() - {"broken_share"},
+            "start",
+            "left",
+            "person",
+            "kind",
+            "team",
+            "site",
+            "codes",
+            "filter",
+        }
         return hashlib.blake2b(self.model_dump_json(include=names).encode(), digest_size=8).hexdigest()
 
 
@@ -171,7 +184,7 @@ class ScimSource:
 
     def pull(self, cursor: str | None) -> Iterator[Page]:
         """Users that changed since the cursor's, or all of them; the last page says who is gone."""
-        before = _decoded(cursor) or _Cursor(meaning=self.config.meaning)
+        before = decoded(cursor, _Cursor) or _Cursor(meaning=self.config.meaning)
         since = None if self._is_due(before) or before.since is None else before.since - self.config.overlap
         try:
             yield from self._passed(before, since)
@@ -244,7 +257,7 @@ class ScimSource:
         if met.is_whole:
             missing = [i for i, s in before.stays.items() if i not in met.seen and not s.gone]
             newly = sum(not stays[i].has_left(now) for i in missing)
-            check_share(before.stays.values(), newly, config.most_missing, now, "most_missing")
+            check_share(before.stays.values(), newly, config.broken_share, now)
             left = {i: stays[i].dropped(now, leaves=config.missing == "left") for i in missing}
             gone = [s.event(config.name, i, now) for i, s in left.items() if s.left_at != stays[i].left_at]
             stays |= left
@@ -343,11 +356,3 @@ def _reason(answer: Answer) -> str:
     except ContractError:
         return ""
     return found if found.isalpha() and len(found) <= _LONGEST_REASON else ""
-
-
-def _decoded(cursor: str | None) -> _Cursor | None:
-    """What was known; None from a foreign or older form, as if it were the first pass."""
-    try:
-        return None if cursor is None else msgspec.json.decode(cursor, type=_Cursor)
-    except msgspec.DecodeError:
-        return None

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from collector.cursors import decoded
 from collector.durations import Duration
 from collector.errors import BadRecord, ContractError, Mistake, SourceError
 from collector.events import SurveyResponse, SurveyScale
@@ -191,7 +192,7 @@ class SurveySource:
         told = self.config.model_dump_json(exclude={"every", "stale_after", "silent_after"})
         meaning = hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
         now = _Cursor(meaning=meaning, files={s.name: s.digest for s in snapshots})
-        if _decoded(cursor) == now:
+        if decoded(cursor, _Cursor) == now:
             check_silence(self.base_dir, self.config.path, names, self.config.silent_after, self.clock())
             return
         yield self._page(snapshots, msgspec.json.encode(now).decode())
@@ -207,14 +208,6 @@ class SurveySource:
             complete=answers.complete(),
             cursor=cursor,
         )
-
-
-def _decoded(cursor: str | None) -> _Cursor | None:
-    """What was seen; None from a foreign or older form, so that all is read again, which is harmless."""
-    try:
-        return None if cursor is None else msgspec.json.decode(cursor, type=_Cursor)
-    except msgspec.DecodeError:
-        return None
 
 
 class _RefusedError(Exception):
