@@ -38,7 +38,8 @@ _LONGEST_WAIT_SECONDS = 60.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _UNAUTHORISED, _FORBIDDEN, _NOT_IMPLEMENTED = 401, 403, 501
 _SERVER_ERRORS = 500
-_TRY_LATER = frozenset({408, 425, 429})
+_TRY_LATER = frozenset({408, 420, 425, 429})
+"""420 is what some servers answer in place of 429."""
 _SEEN_OTHER = frozenset({301, 302, 303})
 _SAME_METHOD = frozenset({307, 308})
 _SUCCESS = range(200, 300)

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from pydantic import Field, field_validator
 
-from collector.api import TrackerConfig, Url
+from collector.api import HookedConfig, TrackerConfig, Url
 from collector.errors import Mistake, SourceError
 from collector.events import Event, Incident, Ticket
 from collector.findings import Findings
@@ -110,7 +110,7 @@ fields decide what they are.
 )
 
 
-class JiraConfig(TrackerConfig):
+class JiraConfig(TrackerConfig, HookedConfig):
     """Settings of a Jira."""
 
     type: Literal["jira"]

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import msgspec
 from pydantic import Field
 
-from collector.api import Url
+from collector.api import HookedConfig, Url
 from collector.errors import ContractError
 from collector.events import Incident, IncidentState, Timestamp
 from collector.http import Answer, ApiClient
@@ -116,7 +116,7 @@ out, such as earlier acknowledgements, comes with the next run.
 )
 
 
-class PagerDutyConfig(IncidentConfig):
+class PagerDutyConfig(IncidentConfig, HookedConfig):
     """Settings of a PagerDuty account."""
 
     type: Literal["pagerduty"]
