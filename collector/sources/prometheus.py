@@ -208,14 +208,19 @@ class _Row(NamedTuple):
 
 def _pairs(good: Sequence[Series], total: Sequence[Series], place: str) -> list[_Row]:
     """What was good of each total, by the labels that both have. Raises SourceError where they have others."""
-    goods = {digest(s.metric): dict(s.values) for s in good}
-    if goods.keys() - {digest(s.metric) for s in total}:
+    goods, totals = ({_unnamed(s.metric): s for s in series} for series in (good, total))
+    if goods.keys() - totals.keys():
         raise SourceError(f"{place}: `good` has series that `total` has not; aggregate both by the same labels")
     rows = []
-    for series in total:
-        own = goods.get(digest(series.metric), {})
+    for labels, series in totals.items():
+        own = dict(goods[labels].values) if labels in goods else {}
         rows.append(_Row(series.metric, [(at, (own.get(at), value)) for at, value in series.values]))
     return rows
+
+
+def _unnamed(labels: Mapping[str, str]) -> str:
+    """The labels of a series without the metric's name: by these the series of two metrics meet."""
+    return digest({name: value for name, value in labels.items() if name != "__name__"})
 
 
 @dataclass(frozen=True)
@@ -357,9 +362,9 @@ class PrometheusSource:
             span = spans.next(first, last)
             try:
                 events, series = reading.read(span, notes)
-            except TooMuchError:
+            except TooMuchError as error:
                 if not spans.refused():
-                    raise
+                    raise error.__cause__ or error from None
                 continue
             spans.answered(series)
             state = msgspec.structs.replace(state, after=as_rfc3339(span.last)).begun(span.last)

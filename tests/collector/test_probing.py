@@ -185,7 +185,9 @@ def test_a_circle_of_redirects_ends() -> None:
     assert (checked.failure, len(servers.asked)) == ("too many redirects", 11)
 
 
-@pytest.mark.parametrize("place", ["ftp://here.example/", "http://[::1/", "http://h:99999/", "http://hé/"])
+@pytest.mark.parametrize(
+    "place", ["ftp://here.example/", "http://[::1/", "http://h:99999/", "http://hé/", "https://.a/", "http://a b/"]
+)
 def test_a_redirect_to_no_web_address_fails(place: str) -> None:
     """What cannot be asked is not followed."""
     assert failure(moved(place)) == "redirected to no web address"

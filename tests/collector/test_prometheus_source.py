@@ -260,6 +260,15 @@ def test_what_is_too_much_however_short_fails(reader: Reader) -> None:
         reader.pages(uptime=[SHOP], history="5h")
 
 
+def test_a_server_that_fails_however_short_the_part_may_answer_later(reader: Reader) -> None:
+    """An outage is no matter of length: the run fails and is tried again, and no query is said to be refused."""
+    reader.world.series(SHARE, always("1"), service="shop")
+    reader.world.refusals["up"] = refusal(503, "timeout", "query timed out")
+
+    with pytest.raises(RetryableError):
+        reader.pages(uptime=[SHOP, {"query": "up", "service": "all"}], history="5h")
+
+
 # ---- what changes late
 
 
@@ -314,6 +323,14 @@ def test_good_and_total_meet_by_their_labels(reader: Reader) -> None:
     found = reader.probes(uptime=[RATIO], history="2m")
 
     assert {(e.service, e.passed, e.checks) for e in found} == {("shop", 0, 20_000), ("cart", 10_000, 20_000)}
+
+
+def test_good_and_total_may_be_two_metrics(reader: Reader) -> None:
+    """As everywhere in PromQL, names of metrics keep no series apart."""
+    reader.world.series(TOTAL, always("4"), app="shop", __name__="all")
+    reader.world.series(GOOD, always("3"), app="shop", __name__="fine")
+
+    assert [(e.passed, e.checks) for e in reader.probes(uptime=[RATIO], history="1m")] == [(30_000, 40_000)]
 
 
 def test_good_of_other_labels_than_total_is_refused(reader: Reader) -> None:
