@@ -110,17 +110,7 @@ class ScimConfig(StaffSettings, ApiConfig):
     @property
     def meaning(self) -> str:
         """Changes with all that says what a user means."""
-        names = {
-            *StaffSettings.model_fields.keys() - {"broken_share"},
-            "start",
-            "left",
-            "person",
-            "kind",
-            "team",
-            "site",
-            "codes",
-            "filter",
-        }
+        names = {*_MEANING, *StaffSettings.model_fields} - {"broken_share"}
         return hashlib.blake2b(self.model_dump_json(include=names).encode(), digest_size=8).hexdigest()
 
 
@@ -252,39 +242,41 @@ class ScimSource:
 
     def _last(self, before: _Cursor, met: _Pass, said: Sequence[str]) -> Page:
         """What only the end of a pass can say: who is gone, and from where the next one goes on."""
-        config, now = self.config, self.context.clock()
-        stays, gone, warnings = before.stays | met.stays, list[Member](), [*said]
-        if met.is_whole:
-            missing = [i for i, s in before.stays.items() if i not in met.seen and not s.gone]
-            newly = sum(not stays[i].has_left(now) for i in missing)
-            check_share(before.stays.values(), newly, config.broken_share, now)
-            left = {i: stays[i].dropped(now, leaves=config.missing == "left") for i in missing}
-            gone = [s.event(config.name, i, now) for i, s in left.items() if s.left_at != stays[i].left_at]
-            stays |= left
-            if newly:
-                taken = "they count as having left" if config.missing == "left" else "nothing is concluded from it"
-                warnings.append(f"{newly} of the people are not listed any more; {taken}")
-        elif met.since is None and not met.cut:
-            warnings.append("the list changed while it was read: nobody is taken as gone until it is read whole")
-        if met.since is None and met.without_start:
-            warnings.append(f"{met.without_start} users have no {config.start}, so they are no members")
-        if not before.filters:
-            warnings.append("the server does not tell what was modified since: all users are read each time")
+        now = self.context.clock()
+        gone, newly = self._gone(before, met, now) if met.is_whole else ({}, 0)
         cursor = msgspec.structs.replace(
             before,
-            meaning=config.meaning,
+            meaning=self.config.meaning,
             since=max(filter(None, (before.since, met.newest)), default=None),
             swept_at=now if met.is_whole else before.swept_at,
-            stays=stays,
+            stays=before.stays | met.stays | gone,
         )
         cut = f"Users: the server counts {met.total} and handed out {len(met.seen)}; narrow them with `filter`"
         return Page(
-            events=gone,
-            warnings=warnings,
+            events=[s.event(self.config.name, i, now) for i, s in gone.items() if s.left_at != before.stays[i].left_at],
+            warnings=[*said, *self._warnings(met, newly, filters=before.filters)],
             truncations=[cut] if met.cut else [],
             cursor=msgspec.json.encode(cursor).decode(),
             checkpoint=True,
         )
+
+    def _gone(self, before: _Cursor, met: _Pass, now: datetime) -> tuple[dict[str, Stay], int]:
+        """Who is not in the list any more, and how many of them had not left before. Raises SourceError for many."""
+        missing = {i: s for i, s in before.stays.items() if i not in met.seen and not s.gone}
+        newly = sum(not s.has_left(now) for s in missing.values())
+        check_share(before.stays.values(), newly, self.config.broken_share, now)
+        return {i: s.dropped(now, leaves=self.config.missing == "left") for i, s in missing.items()}, newly
+
+    def _warnings(self, met: _Pass, newly_gone: int, *, filters: bool) -> Iterator[str]:
+        if newly_gone:
+            taken = "they count as having left" if self.config.missing == "left" else "nothing is concluded from it"
+            yield f"{newly_gone} of the people are not listed any more; {taken}"
+        if met.since is None and not met.is_whole and not met.cut:
+            yield "the list changed while it was read: nobody is taken as gone until it is read whole"
+        if met.since is None and met.without_start:
+            yield f"{met.without_start} users have no {self.config.start}, so they are no members"
+        if not filters:
+            yield "the server does not tell what was modified since: all users are read each time"
 
 
 class _Reader:
