@@ -37,7 +37,7 @@ from slo_engine.openslo import load_slos
 from slo_engine.rule_files import render_alertmanager, render_rules
 from slo_engine.slo import Slo
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 TIERS = load_tiers(Path(__file__).parents[2] / "config" / "alert-windows" / "sre-workbook.yaml")
 EXPORTER = Path(__file__).with_name("slo_exporter.py")
