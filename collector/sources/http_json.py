@@ -13,17 +13,20 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
-from collector.api import CiConfig
+from collector.api import CiConfig, TrackerConfig
 from collector.errors import Mistake
 from collector.http import ApiClient
 from collector.records import Records
 from collector.secrets import Secret, reveal
 from collector.source import About, Page, SourceContext
 from collector.streams import Notes, Stream, pull
+from collector.systems.http_json.kinds import ISSUE
 from collector.systems.http_json.lists import Reader, Span
+from collector.systems.http_json.lookups import Lookups
 from collector.systems.http_json.mapping import Shapes
 from collector.systems.http_json.places import Pages
 from collector.systems.http_json.settings import ListSettings
+from collector.tracking import IssueRule
 
 _TOKEN = "{token}"  # noqa: S105 - the place of one
 _HEADER = re.compile(r"([A-Za-z0-9-]+): *(.*)", re.DOTALL)
@@ -60,13 +63,23 @@ How a list is described, from the first request to the last field, with three pr
 )
 
 
+_DO_NOTHING = {
+    name: Mistake(file="", line=0, path=name, problem=problem, expected=expected)
+    for name, problem, expected in (
+        ("deployments", "no list gives a run that a rule could take", "an event of kind pipeline_run"),
+        ("issues", "rules without issues, or issues without rules", "`issues` where a list gives kind issue"),
+        ("webhook_secret", "nothing is received here", "a source of type webhook beside this one"),
+    )
+}
+
+
 def _header(text: str) -> str:
     if text and (_HEADER.fullmatch(text) is None or text.count(_TOKEN) != 1 or "\n" in text):
         raise ValueError("this is no header with a token; expected for example `X-API-Key: {token}`")
     return text
 
 
-class HttpJsonConfig(CiConfig):
+class HttpJsonConfig(CiConfig, TrackerConfig):
     """Settings of any API that answers in JSON."""
 
     type: Literal["http_json"]
@@ -80,6 +93,11 @@ class HttpJsonConfig(CiConfig):
     )
     headers: dict[str, Secret] = Field(
         default_factory=dict, description="Further headers of every request, such as the version of an API."
+    )
+    issues: list[IssueRule] = Field(
+        default_factory=list,
+        description="Which items of kind `issue` are tickets or incidents: the first rule that fits; see "
+        "docs/tracking.md.",
     )
     lists: list[ListSettings] = Field(
         min_length=1, description="The lists that are read, and what their items become; see docs/http-json.md."
@@ -98,15 +116,14 @@ class HttpJsonConfig(CiConfig):
         return HttpJsonSource(self._client(context), self, context)
 
     def check(self, context: SourceContext) -> list[Mistake]:
-        """As every API's; and that the rules for deployments have runs to look at."""
-        found = list(super().check(context))
-        if self.deployments and not any(rule.kind == "pipeline_run" for one in self.lists for rule in one.events):
-            problem, expected = "no list gives a run that a rule could take", "an event of kind pipeline_run"
-            found.append(Mistake(file="", line=0, path="deployments", problem=problem, expected=expected))
-        if self.webhook_secret.get_secret_value():
-            problem, expected = "nothing is received here", "a source of type webhook beside this one"
-            found.append(Mistake(file="", line=0, path="webhook_secret", problem=problem, expected=expected))
-        return found
+        """As every API's; and that the rules have something to look at."""
+        kinds = {rule.kind for one in self.lists for rule in one.events}
+        told = {
+            "deployments": bool(self.deployments) and "pipeline_run" not in kinds,
+            "issues": bool(self.issues) is not (ISSUE in kinds),
+            "webhook_secret": bool(self.webhook_secret.get_secret_value()),
+        }
+        return [*super().check(context), *(_DO_NOTHING[name] for name, is_mistake in told.items() if is_mistake)]
 
     def _client(self, context: SourceContext) -> ApiClient:
         token, username = reveal(self.token), reveal(self.username)
@@ -139,5 +156,7 @@ class HttpJsonSource:
 
     def _reader(self, settings: ListSettings, span: Span) -> Reader:
         records = Records(source=self.config.name, people=self.context.people)
-        shapes = Shapes(settings, records, self.config.deploying(self.context))
+        lookups = Lookups(self.client, settings.lookups)
+        rules = self.config.deploying(self.context), self.config.tracking(self.context)
+        shapes = Shapes(settings, records, *rules, lookups)
         return Reader(Pages(self.client, settings), settings, shapes, span)

@@ -35,6 +35,7 @@ from collector.systems.http_json.settings import (
     EventRule,
     FieldRule,
     ListSettings,
+    Lookup,
     Nested,
     Open,
     Paging,
@@ -582,6 +583,64 @@ def test_rules_make_deployments_of_runs(mapped: Callable[..., list[Event]]) -> N
     assert deployment.pipeline_run_native_id == run.native_id
 
 
+ISSUE = {
+    "native_id": "id",
+    "created_at": "at",
+    "status": "status",
+    "category": {"from": "over", "map": {"true": "closed", "false": "open"}},
+    "ended_at": {"from": "end", "when": "over"},
+    "author": "by",
+    "replies": {"each": {"items": "said", "fields": {"at": "at", "author": "by"}}},
+    "changes": {"each": {"items": "moved", "fields": {"at": "at", "status": "to"}}},
+}
+RULES = {"issues": [{"becomes": "ticket"}], "statuses": {"resolved": "Done", "in_progress": "Busy"}}
+
+
+def test_rules_make_tickets_of_issues(mapped: Callable[..., list[Event]], context: SourceContext) -> None:
+    """An issue in its tracker's words is a ticket by the rules: reopened, its last resolution counts."""
+    moved = [
+        {"at": f"2026-02-16T0{hour}:00:00Z", "to": to} for hour, to in enumerate(["Done", "Busy", "Done"], start=1)
+    ]
+    said = [{"at": "2026-02-16T01:30:00Z", "by": "renovate[bot]"}, {"at": "2026-02-16T01:40:00Z", "by": PLANTED_MAIL}]
+    item = row(1, status="Done", over=False, end="2026-02-17T00:00:00Z", by=PLANTED_MAIL, said=said, moved=moved)
+
+    (event,) = mapped(item, {"kind": "issue", "fields": ISSUE}, source=RULES)
+
+    assert isinstance(event, Ticket)
+    assert (event.queue, event.state, event.resolved_at, event.closed_at) == (
+        "any",
+        "resolved",
+        DAY.replace(hour=3),
+        None,
+    )
+    assert [t.state for t in event.transitions] == ["resolved", "in_progress", "resolved"]
+    assert event.author == context.people.hashed(PLANTED_MAIL)
+    assert [(r.author == event.author, r.bot) for r in event.replies] == [(False, True), (True, False)]
+    assert event.updated_at == DAY.replace(hour=3)
+
+
+def test_an_issue_that_no_rule_takes_is_nothing(mapped: Callable[..., list[Event]]) -> None:
+    """The first rule that fits decides; where it says nothing, there is no event."""
+    rules = {**RULES, "issues": [{"becomes": "nothing"}]}
+
+    assert mapped(row(1, status="Done", over=True), {"kind": "issue", "fields": ISSUE}, source=rules) == []
+
+
+@pytest.mark.parametrize(
+    ("item", "says"),
+    [
+        (row(1), "`status` is missing; expected in every issue"),
+        (row(1, status=""), "`status` is missing; expected in every issue"),
+        (row(1, status="x", moved=[{"at": "2026-02-16T01:00:00Z"}]), "a field holds what it cannot"),
+    ],
+)
+def test_an_issue_that_is_none_is_set_aside(read: Callable[..., Reader], item: Mapping[str, Any], says: str) -> None:
+    """What an issue needs and does not have is named."""
+    made = read([{**item}], RULES, events=[{"kind": "issue", "fields": ISSUE}])
+
+    assert [says in reason for reason in made.rejected] == [True]
+
+
 @pytest.mark.parametrize(
     ("item", "says"),
     [
@@ -648,6 +707,43 @@ def test_a_detail_of_several_pages_is_read_whole(reader: Callable[..., Reader]) 
     assert [e.labels for e in made.run() if isinstance(e, Ticket)] == [("1", "2", "3", "4", "5")]
 
 
+LOOKUPS = {
+    "users": {"path": "users/{id}", "take": "user.login"},
+    "states": {"path": "states", "items": "states", "id": "no", "take": "name"},
+}
+
+
+def test_what_an_id_stands_for_is_asked_once(reader: Callable[..., Reader], context: SourceContext) -> None:
+    """A user by an id, a state by a list: each is asked once in a run; what is hidden is left out."""
+    made = reader(
+        lambda _: Reply([row(1, by=7, state=1), row(2, by=7, state=1), row(3, by="8/9", state=2)]),
+        lookups=LOOKUPS,
+        events=[ticket(author={"from": "by", "lookup": "users"}, type={"from": "state", "lookup": "states"})],
+    )
+    made.api.route("users/7")(lambda _: Reply({"user": {"login": PLANTED_MAIL}}))
+    made.api.route("users/8%2F9")(lambda _: Reply({}, status=403))
+    made.api.route("states")(lambda _: Reply({"states": [{"no": 1, "name": "bug"}]}))
+
+    key = context.people.hashed(PLANTED_MAIL)
+    found = [e for e in made.run() if isinstance(e, Ticket)]
+    assert [(e.author, e.type) for e in found] == [(key, "bug"), (key, "bug"), (None, None)]
+    assert [one.path for one in made.api.asked] == ["items", "users/7", "states", "users/8%2F9"]
+
+
+@pytest.mark.parametrize("states", [{"states": None}, {"states": [{"no": 1, "name": [1]}]}])
+def test_a_lookup_of_another_shape_is_an_error(reader: Callable[..., Reader], states: Any) -> None:
+    """A list of what ids stand for that is none would leave all of them out."""
+    made = reader(
+        lambda _: Reply([row(1, state=1)]),
+        lookups=LOOKUPS,
+        events=[ticket(type={"from": "state", "lookup": "states"})],
+    )
+    made.api.route("states")(lambda _: Reply(states))
+
+    with pytest.raises(ContractError, match=r"no list stands where `items` says|`name` is a list or an object"):
+        made.run()
+
+
 # ---- who asks
 
 
@@ -704,6 +800,7 @@ def test_credentials_go_into_the_header_that_the_settings_name(
             "what is open is never met again",
         ),
         ({"details": {"a": {"path": "x/{id"}}}, "details.a.path", "has no partner"),
+        ({"events": [ticket(type={"from": "a", "lookup": "user"})], "lookups": LOOKUPS}, "", "'user'; expected users"),
         ({"events": []}, "events", "at least 1 item"),
         (
             {"events": [{"kind": "tiket", "fields": {}}]},
@@ -804,6 +901,7 @@ def test_two_lists_of_one_name_are_refused() -> None:
             "deployments",
             "no list gives a run that a rule could take",
         ),
+        ({"issues": [{"becomes": "ticket"}]}, "issues", "rules without issues, or issues without rules"),
         ({"webhook_secret": "0123456789abcdef"}, "webhook_secret", "nothing is received here"),
     ],
 )
@@ -816,7 +914,7 @@ def test_settings_that_do_nothing_are_a_mistake(
     assert (mistake.path, mistake.problem) == (path, problem)
 
 
-@pytest.mark.parametrize("model", [ListSettings, Paging, Since, Open, Detail, EventRule, FieldRule, Nested])
+@pytest.mark.parametrize("model", [ListSettings, Paging, Since, Open, Detail, Lookup, EventRule, FieldRule, Nested])
 def test_the_page_describes_every_setting(model: type[BaseModel]) -> None:
     """The tables of the page on any JSON API say of each setting what its own description says."""
     shown = {info.alias or name: info.description for name, info in model.model_fields.items()}

@@ -11,7 +11,43 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from collector.events import time_fields
+from collector.events import TYPE_OF_KIND, NonEmpty, PersonKey, Reply, TicketState, Timestamp, time_fields
+
+
+class ChangeOfStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """When an issue came to a status, in the tracker's own words."""
+
+    at: Timestamp
+    status: NonEmpty
+
+
+class IssueRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An issue in its tracker's own words; the rules under `issues` make a ticket or an incident of it."""
+
+    native_id: NonEmpty
+    created_at: Timestamp
+    status: NonEmpty
+    category: TicketState = TicketState.OPEN
+    updated_at: Timestamp | None = None
+    url: str | None = None
+    project: str = ""
+    type: str = ""
+    components: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    severity: str = ""
+    title: str | None = None
+    author: PersonKey | None = None
+    author_team: str | None = None
+    started_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    changes: tuple[ChangeOfStatus, ...] = ()
+    replies: tuple[Reply, ...] = ()
+    links: tuple[str, ...] = ()
+
+
+ISSUE = "issue"
+KINDS: Mapping[str, type[msgspec.Struct]] = {**TYPE_OF_KIND, ISSUE: IssueRecord}
+"""What an item may become: the kinds of events, and an issue."""
 
 
 class Holds(StrEnum):

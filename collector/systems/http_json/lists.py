@@ -202,8 +202,8 @@ class Reader:
             raise ContractError(
                 f"{page.answer.asked}: not in the order of `{since.field}`; expected parameters that ask for it"
             )
-        slack = since.grain if since.grain >= timedelta(days=1) else timedelta(0)  # whose day it is, nobody says
-        if self.settings.asks_since and any(at < since.truncated(place.since) - slack for at in times):
+        # Whose day a date is nobody says, and servers compare parts of seconds that they do not show.
+        if self.settings.asks_since and any(at < since.truncated(place.since) - since.grain for at in times):
             raise ContractError(
                 f"{page.answer.asked}: it holds what is older than it was asked for; "
                 f"expected a parameter with {SINCE} that goes by `{since.field}`"

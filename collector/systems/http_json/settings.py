@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, cast
 
 import msgspec
@@ -20,10 +20,10 @@ from pydantic import (
 )
 
 from collector.document import nearest
-from collector.events import TYPE_OF_KIND, Deployment, Event
+from collector.events import Deployment
 from collector.expressions import ExpressionText, TemplateText
 from collector.systems.http_json.formats import FormatText, TimeForm, ZoneText
-from collector.systems.http_json.kinds import FieldOf, Holds, fields_of
+from collector.systems.http_json.kinds import KINDS, FieldOf, Holds, fields_of
 
 SINCE = "{since}"
 """Where in what is asked the time stands from which on items are wanted."""
@@ -56,9 +56,9 @@ def _pattern(text: str) -> str:
 
 
 def _kind(text: str) -> str:
-    if text not in TYPE_OF_KIND:
-        near = nearest(text, TYPE_OF_KIND)
-        raise ValueError(f"{text!r} is no kind of event; expected {near or 'one of ' + ', '.join(TYPE_OF_KIND)}")
+    if text not in KINDS:
+        near = nearest(text, KINDS)
+        raise ValueError(f"{text!r} is no kind of event; expected {near or 'one of ' + ', '.join(KINDS)}")
     return text
 
 
@@ -167,6 +167,18 @@ class Detail(_Settings):
     )
 
 
+class Lookup(_Settings):
+    """What ids stand for: a request for each id, or one for a list of all of them."""
+
+    path: Annotated[str, AfterValidator(_path)] = Field(
+        description="The path of one, such as `users/{id}`, or of a list of all."
+    )
+    parameters: Parameters = Field(default_factory=dict, description="Parameters of the request.")
+    items: ExpressionText | None = Field(default=None, description="Where the list stands in its answer.")
+    id: ExpressionText = Field(default="id", description="Where the id stands in an entry of the list.")
+    take: ExpressionText = Field(description="Where stands what the id stands for.")
+
+
 class Nested(_Settings):
     """A list inside an item: of each entry a record becomes. Expressions look at the entry alone."""
 
@@ -184,6 +196,8 @@ class FieldRule(_Settings):
     value: Any = Field(default=None, description="The same for all.")
     text: TemplateText | None = Field(default=None, description="A text with expressions: `run/{id}`.")
     each: Nested | None = Field(default=None, description="A list of records.")
+    when: ExpressionText | None = Field(default=None, description="What must be true for it to be stated at all.")
+    lookup: str = Field(default="", description="The lookup that tells what an id stands for.")
     map: dict[str, Any] = Field(default_factory=dict, description="What the system's values mean.")
     default: Any = Field(
         default=None,
@@ -216,7 +230,9 @@ class FieldRule(_Settings):
 class EventRule(_Settings):
     """An event that an item becomes."""
 
-    kind: KindText = Field(description="The kind of event.")
+    kind: KindText = Field(
+        description="The kind of event; or `issue`, of which `issues` makes a ticket or an incident."
+    )
     when: ExpressionText | None = Field(default=None, description="Which items become one; all unless given.")
     fields: dict[str, Annotated[FieldRule, BeforeValidator(_rule)]] = Field(
         description="What each field of the kind is: where it stands in the item, or a rule."
@@ -229,7 +245,7 @@ class EventRule(_Settings):
     @classmethod
     def _fit_the_kind(cls, value: dict[str, FieldRule], info: ValidationInfo) -> dict[str, FieldRule]:
         if kind := info.data.get("kind"):
-            _check(value, fields_of(TYPE_OF_KIND[kind]), f"a {kind}")
+            _check(value, fields_of(KINDS[kind]), f"a {kind}")
         return value
 
     @field_validator("deployment")
@@ -242,9 +258,20 @@ class EventRule(_Settings):
         return value
 
     @property
-    def type(self) -> type[Event]:
-        """The type of event."""
-        return TYPE_OF_KIND[self.kind]
+    def type(self) -> type[msgspec.Struct]:
+        """The type of what its items become."""
+        return KINDS[self.kind]
+
+    def rules(self) -> Iterator[FieldRule]:
+        """Its rules of fields, those inside lists among them."""
+        return _all_of([*self.fields.values(), *self.deployment.values()])
+
+
+def _all_of(rules: Iterable[FieldRule]) -> Iterator[FieldRule]:
+    for rule in rules:
+        yield rule
+        if rule.each is not None:
+            yield from _all_of(rule.each.fields.values())
 
 
 def _check(rules: Mapping[str, FieldRule], known: Mapping[str, FieldOf], what: str) -> None:
@@ -300,6 +327,9 @@ class ListSettings(_Settings):
     since: Since | None = Field(default=None, description="How only what is new is asked for; all unless given.")
     open: Open | None = Field(default=None, description="Which items are read again until they have ended.")
     details: dict[str, Detail] = Field(default_factory=dict, description="Further requests for each item, by a name.")
+    lookups: dict[str, Lookup] = Field(
+        default_factory=dict, description="What ids stand for, by a name; asked once in a run for each."
+    )
     events: list[EventRule] = Field(min_length=1, description="What its items become.")
 
     @model_validator(mode="after")
@@ -321,6 +351,14 @@ class ListSettings(_Settings):
         again = self.open
         if again is not None and self.since is None and not (again.path or again.parameter or self.reads_all):
             raise ValueError("what is open is never met again; expected `path` or `parameter`, or `since`")
+        return self
+
+    @model_validator(mode="after")
+    def _knows_its_lookups(self) -> Self:
+        for name in {rule.lookup for event in self.events for rule in event.rules() if rule.lookup}:
+            if name not in self.lookups:
+                near = nearest(name, self.lookups)
+                raise ValueError(f"no lookup is called {name!r}; expected {near or 'it under `lookups`'}")
         return self
 
     @property
