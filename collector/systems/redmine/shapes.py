@@ -98,6 +98,11 @@ class Row(msgspec.Struct):
         return f"{self.id}@{int(self.updated_on.timestamp())}"
 
     @property
+    def in_order(self) -> Sequence[Journal]:
+        """What happened to it, the oldest first: whose key it is may want the newest first."""
+        return sorted(self.journals, key=lambda journal: journal.id)
+
+    @property
     def people(self) -> Iterator[int]:
         """The ids of who wrote it or on it."""
         users = (self.author, *(j.user for j in self.journals if j.is_reply))
@@ -183,7 +188,7 @@ def _person(user: Ref | None, names: Names) -> Person:
 
 def _changes(row: Row, names: Names, notes: Notes) -> Iterator[StatusChange]:
     """How its status changed."""
-    for journal in row.journals:
+    for journal in row.in_order:
         for detail in journal.details:
             if (detail.property, detail.name) == ("attr", "status_id") and detail.new_value:
                 yield StatusChange(journal.created_on, _status(detail.new_value, names, notes))
@@ -198,7 +203,7 @@ def _status(number: str, names: Names, notes: Notes) -> Status:
 
 
 def _replies(row: Row, names: Names) -> Iterator[Reply]:
-    for journal in row.journals:
+    for journal in row.in_order:
         if journal.is_reply:
             person = _person(journal.user, names)
             yield Reply(at=journal.created_on, author=person.key, bot=person.bot)
