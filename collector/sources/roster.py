@@ -22,7 +22,17 @@ from collector.errors import BadRecord, ContractError, Mistake, SourceError
 from collector.people import People
 from collector.source import About, Page, SourceConfig, SourceContext
 from collector.staff import StaffSettings, Stay, UnreadableError, Words, check_share, continued, whole
-from collector.tabular import Row, Snapshot, Table, check_path, check_silence, matching, read_table, read_whole
+from collector.tabular import (
+    Encoding,
+    Row,
+    Snapshot,
+    Table,
+    check_path,
+    check_silence,
+    matching,
+    read_table,
+    read_whole,
+)
 
 Column: TypeAlias = Literal["person", "start", "left", "entered", "kind", "team", "site", "codes"]
 _COLUMNS: Mapping[Column, Sequence[str]] = {
@@ -95,6 +105,9 @@ class RosterConfig(StaffSettings, SourceConfig):
     columns: dict[Column, str] = Field(
         default_factory=dict, description="What the file calls its columns, where it is none of the usual names."
     )
+    encoding: Encoding = Field(
+        default="utf-8", description="How the text is written: `cp1252` and `utf-16` are what spreadsheets write else."
+    )
     silent_after: Duration | None = Field(
         default=None, description="When the file was not written for this long, runs without anything new fail."
     )
@@ -162,7 +175,7 @@ class RosterSource:
 
     def _page(self, snapshot: Snapshot, before: _Cursor | None) -> Page:
         config, at = self.config, snapshot.modified_at
-        table = read_table(snapshot)
+        table = read_table(snapshot, encoding=config.encoding)
         found = _Reader(config, self.people, table).read()
         found.rejected += table.rejected
         unread = found.nobody + len(table.rejected)

@@ -272,7 +272,7 @@ class ScimSource:
             taken = "they count as having left" if self.config.missing == "left" else "nothing is concluded from it"
             yield f"{newly_gone} of the people are not listed any more; {taken}"
         if met.since is None and not met.is_whole and not met.cut:
-            yield "the list changed while it was read: nobody is taken as gone until it is read whole"
+            yield "the list changed while it was read, or holds what is no user: nobody is taken as gone"
         if met.since is None and met.without_start:
             yield f"{met.without_start} users have no {self.config.start}, so they are no members"
         if not filters:

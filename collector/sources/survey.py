@@ -25,7 +25,17 @@ from collector.events import SurveyResponse, SurveyScale
 from collector.local_times import ISO, LocalTimes, TimeForm, ZoneName
 from collector.people import People
 from collector.source import About, Complete, Page, SourceConfig, SourceContext
-from collector.tabular import Row, Snapshot, Table, check_path, check_silence, matching, read_table, read_whole
+from collector.tabular import (
+    Encoding,
+    Row,
+    Snapshot,
+    Table,
+    check_path,
+    check_silence,
+    matching,
+    read_table,
+    read_whole,
+)
 
 _TIMES = (
     "Timestamp",
@@ -145,6 +155,9 @@ class SurveyConfig(SourceConfig):
     )
     invited: dict[str, int] = Field(default_factory=dict, description="How many were asked, by wave.")
     skip: int = Field(default=0, ge=0, le=10, description="Rows after the header that are no answers.")
+    encoding: Encoding = Field(
+        default="utf-8", description="How the text is written: `cp1252` and `utf-16` are what spreadsheets write else."
+    )
     silent_after: Duration | None = Field(
         default=None, description="When no file was written for this long, runs without anything new fail."
     )
@@ -251,7 +264,7 @@ class _Answers:
 
     def read(self, snapshot: Snapshot) -> None:
         """Add what a file holds."""
-        table = read_table(snapshot, self._config.skip)
+        table = read_table(snapshot, encoding=self._config.encoding, skip=self._config.skip)
         self.rejected += table.rejected
         self._damaged = self._damaged or bool(table.rejected)
         if not table.header:

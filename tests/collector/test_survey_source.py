@@ -127,6 +127,30 @@ def test_separators_byte_order_marks_and_quoted_line_breaks(folder: Folder, deli
     assert scores(folder.look(*(delimiter.join(row) for row in rows))) == [6, 9]
 
 
+def test_a_question_full_of_other_separators_is_one_column(folder: Folder) -> None:
+    """The separator is the one by which rows are as long as the header, not the one that stands there most."""
+    question = "How likely, all in all, and on the whole, are you"
+    questions = {"recommend": {"column": question, "scale": "nps"}}
+
+    assert scores(folder.look(f"Time;{question}", "2026-01-31 09:00;9", questions=questions)) == [9]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark", "written"), [("cp1252", b"", "cp1252"), ("utf-16", b"\xfe\xff", "utf-16-be")]
+)
+def test_encodings_of_spreadsheets(folder: Folder, encoding: str, mark: bytes, written: str) -> None:
+    """A file that is not in UTF-8 is read as the settings say."""
+    content = mark + "Time,Größe,Recommend?\n2026-01-31 09:00,schön,9\n".encode(written).removesuffix(b"\n")
+
+    assert scores(folder.look(content, encoding=encoding, team="Größe")) == [9]
+
+
+def test_a_file_in_another_encoding_is_no_table(folder: Folder) -> None:
+    """An encoding that the file is not written in fails the run."""
+    with pytest.raises(ContractError, match="it is not written in ascii; correct `encoding`"):
+        folder.look("Time,Größe,Recommend?", encoding="ascii")
+
+
 EXPORTS = [
     ("Timestamp", "2026/01/31 9:00:00 AM GMT+1", {"format": "english", "zone": None}),
     ("Timestamp", "1/31/2026 9:00:00", {"format": "%m/%d/%Y %H:%M:%S"}),
