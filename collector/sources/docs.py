@@ -182,9 +182,13 @@ class _Now:
 
 @dataclass
 class _Found:
-    """What a look at the history says: new versions, newest first, whether these are all, and who is no page now."""
+    """What a look at the history says: new versions, newest first, and whether these are all.
+
+    `touched`: the pages that may say something else now.
+    """
 
     versions: dict[str, list[Version]]
+    touched: set[str]
     whole: bool
     warnings: list[str] = field(default_factory=list)
 
@@ -273,10 +277,10 @@ class DocsSource:
         if before is not None and before.meaning == now.meaning and continues(self._git, now.head, before.head):
             new = history(before.head, before.pages)
             if not new.moved:
-                return _Found(new.versions, whole=False)
+                return _Found(new.versions, new.touched, whole=False)
         found = history(None, {})
         missing = [path for path in now.map.paths if path not in now.pages]
-        return _Found(found.versions, whole=True, warnings=self._of_map(missing))
+        return _Found(found.versions, found.touched, whole=True, warnings=self._of_map(missing))
 
     def _of_map(self, missing: Sequence[str]) -> list[str]:
         if not missing:
@@ -288,10 +292,10 @@ class DocsSource:
 
     def _reported(self, now: _Now, found: _Found, before: _Cursor | None) -> Iterator[Page]:
         known = {} if found.whole or before is None else before.pages
-        told = self._told(now, list(found.versions), found.warnings)
+        told = self._told(now, sorted(found.touched), found.warnings)
         events: list[DocPage] = []
-        for path, versions in sorted(found.versions.items()):
-            line = [*versions, *([known[path]] if path in known else [])]
+        for path in told:
+            line = [*found.versions.get(path, []), *([known[path]] if path in known else [])]
             events.append(self._event(path, line[0], now.stamp, told[path]))
             events += [
                 self._event(path, older, now.stamp if older is known.get(path) else newer.at)
