@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from collector.api import CiConfig, TrackerConfig
 from collector.errors import Mistake
+from collector.events import TYPE_OF_KIND
 from collector.http import ApiClient
 from collector.records import Records
 from collector.secrets import Secret, reveal
@@ -42,7 +43,7 @@ _ABOUT = About(
     ),
     limits=(
         "Where an API stops after so many pages, `order: ascending` goes on by time, past that limit.",
-        "Without `since` what was deleted there stays here; give the list's own word for it a `map`.",
+        "What was deleted is seen where a list says that it is `complete`, and has no `since`.",
         "A login that hands out a session first is not made: give a token, or a proxy before the API.",
     ),
     example="""\
@@ -109,6 +110,11 @@ class HttpJsonConfig(CiConfig, TrackerConfig):
         twice = [key for key, n in Counter(one.key for one in value).items() if n > 1]
         if twice:
             raise ValueError(f"two lists are called {twice[0]!r}; expected a `name` of its own for each")
+        count = Counter(kind for one in value for kind in one.kinds)
+        for one in value:
+            shared = sorted(kind for kind in one.kinds if count[kind] > 1)
+            if one.complete and shared:
+                raise ValueError(f"{one.key!r} is not complete: another list gives {shared[0]} too; expected it alone")
         return value
 
     def build(self, context: SourceContext) -> HttpJsonSource:
@@ -159,4 +165,5 @@ class HttpJsonSource:
         lookups = Lookups(self.client, settings.lookups)
         rules = self.config.deploying(self.context), self.config.tracking(self.context)
         shapes = Shapes(settings, records, *rules, lookups)
-        return Reader(Pages(self.client, settings), settings, shapes, span)
+        complete = [TYPE_OF_KIND[kind] for kind in sorted(settings.kinds)] if settings.complete else []
+        return Reader(Pages(self.client, settings), settings, shapes, span, complete)

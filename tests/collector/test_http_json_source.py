@@ -284,7 +284,7 @@ def test_a_place_that_the_server_forgot_is_begun_anew(reader: Callable[..., Read
         return by_token(asked)
 
     made = reader(answer, items="rows", paging={"kind": "cursor", "parameter": "after", "next": "meta.next"})
-    made.cursor = '{"streams":{"items":{"after":"{\\"next\\":\\"2\\"}"}}}'
+    made.cursor = '{"streams":{"items":{"after":"{\\"by\\":\\"cursor\\",\\"next\\":\\"2\\"}"}}}'
 
     assert made.ids() == ["1", "2", "3", "4", "5"]
     assert forgotten == []
@@ -377,6 +377,12 @@ def test_a_list_in_another_order_is_noticed(reader: Callable[..., Reader]) -> No
         reader(lambda _: Reply(ROWS[::-1]), **BY_TIME).run()
 
 
+def test_a_list_that_is_not_the_newest_first_is_noticed(reader: Callable[..., Reader]) -> None:
+    """Reading stops at what is old, so a list in another order would be cut short."""
+    with pytest.raises(ContractError, match="not in the order of `at`"):
+        reader(lambda _: Reply(ROWS), since={"field": "at", "order": "descending"}).run()
+
+
 def test_a_list_with_the_newest_first_is_read_to_what_is_old(reader: Callable[..., Reader]) -> None:
     """Nothing filters by time, but the newest come first: reading stops at the first page that is old."""
 
@@ -398,6 +404,39 @@ def test_ids_go_on_where_they_ended(reader: Callable[..., Reader]) -> None:
     assert made.asked("after")[-1] == "5"
 
 
+def test_a_place_of_another_kind_of_paging_is_no_place(reader: Callable[..., Reader]) -> None:
+    """Settings that page otherwise after a broken run: the list is read from its start."""
+    made = reader(by_page, paging={"kind": "page"})
+    made.cursor = '{"streams":{"items":{"after":"{\\"by\\":\\"cursor\\",\\"next\\":\\"abc\\"}"}}}'
+
+    assert made.ids() == ["1", "2", "3", "4", "5"]
+
+
+# ---- what was deleted
+
+
+def test_what_a_complete_list_no_longer_holds_was_deleted(reader: Callable[..., Reader], new_bench: Any) -> None:
+    """A list that is read whole and holds all there is shows what is gone; one that is empty shows nothing."""
+    rows = [row(1), row(2), row(3)]
+    made = reader(lambda _: Reply(rows), complete=True)
+    bench = new_bench("complete")
+
+    removed = []
+    for left in (rows[:], rows[1:], []):
+        rows[:] = left
+        removed.append(bench.runner.run("any", made.config.build(made.context)).removed)
+
+    assert removed == [0, 1, 0]
+
+
+def test_a_list_with_a_bad_item_is_not_whole(reader: Callable[..., Reader]) -> None:
+    """What could not be used was not deleted."""
+    made = reader(lambda _: Reply([row(1), row(2, at=5)]), complete=True)
+    made.run()
+
+    assert [one for page in made.pages for one in page.complete] == []
+
+
 # ---- what has not ended
 
 RUNNING = [row(1, 1, done=False), row(2, 2, done=True)]
@@ -414,7 +453,7 @@ def test_what_runs_is_asked_for_by_its_id(reader: Callable[..., Reader]) -> None
         )
 
     made = reader(answer, **GOES_ON, open={"when": "!done", "parameter": "ids", "separator": ","})
-    made.cursor = '{"streams":{"items":{"after":"{\\"next\\":\\"2\\"}","open":["1"]}}}'
+    made.cursor = '{"streams":{"items":{"after":"{\\"by\\":\\"keyset\\",\\"next\\":\\"2\\"}","open":["1"]}}}'
 
     assert made.ids() == ["1"]
     rows[0]["done"] = True
@@ -427,7 +466,7 @@ def test_what_runs_is_asked_for_by_its_path(reader: Callable[..., Reader]) -> No
     made.api.route("items/(?P<number>[0-9]+)")(
         lambda _, number: Reply({"item": RUNNING[0]}) if number == "1" else Reply({}, status=404)
     )
-    made.cursor = '{"streams":{"items":{"after":"{\\"next\\":\\"5\\"}","open":["1","2"]}}}'
+    made.cursor = '{"streams":{"items":{"after":"{\\"by\\":\\"keyset\\",\\"next\\":\\"5\\"}","open":["1","2"]}}}'
 
     assert (made.ids(), made.ids()) == (["1"], ["1"])
     assert [one.path for one in made.api.asked] == ["items/1", "items/2", "items", "items/1", "items"]
@@ -521,6 +560,13 @@ def test_what_a_map_does_not_list_is_counted_and_named(read: Callable[..., Reade
     made = read([row(1, status="odd"), row(2, status="odd")], events=[ticket(state=STATES)])
 
     assert made.warnings == ["`state` 'odd' is not known here; it is taken as `in_progress` (2 times)"]
+
+
+def test_somebody_whom_a_map_does_not_list_is_not_named(read: Callable[..., Reader]) -> None:
+    """Unknown values are named, people are not."""
+    made = read([row(1, by="wilhelmina")], events=[ticket(author={"from": "by", "map": {"a": "ada"}})])
+
+    assert made.warnings == ["`author` '…' is not known here; it is taken as nothing"]
 
 
 def test_lists_inside_an_item_become_records(mapped: Callable[..., list[Event]], context: SourceContext) -> None:
@@ -792,6 +838,7 @@ def test_credentials_go_into_the_header_that_the_settings_name(
         ({"method": "POST", "paging": {"kind": "page"}}, "", "the parameters of pages have no place"),
         ({"parameters": {"a": "{since}"}}, "", "it asks with {since}; expected `since` with the field of the time"),
         ({"since": {"field": "at"}}, "", "nothing asks with {since}; expected it in a parameter"),
+        ({**NEW, "complete": True}, "", "a part of the list cannot be complete"),
         ({"open": {"when": "a", "path": "x"}}, "open.path", "'x' names no item; expected a path with {id}"),
         ({"open": {"when": "a", "path": "x/{id}", "parameter": "i"}}, "open", "both `path` and `parameter`"),
         (
@@ -891,6 +938,14 @@ def test_two_lists_of_one_name_are_refused() -> None:
 
     with pytest.raises(ValueError, match="two lists are called 'items'"):
         HttpJsonConfig.model_validate({"type": "http_json", "name": "any", "url": BASE, "lists": [listed, listed]})
+
+
+def test_two_lists_of_one_kind_are_not_complete() -> None:
+    """What one of them does not hold the other may."""
+    lists = [{"path": "a", "events": [TICKET], "complete": True}, {"path": "b", "events": [TICKET]}]
+
+    with pytest.raises(ValueError, match="'a' is not complete: another list gives ticket too"):
+        HttpJsonConfig.model_validate({"type": "http_json", "name": "any", "url": BASE, "lists": lists})
 
 
 @pytest.mark.parametrize(

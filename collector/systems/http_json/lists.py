@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -12,10 +12,12 @@ from urllib.parse import quote
 import msgspec
 
 from collector.errors import BadRecord, ContractError, SourceError
-from collector.events import Event
+from collector.events import Event, time_fields
 from collector.expressions import Expression, NoResultError, Template
 from collector.paging import side_by_side
+from collector.source import Complete
 from collector.streams import Notes, Part, State
+from collector.systems.http_json.kinds import fields_of
 from collector.systems.http_json.mapping import Shapes
 from collector.systems.http_json.places import Items, Pages, Place, place_of
 from collector.systems.http_json.settings import ID, SINCE, Detail, ListSettings, Open
@@ -23,6 +25,7 @@ from collector.systems.http_json.settings import ID, SINCE, Detail, ListSettings
 _MOST_PAGES = 100_000
 _IDS_AT_ONCE = 50
 _GONE = frozenset({404, 410})
+_BEFORE_ALL = datetime.fromtimestamp(0, UTC)
 _FORGOTTEN = frozenset({400, 404, 410, 422})
 
 
@@ -78,14 +81,45 @@ class _Way:
         }
 
 
+class _Whole:
+    """The ids of what a list holds, by kind: told where all of it was read in one run, and all of it could be used."""
+
+    def __init__(self, kinds: Collection[type[Event]], *, begun: bool) -> None:
+        self._ids: dict[type[Event], set[str]] = {kind: set() for kind in kinds}
+        self._is_known = begun
+
+    def add(self, events: Sequence[Event], *, is_usable: bool) -> None:
+        """The events of a page."""
+        self._is_known = self._is_known and is_usable
+        for event in events:
+            if type(event) in self._ids:
+                self._ids[type(event)].add(event.native_id)
+
+    def told(self) -> list[Complete]:
+        """The whole lists. One that is empty may as well be hidden from the token: it says nothing."""
+        if not self._is_known or not any(self._ids.values()):
+            return []
+        return [
+            Complete(kind=kind, where={}, dated=_dated(kind), since=_BEFORE_ALL, native_ids=frozenset(ids))
+            for kind, ids in self._ids.items()
+        ]
+
+
+def _dated(kind: type[Event]) -> str:
+    """A time that every event of a kind has here."""
+    known = fields_of(kind)
+    return next((name for name in time_fields(kind) if known[name].required), "updated_at")
+
+
 @dataclass(frozen=True)
 class Reader:
-    """Reads one list."""
+    """Reads one list. `complete`: the kinds of which it holds all there is."""
 
     pages: Pages
     settings: ListSettings
     shapes: Shapes
     span: Span
+    complete: Collection[type[Event]] = ()
 
     def read(self, state: State, notes: Notes) -> Iterator[Part]:
         """What had not ended, then the list from where the state says, page by page."""
@@ -95,35 +129,39 @@ class Reader:
         if state.after is None:
             state = self._without_open_list(state)
         place, page = self._first(place)
-        way = _Way(place, overlaps=self._goes_by_time)
+        way, whole = _Way(place, overlaps=self._goes_by_time), _Whole(self.complete, begun=state.after is None)
         for _ in range(_MOST_PAGES):
+            rejected = len(notes.rejected)
             items = self._items(page, notes)
             self._check_order(place, items, page)
             for item in items:
                 state = state.begun(item.at)
             state = self._kept_open(state, items, set(), notes)
-            new = way.new(items)
-            following = self._following(place, page, items)
+            new, following = way.new(items), self._following(place, page, items)
+            if following is not None:
+                way.goes_on(following, page)
+            events = self._events(new, notes)
+            whole.add(events, is_usable=len(notes.rejected) == rejected)
             if following is None:
-                yield Part(self._events(new, notes), self._ended(state, place))
+                yield Part(events, self._ended(state, place), whole.told())
                 return
-            way.goes_on(following, page)
             state = msgspec.structs.replace(state, after=following.written())
-            yield Part(self._events(new, notes), state)
+            yield Part(events, state)
             place, page = following, self.pages.ask(following)
         raise ContractError(f"GET {self.settings.path}: its pages never end")
 
     # ---- places
 
     def _begin(self, state: State) -> Place:
-        if state.after is not None:
-            return place_of(state.after)
+        kind = self.settings.paging.kind
+        if state.after is not None and (place := place_of(state.after)).by == kind:
+            return place
         if self.settings.since is None:
-            return Place()
+            return Place(by=kind)
         since = self.span.horizon if state.since is None else state.since - self.span.overlap
         if self._meets_open_again and state.open:
             since = min(since, datetime.fromisoformat(state.open[0]))
-        return Place(since=since)
+        return Place(by=kind, since=since)
 
     def _first(self, place: Place) -> tuple[Place, Items]:
         """The first page of a run. A place that the server named earlier it may have forgotten: then all over again."""
@@ -147,7 +185,7 @@ class Reader:
             if newest is not None and place.since is not None:
                 later = since.truncated(newest) - since.grain
                 if later > place.since:
-                    return Place(since=later)
+                    return Place(by=place.by, since=later)
         return self.pages.following(place, page)
 
     @property
@@ -198,7 +236,8 @@ class Reader:
         if since is None or place.since is None:
             return
         times = [item.at for item in items if item.at is not None]
-        if since.order == "ascending" and any(later < earlier for earlier, later in pairwise(times)):
+        ordered = times if since.order == "ascending" else times[::-1]
+        if since.order is not None and any(later < earlier for earlier, later in pairwise(ordered)):
             raise ContractError(
                 f"{page.answer.asked}: not in the order of `{since.field}`; expected parameters that ask for it"
             )
@@ -249,7 +288,7 @@ class Reader:
         asked = {"path": path, "parameters": detail.parameters, "items": detail.take, "paging": detail.paging}
         pages = Pages(self.pages.client, self.settings.model_copy(update={**asked, "method": "GET", "since": None}))
         found: list[Any] = []
-        place = Place()
+        place = Place(by=detail.paging.kind)
         for _ in range(_MOST_PAGES):
             try:
                 page = pages.ask(place)

@@ -111,7 +111,7 @@ class Shapes:
         found = _found(rule, item)
         if rule.lookup and (known := as_text(found, f"`{field_of.name}`")):
             found = self.lookups.of(rule.lookup, known)
-        value = _meant(rule, field_of.name, found, notes)
+        value = _meant(rule, field_of, found, notes)
         if rule.pattern is not None:
             value = _taken(rule.pattern, value, field_of)
         try:
@@ -142,17 +142,17 @@ def _found(rule: FieldRule, item: Any) -> Any:
     return Template(rule.text).of(item) if rule.text is not None else rule.value
 
 
-def _meant(rule: FieldRule, name: str, value: Any, notes: Notes) -> Any:
+def _meant(rule: FieldRule, field_of: FieldOf, value: Any, notes: Notes) -> Any:
     """What a value means by `map`; a value that it does not list is noted. None stays None, unless it is listed."""
     if not rule.map:
         return rule.default if value is None else value
     if isinstance(value, list):
-        return [_meant(rule, name, one, notes) for one in value]
-    written = as_text(value, f"`{name}`")
-    if (written or "null") in rule.map or written is None:
+        return [_meant(rule, field_of, one, notes) for one in value]
+    written = as_text(value, f"`{field_of.name}`")
+    if written is None or written in rule.map:
         return rule.map.get("null" if written is None else written)
     taken_as = f"`{rule.default}`" if rule.default is not None else "nothing"
-    notes.unknown(f"`{name}`", written, taken_as)
+    notes.unknown(f"`{field_of.name}`", "…" if field_of.is_person else written, taken_as)
     return rule.default
 
 

@@ -26,10 +26,11 @@ _ADDRESSES = frozenset({"link", "next_url"})
 class Place(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Where a pass over a list stands.
 
-    `since`: the time that it asks with. `next`: the number, offset, token, address or id of the next page; None at the
-    first.
+    `by`: the kind of paging, without which the rest means nothing. `since`: the time that it asks with.
+    `next`: the number, offset, token, address or id of the next page; None at the first.
     """
 
+    by: str
     since: datetime | None = None
     next: str | None = None
 
@@ -72,7 +73,9 @@ class Pages:
 
     def ask_for(self, parameters: Mapping[str, list[str]], since: datetime | None) -> Items:
         """What the list holds by some parameters beside its own."""
-        return self._items(self._answer(Place(since=since), {**self._size, **parameters}, set()))
+        return self._items(
+            self._answer(Place(by=self.settings.paging.kind, since=since), {**self._size, **parameters}, set())
+        )
 
     def following(self, place: Place, page: Items) -> Place | None:
         """Where the page after one begins; None at the end of the list. Raises ContractError."""

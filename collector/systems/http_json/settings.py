@@ -23,7 +23,7 @@ from collector.document import nearest
 from collector.events import Deployment
 from collector.expressions import ExpressionText, TemplateText
 from collector.systems.http_json.formats import FormatText, TimeForm, ZoneText
-from collector.systems.http_json.kinds import KINDS, FieldOf, Holds, fields_of
+from collector.systems.http_json.kinds import ISSUE, KINDS, FieldOf, Holds, fields_of
 
 SINCE = "{since}"
 """Where in what is asked the time stands from which on items are wanted."""
@@ -190,8 +190,6 @@ class Nested(_Settings):
 class FieldRule(_Settings):
     """What a field is: found by an expression, a fixed value, a text with expressions, or a list of records."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
-
     found: ExpressionText | None = Field(default=None, alias="from", description="Where it stands in the item.")
     value: Any = Field(default=None, description="The same for all.")
     text: TemplateText | None = Field(default=None, description="A text with expressions: `run/{id}`.")
@@ -326,6 +324,10 @@ class ListSettings(_Settings):
     paging: Paging = Field(default=Paging(kind="none"), description="How it is handed out; in one answer unless given.")
     since: Since | None = Field(default=None, description="How only what is new is asked for; all unless given.")
     open: Open | None = Field(default=None, description="Which items are read again until they have ended.")
+    complete: bool = Field(
+        default=False,
+        description="Whether it holds all there is of its kinds: then what it no longer holds was deleted there.",
+    )
     details: dict[str, Detail] = Field(default_factory=dict, description="Further requests for each item, by a name.")
     lookups: dict[str, Lookup] = Field(
         default_factory=dict, description="What ids stand for, by a name; asked once in a run for each."
@@ -348,6 +350,8 @@ class ListSettings(_Settings):
             raise ValueError(f"it asks with {SINCE}; expected `since` with the field of the time")
         if self.since is not None and not self.asks_since and self.since.order != "descending":
             raise ValueError(f"nothing asks with {SINCE}; expected it in a parameter, the path or the body")
+        if self.complete and not self.reads_all:
+            raise ValueError("a part of the list cannot be complete; expected neither `since` nor paging by keyset")
         again = self.open
         if again is not None and self.since is None and not (again.path or again.parameter or self.reads_all):
             raise ValueError("what is open is never met again; expected `path` or `parameter`, or `since`")
@@ -360,6 +364,13 @@ class ListSettings(_Settings):
                 near = nearest(name, self.lookups)
                 raise ValueError(f"no lookup is called {name!r}; expected {near or 'it under `lookups`'}")
         return self
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of events that its items may become."""
+        found = {rule.kind for rule in self.events}
+        found |= {"deployment"} if "pipeline_run" in found else set()
+        return frozenset(found - {ISSUE} | ({"ticket", "incident"} if ISSUE in found else set()))
 
     @property
     def key(self) -> str:
