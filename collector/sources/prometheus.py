@@ -274,8 +274,11 @@ class Shapes:
         )
 
     def usage(self, query: UsageQuery, place: str, series: Sequence[Series], notes: Notes) -> list[Event]:
-        """What each series says of each step; whoever used it as a hash, in the native id too."""
-        made: list[Event] = []
+        """What each series says of each step; whoever used it as a hash, in the native id too.
+
+        Two spellings of one person are one hash, whose uses add up.
+        """
+        made: dict[str, UsageEvent] = {}
         for labels, values in ((s.metric, s.values) for s in series):
             names = _names((query.capability, query.action, query.team, query.service, query.person), labels)
             plain = {name: value for name, value in labels.items() if name not in LABEL.findall(query.person)}
@@ -285,8 +288,11 @@ class Shapes:
                 continue
             found, problem = usable(values, uses)
             notes.reject([BadRecord(where, problem)] if problem else [])
-            made += [self._use(query, names, plain, at_seconds(at), count) for at, count in found]
-        return made
+            for at, count in found:
+                use = self._use(query, names, plain, at_seconds(at), count)
+                known = made.get(use.native_id)
+                made[use.native_id] = msgspec.structs.replace(use, count=count + (known.count if known else 0))
+        return list(made.values())
 
     def _use(
         self, query: UsageQuery, names: Sequence[str], labels: Mapping[str, str], ended_at: datetime, count: int

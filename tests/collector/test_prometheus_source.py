@@ -419,6 +419,17 @@ def test_whoever_used_it_is_a_hash(reader: Reader) -> None:
     assert len({e.native_id for e in found}) == 2
 
 
+def test_two_spellings_of_one_person_add_up(reader: Reader) -> None:
+    """They are one person, so one event of both: its id does not depend on how a label is written."""
+    reader.world.series(USES, always("1"), user="wilhelmina")
+    reader.world.series(USES, always("2"), user="Wilhelmina")
+
+    usage = [{"query": USES, "capability": "ci", "person": "{user}"}]
+    found = [e for e in reader.events(usage=usage, history="1h") if isinstance(e, UsageEvent)]
+
+    assert [(e.at.hour, e.count) for e in found] == [(7, 3)]
+
+
 # ---- what a server says
 
 
