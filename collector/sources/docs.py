@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import msgspec
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from collector.cursors import decoded
 from collector.errors import ContractError, Mistake, PacelineError, SourceError
@@ -111,6 +111,19 @@ class DocsConfig(SourceConfig):
     ignore_commits: NameRules = Field(
         default_factory=list, description="Subjects of commits that change pages and make no version of them."
     )
+
+    @field_validator("pages")
+    @classmethod
+    def _are_below_the_root(cls, value: list[str]) -> list[str]:
+        wrong = next((rule for rule in value if not rule or rule[0] in "/:"), None)
+        if wrong is not None:
+            raise ValueError(f"{wrong!r} is no path in a repository; expected a path or a glob, such as docs/*.md")
+        return value
+
+    @property
+    def page_rules(self) -> list[str]:
+        """The globs of `pages`. That `**/` stands for no folder too is written out: here `*` takes `/`."""
+        return list(dict.fromkeys(r.replace("**/", some) for r in self.pages for some in ("*/", "")))
 
     def build(self, context: SourceContext) -> DocsSource:
         """The source; a clone is made at the first pull, not here."""
@@ -246,7 +259,7 @@ class DocsSource:
             if not blob:
                 raise ContractError(f"the repository has no {config.map}; restore it, or correct `map`")
             told = docs_map(self._texts([blob])[blob], config.map)
-        rules, excluded = patterns(config.pages), patterns(config.exclude)
+        rules, excluded = patterns(config.page_rules), patterns(config.exclude)
         named = set(told.paths)
         pages = {
             path: content
@@ -267,7 +280,7 @@ class DocsSource:
     def _found(self, now: _Now, before: _Cursor | None) -> _Found:
         """New versions where the line goes on from the last look, all where nothing can be built on it."""
         ignored = patterns(self.config.ignore_commits)
-        pathspecs = [*(f":(top){rule}" for rule in self.config.pages)]
+        pathspecs = [*(f":(top){rule}" for rule in self.config.page_rules)]
         pathspecs += [f":(top,literal){path}" for path in now.map.paths]
 
         def history(since: str | None, known: Mapping[str, Version]) -> History:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from names import PLANTED_LOGIN, PLANTED_MAIL
+from pydantic import ValidationError
 
 from collector.errors import ContractError, SourceError
 from collector.events import DocPage
@@ -179,6 +180,22 @@ def test_which_files_are_pages(handbook: Handbook) -> None:
     found = handbook.read(pages=["wiki/*.md"], exclude=["*/draft.md"])
 
     assert versions(found) == {"wiki/a.md": [hour(1)], "wiki/x/b.md": [hour(1)]}
+
+
+def test_two_stars_stand_for_any_folders_and_for_none(handbook: Handbook) -> None:
+    """`docs/**/*.md` takes what stands in `docs` itself, and `**/guide.md` what stands at the top."""
+    handbook.commit(docs__a_md="a", docs__x__b_md="b", guide_md="c", src__guide_md="d", src__e_md="e")
+
+    found = versions(handbook.read(pages=["docs/**/*.md", "**/guide.md"]))
+
+    assert sorted(found) == ["docs/a.md", "docs/x/b.md", "guide.md", "src/guide.md"]
+
+
+@pytest.mark.parametrize("rule", ["/docs/.*/", ":(glob)docs", ""])
+def test_rules_for_pages_are_paths_or_globs(rule: str) -> None:
+    """What Git would take for something else is refused."""
+    with pytest.raises(ValidationError, match="is no path in a repository; expected a path or a glob"):
+        DocsConfig.model_validate({"name": "docs", "type": "docs", "repository": ".", "pages": [rule]})
 
 
 def test_paths_of_any_writing(handbook: Handbook) -> None:
