@@ -69,8 +69,8 @@ sources:
 sources call them, best the address that stands in their commits; it is hashed before anything else looks. Several
 accounts of one person belong into the [identities](../privacy.md) file, not here. Columns are found by usual names
 (`start`, `Start date`, `hire_date`); `columns` names them where yours differ. Only `person` and `start` are needed.
-Separators are found out; `encoding` names what is not UTF-8.
-Of a pattern that fits several files, the last by name is the roster: exports whose names carry their date work.
+Separators are found out; `encoding` names what is not UTF-8. Of a pattern that fits several files, the last by name is
+the roster: exports whose names carry their date work.
 
 **Dates.** A start is a day: it begins at 00:00 at the person's site, whose calendar knows its zone. Somebody left at
 the end of the day that `left` names. Dates are read as 2026-03-02 unless `dates` says otherwise; times of day need an

@@ -87,7 +87,8 @@ person to one question of a wave the last counts. Surveys without it count each 
 the row's own id, so that a corrected row is the same answer.
 
 **Rows.** Wide files have a column for each question; with `long` each row is one answer. Separators and byte order
-marks are found out; `encoding` names what is not UTF-8. `skip` passes over rows after the header that are no answers: Qualtrics writes two.
+marks are found out; `encoding` names what is not UTF-8. `skip` passes over rows after the header that are no answers:
+Qualtrics writes two.
 
 **Times.** `time` names the column; the usual names of the tools below are found. A row without a time was never sent.
 
