@@ -338,6 +338,23 @@ def test_an_older_backstage_hands_out_all_at_once(portal: World, reader_of: Call
     assert {a.native_id for a in made.run()} == {"task/task-0004", *(f"task/task-{n:04}" for n in range(90, 151))}
 
 
+def test_tasks_in_another_order_are_read_to_the_end(portal: World, reader: Reader) -> None:
+    """Where the oldest come first what is new stands at the end: reading does not stop at what is old."""
+    for number in range(150):
+        portal.task(number)
+    rows = list(portal.tasks)
+    route = next(i for i, (_, pattern, _) in enumerate(reader.api.routes) if pattern.pattern.endswith("tasks"))
+    method, pattern, _ = reader.api.routes[route]
+    reader.cursor = '{"streams":{"tasks":{"since":"2026-02-16T03:20:00Z"}}}'
+    reader.api.routes[route] = (
+        method,
+        pattern,
+        lambda asked: Reply({"tasks": rows[asked.number("offset", 0) :][:100] if "status" not in asked.query else []}),
+    )
+
+    assert min(a.native_id for a in reader.run()) == "task/task-0141"
+
+
 def test_a_few_tasks_of_an_older_backstage_are_read_once(portal: World, reader_of: Callable[..., Reader]) -> None:
     """The same list for every page is the whole of it."""
     portal.old = True

@@ -26,7 +26,7 @@ from replay import Provider, Reply, Request
 
 from collector.document import dump, read_documents, validate
 from collector.errors import ConfigError, ContractError, SourceError
-from collector.events import Deployment, Event, PipelineRun, SelfServiceAttempt, Ticket
+from collector.events import Deployment, Event, PipelineRun, Probe, SelfServiceAttempt, Ticket
 from collector.http import Wire
 from collector.source import Page, SourceContext
 from collector.sources.http_json import HttpJsonConfig
@@ -266,6 +266,35 @@ def test_another_host_is_not_followed(reader: Callable[..., Reader], kind: str) 
         reader(lambda _: answer, items="rows", paging=paging).run()
 
 
+@pytest.mark.parametrize(
+    ("settings", "body", "says"),
+    [
+        ({"items": "sort_by(rows, &id)"}, {"rows": {}}, r"no list stands at `sort_by\(rows, &id\)`"),
+        (
+            {"paging": {"kind": "keyset", "parameter": "after"}},
+            [{"at": "x"}],
+            "an item has no `id`, by which pages go on",
+        ),
+        (
+            {"paging": {"kind": "keyset", "parameter": "after"}},
+            [{"id": []}],
+            "an item has no `id`, by which pages go on",
+        ),
+        (
+            {"items": "rows", "paging": {"kind": "cursor", "parameter": "after", "next": "next"}},
+            {"rows": [row(1)], "next": {"id": 1}},
+            "`next` is a list or an object",
+        ),
+    ],
+)
+def test_an_answer_that_cannot_be_read_on_is_an_error(
+    reader: Callable[..., Reader], settings: Mapping[str, Any], body: Any, says: str
+) -> None:
+    """What an answer lacks to go on is named; the list does not just end there."""
+    with pytest.raises(ContractError, match=says):
+        reader(lambda _: Reply(body), **settings).run()
+
+
 @pytest.mark.parametrize("body", [{"rows": None}, {"other": []}, {"rows": {"1": {}}}])
 def test_no_list_is_an_error(reader: Callable[..., Reader], body: Any) -> None:
     """An answer without the list is another shape, not an empty list."""
@@ -412,6 +441,23 @@ def test_a_place_of_another_kind_of_paging_is_no_place(reader: Callable[..., Rea
     assert made.ids() == ["1", "2", "3", "4", "5"]
 
 
+def test_what_runs_and_cannot_be_read_is_an_error(reader: Callable[..., Reader]) -> None:
+    """An item in an answer of another shape is not taken for one that is gone."""
+    made = reader(by_id, **GOES_ON, open={"when": "!done", "path": "items/{id}", "take": "max(item)"})
+    made.api.route("items/1")(lambda _: Reply({"item": 5}))
+    made.cursor = '{"streams":{"items":{"open":["1"]}}}'
+
+    with pytest.raises(ContractError, match=r"`max\(item\)` does not take what stands there"):
+        made.run()
+
+
+def test_whether_it_runs_must_be_readable(read: Callable[..., Reader]) -> None:
+    """Where the condition does not take an item, it is read as it is and not asked for again."""
+    made = read([row(1, done=5)], **GOES_ON_ONCE, open={"when": "starts_with(done, 'n')", "path": "items/{id}"})
+
+    assert '"open"' not in str(made.cursor)
+
+
 # ---- what was deleted
 
 
@@ -440,6 +486,7 @@ def test_a_list_with_a_bad_item_is_not_whole(reader: Callable[..., Reader]) -> N
 # ---- what has not ended
 
 RUNNING = [row(1, 1, done=False), row(2, 2, done=True)]
+GOES_ON_ONCE = {"paging": {"kind": "none"}}
 GOES_ON = {"paging": {"kind": "keyset", "parameter": "after"}}
 
 
@@ -496,6 +543,15 @@ def test_what_never_ends_is_let_go(reader: Callable[..., Reader]) -> None:
 
 
 # ---- what items become
+
+RUN = {
+    "native_id": "id",
+    "repository": "repo",
+    "pipeline": "job",
+    "state": {"value": "completed"},
+    "result": "result",
+    "finished_at": "at",
+}
 
 
 def ticket(**fields: Any) -> dict[str, Any]:
@@ -555,6 +611,49 @@ def test_a_field_is_what_its_rule_says(
     assert {name: getattr(event, name) for name in expected} == expected
 
 
+def test_numbers_and_flags_are_as_the_kind_has_them(mapped: Callable[..., list[Event]]) -> None:
+    """Texts that are numbers, and words that are true or false."""
+    fields = {"native_id": "id", "service": {"value": "shop"}, "at": "at", "passed": "ok", "latency_seconds": "took"}
+    probe = {"kind": "probe", "fields": {**fields, "duration_seconds": {"from": "every", "unit": "m"}}}
+    run = {"kind": "pipeline_run", "fields": {**RUN, "allow_failure": "may", "result": {"value": "success"}}}
+
+    found = mapped(row(1, ok="5", took="250", every=2, may="true", repo="a", job="b"), probe, run)
+
+    assert isinstance(found[0], Probe)
+    assert (found[0].passed, found[0].latency_seconds, found[0].duration_seconds) == (5, 250.0, 120.0)
+    assert isinstance(found[1], PipelineRun)
+    assert found[1].allow_failure is True
+
+
+def test_each_of_several_values_has_its_meaning(mapped: Callable[..., list[Event]]) -> None:
+    """A list of values is mapped one by one."""
+    (event,) = mapped(row(1, tags=[1, 2]), ticket(labels={"from": "tags", "map": {"1": "bug", "2": "urgent"}}))
+
+    assert isinstance(event, Ticket)
+    assert event.labels == ("bug", "urgent")
+
+
+@pytest.mark.parametrize(
+    ("rule", "item", "says"),
+    [
+        ({**RUN, "finished_at": "no"}, {}, "it has no time; expected one by which its versions are told apart"),
+        ({**RUN, "finished_at": {"from": "at", "format": "epoch"}}, {}, "`finished_at`: expected a time as a number"),
+        ({**RUN, "finished_at": {"from": "n", "format": "epoch"}}, {"n": [1]}, "expected a time as a number"),
+        ({**RUN, "finished_at": {"from": "at", "plus": "n"}}, {"n": "long"}, "expected a duration as a number"),
+        ({**RUN, "attempt": "n"}, {"n": "first"}, "`attempt`: expected `int`"),
+    ],
+)
+def test_a_bad_run_is_set_aside(
+    read: Callable[..., Reader], rule: Mapping[str, Any], item: Mapping[str, Any], says: str
+) -> None:
+    """Times and durations that are none, numbers that are words."""
+    made = read(
+        [{**row(1, repo="a", job="b", result="success"), **item}], events=[{"kind": "pipeline_run", "fields": rule}]
+    )
+
+    assert [says in reason for reason in made.rejected] == [True], made.rejected
+
+
 def test_what_a_map_does_not_list_is_counted_and_named(read: Callable[..., Reader]) -> None:
     """A value that nobody described → record survives; the unknown value is counted and named."""
     made = read([row(1, status="odd"), row(2, status="odd")], events=[ticket(state=STATES)])
@@ -603,16 +702,6 @@ def test_several_events_come_of_one_item(mapped: Callable[..., list[Event]]) -> 
 
     assert [type(e) for e in found] == [SelfServiceAttempt, Ticket]
     assert found[0].waiting_for_requester_seconds == 1.5  # type: ignore[attr-defined] # told just before
-
-
-RUN = {
-    "native_id": "id",
-    "repository": "repo",
-    "pipeline": "job",
-    "state": {"value": "completed"},
-    "result": "result",
-    "finished_at": "at",
-}
 
 
 def test_rules_make_deployments_of_runs(mapped: Callable[..., list[Event]]) -> None:
@@ -741,6 +830,27 @@ def test_a_detail_is_asked_for_with_each_item(reader: Callable[..., Reader]) -> 
     assert [one.path for one in made.api.asked] == ["items", "things/a%2Fb", "things/c"]
 
 
+def test_a_detail_of_several_pages_that_is_gone_is_nothing(reader: Callable[..., Reader]) -> None:
+    """So is one that is asked for page by page."""
+    made = reader(
+        lambda _: Reply([row(7)]),
+        details={"more": {"path": "items/{id}/notes", "paging": {"kind": "page"}}},
+        events=[ticket(labels="more[].to_string(id)")],
+    )
+
+    assert [e.labels for e in made.run() if isinstance(e, Ticket)] == [()]
+
+
+def test_a_detail_of_what_is_no_text_is_not_asked_for(reader: Callable[..., Reader]) -> None:
+    """A path that an item does not fill in as a text sets the item aside."""
+    made = reader(lambda _: Reply([row(7, key=[1])]), details={"more": {"path": "items/{key}"}})
+
+    assert made.run() == []
+    assert made.rejected == [
+        "GET https://api.example.com/items item 1 (id 7): `key` is a list or an object; expected a text or a number"
+    ]
+
+
 def test_a_detail_of_several_pages_is_read_whole(reader: Callable[..., Reader]) -> None:
     """What is said on a ticket may take several pages."""
     made = reader(
@@ -833,6 +943,8 @@ def test_credentials_go_into_the_header_that_the_settings_name(
         ({"path": "items?page=1"}, "path", "is no path; expected what follows `url`, with its query"),
         ({"times": "iso"}, "times", "'iso' is no format of times; expected one of rfc3339, date"),
         ({"times": {"zone": "Europe/Belrin"}}, "times.zone", "is no time zone; expected Europe/Berlin"),
+        ({"times": "%Q"}, "times", "'%Q' cannot be read; expected a pattern"),
+        ({"times": "epock"}, "times", "'epock' is no format of times; expected epoch?"),
         ({"body": {"a": 1}}, "", "a GET has no body; expected `method: POST`"),
         ({"method": "POST", "paging": {"kind": "link"}}, "", "a POST is not paged by link"),
         ({"method": "POST", "paging": {"kind": "page"}}, "", "the parameters of pages have no place"),

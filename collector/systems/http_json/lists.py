@@ -4,38 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from collector.errors import BadRecord, ContractError, SourceError
-from collector.events import Event, time_fields
+from collector.events import Event
 from collector.expressions import Expression, NoResultError, Template
 from collector.paging import side_by_side
-from collector.source import Complete
 from collector.streams import Notes, Part, State
-from collector.systems.http_json.kinds import fields_of
 from collector.systems.http_json.mapping import Shapes
 from collector.systems.http_json.places import Items, Pages, Place, place_of
 from collector.systems.http_json.settings import ID, SINCE, Detail, ListSettings, Open
+from collector.systems.http_json.way import Item, Way, Whole
 
 _MOST_PAGES = 100_000
 _IDS_AT_ONCE = 50
 _GONE = frozenset({404, 410})
-_BEFORE_ALL = datetime.fromtimestamp(0, UTC)
 _FORGOTTEN = frozenset({400, 404, 410, 422})
-
-
-class _Item(NamedTuple):
-    """An item, where it was found, its id, and its time by which reading goes on."""
-
-    value: dict[str, Any]
-    location: str
-    id: str
-    at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,66 +38,6 @@ class Span:
     overlap: timedelta
     oldest: datetime
     parallel: int
-
-
-class _Way:
-    """The way through a list in one run: no page comes twice, and no item of the pages that overlap."""
-
-    def __init__(self, place: Place, *, overlaps: bool) -> None:
-        self._places = {place}
-        self._overlaps = overlaps
-        self._since = place.since
-        self._met: dict[str, datetime | None] = {}
-        self._before: Sequence[Any] = ()
-
-    def new(self, items: Sequence[_Item]) -> list[_Item]:
-        """The items that were not met as they are."""
-        found = [item for item in items if item.id not in self._met or self._met[item.id] != item.at]
-        if self._overlaps:
-            self._met |= {item.id: item.at for item in found if item.id}
-        return found
-
-    def goes_on(self, following: Place, page: Items) -> None:
-        """A page follows one. Raises ContractError where it was on the way before."""
-        if following in self._places or (page.items and page.items == self._before):
-            raise ContractError(f"{page.answer.asked}: its pages never end: one comes again as the next")
-        self._places.add(following)
-        # The same items may well come for a later time; those before it come no more.
-        self._before = page.items if following.since == self._since else ()
-        self._since = since = following.since
-        self._met = {
-            known: at for known, at in self._met.items() if since is not None and at is not None and at >= since
-        }
-
-
-class _Whole:
-    """The ids of what a list holds, by kind: told where all of it was read in one run, and all of it could be used."""
-
-    def __init__(self, kinds: Collection[type[Event]], *, begun: bool) -> None:
-        self._ids: dict[type[Event], set[str]] = {kind: set() for kind in kinds}
-        self._is_known = begun
-
-    def add(self, events: Sequence[Event], *, is_usable: bool) -> None:
-        """The events of a page."""
-        self._is_known = self._is_known and is_usable
-        for event in events:
-            if type(event) in self._ids:
-                self._ids[type(event)].add(event.native_id)
-
-    def told(self) -> list[Complete]:
-        """The whole lists. One that is empty may as well be hidden from the token: it says nothing."""
-        if not self._is_known or not any(self._ids.values()):
-            return []
-        return [
-            Complete(kind=kind, where={}, dated=_dated(kind), since=_BEFORE_ALL, native_ids=frozenset(ids))
-            for kind, ids in self._ids.items()
-        ]
-
-
-def _dated(kind: type[Event]) -> str:
-    """A time that every event of a kind has here."""
-    known = fields_of(kind)
-    return next((name for name in time_fields(kind) if known[name].required), "updated_at")
 
 
 @dataclass(frozen=True)
@@ -129,7 +58,7 @@ class Reader:
         if state.after is None:
             state = self._without_open_list(state)
         place, page = self._first(place)
-        way, whole = _Way(place, overlaps=self._goes_by_time), _Whole(self.complete, begun=state.after is None)
+        way, whole = Way(place, overlaps=self._goes_by_time), Whole(self.complete, begun=state.after is None)
         for _ in range(_MOST_PAGES):
             rejected = len(notes.rejected)
             items = self._items(page, notes)
@@ -173,7 +102,7 @@ class Reader:
             again = msgspec.structs.replace(place, next=None)
             return again, self.pages.ask(again)
 
-    def _following(self, place: Place, page: Items, items: Sequence[_Item]) -> Place | None:
+    def _following(self, place: Place, page: Items, items: Sequence[Item]) -> Place | None:
         since = self.settings.since
         if since is not None and since.order == "descending" and place.since is not None and items:
             floor = place.since
@@ -207,7 +136,7 @@ class Reader:
 
     # ---- items
 
-    def _items(self, page: Items, notes: Notes) -> list[_Item]:
+    def _items(self, page: Items, notes: Notes) -> list[Item]:
         """The items of a page; what is none is set aside with its number."""
         found = []
         for number, value in enumerate(page.items, start=1):
@@ -216,7 +145,7 @@ class Reader:
             try:
                 if not isinstance(value, dict):
                     raise ValueError("it is no object")  # noqa: TRY004, TRY301 - one error for what is no item
-                found.append(_Item(value, location, known or "", self._at(value)))
+                found.append(Item(value, location, known or "", self._at(value)))
             except (ValueError, NoResultError) as error:
                 notes.reject([BadRecord(location, str(error))])
         return found
@@ -230,7 +159,7 @@ class Reader:
         except ValueError as error:
             raise ValueError(f"`{since.field}`: {error}") from None
 
-    def _check_order(self, place: Place, items: Sequence[_Item], page: Items) -> None:
+    def _check_order(self, place: Place, items: Sequence[Item], page: Items) -> None:
         """What was asked for is what came: a server passes over parameters that it does not know without a word."""
         since = self.settings.since
         if since is None or place.since is None:
@@ -248,7 +177,7 @@ class Reader:
                 f"expected a parameter with {SINCE} that goes by `{since.field}`"
             )
 
-    def _events(self, items: Sequence[_Item], notes: Notes) -> list[Event]:
+    def _events(self, items: Sequence[Item], notes: Notes) -> list[Event]:
         """The events of items with their details; what cannot be used is set aside."""
         events: list[Event] = []
         asked = side_by_side(self._with_details, items, self.span.parallel)
@@ -261,7 +190,7 @@ class Reader:
                 notes.reject([error])
         return events
 
-    def _with_details(self, item: _Item) -> dict[str, Any] | BadRecord:
+    def _with_details(self, item: Item) -> dict[str, Any] | BadRecord:
         try:
             found = {name: self._detail(detail, item.value) for name, detail in self.settings.details.items()}
         except NoResultError as error:
@@ -327,7 +256,7 @@ class Reader:
             yield Part(self._events(items, notes), state)
         return state
 
-    def _by_id(self, ids: Sequence[str], rule: Open, notes: Notes) -> list[_Item]:
+    def _by_id(self, ids: Sequence[str], rule: Open, notes: Notes) -> list[Item]:
         if rule.path is None:
             values = [rule.separator.join(ids)] if rule.separator else list(ids)
             return self._items(self.pages.ask_for({rule.parameter: values}, self.span.oldest), notes)
@@ -345,7 +274,7 @@ class Reader:
         except NoResultError as error:
             raise ContractError(f"{answer.asked}: {error}") from None
 
-    def _kept_open(self, state: State, items: Sequence[_Item], gone: set[str], notes: Notes) -> State:
+    def _kept_open(self, state: State, items: Sequence[Item], gone: set[str], notes: Notes) -> State:
         """The state with what has not ended, apart from what never will."""
         rule = self.settings.open
         if rule is None:
@@ -367,7 +296,7 @@ class Reader:
         return msgspec.structs.replace(state, open=tuple(sorted(still)))
 
 
-def _is_open(rule: Open, item: _Item) -> bool:
+def _is_open(rule: Open, item: Item) -> bool:
     try:
         return Expression(rule.when).holds(item.value)
     except NoResultError:
