@@ -180,7 +180,8 @@ class Reader:
     def _events(self, items: Sequence[Item], notes: Notes) -> list[Event]:
         """The events of items with their details; what cannot be used is set aside."""
         events: list[Event] = []
-        asked = side_by_side(self._with_details, items, self.span.parallel)
+        parallel = self.span.parallel if self.settings.details else 1
+        asked = side_by_side(self._with_details, items, parallel)
         for item, detailed in zip(items, asked, strict=True):
             try:
                 if isinstance(detailed, BadRecord):
