@@ -215,7 +215,7 @@ def receiving() -> Iterator[Receiver]:
             """Nothing: what arrived is kept."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
         yield Receiver(f"http://127.0.0.1:{server.server_port}/", received)
