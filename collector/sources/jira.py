@@ -82,7 +82,7 @@ its event. Sub-tasks are issues of a type of their own; a rule `becomes: nothing
 | reporter | `author`; the only value of `team_field` is `author_team` |
 | created; `started_field` of an incident | when it was detected; when it started |
 | resolution date | the end, where the history does not tell it |
-| linked issues and the parent; remote links of an incident | `links`, as keys and as addresses |
+| its key; linked issues and the parent; remote links of an incident | `links`, as keys and as addresses |
 
 **Statuses.** `statuses` maps them by name. One that is not named there counts by its category: *to do* is open, *in
 progress* is in progress, *done* is resolved. The history is read by the statuses' ids, so that a status which was

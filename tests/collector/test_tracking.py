@@ -86,6 +86,29 @@ def test_closed_after_done_is_no_second_resolution() -> None:
     assert (found.state, found.resolved_at, found.closed_at) == (TicketState.CLOSED, after(5), after(80))
 
 
+def test_resolved_after_closed_is_no_second_resolution() -> None:
+    """Nobody opened it: calling what is closed resolved once more changes nothing."""
+    told = issue((5, DONE), (8, CLOSED), (80, DONE))
+
+    assert ticket(told).resolved_at == after(5)
+    assert [t.at for t in ticket(told).transitions] == [after(5), after(8)]
+
+
+def test_what_begins_as_waiting_waits_from_its_creation() -> None:
+    """An agent who writes for somebody else begins by waiting for them."""
+    found = ticket(issue((5, DOING), began=PENDING))
+
+    assert [(t.at, t.state) for t in found.transitions] == [(after(0), "waiting"), (after(5), "in_progress")]
+
+
+@pytest.mark.parametrize("began", [Status("To do"), DONE])
+def test_a_beginning_that_says_nothing_is_no_transition(began: Status) -> None:
+    """What begins as open does what all do; what was written as done (an import) ended some other time."""
+    found = ticket(issue((5, DOING), began=began))
+
+    assert [(t.at, t.state) for t in found.transitions] == [(after(5), "in_progress")]
+
+
 def test_what_was_reopened_and_resolved_again_was_resolved_last() -> None:
     """Reopened → the last resolution counts."""
     found = ticket(issue((5, DONE), (6, DOING), (9, DONE)))
