@@ -8,17 +8,17 @@ was said publicly in the journal: both are read for a page of tasks at a time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from collector.api import TrackerConfig
-from collector.errors import AuthError, BadRecord, ContractError
+from collector.errors import AuthError, BadRecord, ContractError, RetryableError
 from collector.events import Event, Incident, Ticket
 from collector.http import Answer, ApiClient
 from collector.secrets import reveal
@@ -300,7 +300,7 @@ class ServiceNowSource:
         hidden = 0
         for _ in range(_MOST_PAGES):
             query = _all_of(own, f"sys_updated_on>={place.since}", "ORDERBYsys_updated_on", "ORDERBYsys_id")
-            answer = self.client.get(
+            answer = self._asked(
                 table,
                 {
                     "sysparm_query": query,
@@ -337,15 +337,30 @@ class ServiceNowSource:
             found += rows
         return found
 
+    def _asked(self, table: str, parameters: Mapping[str, str]) -> Answer:
+        """An answer that was written to its end. ServiceNow gives up after a minute, and says so behind what it had."""
+        answer = self.client.get(table, parameters)
+        if answer.read(_Ending).error is not None:
+            raise RetryableError(
+                f"{answer.asked}: ServiceNow gave up before the end of its answer", status=answer.status
+            )
+        return answer
+
     def _answers(self, table: str, query: str, wanted: Sequence[str]) -> Iterator[Answer]:
         """The pages of a list, at least one: rows that access rules hide leave pages short, and end nothing."""
         asked = {"sysparm_query": query, "sysparm_fields": ",".join(wanted), "sysparm_limit": str(_MANY)}
         for page in range(_MOST_PAGES):
-            answer = self.client.get(table, {**asked, "sysparm_offset": str(page * _MANY)})
+            answer = self._asked(table, {**asked, "sysparm_offset": str(page * _MANY)})
             yield answer
             if (page + 1) * _MANY >= _total(answer):
                 return
         raise ContractError(f"GET {table}: its pages never end")
+
+
+class _Ending(msgspec.Struct):
+    """What stands behind the records of an answer that is not whole."""
+
+    error: Any = None
 
 
 class _Place(msgspec.Struct, frozen=True):
