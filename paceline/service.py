@@ -168,7 +168,8 @@ class Service:
         `since`: read everything from then on, whatever was read before. `wire`: how its clients reach servers, where
         they do it in another way than usual.
         """
-        self.drain()
+        if not source.punctual:
+            self.drain()
         with self._telemetry.span("paceline.collect") as span:
             context = dataclasses.replace(self._context, wire=wire or Wire(), since=since, findings=Findings())
             built = _Built(source, context, self.configuration.settings.privacy.is_public)

@@ -239,6 +239,7 @@ class ProbeConfig(SourceConfig):
 
     type: Literal["probe"]
     about: ClassVar[About] = _ABOUT
+    punctual: ClassVar[bool] = True
 
     every: Duration = Field(default=_SLOT, description="How often each target is checked; at least 1m.")
     targets: list[ProbeTarget] = Field(min_length=1, description="What is checked.")
