@@ -117,7 +117,10 @@ def _addresses(host: str, port: int, deadline: Deadline) -> list[tuple[int, int,
         except (OSError, UnicodeError) as error:
             found.put(error)
 
-    threading.Thread(target=look, name="resolver", daemon=True).start()
+    try:
+        threading.Thread(target=look, name="resolver", daemon=True).start()
+    except RuntimeError:
+        raise OSError(errno.ENOMEM, "no thread") from None
     try:
         answer = found.get(timeout=deadline.left())
     except Empty:
@@ -230,7 +233,7 @@ class _Visit:
         return "too many redirects"
 
     def _answer(self, line: socket.socket, method: str, parts: SplitResult) -> HTTPResponse:
-        connection = HTTPConnection(str(parts.hostname))
+        connection = HTTPConnection("")  # connected already: told a host, it looks for a port in one of IPv6
         connection.sock = _Paced(line, self.deadline)
         own = self.check.headers if _origin(parts) == _origin(urlsplit(self.check.url)) else {}
         given = {name.title() for name in own}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import socket
+import threading
 from collections.abc import Mapping
 from itertools import count
 from typing import Any
@@ -136,6 +137,28 @@ def test_what_this_machine_lacks_is_no_failure_of_a_target() -> None:
     servers = Servers({"here.example": OSError(errno.EMFILE, "too many open files")})
 
     assert Prober(servers.connect).check(check_of(), 0.0) is None
+
+
+def test_without_a_thread_to_look_up_a_name_no_check_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the machine has no threads left nothing is known of a target."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    assert Prober(connected).check(check_of(), 0.0) is None
+
+
+def test_a_host_may_be_an_address_of_ipv6() -> None:
+    """What follows the last colon of an address is no port."""
+    servers = Servers({"2001:db8::abcd": answer()})
+
+    checked = Prober(servers.connect).check(check_of(url="http://[2001:db8::abcd]/"), 0.0)
+
+    assert checked is not None
+    assert checked.failure is None
+    assert "Host: [2001:db8::abcd]" in servers.asked[0][1].splitlines()
 
 
 def test_a_check_is_over_when_its_time_is_up() -> None:
