@@ -55,7 +55,8 @@ sources:
     name: prometheus
     url: https://prometheus.example.com
     uptime:
-      - {query: avg by (service) (avg_over_time(probe_success[1m])), service: "{service}"}
+      - query: avg by (service) (avg_over_time(probe_success[1m]))
+        service: "{service}"
       - good: sum(increase(http_requests_total{code!~"5.."}[1m]))
         total: sum(increase(http_requests_total[1m]))
         service: shop

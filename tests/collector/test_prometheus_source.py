@@ -251,6 +251,23 @@ def test_a_server_that_fails_on_long_parts_is_asked_for_shorter_ones(reader: Rea
     assert len(reader.events(uptime=[SHOP], history="5h")) == 300
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "expanding series: the query exceeded the maximum number of chunks (limit: 2000000 chunks)",
+        "the query time range exceeds the limit (query length: 5h, limit: 1h)",
+        "cannot select more than -search.maxSamplesPerQuery=1000000000 samples",
+    ],
+)
+def test_what_other_servers_find_too_much_is_asked_for_in_shorter_parts(reader: Reader, words: str) -> None:
+    """Each server has its own limits, and its own words for them."""
+    reader.world.series(SHARE, always("1"), service="shop")
+    reader.api.faults = {2: refusal(422, "execution", words)}
+
+    assert len(reader.events(uptime=[SHOP], history="5h")) == 300
+    assert [(end - start) // MINUTE + 1 for start, end in reader.spans()][:2] == [240, 120]
+
+
 def test_what_is_too_much_however_short_fails(reader: Reader) -> None:
     """A query that no part of a day can be asked of is refused by its place."""
     reader.world.series(SHARE, always("1"), service="shop")
