@@ -18,8 +18,11 @@ from collector.times import parsed
 ISO, SERIAL, ENGLISH = "iso", "serial", "english"
 _PLAIN = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)(?:[T ] *(\d\d?):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?)?", re.ASCII)
 _ENGLISH = re.compile(
-    r"(\d{4})/(\d\d?)/(\d\d?) (\d\d?):(\d\d):(\d\d) (AM|PM)( (?:GMT|UTC)(?:([+-])(\d\d?)(?::?(\d\d))?)?)?", re.ASCII
+    r"(\d{4})/(\d\d?)/(\d\d?) (\d\d?):(\d\d):(\d\d) (AM|PM)"
+    r"(?:( (?:GMT|UTC)(?:([+-])(\d\d?)(?::?(\d\d))?)?)| [A-Z]{3,5})?",
+    re.ASCII,
 )
+"""Letters such as EST or CST, which mean several zones, state none."""
 _SERIAL = re.compile(r"\d{1,6}(?:[.,]\d+)?", re.ASCII)
 _SERIAL_START = datetime(1899, 12, 30)  # noqa: DTZ001 - local times of a zone that is put to them
 _NOON = 12

@@ -160,6 +160,10 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         left_at = at if leaves and not self.has_left(at) else self.left_at
         return msgspec.structs.replace(self, gone=True, left_at=left_at)
 
+    def ended_before(self, start: datetime) -> bool:
+        """Whether somebody had come, and left again, when a stay began: that is another one, not this one moved."""
+        return self.left_at is not None and self.started_at < self.left_at <= start
+
     def has_left(self, at: datetime) -> bool:
         """Whether it had ended by then."""
         return self.left_at is not None and self.left_at <= at
@@ -221,20 +225,26 @@ def continued(
 def _of_person(before: Sequence[Stay], listed: Sequence[Stay], at: datetime | None) -> list[Stay]:
     """A person's stays: those listed, and those before that a list of the present does not name any more.
 
-    A line whose start was moved stays the line that it was; one that opens a new stay leaves the one before alone.
+    A line whose start was moved stays the line that it was; one that opens a new stay leaves the one before alone, as
+    does one of somebody who had left.
     """
     if not listed:
         return list(before)
     known = {s.started_at: s for s in before}
     rest = [s for s in before if s.started_at not in {one.started_at for one in listed}]
-    movable = [s for s in rest if not s.gone]
     found: list[Stay] = []
     for stay in sorted(listed, key=lambda s: s.started_at):
-        was = known.get(stay.started_at)
-        if was is None and movable and (stay.kind not in _OPENING or movable[0].kind is stay.kind):
-            was = movable.pop(0)
+        was = known.get(stay.started_at) or next((s for s in rest if _is_moved(s, stay)), None)
+        if was in rest:
             rest.remove(was)
         first_seen = at if was is None else was.entered_at
         found.append(msgspec.structs.replace(stay, entered_at=stay.entered_at or first_seen))
     opened = max((s.started_at for s in found if s.kind in _OPENING), default=_BEFORE_ALL)
-    return found + [s for s in rest if s.gone or s.started_at < opened]
+    last = max(s.started_at for s in found)
+    return found + [s for s in rest if s.gone or s.started_at < opened or s.ended_before(last)]
+
+
+def _is_moved(was: Stay, now: Stay) -> bool:
+    """Whether a line of before may be one of now, whose start was moved."""
+    listed = not was.gone or was.left_at is not None
+    return listed and not was.ended_before(now.started_at) and (now.kind not in _OPENING or was.kind is now.kind)

@@ -207,6 +207,11 @@ def read_whole(base_dir: Path, path: str, names: Sequence[str]) -> list[Snapshot
         raise SourceError(f"a file of {path} cannot be read: {error.strerror}") from error
 
 
+def later(written_at: datetime, before: datetime | None) -> datetime:
+    """When a file said what it says: after what was said before, though it was restored or is only read otherwise."""
+    return written_at if before is None else max(written_at, before + timedelta(microseconds=1))
+
+
 @dataclass(frozen=True)
 class Row:
     """A row of a table: where it stands, and its cells as text, empty where there is nothing."""

@@ -29,6 +29,7 @@ from collector.tabular import (
     Table,
     check_path,
     check_silence,
+    later,
     matching,
     read_table,
     read_whole,
@@ -78,8 +79,8 @@ offset, or `zone`.
 
 **When a line was entered.** Where no column tells, it is when the file with a new line was written. Of lines that were
 there at the first look nobody knows: they count as entered in time. A start that is moved leaves its line the line it
-was. Who is entered after a deadline, or with a fifth of the roster within a week, is left out of onboarding, and said
-to be.
+was, unless the person had left before: they joined again, and the stay before is kept. Who is entered after a deadline,
+or with a fifth of the roster within a week, is left out of onboarding, and said to be.
 
 **Kinds.** `hire` (or `employee`), `rehire`, `transfer`, `contractor` and `intern` are understood, others by `kinds`;
 what nothing maps is a `hire`, and said. `codes` is `yes` or `no`, or, with `coding`, a role that is expected to write
@@ -129,10 +130,14 @@ class RosterConfig(StaffSettings, SourceConfig):
 
 
 class _Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """What the last look saw: the file's digest, what its settings meant, and the stays."""
+    """What the last look saw: the file's digest, what its settings meant, when that was, and the stays.
+
+    `stamp` is the `updated_at` of what was reported.
+    """
 
     digest: str
     meaning: str
+    stamp: datetime
     stays: dict[str, Stay]
 
 
@@ -185,9 +190,10 @@ class RosterSource:
         seen = found.seen if not unread else {s.person for s in (known or {}).values()} | found.seen
         roster = continued(known, found.stays, seen, at, leaves=config.missing == "left")
         check_share((known or {}).values(), roster.newly_gone, config.broken_share, at)
-        cursor = _Cursor(digest=snapshot.digest, meaning=config.meaning, stays=roster.stays)
+        stamp = later(at, before.stamp if before else None)
+        cursor = _Cursor(digest=snapshot.digest, meaning=config.meaning, stamp=stamp, stays=roster.stays)
         return Page(
-            events=roster.events(config.name, known or {}, at),
+            events=roster.events(config.name, known or {}, stamp),
             rejected=found.rejected,
             warnings=[*found.said, *self._warnings(snapshot.name, roster.newly_gone, unread if known else 0)],
             complete=[whole(roster.stays)],

@@ -70,9 +70,10 @@ accounts are made on the first day.
 **Who.** `person: mail` takes the primary address, or `userName` where there is none; `person: login` takes `userName`.
 Either is hashed at once; names, managers, telephones and pictures are not read.
 
-**Since when.** The directory learnt of somebody at `meta.created`. Somebody left at the end of the day that the
-attribute `left` names; without it, when `active` was first seen to be false, by `meta.lastModified`. Who is not in the
-list any more has left (`missing: left`); a quarter (`broken_share`) gone at once fails the run.
+**Since when.** The directory learnt of somebody at `meta.created`. Who had left, and whose start then lies after that,
+joined again: that is a stay of its own, entered when the directory changed it. Somebody left at the end of the day that
+the attribute `left` names; without it, when `active` was first seen to be false, by `meta.lastModified`. Who is not in
+the list any more has left (`missing: left`); a quarter (`broken_share`) gone at once fails the run.
 
 **Reading.** Changed users are asked for by `meta.lastModified`, and all of them once a day. `filter` narrows the list,
 for example to `userType eq "Employee"`.
@@ -305,12 +306,19 @@ class _Reader:
             met.without_start += 1
             return []
         known = self._before.stays.get(native_id)
-        stay = met.stays[native_id] = self._stay(user, resource, known)
-        if known == stay:
-            return []
+        stay = self._stay(user, resource, known)
+        found = {native_id: stay}
+        if known is not None and known.ended_before(stay.started_at):
+            stay = self._stay(user, resource, None)
+            entered_at = modified_at or self._context.clock()
+            found[native_id] = msgspec.structs.replace(stay, entered_at=entered_at)
+            found[f"{native_id}/{known.started_at:%Y-%m-%d}"] = msgspec.structs.replace(known, gone=True)
+        met.stays |= found
         now = self._context.clock()
         updated_at = max(modified_at or now, now) if known else modified_at or now
-        return [stay.event(self._config.name, native_id, updated_at)]
+        return [
+            one.event(self._config.name, i, updated_at) for i, one in found.items() if self._before.stays.get(i) != one
+        ]
 
     def _stay(self, user: User, resource: Mapping[str, Any], known: Stay | None) -> Stay:
         config, words, people = self._config, self.words, self._context.people
@@ -322,7 +330,8 @@ class _Reader:
             person=people.hashed(person),
             kind=words.kind(attribute(resource, config.kind)),
             started_at=started_at,
-            entered_at=user.created_at or (known.entered_at if known else None),
+            # Who began anew on an account of old was entered later than the account was made.
+            entered_at=max(filter(None, (user.created_at, known.entered_at if known else None)), default=None),
             left_at=self._left(user, resource, started_at, known),
             team=attribute(resource, config.team) or None,
             site=attribute(resource, config.site) or None if config.site else None,

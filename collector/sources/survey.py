@@ -32,6 +32,7 @@ from collector.tabular import (
     Table,
     check_path,
     check_silence,
+    later,
     matching,
     read_table,
     read_whole,
@@ -94,9 +95,10 @@ Qualtrics writes two.
 
 | Tool | `format` | `zone` |
 |---|---|---|
-| Google Forms | `english`: 2026/01/31 9:00:00 AM GMT+1 | stands there |
+| Google Forms | `english`: 2026/01/31 9:00:00 AM GMT+1 | stands there; the form's where it says EST or EET |
 | Google Sheets | as the sheet's locale writes it, such as `%m/%d/%Y %H:%M:%S` | the sheet's |
 | Microsoft Forms | `serial`, or `%m/%d/%y %H:%M:%S` as the spreadsheet saves it | the form owner's |
+| SurveyMonkey | `%m/%d/%Y %I:%M:%S %p`, with `skip: 1` | the account's |
 | Typeform | `iso` (its columns end in "(UTC)", which counts as the zone) | not needed |
 | LimeSurvey | `iso` | the server's |
 | Qualtrics | `iso`, with `skip: 2` | the account's |
@@ -179,9 +181,10 @@ class SurveyConfig(SourceConfig):
 
 
 class _Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """What the last look saw: files by their digests, and what the settings meant."""
+    """What the last look saw: files by their digests, what the settings meant, and when that was."""
 
     meaning: str
+    stamp: datetime
     files: dict[str, str]
 
 
@@ -205,14 +208,15 @@ class SurveySource:
         snapshots = read_whole(self.base_dir, self.config.path, names)
         told = self.config.model_dump_json(exclude={"every", "stale_after", "silent_after"})
         meaning = hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
-        now = _Cursor(meaning=meaning, files={s.name: s.digest for s in snapshots})
-        if decoded(cursor, _Cursor) == now:
+        before, files = decoded(cursor, _Cursor), {s.name: s.digest for s in snapshots}
+        if before is not None and (before.meaning, before.files) == (meaning, files):
             check_silence(self.base_dir, self.config.path, names, self.config.silent_after, self.clock())
             return
-        yield self._page(snapshots, msgspec.json.encode(now).decode())
+        stamp = later(max(s.modified_at for s in snapshots), before.stamp if before else None)
+        yield self._page(snapshots, _Cursor(meaning=meaning, stamp=stamp, files=files))
 
-    def _page(self, snapshots: Sequence[Snapshot], cursor: str) -> Page:
-        answers = _Answers(self.config, self.people)
+    def _page(self, snapshots: Sequence[Snapshot], cursor: _Cursor) -> Page:
+        answers = _Answers(self.config, self.people, cursor.stamp)
         for snapshot in snapshots:
             answers.read(snapshot)
         return Page(
@@ -220,7 +224,7 @@ class SurveySource:
             rejected=answers.rejected,
             warnings=[f"{what}: {n}" for what, n in answers.said.items()],
             complete=answers.complete(),
-            cursor=cursor,
+            cursor=msgspec.json.encode(cursor).decode(),
         )
 
 
@@ -251,10 +255,10 @@ class _Sent(NamedTuple):
 
 
 class _Answers:
-    """The answers in files, of each person to each question the last."""
+    """The answers in files, of each person to each question the last. `stamp`: when the files said so."""
 
-    def __init__(self, config: SurveyConfig, people: People) -> None:
-        self._config, self._people = config, people
+    def __init__(self, config: SurveyConfig, people: People, stamp: datetime) -> None:
+        self._config, self._people, self._stamp = config, people, stamp
         self._survey = config.survey or config.name
         self._called = {q.column.casefold(): name for name, q in config.questions.items()}
         self._same: Counter[tuple[str, str, datetime]] = Counter()
@@ -279,9 +283,10 @@ class _Answers:
                 sent = self._sent(row, columns, times)
             except _RefusedError as refused:
                 self.rejected.append(BadRecord(row.place, str(refused)))
+                self._damaged = True
                 continue
             for name, text in self._texts(row, columns):
-                self._add(snapshot, row, sent, name, text)
+                self._add(row, sent, name, text)
 
     def _columns(self, table: Table) -> tuple[_Columns, LocalTimes]:
         """Where things stand in a file, and how its times are read. Raises ContractError for a missing column."""
@@ -335,7 +340,7 @@ class _Answers:
         number = (local.month - 1) // _MONTHS[rule] + 1
         return f"{local:%Y-%m}" if rule == "month" else f"{local:%Y}-{_LETTERS[rule]}{number}"
 
-    def _add(self, snapshot: Snapshot, row: Row, sent: _Sent, name: str, text: str) -> None:
+    def _add(self, row: Row, sent: _Sent, name: str, text: str) -> None:
         """Add an answer; one that its person gave earlier makes way."""
         question = self._config.questions[name]
         score, scale = _score(text, question), _RANGES[question.scale]
@@ -346,7 +351,7 @@ class _Answers:
         event = SurveyResponse(
             source=self._config.name,
             native_id=f"{sent.wave}/{name}/{self._native(sent, name)}",
-            updated_at=snapshot.modified_at,
+            updated_at=self._stamp,
             survey=self._survey,
             wave=sent.wave,
             question=name,

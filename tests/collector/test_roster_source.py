@@ -275,6 +275,27 @@ def test_a_line_that_a_transfer_replaced_is_kept(folder: Folder) -> None:
     assert folder.left_over == {before.native_id, after.native_id}
 
 
+def test_who_had_left_and_is_listed_anew_began_anew(folder: Folder) -> None:
+    """Re-hire after 200 days, of which the roster names the new start alone: a new episode beside the one before."""
+    before = folder.one(HEADER, "ada,2024-01-08,2025-07-31,hire")
+    written_at = folder.written_at
+
+    after = folder.one(HEADER, "ada,2026-03-02,,hire")
+
+    assert (after.native_id[-2:], after.entered_at) == ("/2", written_at)
+    assert folder.left_over == {before.native_id, after.native_id}
+
+
+def test_a_start_that_is_moved_while_a_line_is_missing_is_the_same_line(folder: Folder) -> None:
+    """Who vanished from the list before they came, and is to come later, did not begin twice."""
+    folder.look("person,start", "ada,2026-01-05", "bob,2026-03-16")
+    folder.look("person,start", "ada,2026-01-05")
+
+    bob = folder.one("person,start", "ada,2026-01-05", "bob,2026-04-13")
+
+    assert (bob.native_id[-2:], bob.started_at, bob.left_at) == ("/1", day("2026-04-13"), None)
+
+
 def test_a_line_that_stood_there_twice_goes(folder: Folder) -> None:
     """A second line of somebody that was a mistake is no stay any more once it is gone."""
     folder.look("person,start", "ada,2026-01-05", "ada,2026-01-06")
@@ -299,6 +320,18 @@ def test_other_settings_read_the_file_again(folder: Folder) -> None:
     (member,) = folder.read(kinds={"intern": ["aupair"]})
 
     assert member.member_kind is MemberKind.INTERN
+
+
+def test_what_is_read_otherwise_is_newer_than_what_was_read(folder: Folder) -> None:
+    """Of two versions of a stay the later one stays: also after settings were corrected, or an old file restored."""
+    first = folder.one(HEADER, "ada,2026-01-05,,freelance")
+    (corrected,) = folder.read(kinds={"contractor": ["freelance"]})
+    folder.day -= 2
+
+    restored = folder.one(HEADER, "ada,2026-01-06,,freelance", kinds={"contractor": ["freelance"]})
+
+    assert first.updated_at == WRITTEN
+    assert [m.updated_at for m in (corrected, restored)] == [WRITTEN + timedelta(microseconds=n) for n in (1, 2)]
 
 
 @pytest.mark.parametrize("cursor", ["", "null", '{"digest": 1}'])

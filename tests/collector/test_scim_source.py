@@ -225,6 +225,21 @@ def test_who_comes_back_never_left(directory: Directory) -> None:
     assert directory.one().left_at is None
 
 
+def test_who_left_and_starts_again_began_anew(directory: Directory) -> None:
+    """Re-hire after 200 days on the account of old → a second stay, entered when the directory said so."""
+    directory.world.users = [user(1, "2024-01-08")]
+    directory.read()
+    directory.change(0, "2025-08-01T17:00:00Z", active=False)
+    former = directory.one(hours=25)
+    directory.change(0, "2026-03-01T12:00:00Z", active=True, **{HR: {"startDate": "2026-03-02"}})
+
+    again, before = directory.read(hours=26)
+
+    assert (again.id, again.left_at, again.entered_at) == (former.id, None, datetime(2026, 3, 1, 12, tzinfo=UTC))
+    assert (before.started_at, before.left_at) == (former.started_at, former.left_at)
+    assert directory.read(hours=27) == []
+
+
 def test_a_last_day_is_told_by_its_attribute(directory: Directory) -> None:
     """With `left` somebody leaves at the end of that day, in the zone of the settings."""
     directory.world.users = [user(1, hr={"endDate": "2026-03-31"})]

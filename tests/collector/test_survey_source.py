@@ -153,7 +153,9 @@ def test_a_file_in_another_encoding_is_no_table(folder: Folder) -> None:
 
 EXPORTS = [
     ("Timestamp", "2026/01/31 9:00:00 AM GMT+1", {"format": "english", "zone": None}),
+    ("Timestamp", "2026/01/31 9:00:00 AM CET", {"format": "english"}),
     ("Timestamp", "1/31/2026 9:00:00", {"format": "%m/%d/%Y %H:%M:%S"}),
+    ("End Date", "01/31/2026 09:00:00 AM", {"format": "%m/%d/%Y %I:%M:%S %p"}),
     ("Completion time", "46053.375", {"format": "serial"}),
     ("Completion time", "1/31/26 9:00:00", {"format": "%m/%d/%y %H:%M:%S"}),
     ("Submit Date (UTC)", "2026-01-31 08:00:00", {"zone": None}),
@@ -319,6 +321,18 @@ def test_other_settings_read_everything_again(folder: Folder) -> None:
     assert len(folder.read(zone="Europe/Lisbon")) == 1
 
 
+def test_what_is_read_otherwise_is_newer_than_what_was_read(folder: Folder) -> None:
+    """Of two versions of an answer the later one stays: also after settings were corrected, or an old file restored."""
+    (first,) = folder.look("Time,Who,Recommend?", "2026-01-31 09:00,ada,9", respondent="Who")
+    (corrected,) = folder.read(respondent="Who", zone="Europe/Lisbon")
+    folder.day -= 2
+
+    (restored,) = folder.look("Time,Who,Recommend?", "2026-01-31 09:00,ada,3", respondent="Who", zone="Europe/Lisbon")
+
+    assert first.updated_at == WRITTEN
+    assert [a.updated_at for a in (corrected, restored)] == [WRITTEN + timedelta(microseconds=n) for n in (1, 2)]
+
+
 @pytest.mark.parametrize("cursor", ["", "null", "{}"])
 def test_a_foreign_cursor_reads_everything_again(folder: Folder, cursor: str) -> None:
     """A cursor of another form costs a full read, not the run."""
@@ -337,9 +351,10 @@ def test_a_deleted_answer_goes_and_other_waves_stay(folder: Folder) -> None:
     assert (dict(whole.where), set(whole.native_ids)) == ({"survey": "dx", "wave": "2026-Q2"}, {answer.native_id})
 
 
-def test_nothing_is_deleted_where_a_row_cannot_be_read(folder: Folder) -> None:
-    """A damaged file says nothing about what it does not hold."""
-    folder.look("Time,Recommend?", "2026-01-31 09:00,9", '"2026')
+@pytest.mark.parametrize("row", ['"2026', "31.01.2026 10:00,9"])
+def test_nothing_is_deleted_where_a_row_cannot_be_read(folder: Folder, row: str) -> None:
+    """A damaged file says nothing about what it does not hold, nor does one of other times than the settings say."""
+    folder.look("Time,Recommend?", "2026-01-31 09:00,9", row)
 
     assert list(folder.pages[0].complete) == []
 
