@@ -378,8 +378,13 @@ class LabelStates:
         taken_on = any(any_matches(self.acknowledged, name) for name in names)
         return TicketState.IN_PROGRESS if taken_on else TicketState.OPEN
 
-    def life(self, labels: Iterable[str], turns: Iterable[Turn]) -> list[tuple[Turn, TicketState]]:
-        """The turns by which an issue came to another state, with that state, from the labels that it has now."""
+    def life(
+        self, labels: Iterable[str], turns: Iterable[Turn], created_at: datetime | None = None
+    ) -> list[tuple[Turn, TicketState]]:
+        """The turns by which an issue came to another state, with that state, from the labels that it has now.
+
+        The first is its creation, where that is given and labels that it had from the beginning say where it stood.
+        """
         ordered = sorted(turns, key=lambda turn: turn.at)
         names = set(labels)
         for turn in reversed(ordered):
@@ -387,6 +392,8 @@ class LabelStates:
                 (names.discard if turn.added else names.add)(turn.label)
         closed, now = False, self.state(names, closed=False)
         found: list[tuple[Turn, TicketState]] = []
+        if created_at is not None and now is not TicketState.OPEN:
+            found.append((Turn(created_at), now))
         for turn in ordered:
             if turn.label:
                 (names.add if turn.added else names.discard)(turn.label)

@@ -11,7 +11,19 @@ from pydantic import ValidationError
 
 from collector.events import Incident, IncidentState, Ticket, TicketState
 from collector.findings import Findings
-from collector.tracking import Issue, IssueRule, Severities, Status, StatusChange, Statuses, Tracking
+from collector.patterns import patterns
+from collector.tracking import (
+    Issue,
+    IssueRule,
+    LabelStates,
+    Severities,
+    Status,
+    StatusChange,
+    Statuses,
+    Tracking,
+    Turn,
+    of_ticket,
+)
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 NEW, DOING = Status("New"), Status("Doing", TicketState.IN_PROGRESS)
@@ -265,3 +277,19 @@ def test_a_template_of_an_unknown_name_is_refused() -> None:
     """A rule that asks for a group no expression has says which there are."""
     with pytest.raises(ValidationError, match="no expression has a group named 'team'; expected one of component"):
         IssueRule.model_validate({"becomes": "ticket", "queue": "{team}"})
+
+
+def test_a_label_from_the_beginning_tells_from_the_creation_on() -> None:
+    """What was written with a label, which nobody added later, waited from its first moment until it was removed."""
+    states = LabelStates(waiting=patterns(["needs info"]))
+
+    life = states.life([], [Turn(after(3), label="needs info", added=False)], created_at=AT)
+
+    assert [(t.at, t.state) for t in of_ticket(life)] == [(AT, "waiting"), (after(3), "open")]
+
+
+def test_a_label_whose_history_was_not_read_tells_of_no_time() -> None:
+    """The labels of today say nothing of when an issue got them."""
+    states = LabelStates(waiting=patterns(["needs info"]))
+
+    assert states.life(["needs info"], []) == []
