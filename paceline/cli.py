@@ -5,6 +5,7 @@ Exit codes: 0 done · 1 something failed (a source, the store) · 2 a person mus
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from paceline.exits import FAILED, INTERRUPTED, MISTAKE
 
 _WHERE: Mapping[str, str] = {
     "backtest": "backtest:backtest_slo",
+    "catalogue": "catalogue:catalogue",
     "check": "collecting:check",
     "collect": "collecting:collect",
     "completion": "completion:completion",
@@ -40,6 +42,7 @@ _WHERE: Mapping[str, str] = {
 
 SHORT: Mapping[str, str] = {
     "backtest": "Tell what an SLO and its alerts would have done over a past: how often they fire, what they miss.",
+    "catalogue": "Write the services that SOURCE knows as a file for `catalogue:`, and say what differs.",
     "check": "Check the settings and SLO files; writes nothing.",
     "collect": "Pull events from the sources into the store.",
     "completion": "Print what makes a shell complete commands, options and files.",
@@ -75,7 +78,14 @@ class Commands(click.Group):
         module, _, name = _WHERE.get(cmd_name, "").partition(":")
         if not module:
             return None
-        command: click.Command = getattr(import_module(f"paceline.commands.{module}"), name)
+        # What is imported stays: to look for garbage among it again and again is a seventh of a start.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            command: click.Command = getattr(import_module(f"paceline.commands.{module}"), name)
+        finally:
+            if collecting:
+                gc.enable()
         return command
 
     def resolve_command(
