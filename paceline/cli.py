@@ -5,7 +5,6 @@ Exit codes: 0 done · 1 something failed (a source, the store) · 2 a person mus
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -78,14 +77,7 @@ class Commands(click.Group):
         module, _, name = _WHERE.get(cmd_name, "").partition(":")
         if not module:
             return None
-        # What is imported stays: to look for garbage among it again and again is a seventh of a start.
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            command: click.Command = getattr(import_module(f"paceline.commands.{module}"), name)
-        finally:
-            if collecting:
-                gc.enable()
+        command: click.Command = getattr(import_module(f"paceline.commands.{module}"), name)
         return command
 
     def resolve_command(
