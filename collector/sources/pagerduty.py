@@ -298,7 +298,8 @@ class PagerDutySource:
             newest, _ = self._asked("log_entries", {"limit": "1"}).items(Entry, "log_entries")
             state = state.begun(max((e.created_at for e in newest), default=start))
         begun = parsed(state.after) if state.after else None
-        span = (begun or start, self.context.clock())
+        # The server's clock may be ahead: what the log knows already was created too.
+        span = (begun or start, max(self.context.clock(), (state.reached or start) + _A_SECOND))
         for incidents in self._pages("incidents", Subject, span, {"sort_by": "created_at:asc"}, notes):
             if incidents and incidents[0].created_at < start - _TOLERATED:
                 raise ContractError("GET incidents: `since` was passed over; is a proxy leaving parameters out?")

@@ -5,21 +5,28 @@ All begin on a Monday at 09:00, when the queue opens for eight hours; times are 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from source_states import source_state
 
 from collector.api import IssueSettings, incident_states
 from collector.events import Event, Incident, IncidentState, Reply, Transition
 from collector.findings import Findings
 from collector.incidents import Incidents, Told
+from collector.store import Database, DerivationStore, EventStore, ObservationStore
 from collector.tracking import Issue, IssueRule, Severities, Status, StatusChange, Statuses, Tracking, Turn
+from slo_engine.derive import derive
+from slo_engine.evaluate import evaluate
 from slo_engine.indicators import delivery, support
 from slo_engine.observation import Observation
 from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
+from slo_engine.windows import parse_window
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 WORDS = Statuses(
@@ -45,7 +52,7 @@ def tracked(becomes: str, *changes: tuple[float, str], **fields: Any) -> Event:
     findings = Findings()
     rules = [IssueRule.model_validate({"becomes": becomes})]
     tracking = Tracking("tracker", rules, WORDS, Severities({}, findings), findings)
-    event = tracking.event(Issue(native_id="7", created_at=AT, changes=told, **{**known, **fields}))
+    event = tracking.event(Issue(created_at=AT, changes=told, **{"native_id": "7", **known, **fields}))
     assert event is not None
     return event
 
@@ -226,6 +233,28 @@ def test_what_the_clock_of_an_incident_says(incident: Incident, took: float | No
     found = judged(incident, "incident_time_to_restore")
 
     assert (hours(incident, "incident_time_to_restore"), found.rule) == (took, rule)
+
+
+def test_what_is_tracked_reaches_the_numbers_through_the_store(migrated: Path, tmp_path: Path) -> None:
+    """Reopened, waited, closed as nothing to be done: what the store gives back is judged as it was told."""
+    shutil.copy(migrated, tmp_path / "paceline.db")
+    database = Database.open(tmp_path)
+    events = EventStore(database)
+    told = [
+        tracked("ticket", (2, "Done"), (3, "Pending"), (5, "Done"), native_id="1"),
+        tracked("incident", (2, "Done"), (3, "Doing"), (6, "Dropped"), native_id="2"),
+    ]
+    with database.transaction() as transaction:
+        events.write(transaction, told)
+    derive([support.FAMILY, delivery.FAMILY], events, DerivationStore(database))
+    known = {i.name: i for i in (*support.FAMILY.indicators, *delivery.FAMILY.indicators)}
+    fresh = source_state("tracker", last_success_at=after(9), last_run_at=after(9), newest_event_at=after(8))
+
+    snapshot = evaluate(ObservationStore(database), known, (), (fresh,), after(9), windows=[parse_window("7d")])
+
+    found = {n.indicator: n.stats["p50"] / 3600 for n in snapshot.numbers if "p50" in n.stats}
+    assert (found["support_resolution_time"], found["incident_time_to_restore"]) == (2, 6)
+    database.close()
 
 
 def test_a_word_that_is_none_of_ours_opens_nothing() -> None:
