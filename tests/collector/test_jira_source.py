@@ -1098,6 +1098,15 @@ def test_a_server_that_breaks_on_the_smallest_page_fails_the_run(reader_of: Read
         reader.run()
 
 
+def test_an_address_of_somebody_is_no_link(reader_of: Readers) -> None:
+    """Mail addresses and profiles that people link do not reach the store."""
+    cloud = World()
+    issue = cloud.issue(0)
+    issue["remote"] += ["mailto:mira@example.com", "https://people.example.com/@mira", "https://git.example.com/1"]
+
+    assert reader_of(cloud, issues=INCIDENTS).incident().links == ("HELP-1", "https://git.example.com/1")
+
+
 @pytest.mark.parametrize("code", [401, 403, 404])
 def test_an_incident_without_links_elsewhere_has_none(reader_of: Readers, code: int) -> None:
     """Where linking is switched off Jira refuses the list of links: the incident is read without."""

@@ -15,7 +15,7 @@ import pytest
 from source_states import source_state
 
 from collector.api import IssueSettings, incident_states
-from collector.events import Event, Incident, IncidentState, Reply, Transition
+from collector.events import Deployment, Event, Incident, IncidentState, Reply, Result, Transition
 from collector.findings import Findings
 from collector.incidents import Incidents, Told
 from collector.store import Database, DerivationStore, EventStore, ObservationStore
@@ -38,6 +38,7 @@ WORDS = Statuses(
 )
 A_SECOND = 1 / 3600
 DETECTED, ACKNOWLEDGED, RESOLVED = IncidentState
+FAILED = ("change_fail_rate", "bad")
 
 
 def after(hours: float) -> datetime:
@@ -233,6 +234,34 @@ def test_what_the_clock_of_an_incident_says(incident: Incident, took: float | No
     found = judged(incident, "incident_time_to_restore")
 
     assert (hours(incident, "incident_time_to_restore"), found.rule) == (took, rule)
+
+
+IMAGE = f"registry.example.com/shop@sha256:{'ab' * 32}"
+
+
+@pytest.mark.parametrize(
+    ("incident", "blamed"),
+    [
+        pytest.param(paged((0, DETECTED)), {"new"}, id="names nothing"),
+        pytest.param(paged((0, DETECTED), texts=[f"image {IMAGE} crashes"]), {"old"}, id="a text names an image"),
+        pytest.param(tracked("incident", links=["OPS-7"]), {"old"}, id="a deployment names its key"),
+        pytest.param(tracked("incident", started_at=after(-60)), {"old"}, id="began before it was written"),
+        pytest.param(tracked("incident", started_at=after(24 * 90)), set(), id="three months later"),
+        pytest.param(tracked("incident", components=["mail"]), set(), id="of another service"),
+        pytest.param(tracked("incident", (-80, "Done")), set(), id="resolved before it began"),
+    ],
+)
+def test_which_deployment_an_incident_is_blamed_on(incident: Incident, blamed: set[str]) -> None:
+    """What is named comes first, then what is linked, then the latest deployment of the day before the start."""
+    old: dict[str, Any] = {"native_id": "old", "finished_at": after(-70), "artifact": IMAGE, "links": ("OPS-7",)}
+    new: dict[str, Any] = {"native_id": "new", "finished_at": after(-2)}
+    known: dict[str, Any] = {"source": "cd", "service": "shop", "environment": "production", "result": Result.SUCCESS}
+    deployments = [Deployment(**known, **one) for one in (old, new)]
+    events = PlainEvents([*deployments, incident])
+
+    bad = {o.unit for o in delivery.FAMILY.observe(events, Organisation()) if (o.indicator, o.outcome) == FAILED}
+
+    assert bad == {one.id for one in deployments if one.native_id in blamed}
 
 
 def test_what_is_tracked_reaches_the_numbers_through_the_store(migrated: Path, tmp_path: Path) -> None:
