@@ -39,10 +39,19 @@ def _zone(value: str) -> str:
 
 
 def _form(value: str) -> str:
-    if value in {ISO, SERIAL, ENGLISH} or "%" in value:
+    if value in {ISO, SERIAL, ENGLISH} or ("%" in value and _is_readable(value)):
         return value
     expected = f"{ISO}, {SERIAL}, {ENGLISH}, or a form of Python's strptime, for example %d.%m.%Y %H:%M"
     raise ValueError(f"{value!r} is no form of times; expected {expected}")
+
+
+def _is_readable(form: str) -> bool:
+    """Whether what is written in a form can be read by it."""
+    try:
+        datetime.strptime(datetime(2001, 2, 3, tzinfo=UTC).strftime(form), form)  # noqa: DTZ007 - it is only tried
+    except (ValueError, re.error):
+        return False
+    return True
 
 
 ZoneName = Annotated[str, AfterValidator(_zone)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -17,12 +17,14 @@ from collector.errors import SourceError
 from collector.events import Member, MemberKind
 from collector.local_times import ISO, LocalTimes, TimeForm, ZoneName
 from collector.name_rules import NameRules
-from collector.patterns import any_matches, patterns
+from collector.patterns import Pattern, any_matches, patterns
 from collector.source import Complete
 
 _BEFORE_ALL = datetime(1800, 1, 1, tzinfo=UTC)
 _FEW = 3
 """So many may always be gone: of four people, one is a quarter."""
+_EXPRESSION = 2
+"""The rank of a rule that is one."""
 _OPENING = (MemberKind.REHIRE, MemberKind.TRANSFER)
 _KINDS = {**{kind.value: kind for kind in MemberKind}, "employee": MemberKind.HIRE}
 _YES = frozenset({"yes", "y", "true", "1", "x"})
@@ -57,6 +59,11 @@ class UnreadableError(Exception):
     """Why a line is no stay: the field and what was expected, never the value."""
 
 
+def _caseless(rule: str) -> str:
+    """A rule for words in small letters. In an expression a letter may mean the opposite of the small one."""
+    return f"/(?i:{rule[1:-1]})/" if Pattern(rule).rank == _EXPRESSION else rule.casefold()
+
+
 class Words:
     """Reads the words of a roster by its settings. `said` counts what they do not know."""
 
@@ -64,8 +71,8 @@ class Words:
         self._form = settings.dates
         self._times = LocalTimes(settings.dates, settings.zone)
         self._ends = LocalTimes(zone=settings.zone or "UTC")
-        self._kinds = [(kind, patterns(t.casefold() for t in texts)) for kind, texts in settings.kinds.items()]
-        self._coding = patterns(t.casefold() for t in settings.coding)
+        self._kinds = [(kind, patterns(map(_caseless, texts))) for kind, texts in settings.kinds.items()]
+        self._coding = patterns(map(_caseless, settings.coding))
         self.said: Counter[str] = Counter()
 
     @property
@@ -81,7 +88,10 @@ class Words:
         return found
 
     def left(self, text: str, started_at: datetime) -> datetime | None:
-        """When somebody left, by their last day. Raises UnreadableError where they had not come by then."""
+        """When somebody left, by their last day. Raises UnreadableError where they had not come by then.
+
+        The last year that there is means nobody knows when: an open end.
+        """
         found = self.day("left", text, ends=True)
         if found is not None and found < started_at:
             raise UnreadableError("`left` lies before `start`; expected the last day")
@@ -97,6 +107,8 @@ class Words:
         day = self._times.date(text)
         if day is not None and not ends:
             return datetime(day.year, day.month, day.day, tzinfo=UTC)
+        if day is not None and day.year == MAXYEAR:
+            return None
         found = self._times.at(text) if day is None else self._ends.at((day + timedelta(days=1)).isoformat())
         if found is None:
             raise UnreadableError(f"`{name}`: expected {self._expected}, or a time with an offset")

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -318,7 +318,7 @@ class _Answers:
 
     def _sent(self, row: Row, columns: _Columns, times: LocalTimes) -> _Sent:
         at = times.at(row.cells[columns.time])
-        if at is None:
+        if at is None or at.year == MAXYEAR:  # which no zone has whole
             raise _RefusedError(f"`time`: expected a time in the form {times.form}, with an offset or `zone`")
         if at.year < _FIRST_YEAR:
             raise _RefusedError(f"`time` lies before {_FIRST_YEAR}; expected a tool that keeps the times of answers")

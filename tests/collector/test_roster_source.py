@@ -164,6 +164,19 @@ def test_kinds_are_mapped_and_what_nothing_maps_is_said(folder: Folder) -> None:
     assert folder.warnings == ["people.csv: a kind that `kinds` does not map is taken as hire"]
 
 
+def test_kinds_are_expressions_too(folder: Folder) -> None:
+    """The case of words does not matter, that of what an expression is made of does."""
+    member = folder.one(HEADER, "a,2026-03-02,,Data Intern", kinds={"intern": [r"/^\S+ intern$/"]})
+
+    assert member.member_kind is MemberKind.INTERN
+
+
+@pytest.mark.parametrize("last", ["9999-12-31", "31.12.9999"])
+def test_an_end_that_nobody_knows_is_none(folder: Folder, last: str) -> None:
+    """Systems that must name a last day name the last one that there is."""
+    assert folder.one(HEADER, f"a,2026-03-02,{last},hire", dates="%d.%m.%Y").left_at is None
+
+
 def test_roles_that_write_code_are_named(folder: Folder) -> None:
     """With `coding` a column of roles tells who is expected to write code."""
     members = folder.look("person,start,role", "a,2026-03-02,Data Engineer", "b,2026-03-02,Manager",
@@ -212,11 +225,12 @@ def test_a_file_without_its_columns_fails_the_run(
         folder.look(header, "ada,2026-03-02" + ",2026-03-03" * (header.count(",") - 1), **settings)
 
 
-def test_an_unknown_zone_or_form_is_refused() -> None:
-    """A zone that does not exist, and a form that is none, are answered with what was expected."""
+@pytest.mark.parametrize("form", ["dmy", "%q", "%d%d", "100%"])
+def test_an_unknown_zone_or_form_is_refused(form: str) -> None:
+    """A zone that does not exist, and a form by which nothing can be read, are answered with what was expected."""
     with pytest.raises(ValidationError, match=r"(?s)is no form of times.*is no time zone"):
         RosterConfig.model_validate(
-            {"name": "people", "type": "roster", "path": "a.csv", "zone": "Europe/Belrin", "dates": "dmy"}
+            {"name": "people", "type": "roster", "path": "a.csv", "zone": "Europe/Belrin", "dates": form}
         )
 
 

@@ -198,6 +198,7 @@ BAD_ROWS = [
         "`recommend`: expected a whole number from 0 to 10, or a word of `scores`",
     ),
     ("31.01.2026,9", "`time`: expected a time in the form iso, with an offset or `zone`"),
+    ("9999-12-31T23:59:59Z,9", "`time`: expected a time in the form iso, with an offset or `zone`"),
     ("1980-01-01 00:00:00,9", "`time` lies before 1990; expected a tool that keeps the times of answers"),
     ("2026-01-31 09:00", "the row has 1 cells; expected 2 as in the header"),
 ]
