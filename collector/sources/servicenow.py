@@ -47,6 +47,12 @@ _MANY = 1_000
 _MOST_PAGES = 100_000
 _SWEEP_EVERY, _SWEPT = timedelta(days=1), timedelta(days=30)
 _REFUSED = frozenset({401})
+_PEOPLE = frozenset(
+    {
+        *("assigned_to", "caller_id", "closed_by", "email", "manager", "opened_by", "opened_for", "reopened_by"),
+        *("requested_by", "requested_for", "resolved_by", "sys_created_by", "sys_updated_by", "user_name"),
+    }
+)
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")]
 
 
@@ -57,7 +63,15 @@ def _one_query(text: str) -> str:
     return text
 
 
+def _of_nobody(text: str) -> str:
+    """A field that does not hold somebody: queues, services and severities are shown."""
+    if text.rpartition(".")[2] in _PEOPLE:
+        raise ValueError("this field names people; expected one of groups, services or kinds")
+    return text
+
+
 _Query = Annotated[str, AfterValidator(_one_query)]
+_Field = Annotated[_Name, AfterValidator(_of_nobody)]
 
 
 class ChangeSettings(BaseModel):
@@ -144,12 +158,12 @@ belongs to it.
     query: _Query = Field(
         default="", description="An encoded query that all records must fit, as the filter of a list copies it."
     )
-    project_field: _Name = Field(default="assignment_group", description="The field that is the project of an issue.")
-    component_fields: list[_Name] = Field(
+    project_field: _Field = Field(default="assignment_group", description="The field that is the project of an issue.")
+    component_fields: list[_Field] = Field(
         default=["business_service", "cmdb_ci"], description="The fields that are components of an issue."
     )
-    severity_field: _Name = Field(default="priority", description="The field that is the severity.")
-    type_field: str = Field(
+    severity_field: _Field = Field(default="priority", description="The field that is the severity.")
+    type_field: Annotated[str, AfterValidator(_of_nobody)] = Field(
         default="", pattern=r"^[a-z0-9_.]*$", description="The field that is the type; the table's name unless given."
     )
     changes: ChangeSettings | None = Field(

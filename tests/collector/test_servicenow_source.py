@@ -322,3 +322,18 @@ def test_settings_that_would_change_what_is_asked_are_refused(fields: dict[str, 
     """A query of one's own narrows what is read, and never widens it."""
     with pytest.raises(ValidationError):
         config(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"project_field": "assigned_to"},
+        {"component_fields": ["cmdb_ci", "assignment_group.manager"]},
+        {"severity_field": "caller_id.user_name"},
+        {"type_field": "opened_by"},
+    ],
+)
+def test_a_field_of_people_is_no_queue_and_no_service(fields: dict[str, Any]) -> None:
+    """What becomes a queue, a service or a severity is shown: nobody's name may."""
+    with pytest.raises(ValidationError, match="this field names people; expected one of groups, services or kinds"):
+        config(**fields)
