@@ -403,6 +403,21 @@ def test_a_filter_that_is_passed_over_is_an_error(account: World, reader: Reader
         reader.run()
 
 
+def test_a_filter_of_the_log_that_is_passed_over_is_an_error(account: World, reader: Reader) -> None:
+    """An entry from before `since` proves that it was ignored → error; the whole log is not read each time."""
+    account.incident(-5 * 86_400)
+    account.incident(0)
+    reader.run()
+    reader.api.routes = [(m, p, lambda *_, **__: _log(account.log)) for m, p, _ in reader.api.routes]
+
+    with pytest.raises(ContractError, match="GET log_entries: `since` was passed over"):
+        reader.run()
+
+
+def _log(entries: list[dict[str, Any]]) -> Reply:
+    return Reply({"log_entries": entries, "more": False, "limit": 100, "offset": 0, "total": len(entries)})
+
+
 def _page(one: dict[str, Any]) -> Reply:
     return Reply({"incidents": [one], "log_entries": [], "more": False, "limit": 100, "offset": 0, "total": 1})
 
