@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import MAXYEAR, UTC, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, time, timedelta
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -21,6 +21,9 @@ from collector.patterns import Pattern, any_matches, patterns
 from collector.source import Complete
 
 _BEFORE_ALL = datetime(1800, 1, 1, tzinfo=UTC)
+_MIDNIGHT = time()
+_NEVER = (MINYEAR, MAXYEAR)
+"""The years of the first and the last time that systems can write: they stand for none."""
 _FEW = 3
 """So many may always be gone: of four people, one is a quarter."""
 _EXPRESSION = 2
@@ -88,31 +91,27 @@ class Words:
         return found
 
     def left(self, text: str, started_at: datetime) -> datetime | None:
-        """When somebody left, by their last day. Raises UnreadableError where they had not come by then.
-
-        The last year that there is means nobody knows when: an open end.
-        """
+        """When somebody left, by their last day. Raises UnreadableError where they had not come by then."""
         found = self.day("left", text, ends=True)
         if found is not None and found < started_at:
             raise UnreadableError("`left` lies before `start`; expected the last day")
         return found
 
     def day(self, name: str, text: str, *, ends: bool = False) -> datetime | None:
-        """The time that a text tells; None for an empty one. Raises UnreadableError.
+        """The time that a text tells; None for an empty one, and for never. Raises UnreadableError.
 
-        A date is kept as midnight UTC, which a site's calendar takes for that day there. `ends`: the day is over.
+        A date is kept as midnight UTC, which a site's calendar takes for that day there; systems that know no dates
+        write it so, too. `ends`: the day is over.
         """
         if not text:
             return None
         day = self._times.date(text)
-        if day is not None and not ends:
-            return datetime(day.year, day.month, day.day, tzinfo=UTC)
-        if day is not None and day.year == MAXYEAR:
-            return None
-        found = self._times.at(text) if day is None else self._ends.at((day + timedelta(days=1)).isoformat())
+        found = self._times.at(text) if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC)
         if found is None:
             raise UnreadableError(f"`{name}`: expected {self._expected}, or a time with an offset")
-        return found
+        if found.year in _NEVER:
+            return None
+        return self._ends.at(f"{found + timedelta(days=1):%Y-%m-%d}") if ends and found.time() == _MIDNIGHT else found
 
     @property
     def _expected(self) -> str:

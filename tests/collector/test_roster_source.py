@@ -171,9 +171,17 @@ def test_kinds_are_expressions_too(folder: Folder) -> None:
     assert member.member_kind is MemberKind.INTERN
 
 
-@pytest.mark.parametrize("last", ["9999-12-31", "31.12.9999"])
+@pytest.mark.parametrize("last", ["2026-03-31", "2026-03-31T00:00:00.000Z"])
+def test_a_last_day_is_over_at_its_end(folder: Folder, last: str) -> None:
+    """Somebody leaves at the end of their last day; midnight UTC is how systems write a day that know no dates."""
+    member = folder.one(HEADER, f"a,2026-03-02,{last},hire", zone="Europe/Berlin")
+
+    assert member.left_at == day("2026-03-31", hour=22)
+
+
+@pytest.mark.parametrize("last", ["9999-12-31", "31.12.9999", "9999-12-31T00:00:00Z", "0001-01-01T00:00:00"])
 def test_an_end_that_nobody_knows_is_none(folder: Folder, last: str) -> None:
-    """Systems that must name a last day name the last one that there is."""
+    """Systems that must name a last day name the last one that there is, or the first."""
     assert folder.one(HEADER, f"a,2026-03-02,{last},hire", dates="%d.%m.%Y").left_at is None
 
 
@@ -193,6 +201,7 @@ def test_a_bot_on_the_roster_is_one(folder: Folder) -> None:
 BAD_LINES = [
     (",2026-03-02,,", "`person` is empty; expected a login or an address"),
     ("eve,,,", "`start` is empty; expected a date, for example 2026-03-02"),
+    ("eve,0001-01-01,,", "`start` is empty; expected a date, for example 2026-03-02"),
     (f"eve,{PLANTED_NAME},,", "`start`: expected a date, for example 2026-03-02, or a time with an offset"),
     ("eve,2026-03-02 09:30,,", "`start`: expected a date, for example 2026-03-02, or a time with an offset"),
     ("eve,2026-03-02,2026-02-01,", "`left` lies before `start`; expected the last day"),
