@@ -304,7 +304,7 @@ def test_an_empty_list_has_no_resources(directory: Directory) -> None:
 
 
 def test_only_changed_users_are_asked_for(directory: Directory) -> None:
-    """Within a day the list is asked for what was modified since, in whole seconds, with an overlap and the own filter."""
+    """Within a day the list is asked for what was modified since, with an overlap, and by the own filter."""
     directory.world.users = [user(1), user(2)]
     directory.read(filter='userType eq "Employee"')
     directory.change(1, hr={}, title="Lead", userType="Intern")
