@@ -352,7 +352,7 @@ class ServiceNowSource:
         return found
 
     def _asked(self, table: str, parameters: Mapping[str, str]) -> Answer:
-        """An answer that is whole. Where a query takes too long ServiceNow says so behind what it had, and answers 200."""
+        """An answer that is whole. Where a query takes too long ServiceNow says so behind what it had, with a 200."""
         answer = self.client.get(table, parameters)
         if answer.read(_Ending).error is not None:
             raise RetryableError(f"{answer.asked}: ServiceNow gave up before the end of its answer")
