@@ -207,12 +207,19 @@ def check_share(known: Iterable[Stay], gone: int, share: float, at: datetime) ->
 
 
 def continued(
-    known: Mapping[str, Stay] | None, listed: Iterable[Stay], seen: Iterable[str], at: datetime, *, leaves: bool
+    known: Mapping[str, Stay] | None,
+    listed: Iterable[Stay],
+    seen: Iterable[str],
+    at: datetime,
+    *,
+    leaves: bool,
+    corrected: bool = False,
 ) -> Roster:
     """The roster after a whole list of it. Native ids are a person and the number of the stay.
 
     `known`: what was told before, None at the first look, when nobody can say since when a line is there. `seen`:
-    people whose line is there and could not be read. `leaves`: who is not listed has left.
+    people whose line is there and could not be read. `leaves`: who is not listed has left. `corrected`: the list is the
+    one of before, read by other settings: nobody joined or left by that.
     """
     before: dict[str, list[Stay]] = defaultdict(list)
     for stay in (known or {}).values():
@@ -224,8 +231,10 @@ def continued(
     newly_gone, unread = 0, set(seen)
     for person in sorted({*before, *now}):
         listed_now = list(now.get(person, {}).values())
-        stays = _of_person(before.get(person, ()), listed_now, None if known is None else at)
-        if not listed_now and person not in unread:
+        stays = _of_person(before.get(person, ()), listed_now, None if known is None or corrected else at)
+        if not listed_now and corrected and person not in unread:
+            stays = [s for s in stays if s.gone]
+        elif not listed_now and person not in unread:
             newly_gone += sum(not s.gone and not s.has_left(at) for s in stays)
             stays = [s if s.gone else s.dropped(at, leaves=leaves) for s in stays]
         for number, stay in enumerate(sorted(stays, key=lambda s: s.started_at), start=1):

@@ -80,7 +80,8 @@ offset, or `zone`.
 **When a line was entered.** Where no column tells, it is when the file with a new line was written. Of lines that were
 there at the first look nobody knows: they count as entered in time. A start that is moved leaves its line the line it
 was, unless the person had left before: they joined again, and the stay before is kept. Who is entered after a deadline,
-or with a fifth of the roster within a week, is left out of onboarding, and said to be.
+or with a fifth of the roster within a week, is left out of onboarding, and said to be. Read by corrected settings, the
+same file is as at the first look: nobody joined or left by that.
 
 **Kinds.** `hire` (or `employee`), `rehire`, `transfer`, `contractor` and `intern` are understood, others by `kinds`;
 what nothing maps is a `hire`, and said. `codes` is `yes` or `no`, or, with `coding`, a role that is expected to write
@@ -188,7 +189,8 @@ class RosterSource:
         known = before.stays if before else None
         # Whose row cannot be told from another's may be anybody's: then nobody is taken for gone.
         seen = found.seen if not unread else {s.person for s in (known or {}).values()} | found.seen
-        roster = continued(known, found.stays, seen, at, leaves=config.missing == "left")
+        corrected = before is not None and before.digest == snapshot.digest
+        roster = continued(known, found.stays, seen, at, leaves=config.missing == "left", corrected=corrected)
         check_share((known or {}).values(), roster.newly_gone, config.broken_share, at)
         stamp = later(at, before.stamp if before else None)
         cursor = _Cursor(digest=snapshot.digest, meaning=config.meaning, stamp=stamp, stays=roster.stays)

@@ -345,6 +345,17 @@ def test_other_settings_read_the_file_again(folder: Folder) -> None:
     assert member.member_kind is MemberKind.INTERN
 
 
+def test_nobody_joins_or_leaves_by_other_settings(folder: Folder) -> None:
+    """Whoever names another column for people corrects who they are: the same file as at a first look."""
+    people = [f"p{n}@people.example,p{n},2026-03-02" for n in range(20)]
+    folder.look("mail,account,start", *people, columns={"person": "mail"})
+
+    members = folder.read(columns={"person": "account"})
+
+    assert folder.left_over == {m.native_id for m in members}
+    assert {(m.entered_at, m.left_at) for m in members} == {(None, None)}
+
+
 def test_what_is_read_otherwise_is_newer_than_what_was_read(folder: Folder) -> None:
     """Of two versions of a stay the later one stays: also after settings were corrected, or an old file restored."""
     first = folder.one(HEADER, "ada,2026-01-05,,freelance")
