@@ -224,8 +224,20 @@ def test_a_status_that_was_deleted_is_counted_and_named(world: World, reader: Re
 
     (ticket,) = reader.tickets()
 
-    assert [t.state for t in ticket.transitions] == ["open", "in_progress"]
+    assert [t.state for t in ticket.transitions] == ["in_progress"]
     assert "the status with the id '77' is not known here; it is taken as open" in reader.said
+
+
+def test_a_ticket_may_begin_by_waiting(world: World, reader: Reader) -> None:
+    """Written for somebody else it waits for them from the first, until its history says otherwise."""
+    waits = world.issue(0)
+    world.issues[waits]["status_id"] = 4  # Feedback
+    world.note(waits, 3, to="In Progress")
+
+    (ticket,) = reader.tickets()
+
+    assert [t.state for t in ticket.transitions] == ["waiting", "in_progress"]
+    assert ticket.transitions[0].at == ticket.created_at
 
 
 def test_a_status_means_what_redmine_says_unless_it_is_named(world: World, reader: Reader) -> None:
