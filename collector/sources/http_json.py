@@ -9,9 +9,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from collector.api import CiConfig, TrackerConfig
 from collector.errors import Mistake
@@ -31,6 +31,7 @@ from collector.tracking import IssueRule
 
 _TOKEN = "{token}"  # noqa: S105 - the place of one
 _HEADER = re.compile(r"([A-Za-z0-9-]+): *(.*)", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _ABOUT = About(
     system="Any API that answers in JSON",
     gives=("any kind",),
@@ -80,6 +81,13 @@ def _header(text: str) -> str:
     return text
 
 
+def _names_of_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name) or "\n" in value.get_secret_value():
+            raise ValueError(f"{name!r} is no header of one line; expected for example `X-Api-Version: ...`")
+    return headers
+
+
 class HttpJsonConfig(CiConfig, TrackerConfig):
     """Settings of any API that answers in JSON."""
 
@@ -92,7 +100,7 @@ class HttpJsonConfig(CiConfig, TrackerConfig):
     header: Annotated[str, AfterValidator(_header)] = Field(
         default="Authorization: Bearer {token}", description="The header that carries the token."
     )
-    headers: dict[str, Secret] = Field(
+    headers: Annotated[dict[str, Secret], AfterValidator(_names_of_headers)] = Field(
         default_factory=dict, description="Further headers of every request, such as the version of an API."
     )
     issues: list[IssueRule] = Field(
@@ -103,6 +111,12 @@ class HttpJsonConfig(CiConfig, TrackerConfig):
     lists: list[ListSettings] = Field(
         min_length=1, description="The lists that are read, and what their items become; see docs/http-json.md."
     )
+
+    @model_validator(mode="after")
+    def _sends_one_token(self) -> Self:
+        if self.username.get_secret_value() and "header" in self.model_fields_set:
+            raise ValueError("`header` is not sent beside `username`, whose password is `token`; expected one of them")
+        return self
 
     @field_validator("lists")
     @classmethod
@@ -162,8 +176,8 @@ class HttpJsonSource:
 
     def _reader(self, settings: ListSettings, span: Span) -> Reader:
         records = Records(source=self.config.name, people=self.context.people)
-        lookups = Lookups(self.client, settings.lookups)
+        lookups = Lookups(self.client, settings.lookups, self.config.url)
         rules = self.config.deploying(self.context), self.config.tracking(self.context)
         shapes = Shapes(settings, records, *rules, lookups)
         complete = [TYPE_OF_KIND[kind] for kind in sorted(settings.kinds)] if settings.complete else []
-        return Reader(Pages(self.client, settings), settings, shapes, span, complete)
+        return Reader(Pages(self.client, settings, self.config.url), settings, shapes, span, complete)

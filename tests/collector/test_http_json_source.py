@@ -295,6 +295,81 @@ def test_an_answer_that_cannot_be_read_on_is_an_error(
         reader(lambda _: Reply(body), **settings).run()
 
 
+def test_a_token_that_is_true_is_an_error(reader: Callable[..., Reader]) -> None:
+    """Whether there is more does not say where: the page that `true` names would be the first again."""
+    paging = {"kind": "cursor", "parameter": "after", "next": "more"}
+
+    with pytest.raises(ContractError, match="`more` is true; expected a token"):
+        reader(lambda _: Reply({"rows": ROWS, "more": True}), items="rows", paging=paging).run()
+
+
+def test_a_next_page_that_holds_nothing_is_not_asked_for(reader: Callable[..., Reader]) -> None:
+    """Some servers name a next page for ever, and say beside it that it is empty."""
+
+    def answer(asked: Request) -> Reply:
+        start = asked.number("cursor", 0)
+        link = f'<{BASE}/items?cursor={start + 5}>; rel="next"; results="{str(start == 0).lower()}"; cursor="0:5:0"'
+        return Reply(ROWS if start == 0 else [row(6)] if start == 5 else [], headers={"Link": link})
+
+    made = reader(answer, paging={"kind": "link"})
+
+    assert (made.ids(), len(made.api.asked)) == (["1", "2", "3", "4", "5", "6"], 2)
+
+
+@pytest.mark.parametrize("address", ["?start={}", "items?start={}", "/v1/items?start={}"])
+def test_an_address_is_as_the_page_means_it(reader: Callable[..., Reader], address: str) -> None:
+    """Relative to the page that names it, which is not the server's address."""
+
+    def answer(asked: Request) -> Reply:
+        start = asked.number("start", 0)
+        return Reply({"rows": ROWS[start : start + 2], "next": address.format(start + 2) if start + 2 < 5 else None})
+
+    made = reader(answer, items="rows", paging={"kind": "next_url", "next": "next"})
+
+    assert made.ids() == ["1", "2", "3", "4", "5"]
+
+
+def test_an_address_that_is_none_is_an_error(reader: Callable[..., Reader]) -> None:
+    """What stands there is not shown."""
+    answer = Reply({"rows": ROWS, "next": "http://[ada@x"})
+
+    with pytest.raises(ContractError, match=r"it names no address as its next page$"):
+        reader(lambda _: answer, items="rows", paging={"kind": "next_url", "next": "next"}).run()
+
+
+def test_a_slash_at_the_end_is_sent(reader: Callable[..., Reader]) -> None:
+    """Some servers answer without it with another address, which a POST does not survive."""
+    made = reader(by_page, path="items/")
+    made.api.route("items/")(lambda _: Reply(ROWS))
+
+    assert made.ids() == ["1", "2", "3", "4", "5"]
+
+
+def test_errors_beside_what_was_found_are_an_error(reader: Callable[..., Reader]) -> None:
+    """GraphQL answers 200 with a part of a list, and says beside it what failed."""
+    made = reader(lambda _: Reply([]), method="POST", body={"query": "q"}, items="data.rows")
+    made.api.route("items", method="POST")(
+        lambda _: Reply({"data": {"rows": ROWS}, "errors": [{"message": PLANTED_MAIL}]})
+    )
+
+    with pytest.raises(ContractError, match=r"`errors` stand beside what it found, so a part may be missing$"):
+        made.run()
+
+
+@pytest.mark.parametrize(("form", "sent"), [("epoch", 1_771_214_400), ("rfc3339", "2026-02-16T04:00:00Z")])
+def test_a_body_takes_a_number_as_one(reader: Callable[..., Reader], form: str, sent: Any) -> None:
+    """A body says what is a number; a text with a number in it may be refused."""
+    made = reader(
+        lambda _: Reply([]), method="POST", body={"a": [{"from": "{since}"}]}, since={"field": "at", "format": form}
+    )
+    made.api.route("items", method="POST")(lambda _: Reply([]))
+    made.cursor = '{"streams":{"items":{"since":"2026-02-16T05:00:00Z"}}}'
+
+    made.run()
+
+    assert made.api.asked[0].json() == {"a": [{"from": sent}]}
+
+
 @pytest.mark.parametrize("body", [{"rows": None}, {"other": []}, {"rows": {"1": {}}}])
 def test_no_list_is_an_error(reader: Callable[..., Reader], body: Any) -> None:
     """An answer without the list is another shape, not an empty list."""
@@ -483,6 +558,14 @@ def test_a_list_with_a_bad_item_is_not_whole(reader: Callable[..., Reader]) -> N
     assert [one for page in made.pages for one in page.complete] == []
 
 
+def test_a_list_whose_end_is_not_found_is_not_whole(reader: Callable[..., Reader]) -> None:
+    """A page that is not found may be the end of a list, or a server that fails: nothing was deleted by that."""
+    made = reader(by_page_from_0, paging={"kind": "page", "parameter": "p", "first": 0}, complete=True)
+
+    assert made.ids() == ["1", "2", "3", "4", "5"]
+    assert [one for page in made.pages for one in page.complete] == []
+
+
 # ---- what has not ended
 
 RUNNING = [row(1, 1, done=False), row(2, 2, done=True)]
@@ -505,6 +588,49 @@ def test_what_runs_is_asked_for_by_its_id(reader: Callable[..., Reader]) -> None
     assert made.ids() == ["1"]
     rows[0]["done"] = True
     assert (made.ids(), made.ids()) == (["1"], [])
+
+
+def test_what_runs_is_asked_for_however_small_pages_are(reader: Callable[..., Reader]) -> None:
+    """What stands on the second page of those that were asked for is not gone."""
+    rows = [row(number, number, done=False) for number in range(1, 6)]
+
+    def answer(asked: Request) -> Reply:
+        page = asked.number("page", 1)
+        return Reply([r for r in rows if "ids" in asked.query or page > 9][(page - 1) * 2 : page * 2])
+
+    made = reader(answer, paging={"kind": "page"}, open={"when": "!done", "parameter": "ids", "separator": ","}, **NEW)
+    made.cursor = '{"streams":{"items":{"since":"2026-02-16T05:00:00Z","open":["1","2","3","4","5"]}}}'
+
+    assert made.ids() == ["1", "2", "3", "4", "5"]
+    assert made.asked("ids") == ["1,2,3,4,5"] * 3
+    assert '"open":["1","2","3","4","5"]' in str(made.cursor)
+
+
+def test_all_that_ran_is_asked_for_in_one_run(reader: Callable[..., Reader]) -> None:
+    """More than fit into one request: that the first of them have ended passes over none of the others."""
+    made = reader(lambda _: Reply([]), open={"when": "!done", "path": "items/{id}"}, **NEW)
+    made.api.route("items/(?P<number>[0-9]+)")(lambda _, number: Reply(row(int(number), done=True)))
+    known = [str(number) for number in range(100, 220)]
+    made.cursor = '{"streams":{"items":{"open":' + str(known).replace("'", '"') + "}}}"
+
+    assert made.ids() == known
+
+
+def test_a_parameter_of_ids_that_is_passed_over_is_noticed(reader: Callable[..., Reader]) -> None:
+    """A server that does not know it hands out others: what it does not show is not gone."""
+    made = reader(lambda _: Reply([row(7)]), open={"when": "!done", "parameter": "ids"}, **NEW)
+    made.cursor = '{"streams":{"items":{"open":["1"]}}}'
+
+    with pytest.raises(ContractError, match="it holds what `ids` did not ask for"):
+        made.run()
+
+
+def test_what_runs_needs_an_id(reader: Callable[..., Reader]) -> None:
+    """Without one it could not be asked for again."""
+    made = reader(lambda _: Reply([row(1, done=False)]), id="key", open={"when": "!done", "path": "items/{id}"})
+
+    with pytest.raises(ContractError, match="GET items: an item has no `key`, by which it is read again"):
+        made.run()
 
 
 def test_what_runs_is_asked_for_by_its_path(reader: Callable[..., Reader]) -> None:
@@ -807,6 +933,43 @@ def test_a_bad_item_is_set_aside_with_its_place(
     assert [e.native_id for page in made.pages for e in page.events] == ["2"]
 
 
+def test_an_id_that_names_somebody_is_not_shown(read: Callable[..., Reader]) -> None:
+    """The place of an item that is set aside is its number then."""
+    made = read([row(1, at=None, mail="ada@x.example")], id="mail")
+
+    assert [r.partition(": ")[0] for r in made.rejected] == ["GET https://api.example.com/items item 1"]
+
+
+def test_a_team_that_a_map_does_not_list_is_not_named(read: Callable[..., Reader]) -> None:
+    """It may be told by who somebody is."""
+    made = read([row(1, by="wilhelmina")], events=[ticket(author_team={"from": "by", "map": {"ada": "/a"}})])
+
+    assert made.warnings == ["`author_team` '…' is not known here; it is taken as nothing"]
+
+
+@pytest.mark.parametrize(
+    "resolved",
+    ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00", "1970-01-01T00:00:00Z", "0000-00-00 00:00:00"],
+)
+def test_what_stands_for_no_time_is_none(mapped: Callable[..., list[Event]], resolved: str) -> None:
+    """The first moment that a language or a database knows is how they write that there is none."""
+    rule = {"from": "n", "zone": "Europe/Berlin"}
+
+    (event,) = mapped(row(1, n=resolved), ticket(resolved_at=rule))
+
+    assert isinstance(event, Ticket)
+    assert event.resolved_at is None
+
+
+@pytest.mark.parametrize("took", ["inf", "nan", 10**30, 10**11])
+def test_a_duration_without_measure_is_set_aside(read: Callable[..., Reader], took: Any) -> None:
+    """One bad item does not end the run."""
+    rule = {"from": "at", "plus": "took", "unit": "m"}
+    made = read([row(1, took=took), row(2, took=5)], events=[ticket(resolved_at=rule)])
+
+    assert [r.partition(": ")[2] for r in made.rejected] == ["`resolved_at`: expected a duration as a number"]
+
+
 def test_what_is_no_object_is_set_aside(read: Callable[..., Reader]) -> None:
     """A list may hold a null among its items."""
     made = read([None, row(2)])
@@ -863,6 +1026,63 @@ def test_a_detail_of_several_pages_is_read_whole(reader: Callable[..., Reader]) 
     assert [e.labels for e in made.run() if isinstance(e, Ticket)] == [("1", "2", "3", "4", "5")]
 
 
+def test_a_detail_whose_pages_never_end_is_an_error(reader: Callable[..., Reader]) -> None:
+    """A server that does not know the parameter would be asked for ever."""
+    made = reader(lambda _: Reply([row(7)]), details={"more": {"path": "notes", "paging": {"kind": "page"}}})
+    made.api.route("notes")(lambda _: Reply(ROWS))
+
+    with pytest.raises(ContractError, match="its pages never end"):
+        made.run()
+    assert len(made.api.asked) <= 4
+
+
+def test_a_detail_may_be_asked_for_by_a_parameter(reader: Callable[..., Reader]) -> None:
+    """What is said on an item stands in a list of its own, filtered by the item; without a filter none is asked."""
+    made = reader(
+        lambda _: Reply([row(1, key="a b"), row(2)]),
+        details={"more": {"path": "notes", "parameters": {"of": "{key}", "all": "true"}, "take": "[0].title"}},
+        events=[ticket(title="more")],
+    )
+    made.api.route("notes")(lambda asked: Reply([{"title": f"{asked.one('of')} {asked.one('all')}"}]))
+
+    assert [e.title for e in made.run() if isinstance(e, Ticket)] == ["a b true", None]
+
+
+@pytest.mark.parametrize(("key", "shown"), [("ada@x.example", "users/…/groups"), (7, "users/7/groups")])
+def test_what_goes_wrong_with_a_detail_names_nobody(reader: Callable[..., Reader], key: Any, shown: str) -> None:
+    """A login or an address may stand in its path; a number is nobody's."""
+    made = reader(lambda _: Reply([row(1, key=key)]), details={"more": {"path": "users/{key}/groups"}})
+    made.api.route(r"users/[^/]+/groups")(lambda _: Reply(body=b"<html>"))
+
+    with pytest.raises(ContractError, match=f"GET https://api.example.com/{shown}: the answer is no JSON"):
+        made.run()
+
+
+@pytest.mark.parametrize(("known", "shown"), [("ada@x.example", r"users/\{id\}"), (7, "users/7")])
+def test_what_goes_wrong_with_a_lookup_names_nobody(reader: Callable[..., Reader], known: Any, shown: str) -> None:
+    """So may what is looked up."""
+    made = reader(
+        lambda _: Reply([row(1, by=known)]), lookups=LOOKUPS, events=[ticket(author={"from": "by", "lookup": "users"})]
+    )
+    made.api.route(r"users/[^/]+")(lambda _: Reply({"user": {"login": []}}))
+
+    with pytest.raises(ContractError, match=f"GET https://api.example.com/{shown}: `user.login` is a list"):
+        made.run()
+
+
+def test_a_lookup_of_several_pages_is_read_whole(reader: Callable[..., Reader]) -> None:
+    """What ids stand for may take several pages; what stands on the last is found too."""
+    users = {"path": "users", "take": "at", "paging": {"kind": "page"}}
+    made = reader(
+        lambda _: Reply([row(9, by=5)]),
+        lookups={"users": users},
+        events=[ticket(type={"from": "by", "lookup": "users"})],
+    )
+    made.api.route("users")(by_page)
+
+    assert [e.type for e in made.run() if isinstance(e, Ticket)] == ["2026-02-16T05:00:00Z"]
+
+
 LOOKUPS = {
     "users": {"path": "users/{id}", "take": "user.login"},
     "states": {"path": "states", "items": "states", "id": "no", "take": "name"},
@@ -896,7 +1116,7 @@ def test_a_lookup_of_another_shape_is_an_error(reader: Callable[..., Reader], st
     )
     made.api.route("states")(lambda _: Reply(states))
 
-    with pytest.raises(ContractError, match=r"no list stands where `items` says|`name` is a list or an object"):
+    with pytest.raises(ContractError, match=r"no list stands at `states`|`name` is a list or an object"):
         made.run()
 
 
@@ -939,10 +1159,34 @@ def test_credentials_go_into_the_header_that_the_settings_name(
         ({"paging": {"kind": "keyset"}}, "paging", "paging by keyset has no `parameter`"),
         ({"paging": {"kind": "page", "next": "a"}}, "paging", "paging by page takes no `next`"),
         ({"items": "a["}, "items", "'a[' is no expression at character 3"),
+        ({"items": "[@,@][]|" * 30 + "@"}, "items", "may repeat what it is given too often"),
+        ({"path": "projects/{id}/x"}, "path", "a brace of 'projects/{id}/x' would be sent as it is"),
+        (
+            {"lookups": {"a": {"path": "users/{user}", "take": "b"}}},
+            "lookups.a.path",
+            "would be sent as it is; expected {id} alone",
+        ),
+        ({"open": {"when": "a", "path": "x/{id}/{b}"}}, "open.path", "would be sent as it is; expected {id} alone"),
+        ({"parameters": {"api_key": "a"}}, "parameters", "'api_key' would show a secret in addresses"),
+        ({"details": {"a": {"path": "b", "parameters": {"Private-Token": "c"}}}}, "details.a.parameters", "a secret"),
+        ({"details": {"a": {"path": "b", "parameters": {"c": "{d["}}}}, "details.a.parameters.c", "has no partner"),
         ({"path": "https://other.example.com/x"}, "path", "is no path; expected what follows `url`"),
         ({"path": "items?page=1"}, "path", "is no path; expected what follows `url`, with its query"),
         ({"times": "iso"}, "times", "'iso' is no format of times; expected one of rfc3339, date"),
         ({"times": {"zone": "Europe/Belrin"}}, "times.zone", "is no time zone; expected Europe/Berlin"),
+        ({"times": "%d.%m.%Y %H:%M"}, "times", "say no offset; expected `zone` beside `format`, or %z in it"),
+        ({"times": "%H:%M"}, "times", "'%H:%M' says no whole time; expected year, month, day"),
+        ({"times": "%d.%m.%Y %I:%M"}, "times", "says no whole time; expected year, month, day, and %p beside %I"),
+        (
+            {"since": {"field": "at", "format": "%Y-%m-%d %H:%M"}, "parameters": {"a": "{since}"}},
+            "since",
+            "say no offset; expected `zone`",
+        ),
+        (
+            {"events": [ticket(resolved_at={"from": "a", "format": "%Y-%m-%d %H:%M"})]},
+            "",
+            "say no offset; expected `zone` beside it, or under `times`",
+        ),
         ({"times": "%Q"}, "times", "'%Q' cannot be read; expected a pattern"),
         ({"times": "epock"}, "times", "'epock' is no format of times; expected epoch?"),
         ({"body": {"a": 1}}, "", "a GET has no body; expected `method: POST`"),
@@ -973,6 +1217,13 @@ def test_credentials_go_into_the_header_that_the_settings_name(
             "events[0].fields",
             "a ticket lacks queue, state, created_at; expected a rule for each",
         ),
+        (
+            {"events": [ticket(native_id={"value": "a"})]},
+            "events[0].fields",
+            "`native_id` tells one event from another; expected from or text",
+        ),
+        ({"events": [ticket(title={"value": {"a": 1}})]}, "events[0].fields", "`title` is a text; expected `value` as"),
+        ({"events": [ticket(title={"value": ["a"]})]}, "events[0].fields", "`title` is a text; expected `value` as"),
         ({"events": [ticket(title="a b")]}, "events[0].fields.title", "'a b' is no expression at character 3"),
         ({"events": [ticket(title={})]}, "events[0].fields.title", "expected one of from, value, text, each"),
         (
@@ -1033,6 +1284,22 @@ def test_a_mistake_is_answered_with_its_place(
     (mistake, *_) = refused.value.mistakes
     assert mistake.path == ".".join(filter(None, ["lists[0]", where]))
     assert says in str(mistake)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"headers": {"X Version": "1"}}, "'X Version' is no header of one line"),
+        ({"headers": {"X-Version": "1\nX-Other: 2"}}, "'X-Version' is no header of one line"),
+        ({"username": "ada", "token": "b", "header": "X-Key: {token}"}, "`header` is not sent beside `username`"),
+    ],
+)
+def test_headers_that_would_not_be_sent_are_refused(settings: Mapping[str, Any], says: str) -> None:
+    """Names and values that are none, and a header for the token where a user is given."""
+    lists = [{"path": "items", "events": [TICKET]}]
+
+    with pytest.raises(ValueError, match=says):
+        HttpJsonConfig.model_validate({"type": "http_json", "name": "any", "url": BASE, "lists": lists, **settings})
 
 
 @pytest.mark.parametrize("header", ["X-API-Key", "{token}", "X-A: {token}{token}"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -17,12 +17,12 @@ from collector.expressions import Expression, NoResultError, Template
 from collector.paging import side_by_side
 from collector.streams import Notes, Part, State
 from collector.systems.http_json.mapping import Shapes
-from collector.systems.http_json.places import Items, Pages, Place, place_of
-from collector.systems.http_json.settings import ID, SINCE, Detail, ListSettings, Open
-from collector.systems.http_json.way import Item, Way, Whole
+from collector.systems.http_json.places import Items, Pages, Place, place_of, unnamed
+from collector.systems.http_json.settings import ID, SINCE, Detail, ListSettings, Open, asked_alone
+from collector.systems.http_json.way import MOST_PAGES, Item, Way, Whole, all_pages
 
-_MOST_PAGES = 100_000
 _IDS_AT_ONCE = 50
+_LONGEST_ID = 40
 _GONE = frozenset({404, 410})
 _FORGOTTEN = frozenset({400, 404, 410, 422})
 
@@ -59,7 +59,7 @@ class Reader:
             state = self._without_open_list(state)
         place, page = self._first(place)
         way, whole = Way(place, overlaps=self._goes_by_time), Whole(self.complete, begun=state.after is None)
-        for _ in range(_MOST_PAGES):
+        for _ in range(MOST_PAGES):
             rejected = len(notes.rejected)
             items = self._items(page, notes)
             self._check_order(place, items, page)
@@ -70,7 +70,9 @@ class Reader:
             if following is not None:
                 way.goes_on(following, page)
             events = self._events(new, notes)
-            whole.add(events, is_usable=len(notes.rejected) == rejected)
+            # Where nothing is found behind the last page, no one says that it was the last.
+            is_told = page.answer.status not in _GONE
+            whole.add(events, is_usable=is_told and len(notes.rejected) == rejected)
             if following is None:
                 yield Part(events, self._ended(state, place), whole.told())
                 return
@@ -141,7 +143,7 @@ class Reader:
         found = []
         for number, value in enumerate(page.items, start=1):
             known = self.pages.id_of(value)
-            location = f"{page.answer.asked} item {number}" + (f" (id {known})" if known and len(known) <= 40 else "")  # noqa: PLR2004 - longer is no id
+            location = f"{page.answer.asked} item {number}" + (f" (id {known})" if _is_shown(known) else "")
             try:
                 if not isinstance(value, dict):
                     raise ValueError("it is no object")  # noqa: TRY004, TRY301 - one error for what is no item
@@ -203,35 +205,26 @@ class Reader:
         if detail.when is not None and not Expression(detail.when).holds(item):
             return None
         path = Template(detail.path).of(item, _quoted)
-        if path is None:
+        parameters = {name: [Template(v).of(item) for v in values] for name, values in detail.parameters.items()}
+        asked = {name: [v for v in values if v is not None] for name, values in parameters.items()}
+        if path is None or asked != parameters:
             return None
-        if detail.paging.kind != "none":
-            return self._long_detail(detail, path)
-        answer = self.pages.client.get(path, detail.parameters, understood=_GONE)
-        if answer.status in _GONE:
-            return None
-        body = answer.json()
+        with unnamed(path, Template(detail.path).of(item, _shown) or ""):
+            if detail.paging.kind != "none":
+                return self._long_detail(detail, path, asked)
+            answer = self.pages.client.get(path, asked, understood=_GONE)
+            body = None if answer.status in _GONE else answer.json()
         return Expression(detail.take).of(body) if detail.take is not None else body
 
-    def _long_detail(self, detail: Detail, path: str) -> list[Any] | None:
+    def _long_detail(self, detail: Detail, path: str, parameters: dict[str, list[str]]) -> list[Any] | None:
         """All pages of a detail."""
-        asked = {"path": path, "parameters": detail.parameters, "items": detail.take, "paging": detail.paging}
-        pages = Pages(self.pages.client, self.settings.model_copy(update={**asked, "method": "GET", "since": None}))
-        found: list[Any] = []
-        place = Place(by=detail.paging.kind)
-        for _ in range(_MOST_PAGES):
-            try:
-                page = pages.ask(place)
-            except SourceError as error:
-                if error.status in _GONE:
-                    return None
-                raise
-            found += page.items
-            following = pages.following(place, page)
-            if following is None:
-                return found
-            place = following
-        raise ContractError(f"GET {path}: its pages never end")
+        alone = asked_alone(path, parameters, detail.take, detail.paging, self.settings.id)
+        try:
+            return [one for page in all_pages(replace(self.pages, settings=alone)) for one in page.items]
+        except SourceError as error:
+            if error.status in _GONE:
+                return None
+            raise
 
     # ---- what has not ended
 
@@ -249,8 +242,9 @@ class Reader:
         """Read again by their ids the items that had not ended; returns the state after them."""
         if self._meets_open_again:
             return state
-        for first in range(0, len(state.open), _IDS_AT_ONCE):
-            asked = state.open[first : first + _IDS_AT_ONCE]
+        known = state.open  # of which the state forgets what has ended
+        for first in range(0, len(known), _IDS_AT_ONCE):
+            asked = known[first : first + _IDS_AT_ONCE]
             items = self._by_id(asked, rule, notes)
             gone = set(asked) - {item.id for item in items}  # deleted there
             state = self._kept_open(state, items, gone, notes)
@@ -259,10 +253,22 @@ class Reader:
 
     def _by_id(self, ids: Sequence[str], rule: Open, notes: Notes) -> list[Item]:
         if rule.path is None:
-            values = [rule.separator.join(ids)] if rule.separator else list(ids)
-            return self._items(self.pages.ask_for({rule.parameter: values}, self.span.oldest), notes)
+            return list(self._by_parameter(ids, rule, notes))
         found = side_by_side(lambda known: self._one(rule, known), ids, self.span.parallel)
         return [item for page in found if page is not None for item in self._items(page, notes)]
+
+    def _by_parameter(self, ids: Sequence[str], rule: Open, notes: Notes) -> Iterator[Item]:
+        """What the list holds of some ids, however small its pages. Raises ContractError where it holds others."""
+        left = set(ids)
+        values = [rule.separator.join(ids)] if rule.separator else list(ids)
+        for page in all_pages(replace(self.pages, beside={rule.parameter: values}), self.span.oldest):
+            items = self._items(page, notes)
+            if {item.id for item in items} - set(ids):
+                raise ContractError(f"{page.answer.asked}: it holds what `{rule.parameter}` did not ask for")
+            yield from items
+            left -= {item.id for item in items}
+            if not left:
+                return
 
     def _one(self, rule: Open, known: str) -> Items | None:
         """One item by its id, None where it is gone."""
@@ -281,6 +287,10 @@ class Reader:
         if rule is None:
             return state
         running = {item.id: item.at for item in items if _is_open(rule, item)}
+        if "" in running and not self._meets_open_again:
+            raise ContractError(
+                f"GET {self.settings.path}: an item has no `{self.settings.id}`, by which it is read again"
+            )
         lost = {known for known, at in running.items() if at is not None and at < self.span.oldest}
         if lost:
             notes.warn(
@@ -306,3 +316,13 @@ def _is_open(rule: Open, item: Item) -> bool:
 
 def _quoted(text: str) -> str:
     return quote(text, safe="")
+
+
+def _shown(text: str) -> str:
+    """A part of a path as messages show it: a number is nobody's."""
+    return text if text.isdecimal() else "…"
+
+
+def _is_shown(known: str | None) -> bool:
+    """Whether messages show an id; an address is somebody's, and what is longer is no id."""
+    return known is not None and 0 < len(known) <= _LONGEST_ID and known.isprintable() and "@" not in known

@@ -10,7 +10,9 @@ from urllib.parse import quote
 from collector.errors import ContractError
 from collector.expressions import Expression, NoResultError, as_text
 from collector.http import ApiClient
-from collector.systems.http_json.settings import ID, Lookup
+from collector.systems.http_json.places import Pages, unnamed
+from collector.systems.http_json.settings import ID, Lookup, asked_alone
+from collector.systems.http_json.way import all_pages
 
 _HIDDEN = frozenset({403, 404, 410})
 
@@ -21,6 +23,7 @@ class Lookups:
 
     client: ApiClient
     settings: Mapping[str, Lookup]
+    url: str
     _known: dict[tuple[str, str], str | None] = field(default_factory=dict, repr=False)
     _tables: dict[str, dict[str, str | None]] = field(default_factory=dict, repr=False)
 
@@ -37,20 +40,17 @@ class Lookups:
 
     def _one(self, lookup: Lookup, known: str) -> str | None:
         path = lookup.path.replace(ID, quote(known, safe=""))
-        answer = self.client.get(path, lookup.parameters, understood=_HIDDEN)
-        return None if answer.status in _HIDDEN else _found(lookup.take, answer.json(), answer.asked)
+        with unnamed(path, path if known.isdecimal() else lookup.path):
+            answer = self.client.get(path, lookup.parameters, understood=_HIDDEN)
+            return None if answer.status in _HIDDEN else _found(lookup.take, answer.json(), answer.asked)
 
     def _table(self, lookup: Lookup) -> dict[str, str | None]:
-        answer = self.client.get(lookup.path, lookup.parameters)
-        body = answer.json()
-        try:
-            listed = Expression(lookup.items).of(body) if lookup.items else body
-        except NoResultError:
-            listed = None
-        if not isinstance(listed, list):
-            raise ContractError(f"{answer.asked}: no list stands where `items` says")
-        asked = answer.asked
-        return {str(_found(lookup.id, one, asked)): _found(lookup.take, one, asked) for one in listed}
+        alone = asked_alone(lookup.path, lookup.parameters, lookup.items, lookup.paging, lookup.id)
+        return {
+            str(_found(lookup.id, one, page.answer.asked)): _found(lookup.take, one, page.answer.asked)
+            for page in all_pages(Pages(self.client, alone, self.url))
+            for one in page.items
+        }
 
 
 def _found(expression: str, value: Any, asked: str) -> str | None:

@@ -152,7 +152,9 @@ def _meant(rule: FieldRule, field_of: FieldOf, value: Any, notes: Notes) -> Any:
     if written is None or written in rule.map:
         return rule.map.get("null" if written is None else written)
     taken_as = f"`{rule.default}`" if rule.default is not None else "nothing"
-    notes.unknown(f"`{field_of.name}`", "…" if field_of.is_person else written, taken_as)
+    # A team may be told by who somebody is.
+    is_hidden = field_of.is_person or field_of.name.endswith("_team")
+    notes.unknown(f"`{field_of.name}`", "…" if is_hidden else written, taken_as)
     return rule.default
 
 
@@ -173,7 +175,10 @@ def _time(rule: FieldRule, usual: TimeForm, value: Any, item: Any) -> datetime |
     if rule.plus is None or at is None:
         return at
     seconds = seconds_of(Expression(rule.plus).of(item), rule.unit)
-    return None if seconds is None else at + timedelta(seconds=seconds)
+    try:
+        return None if seconds is None else at + timedelta(seconds=seconds)
+    except OverflowError:
+        raise ValueError("expected a duration as a number") from None
 
 
 @lru_cache(maxsize=1024)

@@ -21,8 +21,8 @@ from pydantic import (
 
 from collector.document import nearest
 from collector.events import Deployment
-from collector.expressions import ExpressionText, TemplateText
-from collector.systems.http_json.formats import FormatText, TimeForm, ZoneText
+from collector.expressions import ExpressionText, Template, TemplateText
+from collector.systems.http_json.formats import FormatText, TimeForm, ZoneText, lacks_zone
 from collector.systems.http_json.kinds import ISSUE, KINDS, FieldOf, Holds, fields_of
 
 SINCE = "{since}"
@@ -31,18 +31,48 @@ ID = "{id}"
 """Where in the path of one item its id stands."""
 _WITH_RULES = ("version", "artifact", "previous_sha", "change_shas", "labels", "links", "actor_team", "rolled_back")
 """What a rule for deployments does not know of a run."""
+_SECRETS = frozenset(
+    {
+        *("token", "apitoken", "accesstoken", "authtoken", "privatetoken", "apikey", "accesskey"),
+        *("secret", "clientsecret", "password", "passwd", "authorization"),
+    }
+)
+"""Parameters by which systems take credentials, in small letters alone."""
 
 
 def _path(text: str) -> str:
     if "://" in text or set("?#") & set(text):
         raise ValueError(f"{text!r} is no path; expected what follows `url`, with its query under `parameters`")
-    return text.strip("/")
+    return text.lstrip("/")  # the one at the end stays: without it some servers answer with another address
+
+
+def _path_with(place: str, text: str) -> str:
+    """A path in which a place is filled in, and nothing else."""
+    if set("{}") & set(text.replace(place, "")):
+        raise ValueError(f"a brace of {text!r} would be sent as it is; expected {place} alone between braces")
+    return _path(text)
+
+
+def _path_of_list(text: str) -> str:
+    return _path_with(SINCE, text)
+
+
+def _path_by_id(text: str) -> str:
+    return _path_with(ID, text)
 
 
 def _path_of_one(text: str) -> str:
     if ID not in text:
         raise ValueError(f"{text!r} names no item; expected a path with {ID}, such as builds/{ID}")
-    return _path(text)
+    return _path_by_id(text)
+
+
+def _without_secrets(parameters: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Refuses what stands for credentials: addresses are written into logs on the way and at the server."""
+    for name in parameters:
+        if re.sub(r"[^a-z]", "", name.lower()) in _SECRETS:
+            raise ValueError(f"{name!r} would show a secret in addresses; expected `token` with `header`")
+    return parameters
 
 
 def _pattern(text: str) -> str:
@@ -62,6 +92,10 @@ def _kind(text: str) -> str:
     return text
 
 
+def _template(text: str) -> str:
+    return Template(text).text
+
+
 def _one_or_more(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
@@ -79,7 +113,9 @@ def _rule(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_as_text)]
-Parameters = dict[str, Annotated[list[Text], BeforeValidator(_one_or_more)]]
+Parameters = Annotated[
+    dict[str, Annotated[list[Text], BeforeValidator(_one_or_more)]], AfterValidator(_without_secrets)
+]
 PathText = Annotated[TemplateText, AfterValidator(_path)]
 PatternText = Annotated[str, AfterValidator(_pattern)]
 KindText = Annotated[str, AfterValidator(_kind)]
@@ -159,7 +195,10 @@ class Detail(_Settings):
     """A request for each item, whose answer the expressions of its events find under its name."""
 
     path: PathText = Field(description="Its path, with expressions: `tickets/{id}/notes`.")
-    parameters: Parameters = Field(default_factory=dict, description="Parameters of the request.")
+    parameters: Annotated[
+        dict[str, Annotated[list[Annotated[Text, AfterValidator(_template)]], BeforeValidator(_one_or_more)]],
+        AfterValidator(_without_secrets),
+    ] = Field(default_factory=dict, description="Parameters of the request, with expressions: `{id}`.")
     when: ExpressionText | None = Field(default=None, description="Which items it is made for; all unless given.")
     take: ExpressionText | None = Field(default=None, description="What of the answer is kept; all unless given.")
     paging: Paging = Field(
@@ -170,12 +209,15 @@ class Detail(_Settings):
 class Lookup(_Settings):
     """What ids stand for: a request for each id, or one for a list of all of them."""
 
-    path: Annotated[str, AfterValidator(_path)] = Field(
+    path: Annotated[str, AfterValidator(_path_by_id)] = Field(
         description="The path of one, such as `users/{id}`, or of a list of all."
     )
     parameters: Parameters = Field(default_factory=dict, description="Parameters of the request.")
     items: ExpressionText | None = Field(default=None, description="Where the list stands in its answer.")
     id: ExpressionText = Field(default="id", description="Where the id stands in an entry of the list.")
+    paging: Paging = Field(
+        default=Paging(kind="none"), description="How a list of all is handed out; in one answer unless given."
+    )
     take: ExpressionText = Field(description="Where stands what the id stands for.")
 
 
@@ -290,6 +332,10 @@ def _check_rule(rule: FieldRule, field: FieldOf) -> None:
         raise ValueError(f"`{field.name}` is {field.holds}; expected {_a_rule(field)}")
     if (rule.format or rule.zone or rule.plus) and field.holds is not Holds.TIME:
         raise ValueError(f"`{field.name}` is {field.holds}; expected format, zone and plus at times alone")
+    if field.name == "native_id" and "value" in rule.model_fields_set:
+        raise ValueError("`native_id` tells one event from another; expected from or text")
+    if isinstance(rule.value, dict) or (isinstance(rule.value, list) and field.holds is not Holds.TEXTS):
+        raise ValueError(f"`{field.name}` is {field.holds}; expected `value` as one, without a mapping or list")
     for value in rule.fixed() if field.choices else ():
         if value is not None and value not in field.choices:
             shown = nearest(str(value), field.choices) or f"one of {', '.join(field.choices)}"
@@ -306,7 +352,7 @@ def _a_rule(field: FieldOf) -> str:
 class ListSettings(_Settings):
     """A list that the API hands out."""
 
-    path: Annotated[str, AfterValidator(_path)] = Field(description="Its path below `url`.")
+    path: Annotated[str, AfterValidator(_path_of_list)] = Field(description="Its path below `url`.")
     name: str = Field(default="", description="What it is called in messages and in the cursor; its path unless given.")
     method: Literal["GET", "POST"] = Field(default="GET", description="How it is asked for.")
     parameters: Parameters = Field(default_factory=dict, description="Parameters of every request.")
@@ -358,6 +404,13 @@ class ListSettings(_Settings):
         return self
 
     @model_validator(mode="after")
+    def _knows_its_zones(self) -> Self:
+        for rule in (rule for event in self.events for rule in event.rules() if rule.format):
+            if lacks_zone(str(rule.format), rule.zone or self.times.zone):
+                raise ValueError(f"times as {rule.format!r} say no offset; expected `zone` beside it, or under `times`")
+        return self
+
+    @model_validator(mode="after")
     def _knows_its_lookups(self) -> Self:
         for name in {rule.lookup for event in self.events for rule in event.rules() if rule.lookup}:
             if name not in self.lookups:
@@ -375,7 +428,7 @@ class ListSettings(_Settings):
     @property
     def key(self) -> str:
         """What it is called."""
-        return self.name or self.path or "list"
+        return self.name or self.path.rstrip("/") or "list"
 
     @property
     def asks_since(self) -> bool:
@@ -386,3 +439,10 @@ class ListSettings(_Settings):
     def reads_all(self) -> bool:
         """Whether each run reads the whole list."""
         return self.since is None and self.paging.kind != "keyset"
+
+
+def asked_alone(
+    path: str, parameters: Mapping[str, list[str]], items: str | None, paging: Paging, id_at: str
+) -> ListSettings:
+    """A list that is asked for beside another: a detail, or what ids stand for. It was checked where it is written."""
+    return ListSettings.model_construct(path=path, parameters=dict(parameters), items=items, paging=paging, id=id_at)

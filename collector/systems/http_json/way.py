@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -10,8 +10,9 @@ from collector.errors import ContractError
 from collector.events import Event, time_fields
 from collector.source import Complete
 from collector.systems.http_json.kinds import fields_of
-from collector.systems.http_json.places import Items, Place
+from collector.systems.http_json.places import Items, Pages, Place
 
+MOST_PAGES = 100_000
 _BEFORE_ALL = datetime.fromtimestamp(0, UTC)
 
 
@@ -52,6 +53,21 @@ class Way:
         self._met = {
             known: at for known, at in self._met.items() if since is not None and at is not None and at >= since
         }
+
+
+def all_pages(pages: Pages, since: datetime | None = None) -> Iterator[Items]:
+    """Every page of a list, from its first on. Raises the errors of a client, ContractError where they never end."""
+    place = Place(by=pages.settings.paging.kind, since=since)
+    way = Way(place, overlaps=False)
+    for _ in range(MOST_PAGES):
+        page = pages.ask(place)
+        yield page
+        following = pages.following(place, page)
+        if following is None:
+            return
+        way.goes_on(following, page)
+        place = following
+    raise ContractError(f"GET {pages.settings.path}: its pages never end")
 
 
 class Whole:
