@@ -22,7 +22,7 @@ from collector.events import Member
 from collector.http import Answer, ApiClient
 from collector.secrets import reveal
 from collector.source import About, Page, SourceContext
-from collector.staff import StaffSettings, Stay, UnreadableError, Words, check_share
+from collector.staff import StaffSettings, Stay, UnreadableError, Words, check_share, whole
 from collector.systems.scim.users import DEPARTMENT, User, attribute
 from collector.times import as_rfc3339
 
@@ -76,7 +76,7 @@ the attribute `left` names; without it, when `active` was first seen to be false
 the list any more has left (`missing: left`); a quarter (`broken_share`) gone at once fails the run.
 
 **Reading.** Changed users are asked for by `meta.lastModified`, and all of them once a day. `filter` narrows the list,
-for example to `userType eq "Employee"`.
+for example to `userType eq "Employee"`; whom a new filter leaves out is forgotten, and has not left.
 """,
 )
 
@@ -114,9 +114,14 @@ class ScimConfig(StaffSettings, ApiConfig):
         names = {*_MEANING, *StaffSettings.model_fields} - {"broken_share"}
         return hashlib.blake2b(self.model_dump_json(include=names).encode(), digest_size=8).hexdigest()
 
+    @property
+    def asked_for(self) -> str:
+        """Changes with whom the list is of; a filter may name people."""
+        return hashlib.blake2b(self.filter.encode(), digest_size=8).hexdigest()
+
 
 class _Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known: the stays by their native ids, up to which modification, and by a whole list of when.
+    """What is known: the stays by their native ids, up to which modification, and by a whole list of when and of whom.
 
     `filters`: whether the server understands filters.
     """
@@ -124,6 +129,7 @@ class _Cursor(msgspec.Struct, frozen=True, kw_only=True):
     meaning: str
     since: datetime | None = None
     swept_at: datetime | None = None
+    asked_for: str | None = None
     filters: bool = True
     stays: dict[str, Stay] = {}
 
@@ -248,18 +254,24 @@ class ScimSource:
         """What only the end of a pass can say: who is gone, and from where the next one goes on."""
         now = self.context.clock()
         gone, newly = self._gone(before, met, now) if met.is_whole else ({}, 0)
+        stays = before.stays | met.stays | gone
+        others = met.is_whole and before.asked_for not in {None, self.config.asked_for}
+        if others:  # nobody leaves by that: who is not asked for any more was none of them
+            stays, gone, newly = {i: s for i, s in stays.items() if i not in gone}, {}, 0
         cursor = msgspec.structs.replace(
             before,
             meaning=self.config.meaning,
             since=max(filter(None, (before.since, met.newest)), default=None),
             swept_at=now if met.is_whole else before.swept_at,
-            stays=before.stays | met.stays | gone,
+            asked_for=self.config.asked_for if met.is_whole else before.asked_for,
+            stays=stays,
         )
         cut = f"Users: the server counts {met.total} and handed out {len(met.seen)}; narrow them with `filter`"
         return Page(
             events=[s.event(self.config.name, i, now) for i, s in gone.items() if s.left_at != before.stays[i].left_at],
             warnings=[*said, *self._warnings(met, newly, filters=before.filters)],
             truncations=[cut] if met.cut else [],
+            complete=[whole(stays)] if others else [],
             cursor=msgspec.json.encode(cursor).decode(),
             checkpoint=True,
         )

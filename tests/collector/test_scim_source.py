@@ -262,6 +262,18 @@ def test_a_deleted_user_has_left(directory: Directory) -> None:
     assert directory.warnings == ["1 of the people are not listed any more; they count as having left"]
 
 
+def test_who_is_not_asked_for_any_more_has_not_left(directory: Directory) -> None:
+    """A narrower `filter` says that somebody is none of those who are meant, not that they are gone."""
+    directory.world.users = [user(1), user(2)]
+    kept, _ = directory.read()
+    del directory.world.users[1]
+
+    assert directory.read(hours=1, filter='userType eq "Employee"') == []
+    assert [set(c.native_ids) for page in directory.pages for c in page.complete] == [{kept.native_id}]
+    assert directory.read(hours=26, filter='userType eq "Employee"') == []
+    assert directory.warnings == []
+
+
 def test_who_is_gone_may_mean_nothing(directory: Directory) -> None:
     """With `missing: ignore` a deleted user changes nothing, once and for all."""
     directory.world.users = [user(1), user(2)]
