@@ -266,5 +266,5 @@ def _of_person(before: Sequence[Stay], listed: Sequence[Stay], at: datetime | No
 
 def _is_moved(was: Stay, now: Stay) -> bool:
     """Whether a line of before may be one of now, whose start was moved."""
-    listed = not was.gone or was.left_at is not None
-    return listed and not was.ended_before(now.started_at) and (now.kind not in _OPENING or was.kind is now.kind)
+    placed = not was.gone or was.left_at is not None
+    return placed and not was.ended_before(now.started_at) and (now.kind not in _OPENING or was.kind is now.kind)
