@@ -223,10 +223,12 @@ class BackstageSource:
         for _ in range(_MOST_PAGES):
             # What cannot be used is told where all tasks are read.
             tasks, count = self._page(offset, {"status": list(RUNNING)}, Notes())
+            known = len(found)
             found |= {t.id: t for t in tasks if t.status in RUNNING}
             offset += count
-            # A Backstage that passes over the filter hands out what has ended too: then this was enough.
-            if count < _PAGE or any(t.status not in RUNNING for t in tasks):
+            # A Backstage that passes over the filter hands out what has ended too, and one that knows no pages the
+            # same again: then this was enough.
+            if count < _PAGE or len(found) == known or any(t.status not in RUNNING for t in tasks):
                 return found
         raise ContractError("GET v2/tasks: its pages never end")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,6 +19,9 @@ from collector.http import Wire
 from collector.source import Page, SourceContext
 from collector.sources.backstage import BackstageConfig
 from collector.systems.backstage.references import Reference, reference
+from slo_engine.indicators.self_service import observe
+from slo_engine.organisation import Organisation
+from slo_engine.plain_events import PlainEvents
 
 
 def at(minutes: float) -> datetime:
@@ -361,6 +365,45 @@ def test_a_few_tasks_of_an_older_backstage_are_read_once(portal: World, reader_o
     portal.task(0)
 
     assert len(reader_of(portal).run()) == 1
+
+
+def test_many_tasks_that_run_on_an_older_backstage_are_read_once(
+    portal: World, reader_of: Callable[..., Reader]
+) -> None:
+    """One that knows no pages hands out the same for each: that nothing new comes is the end."""
+    portal.old = True
+    for number in range(120):
+        portal.task(number, "processing")
+    made = reader_of(portal)
+
+    assert (len(made.run()), len(made.api.asked)) == (120, 3)
+
+
+# ---- what comes of it
+
+
+def test_requests_are_judged_by_what_the_portal_says(portal: World, reader: Reader) -> None:
+    """From tasks to the ratio, by hand.
+
+    Good: a failure that was tried again for the same target within the hour is one request, which succeeded. Bad: one
+    that failed, one whose retry came after 61 minutes (its first request failed; the second is good), one that never
+    ended, which is pending until it expires. Excluded: one that was cancelled before a side effect. So 2 of 5 are good.
+    """
+    for minutes, status, name in (
+        (0, "failed", "a"),
+        (10, "completed", "a"),
+        (0, "failed", "b"),
+        (0, "failed", "c"),
+        (66, "completed", "c"),
+        (0, "processing", "d"),
+        (0, "cancelled", "e"),
+    ):
+        portal.task(minutes, status)["spec"]["parameters"]["name"] = name
+
+    found = [o for o in observe(PlainEvents(reader.run()), Organisation()) if o.indicator == "self_service_success"]
+
+    count = Counter(str(o.outcome) for o in found)
+    assert count == {"good": 2, "bad": 3, "excluded": 1, "pending": 1}
 
 
 # ---- the catalogue
