@@ -479,6 +479,32 @@ def test_names_that_two_claim_are_nobodys(portal: World, reader: Reader) -> None
     assert reader.services == [{"name": "asia/shop"}, {"name": "default/shop"}]
 
 
+def test_teams_of_one_name_in_two_namespaces_are_two(portal: World, reader: Reader) -> None:
+    """Two groups of one name are told apart by their namespaces."""
+    for space in ("default", "asia"):
+        portal.entity("Group", "checkout", space)
+        portal.entity("Component", f"shop-{space}", space, owner="checkout")
+
+    assert [s["team"] for s in reader.services] == ["/asia/checkout", "/default/checkout"]
+
+
+def test_what_reads_as_a_rule_fits_nothing_else(portal: World, reader: Reader) -> None:
+    """Names and folders with signs of rules: a name is left out, in a folder a sign stands for any one."""
+    notes = {"argocd/app-name": "shop*", "backstage.io/kubernetes-id": "/shop"}
+    place = {"backstage.io/source-location": "url:https://git.example.com/acme/all/src/branch/main/app/[id]/"}
+    portal.entity("Component", "shop", annotations={**notes, **place})
+
+    assert reader.services == [{"name": "shop", "repositories": ["acme/all"], "paths": ["app/?id?/*"]}]
+
+
+def test_a_team_that_is_an_address_is_left_out(portal: World, reader: Reader) -> None:
+    """It would become a label, and name somebody."""
+    portal.entity("Group", PLANTED_MAIL)
+    portal.entity("Component", "shop", owner=f"group:default/{PLANTED_MAIL}")
+
+    assert reader.services == [{"name": "shop"}]
+
+
 def test_an_owner_who_is_a_person_is_left_out(portal: World, reader: Reader) -> None:
     """Users are never read, so a component of one has no team."""
     portal.entity("User", PLANTED_LOGIN, profile={"email": PLANTED_MAIL})
