@@ -423,7 +423,8 @@ def test_the_next_run_asks_for_what_is_new(reader: Callable[..., Reader]) -> Non
 @pytest.mark.parametrize(
     ("form", "written"),
     [
-        ({"format": "date"}, "2026-02-16"),
+        ({"format": "date", "zone": "UTC"}, "2026-02-16"),
+        ({"format": "date"}, "2026-02-15"),  # where it is still the day before
         ({"format": "epoch"}, "1771214400"),
         ({"format": "epoch_ms"}, "1771214400000"),
         ({"format": "%d.%m.%Y %H:%M", "zone": "Europe/Berlin"}, "16.02.2026 05:00"),

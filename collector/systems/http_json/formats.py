@@ -17,6 +17,7 @@ UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _HOURS = re.compile(r"%[HIcXTR]")
 _SECONDS = re.compile(r"%[ScXT]")
 _EXAMPLE = datetime(2026, 1, 31, 13, 5, 9, tzinfo=UTC)
+_WESTERNMOST = timedelta(hours=12)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _NO_DAY = "0000-00-00"
 """How some databases write that there is no time."""
@@ -89,6 +90,11 @@ class TimeForm(BaseModel):
         if "%" in self.format and not _SECONDS.search(self.format):
             return timedelta(minutes=1)
         return timedelta(seconds=1)
+
+    @property
+    def slack(self) -> timedelta:
+        """How much later a time as it is written may be meant: a date whose zone nobody says may begin in the west."""
+        return _WESTERNMOST if self.grain == timedelta(days=1) and not self.zone else timedelta()
 
     def read(self, value: Any) -> datetime | None:
         """A time in UTC; None for nothing, and for 0, 1970 or the year 1, by which systems say "not yet".

@@ -89,7 +89,8 @@ class Reader:
             return place
         if self.settings.since is None:
             return Place(by=kind)
-        since = self.span.horizon if state.since is None else state.since - self.span.overlap
+        overlap = self.span.overlap + self.settings.since.slack
+        since = self.span.horizon if state.since is None else state.since - overlap
         if self._meets_open_again and state.open:
             since = min(since, datetime.fromisoformat(state.open[0]))
         return Place(by=kind, since=since)
