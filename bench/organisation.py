@@ -59,7 +59,7 @@ from slo_engine.beside import Beside
 from slo_engine.changes import COMMIT_COLUMNS, Commits, history, read_requests
 from slo_engine.derive import Derived, Helpers, derive
 from slo_engine.evaluate import Evaluator
-from slo_engine.exposition import Publisher
+from slo_engine.exposition import LineWriter, Publisher
 from slo_engine.incidents import Incidents, attribute, read_incidents
 from slo_engine.indicator import Family, families, indicators
 from slo_engine.openslo import load_slos
@@ -471,7 +471,7 @@ class Stores:
         self.second = Beside(folder)
         self.events, self.observations = EventStore(self.database), ObservationStore(self.database)
         self.derivations = DerivationStore(self.database)
-        self.evaluator, self.publisher = Evaluator(self.observations, self.second), Publisher()
+        self.evaluator, self.publisher = Evaluator(self.observations, self.second, LineWriter()), Publisher()
         self.families, known = wanted(), indicators()
         self.indicators = {i.name: known[i.name] for family in self.families for i in family.indicators}
         slos = [slo for path in starter_slos() for slo in load_slos(path, known)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -65,10 +65,6 @@ class ApiConfig(SourceConfig):
         default=None, description="Certificates to trust instead of the public ones, as a PEM file."
     )
     proxy: Secret = Field(default=SecretStr(""), description="Proxy for this source; none unless given.")
-    webhook_secret: IncomingSecret = Field(
-        default=SecretStr(""),
-        description="Opens `/webhooks/<name>`: the secret that the system signs or sends; see docs/webhooks.md.",
-    )
 
     def client(
         self,
@@ -101,15 +97,23 @@ class ApiConfig(SourceConfig):
         found: list[Mistake] = []
         if (trusted := self.trusted(context)) is not None and not trusted.is_file():
             found.append(_mistake("ca_file", "there is no such file", "a file of certificates in PEM"))
-        for name in ("token", "webhook_secret", "proxy"):
-            try:
-                reveal(getattr(self, name))
-            except PacelineError:
-                found.append(_mistake(name, "its file cannot be read", "a file with the secret, readable by Paceline"))
-        return found
+        return [*found, *_unreadable(self, "token", "proxy")]
 
 
-class CiConfig(ApiConfig):
+class HookedConfig(ApiConfig):
+    """Settings of a source that asks an API and takes the webhooks of its system beside that."""
+
+    webhook_secret: IncomingSecret = Field(
+        default=SecretStr(""),
+        description="Opens `/webhooks/<name>`: the secret that the system signs or sends; see docs/webhooks.md.",
+    )
+
+    def check(self, context: SourceContext) -> Sequence[Mistake]:
+        """As every API's; and a secret that cannot be read."""
+        return [*super().check(context), *_unreadable(self, "webhook_secret")]
+
+
+class CiConfig(HookedConfig):
     """Settings of a source that reads runs of pipelines: with rules for what deploys."""
 
     deployments: list[DeploymentRule] = Field(
@@ -224,6 +228,15 @@ class ForgeConfig(CiConfig):
         if not self.repositories and not self.organisations:
             found.append(_mistake("repositories", "nothing is named", "`repositories`, `organisations` or both"))
         return found
+
+
+def _unreadable(config: SourceConfig, *names: str) -> Iterator[Mistake]:
+    """The secrets of settings that cannot be read."""
+    for name in names:
+        try:
+            reveal(getattr(config, name))
+        except PacelineError:
+            yield _mistake(name, "its file cannot be read", "a file with the secret, readable by Paceline")
 
 
 def incident_states(

@@ -1,6 +1,7 @@
 """Expressions that say where in a JSON answer something stands: JMESPath, checked when they are read. Sole importer.
 
-An expression has no loops but those over what it is given, and its text is short, so its work is bounded by the answer.
+An expression has no loops but those over what it is given, its text is short, and it may repeat what it is given only
+so often, so its work is bounded by the answer.
 Messages name the expression and the place in it, never a value that it was given.
 """
 
@@ -17,6 +18,8 @@ from jmespath import exceptions, functions
 from pydantic import AfterValidator
 
 _LONGEST = 1_000
+_MOST_COPIES = 1_000
+_COPYING = frozenset({"multi_select_list", "multi_select_dict"})
 _FUNCTIONS = functions.Functions().FUNCTION_TABLE
 _PLACE = re.compile(r"\{([^{}]*)\}")
 
@@ -95,8 +98,12 @@ def _compiled(text: str) -> jmespath.parser.ParsedResult:
         raise ValueError("an empty expression; expected one such as `fields.status.name`")
     try:
         parsed = jmespath.compile(text)
+        copies = 1
         for node in _nodes(parsed.parsed):
             _check_function(text, node)
+            copies *= max(1, len(node["children"])) if node["type"] in _COPYING else 1
+        if copies > _MOST_COPIES:
+            raise ValueError(f"{text[:40]!r}… may repeat what it is given too often; expected fewer lists and objects")
     except RecursionError:
         raise ValueError("an expression that is nested too deeply; expected a JMESPath expression") from None
     except exceptions.JMESPathError as error:

@@ -11,13 +11,13 @@ import random
 import re
 import time
 from base64 import b64encode
-from collections.abc import Callable, Collection, Hashable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock, local
+from threading import Lock
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast, overload
 from urllib.parse import SplitResult, parse_qsl, urlencode, urljoin, urlsplit
 
@@ -38,7 +38,8 @@ _LONGEST_WAIT_SECONDS = 60.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _UNAUTHORISED, _FORBIDDEN, _NOT_IMPLEMENTED = 401, 403, 501
 _SERVER_ERRORS = 500
-_TRY_LATER = frozenset({408, 425, 429})
+_TRY_LATER = frozenset({408, 420, 425, 429})
+"""420 is what some servers answer in place of 429."""
 _SEEN_OTHER = frozenset({301, 302, 303})
 _SAME_METHOD = frozenset({307, 308})
 _SUCCESS = range(200, 300)
@@ -247,7 +248,7 @@ def _unwrapped(found: Any, key: str | None) -> list[Any]:
 
 
 class ApiClient:
-    """Asks one server. Threads may share it: each has connections of its own.
+    """Asks one server. Threads may share it: a connection serves one request at a time.
 
     `headers` and `basic` (user and password) are credentials: they go to the base URL's server and to no other, and
     neither a `.netrc` nor a proxy of the environment replaces them. `ca_file` holds the certificates to trust instead
@@ -279,15 +280,23 @@ class ApiClient:
             self._headers["Authorization"] = f"Basic {b64encode(':'.join(basic).encode()).decode()}"
         self._verify = True if ca_file is None else str(ca_file)
         self._proxy, self._adapter = proxy, adapter
-        self._own, self._sessions = local(), list[requests.Session]()
+        self._idle: list[requests.Session] = []
+        """Sessions that nobody uses: threads come and go, and each that kept its own would leave a connection open."""
 
-    @property
-    def _session(self) -> requests.Session:
-        """This thread's session."""
-        known: requests.Session | None = getattr(self._own, "session", None)
-        if known is not None:
-            return known
-        session = self._own.session = requests.Session()
+    @contextmanager
+    def _session(self) -> Iterator[requests.Session]:
+        """A session that nobody else uses meanwhile."""
+        try:
+            session = self._idle.pop()
+        except IndexError:
+            session = self._new_session()
+        try:
+            yield session
+        finally:
+            self._idle.append(session)
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
         session.trust_env = False
         session.headers.update(self._headers)
         session.verify = self._verify
@@ -296,7 +305,6 @@ class ApiClient:
         if self._adapter is not None:
             session.mount("http://", self._adapter)
             session.mount("https://", self._adapter)
-        self._sessions.append(session)
         return session
 
     def __repr__(self) -> str:
@@ -304,7 +312,7 @@ class ApiClient:
 
     def close(self) -> None:
         """Let go of kept connections."""
-        for session in self._sessions:
+        for session in self._idle:
             session.close()
 
     def get(
@@ -414,17 +422,7 @@ class ApiClient:
             return played, ""
         try:
             started = time.monotonic()
-            response = self._session.request(
-                method,
-                url,
-                params=question.parameters,
-                data=question.body,
-                headers=question.headers,
-                timeout=(min(_CONNECT_SECONDS, self._limits.seconds), self._limits.seconds),
-                allow_redirects=False,
-                stream=True,
-            )
-            with closing(response):
+            with self._session() as session, closing(self._sent(session, question)) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 self._traffic.asked(response.status_code, headers)
                 kept = Exchange(method, path, question.body or b"", response.status_code, headers, b"")
@@ -458,6 +456,19 @@ class ApiClient:
         except (requests.exceptions.RequestException, OSError, ValueError):
             # A broken address or header, a body that cannot be unpacked, certificates that cannot be read.
             raise SourceError(f"{asked}: the request could not be made; check address, proxy and CA file") from None
+
+    def _sent(self, session: requests.Session, question: _Question) -> requests.Response:
+        """The response to one request, its body still to be read."""
+        return session.request(
+            question.method,
+            question.url,
+            params=question.parameters,
+            data=question.body,
+            headers=question.headers,
+            timeout=(min(_CONNECT_SECONDS, self._limits.seconds), self._limits.seconds),
+            allow_redirects=False,
+            stream=True,
+        )
 
     def _kept(self, exchange: Exchange) -> None:
         if self._tape is not None:

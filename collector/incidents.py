@@ -103,8 +103,7 @@ class Incidents:
     def event(self, told: Told) -> Incident:
         """The incident. One that was opened again is not restored; acknowledged is not resolved."""
         over = told.state is IncidentState.RESOLVED
-        ends = [at for at, state in told.life if state is IncidentState.RESOLVED]
-        restored_at = (told.restored_at or max(ends, default=None)) if over else None
+        restored_at = _resolved_at(told) if over else None
         end = [(restored_at, IncidentState.RESOLVED)] if restored_at is not None else []
         life = list(_lived([*told.life, *end]))
         named = mentioned(told.title or "", *told.texts)
@@ -135,10 +134,24 @@ class Incidents:
         return next(fitting, None)
 
 
+def _in_turn(life: Life) -> list[tuple[datetime, IncidentState]]:
+    return sorted(life, key=lambda step: (step[0], _ORDER.index(step[1])))
+
+
+def _resolved_at(told: Told) -> datetime | None:
+    """When it was resolved since it was opened for the last time; None where nobody tells. Reopening clears others."""
+    steps = _in_turn(told.life)
+    opened = next((n for n in range(len(steps), 0, -1) if steps[n - 1][1] is not IncidentState.RESOLVED), 0)
+    reopened = any(state is IncidentState.RESOLVED for _, state in steps[:opened])
+    if told.restored_at is not None and not (reopened and told.restored_at < steps[opened - 1][0]):
+        return told.restored_at
+    return max((at for at, _ in steps[opened:]), default=None)
+
+
 def _lived(life: Life) -> Iterator[tuple[datetime, IncidentState]]:
     """The changes of state in order; what changes none is left out."""
     last: IncidentState | None = None
-    for at, state in sorted(life, key=lambda step: (step[0], _ORDER.index(step[1]))):
+    for at, state in _in_turn(life):
         if state is not last:
             yield at, state
         last = state

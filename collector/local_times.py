@@ -18,8 +18,11 @@ from collector.times import parsed
 ISO, SERIAL, ENGLISH = "iso", "serial", "english"
 _PLAIN = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)(?:[T ] *(\d\d?):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?)?", re.ASCII)
 _ENGLISH = re.compile(
-    r"(\d{4})/(\d\d?)/(\d\d?) (\d\d?):(\d\d):(\d\d) (AM|PM)( (?:GMT|UTC)(?:([+-])(\d\d?)(?::?(\d\d))?)?)?", re.ASCII
+    r"(\d{4})/(\d\d?)/(\d\d?) (\d\d?):(\d\d):(\d\d) (AM|PM)"
+    r"(?:( (?:GMT|UTC)(?:([+-])(\d\d?)(?::?(\d\d))?)?)| [A-Z]{3,5})?",
+    re.ASCII,
 )
+"""Letters such as EST or CST, which mean several zones, state none."""
 _SERIAL = re.compile(r"\d{1,6}(?:[.,]\d+)?", re.ASCII)
 _SERIAL_START = datetime(1899, 12, 30)  # noqa: DTZ001 - local times of a zone that is put to them
 _NOON = 12
@@ -36,10 +39,19 @@ def _zone(value: str) -> str:
 
 
 def _form(value: str) -> str:
-    if value in {ISO, SERIAL, ENGLISH} or "%" in value:
+    if value in {ISO, SERIAL, ENGLISH} or ("%" in value and _is_readable(value)):
         return value
     expected = f"{ISO}, {SERIAL}, {ENGLISH}, or a form of Python's strptime, for example %d.%m.%Y %H:%M"
     raise ValueError(f"{value!r} is no form of times; expected {expected}")
+
+
+def _is_readable(form: str) -> bool:
+    """Whether what is written in a form can be read by it."""
+    try:
+        datetime.strptime(datetime(2001, 2, 3, tzinfo=UTC).strftime(form), form)  # noqa: DTZ007 - it is only tried
+    except (ValueError, re.error):
+        return False
+    return True
 
 
 ZoneName = Annotated[str, AfterValidator(_zone)]

@@ -45,6 +45,7 @@ _CERTIFICATE = {
     64: "certificate of another host",
 }
 _CHARACTERS = "/%:@!$&'()*+,;=~-._?"
+_HOST = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*|[0-9a-f.]*:[0-9a-f:.]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +117,10 @@ def _addresses(host: str, port: int, deadline: Deadline) -> list[tuple[int, int,
         except (OSError, UnicodeError) as error:
             found.put(error)
 
-    threading.Thread(target=look, name="resolver", daemon=True).start()
+    try:
+        threading.Thread(target=look, name="resolver", daemon=True).start()
+    except RuntimeError:
+        raise OSError(errno.ENOMEM, "no thread") from None
     try:
         answer = found.get(timeout=deadline.left())
     except Empty:
@@ -126,6 +130,11 @@ def _addresses(host: str, port: int, deadline: Deadline) -> list[tuple[int, int,
     if isinstance(answer, UnicodeError):
         raise socket.gaierror(socket.EAI_NONAME, "no name of a host") from None
     return cast("list[tuple[int, int, int, str, tuple[str, int]]]", answer)
+
+
+def is_host(name: str | None) -> bool:
+    """Whether a text can be a host's name, or an address of IPv4 or IPv6."""
+    return name is not None and _HOST.fullmatch(name) is not None
 
 
 def trusting(ca_file: Path | None) -> ssl.SSLContext:
@@ -224,7 +233,7 @@ class _Visit:
         return "too many redirects"
 
     def _answer(self, line: socket.socket, method: str, parts: SplitResult) -> HTTPResponse:
-        connection = HTTPConnection(str(parts.hostname))
+        connection = HTTPConnection("")  # connected already: told a host, it looks for a port in one of IPv6
         connection.sock = _Paced(line, self.deadline)
         own = self.check.headers if _origin(parts) == _origin(urlsplit(self.check.url)) else {}
         given = {name.title() for name in own}
@@ -265,7 +274,7 @@ def _target(parts: SplitResult, place: str) -> SplitResult | None:
         _ = target.port
     except ValueError:
         return None
-    return target if target.scheme in PORTS and target.hostname and target.netloc.isascii() else None
+    return target if target.scheme in PORTS and is_host(target.hostname) else None
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int]:

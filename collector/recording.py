@@ -22,10 +22,10 @@ _KEPT_HEADERS = re.compile(
     r"link|etag|content-type|date|location|retry-after|x-?ratelimit-.*|ratelimit-.*|x-total.*|x-next-page|x-page"
     r"|x-per-page|x-prev-page|x-ms-continuationtoken|last-modified"
 )
-_LOGINS = ("login", "email", "emailaddress", "username", "userid", "uniquename", "mail")
+_LOGINS = ("login", "email", "emailaddress", "username", "userid", "uniquename", "mail", "accountid")
 _NAMES = (
     *("displayname", "realname", "nickname", "authorname", "committername", "actorname", "sendername"),
-    *("firstname", "lastname"),
+    *("firstname", "lastname", "givenname", "familyname", "middlename", "formatted"),
 )
 _IN_PERSONS = frozenset({"name", "fullname"})
 _PERSONS = re.compile(
@@ -33,9 +33,15 @@ _PERSONS = re.compile(
     r"|requestedby|requestedfor|triggeredby|initiatedby|assignedto|by)s?"
 )
 """Under these keys somebody is told of; a `fullName` elsewhere is that of a job or a repository."""
+_PLAINLY = re.compile(r"(user|author|assignee|committer|creator|sender|actor|reviewer|approver|requester|\w*by)s?")
+"""Under these keys a text is somebody's account."""
+_TEAM = re.compile(r"[:/]")
+"""What owns something is a team where it is a path, or a reference such as `group:default/shop`."""
+_CELL = frozenset({"value", "displayvalue"})
+"""How some systems write a field: what it is, and what is seen of it."""
 _TEXTS = (
     *("body", "description", "message", "title", "summary", "comment", "text", "content", "note", "subject", "bio"),
-    *("bodyhtml", "bodytext", "reason", "statestring", "notes"),
+    *("bodyhtml", "bodytext", "reason", "statestring", "notes", "tweet"),
 )
 _SECRETS = ("token", "secret", "password", "passwd", "privatekey", "apikey", "authorization", "cookie")
 _PLACES = re.compile(r"page|next|continu|cursor|after")
@@ -44,7 +50,10 @@ _SECRET_VALUE = re.compile(r"gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16
 _MAIL = re.compile(r"[\w.+'-]+@[\w-]+(\.[\w-]+)+")
 _NAME_AND_MAIL = re.compile(r"([^<>\"\n]{2,60}?) *<([\w.+'-]+@[^<>\s]+)>")
 _REFERENCE = re.compile(r"#\d+")
+_USER = re.compile(r"(?<![\w-])(user:[\w.-]+/|/users/)(?=[\w.-]*[A-Za-z])([\w.-]+)")
+"""Somebody's place in a catalogue, or page."""
 _PICTURES = re.compile(r"avatar|gravatar|picture|image_?url|photo", re.IGNORECASE)
+_REMOVED = "Text removed."
 _SHORTEST = 3
 
 
@@ -99,8 +108,15 @@ class Recorder:
             plain = {k: _plain(k) for k in value}
             # An organisation has a login too; what has repositories of its own is asked for, and keeps its name.
             person = bool(_PERSONS.fullmatch(under)) or any(p.endswith(_LOGINS) for p in plain.values())
+            person = person or under.endswith(_LOGINS) or bool(_PLAINLY.fullmatch(under))
+            if str(value.get("kind", "")).lower() == "user" and isinstance(value.get("metadata"), dict):
+                self._text(f"user:default/{value['metadata'].get('name', '')}")  # known, and so replaced at the end
             told = value.get("system") is True  # what the system itself says, such as that somebody approved
-            return {k: self._field(plain[k], v, person=person, told=told) for k, v in value.items()}
+            step = under.startswith("step")  # what a step is called may be made of what somebody entered
+            return {
+                k: _REMOVED if step and plain[k] == "name" else self._field(plain[k], v, person=person, told=told)
+                for k, v in value.items()
+            }
         if isinstance(value, list):
             return [self._clean(one, under) for one in value]
         return self._text(value) if isinstance(value, str) else value
@@ -111,14 +127,17 @@ class Recorder:
             return None if secret and value else self._clean(value, key)
         if secret or _PICTURES.search(key):
             return "removed" if secret and value else ""
-        if value and (key.endswith((*_LOGINS, *_NAMES)) or (person and key in _IN_PERSONS)):
+        names = key.endswith((*_LOGINS, *_NAMES)) or (person and key in _IN_PERSONS | _CELL) or _PLAINLY.fullmatch(key)
+        owns = key == "owner" and not _TEAM.search(value)
+        if value and (names or owns) and not _USER.search(value):
             return self._pseudonym(value)
         if value and key.endswith(_TEXTS) and not told:
-            return " ".join(["Text removed.", *_REFERENCE.findall(value)])
+            return " ".join([_REMOVED, *_REFERENCE.findall(value)])
         return self._text(value)
 
     def _text(self, value: str) -> str:
         value = _SECRET_VALUE.sub("removed", value)
+        value = _USER.sub(lambda m: m[1] + self._pseudonym(m[2]), value)
         if "@" not in value:
             return value
         value = _NAME_AND_MAIL.sub(lambda m: f"{self._pseudonym(m[1])} <{self._pseudonym(m[2])}>", value)

@@ -110,6 +110,8 @@ class SourceConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     about: ClassVar[About | None] = None
+    punctual: ClassVar[bool] = False
+    """Whether each run counts at its own minute, so that it must begin with it: a late one cannot be made up for."""
 
     name: Annotated[
         str,

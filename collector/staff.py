@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, time, timedelta
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -17,12 +17,17 @@ from collector.errors import SourceError
 from collector.events import Member, MemberKind
 from collector.local_times import ISO, LocalTimes, TimeForm, ZoneName
 from collector.name_rules import NameRules
-from collector.patterns import any_matches, patterns
+from collector.patterns import Pattern, any_matches, patterns
 from collector.source import Complete
 
 _BEFORE_ALL = datetime(1800, 1, 1, tzinfo=UTC)
+_MIDNIGHT = time()
+_NEVER = (MINYEAR, MAXYEAR)
+"""The years of the first and the last time that systems can write: they stand for none."""
 _FEW = 3
 """So many may always be gone: of four people, one is a quarter."""
+_EXPRESSION = 2
+"""The rank of a rule that is one."""
 _OPENING = (MemberKind.REHIRE, MemberKind.TRANSFER)
 _KINDS = {**{kind.value: kind for kind in MemberKind}, "employee": MemberKind.HIRE}
 _YES = frozenset({"yes", "y", "true", "1", "x"})
@@ -48,13 +53,18 @@ class StaffSettings(BaseModel):
     missing: Literal["left", "ignore"] = Field(
         default="left", description="What it means that somebody is not listed any more: they left, or nothing."
     )
-    most_missing: float = Field(
-        default=0.25, gt=0, le=1, description="The largest share of the people that may be gone at once."
+    broken_share: float = Field(
+        default=0.25, gt=0, le=1, description="So large a share of the people gone at once: the export broke."
     )
 
 
 class UnreadableError(Exception):
     """Why a line is no stay: the field and what was expected, never the value."""
+
+
+def _caseless(rule: str) -> str:
+    """A rule for words in small letters. In an expression a letter may mean the opposite of the small one."""
+    return f"/(?i:{rule[1:-1]})/" if Pattern(rule).rank == _EXPRESSION else rule.casefold()
 
 
 class Words:
@@ -64,8 +74,8 @@ class Words:
         self._form = settings.dates
         self._times = LocalTimes(settings.dates, settings.zone)
         self._ends = LocalTimes(zone=settings.zone or "UTC")
-        self._kinds = [(kind, patterns(t.casefold() for t in texts)) for kind, texts in settings.kinds.items()]
-        self._coding = patterns(t.casefold() for t in settings.coding)
+        self._kinds = [(kind, patterns(map(_caseless, texts))) for kind, texts in settings.kinds.items()]
+        self._coding = patterns(map(_caseless, settings.coding))
         self.said: Counter[str] = Counter()
 
     @property
@@ -88,19 +98,20 @@ class Words:
         return found
 
     def day(self, name: str, text: str, *, ends: bool = False) -> datetime | None:
-        """The time that a text tells; None for an empty one. Raises UnreadableError.
+        """The time that a text tells; None for an empty one, and for never. Raises UnreadableError.
 
-        A date is kept as midnight UTC, which a site's calendar takes for that day there. `ends`: the day is over.
+        A date is kept as midnight UTC, which a site's calendar takes for that day there; systems that know no dates
+        write it so, too. `ends`: the day is over.
         """
         if not text:
             return None
         day = self._times.date(text)
-        if day is not None and not ends:
-            return datetime(day.year, day.month, day.day, tzinfo=UTC)
-        found = self._times.at(text) if day is None else self._ends.at((day + timedelta(days=1)).isoformat())
+        found = self._times.at(text) if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC)
         if found is None:
             raise UnreadableError(f"`{name}`: expected {self._expected}, or a time with an offset")
-        return found
+        if found.year in _NEVER:
+            return None
+        return self._ends.at(f"{found + timedelta(days=1):%Y-%m-%d}") if ends and found.time() == _MIDNIGHT else found
 
     @property
     def _expected(self) -> str:
@@ -160,6 +171,10 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         left_at = at if leaves and not self.has_left(at) else self.left_at
         return msgspec.structs.replace(self, gone=True, left_at=left_at)
 
+    def ended_before(self, start: datetime) -> bool:
+        """Whether somebody had come, and left again, when a stay began: that is another one, not this one moved."""
+        return self.left_at is not None and self.started_at < self.left_at <= start
+
     def has_left(self, at: datetime) -> bool:
         """Whether it had ended by then."""
         return self.left_at is not None and self.left_at <= at
@@ -183,21 +198,28 @@ def whole(native_ids: Iterable[str]) -> Complete:
     return Complete(kind=Member, where={}, dated="started_at", since=_BEFORE_ALL, native_ids=frozenset(native_ids))
 
 
-def check_share(known: Iterable[Stay], gone: int, share: float, at: datetime, setting: str) -> None:
-    """Raise SourceError where more than a share of those on the roster are gone at once: its export broke."""
+def check_share(known: Iterable[Stay], gone: int, share: float, at: datetime) -> None:
+    """Raise SourceError where a share of those on the roster, and more than a few, are gone at once: it broke."""
     present = sum(not s.gone and not s.has_left(at) for s in known)
-    if gone > _FEW and gone > share * present:
-        said = f"{gone} of {present} people are gone from the roster at once, more than `{setting}` allows"
-        raise SourceError(f"{said}; restore the export, or raise it for one run if they have left")
+    if gone > _FEW and gone >= share * present:
+        said = f"{gone} of {present} people are gone from the roster at once"
+        raise SourceError(f"{said}; restore it, or raise `broken_share` for one run if they have left")
 
 
 def continued(
-    known: Mapping[str, Stay] | None, listed: Iterable[Stay], seen: Iterable[str], at: datetime, *, leaves: bool
+    known: Mapping[str, Stay] | None,
+    listed: Iterable[Stay],
+    seen: Iterable[str],
+    at: datetime,
+    *,
+    leaves: bool,
+    corrected: bool = False,
 ) -> Roster:
     """The roster after a whole list of it. Native ids are a person and the number of the stay.
 
     `known`: what was told before, None at the first look, when nobody can say since when a line is there. `seen`:
-    people whose line is there and could not be read. `leaves`: who is not listed has left.
+    people whose line is there and could not be read. `leaves`: who is not listed has left. `corrected`: the list is the
+    one of before, read by other settings: nobody joined or left by that.
     """
     before: dict[str, list[Stay]] = defaultdict(list)
     for stay in (known or {}).values():
@@ -209,8 +231,10 @@ def continued(
     newly_gone, unread = 0, set(seen)
     for person in sorted({*before, *now}):
         listed_now = list(now.get(person, {}).values())
-        stays = _of_person(before.get(person, ()), listed_now, None if known is None else at)
-        if not listed_now and person not in unread:
+        stays = _of_person(before.get(person, ()), listed_now, None if known is None or corrected else at)
+        if not listed_now and corrected and person not in unread:
+            stays = [s for s in stays if s.gone]
+        elif not listed_now and person not in unread:
             newly_gone += sum(not s.gone and not s.has_left(at) for s in stays)
             stays = [s if s.gone else s.dropped(at, leaves=leaves) for s in stays]
         for number, stay in enumerate(sorted(stays, key=lambda s: s.started_at), start=1):
@@ -221,20 +245,26 @@ def continued(
 def _of_person(before: Sequence[Stay], listed: Sequence[Stay], at: datetime | None) -> list[Stay]:
     """A person's stays: those listed, and those before that a list of the present does not name any more.
 
-    A line whose start was moved stays the line that it was; one that opens a new stay leaves the one before alone.
+    A line whose start was moved stays the line that it was; one that opens a new stay leaves the one before alone, as
+    does one of somebody who had left.
     """
     if not listed:
         return list(before)
     known = {s.started_at: s for s in before}
     rest = [s for s in before if s.started_at not in {one.started_at for one in listed}]
-    movable = [s for s in rest if not s.gone]
     found: list[Stay] = []
     for stay in sorted(listed, key=lambda s: s.started_at):
-        was = known.get(stay.started_at)
-        if was is None and movable and (stay.kind not in _OPENING or movable[0].kind is stay.kind):
-            was = movable.pop(0)
+        was = known.get(stay.started_at) or next((s for s in rest if _is_moved(s, stay)), None)
+        if was in rest:
             rest.remove(was)
         first_seen = at if was is None else was.entered_at
         found.append(msgspec.structs.replace(stay, entered_at=stay.entered_at or first_seen))
     opened = max((s.started_at for s in found if s.kind in _OPENING), default=_BEFORE_ALL)
-    return found + [s for s in rest if s.gone or s.started_at < opened]
+    last = max(s.started_at for s in found)
+    return found + [s for s in rest if s.gone or s.started_at < opened or s.ended_before(last)]
+
+
+def _is_moved(was: Stay, now: Stay) -> bool:
+    """Whether a line of before may be one of now, whose start was moved."""
+    placed = not was.gone or was.left_at is not None
+    return placed and not was.ended_before(now.started_at) and (now.kind not in _OPENING or was.kind is now.kind)

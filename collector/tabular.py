@@ -14,10 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Annotated, BinaryIO, Protocol
 
 import msgspec
+from pydantic import AfterValidator
 
 from collector.errors import BadRecord, ContractError, Mistake, SourceError
 
@@ -27,6 +29,7 @@ ENDINGS = (*JSON_ENDINGS, CSV_ENDING)
 _DIGEST_CHUNK_BYTES = 1 << 20
 _BOM = "\ufeff"
 _DELIMITERS = ",;\t"
+_ROWS_TO_GUESS_BY = 20
 
 
 def matching(base_dir: Path, path: str) -> list[str]:
@@ -204,6 +207,11 @@ def read_whole(base_dir: Path, path: str, names: Sequence[str]) -> list[Snapshot
         raise SourceError(f"a file of {path} cannot be read: {error.strerror}") from error
 
 
+def later(written_at: datetime, before: datetime | None) -> datetime:
+    """When a file said what it says: after what was said before, though it was restored or is only read otherwise."""
+    return written_at if before is None else max(written_at, before + timedelta(microseconds=1))
+
+
 @dataclass(frozen=True)
 class Row:
     """A row of a table: where it stands, and its cells as text, empty where there is nothing."""
@@ -247,28 +255,54 @@ def folded(name: str) -> str:
     return "".join(c for c in name.casefold() if c.isalnum()) or name.strip()
 
 
-def read_table(snapshot: Snapshot, skip: int = 0) -> Table:
-    """The table in a file: CSV by its header, with the delimiter that stands there most; JSON objects by their keys.
+def _encoding(value: str) -> str:
+    try:
+        codecs.lookup(value)
+    except LookupError:
+        raise ValueError(f"{value!r} is no encoding; expected for example utf-8, cp1252 or utf-16") from None
+    return value
+
+
+Encoding = Annotated[str, AfterValidator(_encoding)]
+"""How the text of a file is written in bytes."""
+
+
+def read_table(snapshot: Snapshot, *, encoding: str = "utf-8", skip: int = 0) -> Table:
+    """The table in a file: CSV by its header, with the delimiter by which rows are as long as it; JSON by its keys.
 
     `skip`: how many rows after the header hold no record. Raises ContractError where there is no table.
     """
-    lines = Lines(io.BytesIO(snapshot.content), take_rest=True)
+    content = snapshot.content
+    if codecs.lookup(encoding).name != "utf-8":  # of UTF-8 a single row may be broken
+        try:
+            content = content.decode(encoding).encode()
+        except UnicodeError:
+            raise ContractError(f"{snapshot.name}: it is not written in {encoding}; correct `encoding`") from None
     if snapshot.name.lower().endswith(CSV_ENDING):
-        return _csv_table(snapshot, lines, skip)
-    return _json_table(snapshot, lines)
+        return _csv_table(snapshot.name, content, skip)
+    return _json_table(snapshot.name, content)
 
 
-def _csv_table(snapshot: Snapshot, lines: Lines, skip: int) -> Table:
-    first = snapshot.content.partition(b"\n")[0].decode("utf-8", "replace")
-    delimiter = max(_DELIMITERS, key=first.count)
-    rows = csv_rows(lines, delimiter)
+def _delimiter(content: bytes) -> str:
+    """The delimiter by which the most of the first rows have as many cells as the header."""
+
+    def fit(delimiter: str) -> tuple[float, int]:
+        rows = csv_rows(Lines(io.BytesIO(content), take_rest=True), delimiter)
+        widths = [0 if isinstance(row, Unreadable) else len(row) for _, row in islice(rows, _ROWS_TO_GUESS_BY)]
+        return (widths.count(widths[0]) / len(widths), widths[0]) if widths and widths[0] > 1 else (0.0, 0)
+
+    return max(_DELIMITERS, key=fit)
+
+
+def _csv_table(name: str, content: bytes, skip: int) -> Table:
+    rows = csv_rows(Lines(io.BytesIO(content), take_rest=True), _delimiter(content))
     header = next(rows, (0, Unreadable("it is empty")))[1]
     if isinstance(header, Unreadable):
-        raise ContractError(f"{snapshot.name}: the header cannot be used: {header.reason}")
+        raise ContractError(f"{name}: the header cannot be used: {header.reason}")
     found: list[Row] = []
     rejected: list[BadRecord] = []
     for number, (line, row) in enumerate(rows):
-        place = f"{snapshot.name}:{line}"
+        place = f"{name}:{line}"
         if number < skip:
             continue
         if isinstance(row, Unreadable):
@@ -277,26 +311,27 @@ def _csv_table(snapshot: Snapshot, lines: Lines, skip: int) -> Table:
             rejected.append(BadRecord(place, f"the row has {len(row)} cells; expected {len(header)} as in the header"))
         elif any(row):
             found.append(Row(place, row))
-    return Table(snapshot.name, header, found, rejected)
+    return Table(name, header, found, rejected)
 
 
-def _json_table(snapshot: Snapshot, lines: Lines) -> Table:
+def _json_table(name: str, content: bytes) -> Table:
     """Objects one a line, in one list, or in the only list of one object."""
-    whole = _one_list(snapshot.content)
-    items = json_records(lines) if whole is None else enumerate(whole, start=1)
+    whole = _one_list(content) if name.lower().endswith(".json") else None
+    lines = json_records(Lines(io.BytesIO(content), take_rest=True))
+    items = lines if whole is None else enumerate(whole, start=1)
     word = "" if whole is None else "item "
     objects: list[tuple[str, Mapping[str, object]]] = []
     rejected: list[BadRecord] = []
     for number, item in items:
-        place = f"{snapshot.name}:{word}{number}"
+        place = f"{name}:{word}{number}"
         if isinstance(item, Mapping):
             objects.append((place, item))
         else:
             reason = item.reason if isinstance(item, Unreadable) else "it is no object; expected one JSON object"
             rejected.append(BadRecord(place, reason))
     header = list(dict.fromkeys(key for _, one in objects for key in one))
-    rows = [Row(place, [_text(one.get(name)) for name in header]) for place, one in objects]
-    return Table(snapshot.name, header, rows, rejected)
+    rows = [Row(place, [_text(one.get(key)) for key in header]) for place, one in objects]
+    return Table(name, header, rows, rejected)
 
 
 def _one_list(content: bytes) -> list[object] | None:

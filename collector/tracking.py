@@ -164,9 +164,10 @@ class StatusChange(NamedTuple):
 class Issue:
     """An issue in its tracker's own words, with people already hashed.
 
-    `changes`: how its status changed, in any order, without the one it began with. `ended_at`: when the tracker says
-    that it was resolved or closed; used where `changes` do not tell. `started_at`: when what it tells of began, where
-    that is not when it was written. `severity`: the tracker's severity, urgency or priority.
+    `changes`: how its status changed, in any order, without the one it began with, which is `began` where the tracker
+    tells it. `ended_at`: when the tracker says that it was resolved or closed; used where `changes` do not tell.
+    `started_at`: when what it tells of began, where that is not when it was written. `severity`: the tracker's
+    severity, urgency or priority.
     """
 
     native_id: str
@@ -185,6 +186,7 @@ class Issue:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     changes: Sequence[StatusChange] = ()
+    began: Status | None = None
     replies: Sequence[Reply] = ()
     links: Sequence[str] = ()
 
@@ -296,13 +298,22 @@ class Tracking:
     def _life(self, issue: Issue, state: TicketState) -> Iterator[tuple[datetime, TicketState]]:
         """When it came to which state, in order; a change of names within a state is none.
 
-        A tracker may tell no history, or not the last of it: then the end is when the tracker says it was.
+        Nor is it one that what is closed is called resolved again: nobody opened it. Who writes for somebody else often
+        begins by waiting for them. A tracker may tell no history, or not the last of it: then the end is when the
+        tracker says it was.
         """
-        last: TicketState | None = None
+        began = None if issue.began is None else self._state(issue.began, counted=False)
+        last = began if began not in _ENDED else None
+        if last is not None and last is not TicketState.OPEN:
+            yield issue.created_at, last
+        over: set[TicketState] = set()
         for change in sorted(issue.changes, key=lambda c: c.at):
             told = self._state(change.status, counted=True)
-            if told is not last:
+            if told not in _ENDED:
+                over.clear()
+            if told is not last and told not in over:
                 yield change.at, told
+            over.add(told)
             last = told
         if state in _ENDED and last not in _ENDED and issue.ended_at is not None:
             yield issue.ended_at, state
@@ -367,8 +378,13 @@ class LabelStates:
         taken_on = any(any_matches(self.acknowledged, name) for name in names)
         return TicketState.IN_PROGRESS if taken_on else TicketState.OPEN
 
-    def life(self, labels: Iterable[str], turns: Iterable[Turn]) -> list[tuple[Turn, TicketState]]:
-        """The turns by which an issue came to another state, with that state, from the labels that it has now."""
+    def life(
+        self, labels: Iterable[str], turns: Iterable[Turn], created_at: datetime | None = None
+    ) -> list[tuple[Turn, TicketState]]:
+        """The turns by which an issue came to another state, with that state, from the labels that it has now.
+
+        The first is its creation, where that is given and labels that it had from the beginning say where it stood.
+        """
         ordered = sorted(turns, key=lambda turn: turn.at)
         names = set(labels)
         for turn in reversed(ordered):
@@ -376,6 +392,8 @@ class LabelStates:
                 (names.discard if turn.added else names.add)(turn.label)
         closed, now = False, self.state(names, closed=False)
         found: list[tuple[Turn, TicketState]] = []
+        if created_at is not None and now is not TicketState.OPEN:
+            found.append((Turn(created_at), now))
         for turn in ordered:
             if turn.label:
                 (names.add if turn.added else names.discard)(turn.label)

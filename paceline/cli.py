@@ -18,6 +18,7 @@ from paceline.exits import FAILED, INTERRUPTED, MISTAKE
 
 _WHERE: Mapping[str, str] = {
     "backtest": "backtest:backtest_slo",
+    "catalogue": "catalogue:catalogue",
     "check": "collecting:check",
     "collect": "collecting:collect",
     "completion": "completion:completion",
@@ -41,6 +42,7 @@ _WHERE: Mapping[str, str] = {
 
 SHORT: Mapping[str, str] = {
     "backtest": "Tell what an SLO and its alerts would have done over a past: how often they fire, what they miss.",
+    "catalogue": "Write the services that SOURCE knows as a file for `catalogue:`, and say what differs.",
     "check": "Check the settings and SLO files; writes nothing.",
     "collect": "Pull events from the sources into the store.",
     "completion": "Print what makes a shell complete commands, options and files.",

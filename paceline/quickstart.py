@@ -8,15 +8,8 @@ from pathlib import Path
 
 from collector.errors import ConfigError, Mistake, SourceError
 from collector.gitcommand import Git
-from collector.sources.git import (
-    RELEASE_TAG,
-    BranchRule,
-    GitConfig,
-    TagRule,
-    has_tag,
-    is_url,
-    repository_name,
-)
+from collector.repositories import is_url, repository_name
+from collector.sources.git import RELEASE_TAG, BranchRule, GitConfig, TagRule, has_tag
 from paceline.resources import starter_slos
 from paceline.settings import Configuration, Settings, overlaid
 from slo_engine.indicator import Indicator

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -21,24 +22,46 @@ from paceline.service import Service
 _GRACE_SECONDS = 2.0
 _LOOK_FOR_DELIVERIES_SECONDS = 60.0
 _DRAIN_SECONDS = 1.0
+_MINUTE = timedelta(minutes=1)
+_COLLECTING, _PUNCTUAL, _OWN = "default", "punctual", "own"
+_AT_ONCE = 10
+"""How many sources are collected at the same time; those that are punctual wait for none of them."""
 
 
 def schedule(service: Service, log: Log, clock: Callable[[], datetime]) -> BackgroundScheduler:
     """A scheduler, not yet started, with every job of the service."""
     settings = service.configuration.settings
+    sources, receivers = service.configuration.sources, service.configuration.deliveries
+    punctual = [source for source in sources if source.punctual]
     scheduler = BackgroundScheduler(
         timezone=service.zone,
+        # Sources that wait for slow servers hold up neither checks that count at their minute nor the numbers.
+        executors={
+            _COLLECTING: ThreadPoolExecutor(_AT_ONCE),
+            _PUNCTUAL: ThreadPoolExecutor(max(1, len(punctual))),
+            _OWN: ThreadPoolExecutor(3 + len(receivers)),
+        },
         # A late job still runs, once, and never beside itself.
         job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
     )
-    for source in service.configuration.sources:
+    for source in punctual:
+        minute = clock().replace(second=0, microsecond=0) + _MINUTE
         scheduler.add_job(
-            _collect,
-            IntervalTrigger(seconds=source.every.total_seconds()),
-            args=(service, source, log),
+            service.collect,
+            IntervalTrigger(seconds=source.every.total_seconds(), start_date=minute),
+            args=(source,),
             id=f"collect {source.name}",
-            next_run_time=clock(),
+            executor=_PUNCTUAL,
         )
+    for source in sources:
+        if not source.punctual:
+            scheduler.add_job(
+                _collect,
+                IntervalTrigger(seconds=source.every.total_seconds()),
+                args=(service, source, log),
+                id=f"collect {source.name}",
+                next_run_time=clock(),
+            )
     scheduler.add_job(
         service.drain,
         IntervalTrigger(seconds=_DRAIN_SECONDS),
@@ -46,15 +69,17 @@ def schedule(service: Service, log: Log, clock: Callable[[], datetime]) -> Backg
         next_run_time=clock(),
         # One that comes while another is at work leaves at once; skipping it would be logged each second.
         max_instances=2,
+        executor=_OWN,
     )
     scheduler.add_job(
         _refresh,
         IntervalTrigger(seconds=settings.evaluate_every.total_seconds()),
         args=(service, log),
         id="evaluate",
+        executor=_OWN,
     )
     deliveries = Deliveries(service, log, clock)
-    for delivery in service.configuration.deliveries:
+    for delivery in receivers:
         # Each in a job of its own: a slow receiver holds up no other, and one's defect stops no other.
         scheduler.add_job(
             deliveries.send_due,
@@ -62,6 +87,7 @@ def schedule(service: Service, log: Log, clock: Callable[[], datetime]) -> Backg
             args=(delivery,),
             id=f"deliver {delivery.name}",
             next_run_time=clock(),
+            executor=_OWN,
         )
     return scheduler
 

@@ -48,7 +48,7 @@ from slo_engine.burn import Tier
 from slo_engine.derive import Helpers, derive
 from slo_engine.evaluate import Evaluator
 from slo_engine.explain import Explanation, Selection, explain, find_indicator
-from slo_engine.exposition import Exposition, Publisher
+from slo_engine.exposition import Exposition, LineWriter, Publisher
 from slo_engine.indicator import Family, Indicator
 from slo_engine.organisation import unmatched
 from slo_engine.reading import Reader
@@ -115,7 +115,7 @@ class Service:
         self._runner = runner
         self._families = families
         self._derivations = derivations
-        self._evaluator = Evaluator(observations, second)
+        self._evaluator = Evaluator(observations, second, LineWriter())
         self._publisher = Publisher()
         self._stamps: dict[str, dict[str, int | str]] = {}
         self._tiers = tiers
@@ -168,7 +168,8 @@ class Service:
         `since`: read everything from then on, whatever was read before. `wire`: how its clients reach servers, where
         they do it in another way than usual.
         """
-        self.drain()
+        if not source.punctual:
+            self.drain()
         with self._telemetry.span("paceline.collect") as span:
             context = dataclasses.replace(self._context, wire=wire or Wire(), since=since, findings=Findings())
             built = _Built(source, context, self.configuration.settings.privacy.is_public)
@@ -319,7 +320,8 @@ class Service:
         with self._deriving, self._telemetry.span("paceline.derive") as span:
             stamps = {f.name: self._derivations.stamp(f.name) for f in self._families}
             if stamps != self._stamps:
-                self._evaluator = Evaluator(self.observations, self._second)  # another process derived, too
+                # Another process derived, too.
+                self._evaluator = Evaluator(self.observations, self._second, LineWriter())
                 self.changes.forget()
             organisation, at = self.configuration.organisation, self._clock()
             own = self._families, self.events, self._derivations, organisation, at, self._helpers, self._second

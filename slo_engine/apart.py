@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 
 import msgspec
@@ -10,7 +9,6 @@ import msgspec
 from collector.store import ObservationStore
 from slo_engine.evaluate import Evaluator, Wanted
 from slo_engine.exposition import LineWriter
-from slo_engine.indicator import Indicator
 from slo_engine.observation import Subject
 from slo_engine.organisation import Organisation
 from slo_engine.snapshot import Part
@@ -31,7 +29,7 @@ class Apart:
         self._begin_anew(0)
 
     def _begin_anew(self, whose: int) -> None:
-        self._whose, self._evaluator, self._lines = whose, Evaluator(self._store), LineWriter()
+        self._whose, self._evaluator = whose, Evaluator(self._store, lines=LineWriter())
         self._told: Mapping[str, Mapping[Subject, Part]] = {}
 
     def answer(self, wanted: Wanted, organisation: Organisation) -> dict[str, News]:
@@ -40,21 +38,14 @@ class Apart:
             self._begin_anew(wanted.whose)
         found, before = self._evaluator.parts(wanted, organisation), self._told
         self._told = found
-        return {name: self._news(wanted.indicators[name], before.get(name), own) for name, own in found.items()}
+        return {name: _news(before.get(name), own) for name, own in found.items()}
 
-    def _news(self, indicator: Indicator, before: Mapping[Subject, Part] | None, now: Mapping[Subject, Part]) -> News:
-        subjects = list(now)
-        if before is None or list(before) != subjects:
-            self._lines.forget(indicator)
-            return News(subjects, [(n, self._with_lines(indicator, part)) for n, part in enumerate(now.values())])
-        changed = [(n, now[subject]) for n, subject in enumerate(subjects) if now[subject] is not before[subject]]
-        return News(None, [(n, self._with_lines(indicator, part)) for n, part in changed])
 
-    def _with_lines(self, indicator: Indicator, part: Part) -> Part:
-        """A part with its lines; without them where they are not fit to be published, which is said there."""
-        with contextlib.suppress(ValueError):
-            return self._lines.with_lines(indicator, part)
-        return part
+def _news(before: Mapping[Subject, Part] | None, now: Mapping[Subject, Part]) -> News:
+    subjects = list(now)
+    if before is None or list(before) != subjects:
+        return News(subjects, list(enumerate(now.values())))
+    return News(None, [(n, now[subject]) for n, subject in enumerate(subjects) if now[subject] is not before[subject]])
 
 
 class Mirror:

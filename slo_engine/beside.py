@@ -236,7 +236,8 @@ class Beside:
 def _stay(place: Place, line: Connection) -> None:
     """Answer questions until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it says when to stop
-    with contextlib.suppress(EOFError, OSError, StoreError):
+    # Garbage that was collected after each answer was sought while somebody waited for that.
+    with contextlib.suppress(EOFError, OSError, StoreError), seldom_collecting():
         database = Database.open(place)
         line.send_bytes(_READY)
         organisation, apart = Organisation(), Apart(ObservationStore(database))
@@ -253,7 +254,7 @@ def _stay(place: Place, line: Connection) -> None:
 def answer(database: Database, organisation: Organisation, parts: Sequence[Part], number: int = 0) -> bytes:
     """The pieces of some parts as bytes. Raises StoreError."""
     events, store = EventStore(database), DerivationStore(database)
-    with seldom_collecting(), events.steadily():
+    with events.steadily():
         known = Remembered(events)
         found = dict(_few((p.family.name, pieces_in(p, known, organisation, store)) for p in parts))
     return msgspec.msgpack.encode(_Answer(number, found))

@@ -29,11 +29,8 @@ class Week(NamedTuple):
     end: int
 
 
-class Waiting(NamedTuple):
-    """A change that waited from its merge to its deployment, or waits still."""
-
-    merged_at: int
-    shipped_at: int | None
+Waiting = tuple[int, int | None]
+"""A change that waited from its merge to its deployment, or waits still (None)."""
 
 
 _NEVER = 2**62

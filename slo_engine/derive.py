@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
@@ -57,11 +59,15 @@ class Task(NamedTuple):
     why: Why
 
 
+Finished = Callable[[], Mapping[str, Sequence[Done]]]
+"""Waits for the end, and gives by family what was done; a piece that is missing there is still to do."""
+
+
 class Helpers(Protocol):
     """Derives and writes pieces of families in other processes."""
 
-    def __call__(self, organisation: Organisation, tasks: Sequence[Task]) -> Mapping[str, Sequence[Done]]:
-        """By family what was done; a piece that is missing there is still to do."""
+    def __call__(self, organisation: Organisation, tasks: Sequence[Task]) -> AbstractContextManager[Finished]:
+        """Let them begin; they are stopped where nobody waits for their end."""
 
 
 class Part(NamedTuple):
@@ -113,10 +119,10 @@ def derive(  # noqa: PLR0913, PLR0917 - what is derived, from what, for whom, an
         revisions = events.revisions()
         looked_at = (_stale(family, store, revisions, organisation, to_micros(at)) for family in families)
         stale = [found for found in looked_at if found is not None]
-        shared = _shared(stale, events, organisation, helpers)
-        if second is not None:
-            stale = _halved(stale, organisation, second)
-        found = _written(stale, events, store, organisation, shared)
+        with _shared(stale, events, organisation, helpers) as shared:
+            if second is not None:
+                stale = _halved(stale, organisation, second)
+            found = _written(stale, events, store, organisation, shared)
     if second is not None:
         second.derived(found.pieces)
     return found
@@ -127,14 +133,14 @@ def _written(
     events: EventStore,
     store: DerivationStore,
     organisation: Organisation,
-    shared: Mapping[str, Sequence[Done]],
+    shared: _Shared,
 ) -> Derived:
-    """Derive and write each family, and note that."""
+    """Derive and write each family, and note that; last those of which other processes do a part meanwhile."""
     known = Remembered(events)
     pieces, total = 0, 0
     changes: dict[int, int] = {}
-    for family, inputs, asked, why in stale:
-        elsewhere = shared.get(family.name, ())
+    for family, inputs, asked, why in sorted(stale, key=lambda one: one.family.name in shared.families):
+        elsewhere = shared.finished().get(family.name, ()) if family.name in shared.families else ()
         rest = written(family, known, organisation, store, _after(asked, elsewhere), why)
         for one in chain(elsewhere, rest):
             pieces, total = pieces + 1, total + one.differing
@@ -166,19 +172,29 @@ def _stale(
     return _Stale(family, inputs, _asked(family, store, stamp, inputs), why)
 
 
+class _Shared(NamedTuple):
+    """Which families other processes derive for the first time, and what they did."""
+
+    families: frozenset[str] = frozenset()
+    finished: Finished = dict
+
+
+@contextlib.contextmanager
 def _shared(
     stale: Sequence[_Stale], events: EventStore, organisation: Organisation, helpers: Helpers | None
-) -> Mapping[str, Sequence[Done]]:
-    """By family what other processes did of the first derivations that are worth them."""
+) -> Iterator[_Shared]:
+    """Have other processes begin with the first derivations that are worth them."""
     if helpers is None:
-        return {}
+        yield _Shared()
+        return
     tasks = [
         Task(one.family, sorted(one.family.scopes(events, organisation)), one.why)
         for one in stale
         if one.asked.since is None and one.family.scopes is not None
     ]
     tasks = [task for task in tasks if len(task.scopes) >= _MANY]
-    return helpers(organisation, tasks) if tasks else {}
+    with helpers(organisation, tasks) as finished:
+        yield _Shared(frozenset(task.family.name for task in tasks), finished)
 
 
 def _halved(stale: Sequence[_Stale], organisation: Organisation, second: Second) -> list[_Stale]:

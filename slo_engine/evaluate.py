@@ -6,9 +6,10 @@ not change since the evaluation before is the same object as then: no unit enter
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from itertools import chain, count
 from queue import SimpleQueue
 from typing import NamedTuple, Protocol
@@ -37,7 +38,7 @@ from slo_engine.slo_states import (
     thresholds_of,
     with_others,
 )
-from slo_engine.snapshot import Accounting, Number, Part, SloState, Snapshot, SourceState
+from slo_engine.snapshot import Accounting, Number, Part, SloState, Snapshot, SourceState, Written
 from slo_engine.suppression import Cell
 from slo_engine.windows import INDICATOR_WINDOWS, Window
 
@@ -72,6 +73,7 @@ class _Promised(NamedTuple):
 
 _NONE: frozenset[Cell] = frozenset()
 _Totals = tuple[tuple[str, float], ...]
+_Write = Callable[[Part, Written | None], Written | None]
 
 
 class _Known(NamedTuple):
@@ -81,6 +83,8 @@ class _Known(NamedTuple):
     cells: frozenset[Cell]
     """What of its indicator is withheld."""
     part: Part
+    written: Written | None = None
+    """Its lines, where they are written with it."""
 
 
 class Wanted(NamedTuple):
@@ -105,6 +109,16 @@ class Other(Protocol):
         """The parts of what was asked for, by indicator, when they are there; None where it cannot say."""
 
 
+class Lines(Protocol):
+    """Writes how parts are published, while there is time for it."""
+
+    def begin(self) -> None:
+        """Hear that parts are about to be written."""
+
+    def write(self, indicator: Indicator, part: Part, before: Written | None) -> Written | None:
+        """The lines of a part, given those of the part before; None where there are none."""
+
+
 class _KeptBack(NamedTuple):
     """What is withheld of an indicator about people, with what that follows from."""
 
@@ -119,11 +133,12 @@ _names = count(1)
 class Evaluator:
     """Evaluates one store again and again. What did not change costs a look, and stays the same object.
 
-    One thread evaluates at a time; changes may be told from any.
+    One thread evaluates at a time; changes may be told from any. With `lines` each part is written at once: a part of
+    it while the other process evaluates.
     """
 
-    def __init__(self, store: ObservationStore, other: Other | None = None) -> None:
-        self._store, self._other, self._name = store, other, next(_names)
+    def __init__(self, store: ObservationStore, other: Other | None = None, lines: Lines | None = None) -> None:
+        self._store, self._other, self._lines, self._name = store, other, lines, next(_names)
         self._reader: Reader | None = None
         self._told: SimpleQueue[Mapping[int, int]] = SimpleQueue()
         self._summaries: dict[str, dict[Group, Summary]] = {}
@@ -179,12 +194,15 @@ class Evaluator:
         shown = {one.name: self._shown(one, reader, spans, conditions.fresh) for one in own}
         suppressed = self._withheld(shown, indicators, spans, smallest)
         totals, states = _totals(indicators, reader, smallest), self._slo_states(slos, indicators, reader, conditions)
+        parts = self._in_parts(indicators, shown, totals, suppressed)
         found = self._other.evaluated() if self._other is not None and elsewhere else {}
         if found is None:  # it was killed meanwhile
             left = [indicators[name] for name in elsewhere]
             _prepare(reader, left, spans, slos)
-            shown |= {one.name: self._shown(one, reader, spans, conditions.fresh) for one in left}
-        self._in_parts(indicators, shown, totals, suppressed, found or {})
+            shown = {one.name: self._shown(one, reader, spans, conditions.fresh) for one in left}
+            parts |= self._in_parts(indicators, shown, totals, suppressed)
+        parts |= {name: _Parts.found(own) for name, own in (found or {}).items()}
+        self._parts = {name: parts[name] for name in indicators}
         return Snapshot.of(
             self._ordered_parts(),
             at=at,
@@ -205,7 +223,7 @@ class Evaluator:
             spans = rolling(wanted.windows, wanted.at)
             _prepare(reader, wanted.indicators.values(), spans, ())
             shown = {n: self._shown(one, reader, spans, wanted.fresh) for n, one in wanted.indicators.items()}
-            self._in_parts(wanted.indicators, shown, {}, {}, {})
+            self._parts = self._in_parts(wanted.indicators, shown, {}, {})
         return {n: {subject: one.part for subject, one in own.known.items()} for n, own in self._parts.items()}
 
     def _changes(self) -> dict[int, int]:
@@ -302,21 +320,21 @@ class Evaluator:
 
     def _in_parts(
         self,
-        indicators: Iterable[str],
+        indicators: Mapping[str, Indicator],
         shown: Mapping[str, Mapping[Group, Summary]],
         totals: Mapping[str, Mapping[Subject, _Totals]],
         suppressed: Mapping[str, frozenset[Cell]],
-        found: Mapping[str, Mapping[Subject, Part]],
-    ) -> None:
-        """Have the parts of indicators: those found elsewhere, or that of before where nothing changed."""
-        before, self._parts = self._parts, {}
-        for name in indicators:
-            own, cells = totals.get(name, {}), suppressed.get(name, _NONE)
-            last = before.get(name, _NO_PARTS)
-            if name in found:
-                self._parts[name] = _Parts.found(found[name])
-            else:
-                self._parts[name] = _Parts.of(name, shown[name], own, cells, _NO_PARTS if last.elsewhere else last)
+    ) -> dict[str, _Parts]:
+        """The parts of the indicators that are shown, after those of before."""
+        if self._lines is not None:
+            self._lines.begin()
+        found: dict[str, _Parts] = {}
+        for name, own in shown.items():
+            last, cells = self._parts.get(name, _NO_PARTS), suppressed.get(name, _NONE)
+            write = None if self._lines is None else partial(self._lines.write, indicators[name])
+            last = _NO_PARTS if last.elsewhere else last
+            found[name] = _Parts.of(name, own, totals.get(name, {}), cells, last, write)
+        return found
 
     def _ordered_parts(self) -> list[Part]:
         """The parts of a snapshot; what has totals alone comes last."""
@@ -416,6 +434,7 @@ class _Parts(NamedTuple):
         totals: Mapping[Subject, _Totals],
         cells: frozenset[Cell],
         last: _Parts,
+        write: _Write | None,
     ) -> _Parts:
         """The parts of an indicator after others: of subjects without news they are the same objects."""
         groups, summaries = tuple(shown), tuple(shown.values())
@@ -431,7 +450,7 @@ class _Parts(NamedTuple):
         for subject in dict.fromkeys(news):
             rows = tuple([summaries[place] for place in places.get(subject, ())])
             before, counted = last.known.get(subject), totals.get(subject, ())
-            known[subject] = _known((name, subject), rows, cells, counted, before)
+            known[subject] = _known((name, subject), rows, cells, counted, before, write)
         return cls(groups, summaries, places, totals, known)
 
 
@@ -459,11 +478,14 @@ def _known(
     cells: frozenset[Cell],
     totals: _Totals,
     last: _Known | None,
+    write: _Write | None,
 ) -> _Known:
     """A part with what it is made from: that of before where its rows are the same objects."""
     if last is not None and last.cells is cells and last.part.totals == totals and _same(last.summaries, summaries):
         return last._replace(summaries=summaries)
-    return _Known(summaries, cells, _part(key, summaries, cells, totals))
+    part = _part(key, summaries, cells, totals)
+    written = None if write is None else write(part, None if last is None else last.written)
+    return _Known(summaries, cells, part if written is None else part._replace(lines=written.by_metric), written)
 
 
 def _part(

@@ -35,10 +35,10 @@ from slo_engine.burn import Severity
 from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
 from slo_engine.gzipped import member
 from slo_engine.indicator import Indicator, Shape
-from slo_engine.observation import Subject, label_values
+from slo_engine.observation import label_values
 from slo_engine.segments import Families, Piece, Segment
 from slo_engine.slo import Composite, IndicatorSli, SloStatus
-from slo_engine.snapshot import Accounting, Number, Part, SloState, Snapshot, SourceState
+from slo_engine.snapshot import Accounting, Number, Part, SloState, Snapshot, SourceState, Written
 
 MOST_SERIES = 250_000
 """How many series of one metric are published unless told otherwise."""
@@ -53,7 +53,7 @@ _PLAIN_NUMBERS = 1e6
 
 Sample = tuple[Metric, tuple[str, ...], float]
 _Texts = tuple[bytes, ...]
-"""The lines of a row, those of one metric together; empty where there are none."""
+"""The lines of a row, those of one metric together; empty where there are none: see `Written`."""
 Floor = Callable[[Mapping[str, float]], Mapping[str, float]]
 
 
@@ -158,7 +158,7 @@ class _Block:
     key: tuple[str, ...]
     rows: Any
     samples: Callable[[], Iterable[Sample]] = tuple
-    write: Callable[[_Labels, Mapping[int, _Texts]], _Written] | None = None
+    write: Callable[[_Labels, Mapping[int, _Texts]], Written] | None = None
     by_row: Mapping[int, _Texts] = field(default_factory=dict)
     """The lines of a row, by its id."""
     pieces: dict[str, Piece] = field(default_factory=dict)
@@ -172,13 +172,6 @@ class _Block:
             if known is None or known.text != text:
                 known = Piece(text, text.count(b"\n"), self.place)
             self.pieces[name] = known
-
-
-class _Written(NamedTuple):
-    """Lines that are written already: by the id of the row that they follow from, and by metric."""
-
-    by_row: Mapping[int, _Texts]
-    by_metric: Mapping[str, bytes]
 
 
 class _Part(NamedTuple):
@@ -576,7 +569,7 @@ class _Style(NamedTuple):
         return tuple(escaped[value] for value in label_values(dimension, self.named)) if self.named else ()
 
 
-def _written(style: _Style, part: Part, escaped: _Labels, known: Mapping[int, _Texts]) -> _Written:
+def _written(style: _Style, part: Part, escaped: _Labels, known: Mapping[int, _Texts]) -> Written:
     """The lines of an indicator's gauges for a subject, most of an exposition; those known where unchanged.
 
     Raises ValueError for a series that is there twice.
@@ -593,37 +586,38 @@ def _written(style: _Style, part: Part, escaped: _Labels, known: Mapping[int, _T
     for forms, rows in ((style.numbers, numbers), (style.beside, beside)):
         texts = map(b"".join, zip(*rows, strict=True))
         by_metric.update((form.name, text) for form, text in zip(forms, texts, strict=False) if text)
-    return _Written(by_row, by_metric)
+    return Written(by_row, by_metric)
 
 
-def _as_written(lines: Mapping[str, bytes], _escaped: _Labels, _known: Mapping[int, _Texts]) -> _Written:
+def _as_written(lines: Mapping[str, bytes], _escaped: _Labels, _known: Mapping[int, _Texts]) -> Written:
     """The lines of a part that came with it."""
-    return _Written({}, lines)
+    return Written({}, lines)
 
 
 class LineWriter:
-    """Writes the lines of parts before they are published, as a publisher would; what has not changed is kept."""
+    """Writes the lines of parts before they are published, as a publisher would: see `slo_engine.evaluate.Lines`."""
 
     def __init__(self) -> None:
         self._forms = _Forms()
-        self._styles: dict[str, _Style] = {}
-        self._known: dict[str, dict[Subject, tuple[Part, Mapping[int, _Texts]]]] = {}
+        self._styles: dict[str, tuple[Indicator, _Style]] = {}
 
-    def forget(self, indicator: Indicator) -> None:
-        """Keep nothing of an indicator, as where some of its subjects have gone."""
-        self._known[indicator.name] = {}
+    def write(self, indicator: Indicator, part: Part, before: Written | None) -> Written | None:
+        """The lines of a part; None where they are not fit to be published, which is said where it is tried."""
+        try:
+            return _written(self._style(indicator), part, self._forms.labels, {} if before is None else before.by_row)
+        except (TypeError, ValueError):
+            return None
 
-    def with_lines(self, indicator: Indicator, part: Part) -> Part:
-        """A part with its lines. Raises ValueError for a series that is there twice."""
-        if indicator.name not in self._styles:
-            self._styles[indicator.name] = _Style.of(indicator, metrics_of(indicator), self._forms)
+    def _style(self, indicator: Indicator) -> _Style:
+        """The style of an indicator, remembered as long as it is the same."""
+        known = self._styles.get(indicator.name)
+        if known is None or known[0] is not indicator:
+            known = self._styles[indicator.name] = indicator, _Style.of(indicator, metrics_of(indicator), self._forms)
+        return known[1]
+
+    def begin(self) -> None:
+        """Write anew: of labels that have become many none is remembered."""
         self._forms.forget()
-        # The part is kept with its lines: while it is, the ids of its rows are nobody else's.
-        own = self._known.setdefault(indicator.name, {})
-        _, known = own.get(part.subject, (part, {}))
-        by_row, lines = _written(self._styles[indicator.name], part, self._forms.labels, known)
-        own[part.subject] = part, by_row
-        return part._replace(lines=lines)
 
 
 def _of_number(style: _Style, number: Number, subject: tuple[str, ...], escaped: _Labels) -> _Texts:

@@ -29,6 +29,9 @@ from slo_engine.shipping import Chain, Release
 
 _TRANSITIONS = msgspec.json.Decoder(list[Transition])
 _MICROSECOND = timedelta(microseconds=1)
+_EVER = -(2**62)
+_OPEN = frozenset({IncidentState.DETECTED, IncidentState.ACKNOWLEDGED})
+_OVER = frozenset({IncidentState.RESOLVED, "closed"})
 
 
 class _Row(NamedTuple):
@@ -176,16 +179,34 @@ def _known(*some: str | None) -> frozenset[str]:
 
 
 def _restored(row: _Row) -> tuple[int | None, str]:
-    """When an incident was last resolved, and how that is known. Acknowledged is not resolved."""
+    """When an incident was last resolved, and how that is known. Acknowledged is not resolved; reopening clears it."""
     if row.state != IncidentState.RESOLVED:
         return None, ""
-    transitions = _TRANSITIONS.decode(row.transitions) if row.transitions else ()
-    resolved = [to_micros(t.at) for t in transitions if t.state.casefold() == IncidentState.RESOLVED]
-    if row.restored_at is not None:
-        return max([row.restored_at, *resolved]), ""
+    resolved, reopened_at = _last_stretch(row)
+    told, closed = ((at if at is None or at >= reopened_at else None) for at in (row.restored_at, row.closed_at))
+    if told is not None:
+        return max([told, *resolved]), ""
     if resolved:
         return max(resolved), "last transition"
-    return row.closed_at, "closed_at" if row.closed_at is not None else "missing_time"
+    return closed, "closed_at" if closed is not None else "missing_time"
+
+
+def _last_stretch(row: _Row) -> tuple[list[int], int]:
+    """When an incident was resolved since it was opened for the last time, and when that was, after an earlier end.
+
+    Words that are none of ours say neither: a review after the resolution opens nothing.
+    """
+    resolved: list[int] = []
+    reopened_at, over = _EVER, False
+    for change in sorted(_TRANSITIONS.decode(row.transitions or "[]"), key=attrgetter("at")):
+        state = change.state.casefold()
+        if state in _OPEN:
+            resolved.clear()
+            reopened_at, over = to_micros(change.at) if over else reopened_at, False
+        elif state in _OVER:
+            over = True
+            resolved += [to_micros(change.at)] if state == IncidentState.RESOLVED else []
+    return resolved, reopened_at
 
 
 @dataclass(frozen=True)

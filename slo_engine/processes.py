@@ -9,28 +9,36 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.sharedctypes import Synchronized
 from typing import NamedTuple, cast
 
 from collector.bulk import seldom_collecting
 from collector.errors import StoreError
 from collector.store import Database, DerivationStore, EventStore, Place
-from slo_engine.derive import Done, Task, written
+from slo_engine.derive import Done, Finished, Task, written
 from slo_engine.indicator import Asked
 from slo_engine.organisation import Organisation
 
-_SHARE = 8
-"""How many pieces in a row one process has: neighbours by name often share a repository."""
+_FEW = 8
+"""So many pieces in a row at least one process has: neighbours by name often share a repository."""
+_SHARES = 8
+"""Into how many shares for each process a family is cut: who is done with one takes the next, so all end together."""
+
+_PATIENCE = 10.0
+"""Seconds after which whoever takes a share, which is a matter of microseconds, is given up."""
 
 
-class _Share(NamedTuple):
-    """What a process is given."""
+class _Work(NamedTuple):
+    """What all processes do together, share by share."""
 
     place: Place
     organisation: Organisation
-    tasks: Sequence[Task]
+    shares: Sequence[Task]
 
 
 @dataclass(frozen=True)
@@ -40,40 +48,46 @@ class Processes:
     place: Place
     count: int
 
-    def __call__(self, organisation: Organisation, tasks: Sequence[Task]) -> Mapping[str, Sequence[Done]]:
-        """Derive and write all these pieces. Raises StoreError where one of the processes does.
+    @contextlib.contextmanager
+    def __call__(self, organisation: Organisation, tasks: Sequence[Task]) -> Iterator[Finished]:
+        """Begin to derive and write all these pieces. The end raises StoreError where one of the processes does.
 
         One that cannot start or is killed, as for want of memory, costs nothing but time: what it did not do is missing
         in the result.
         """
         if self.count < 2 or all(len(task.scopes) < self.count for task in tasks):  # noqa: PLR2004 - alone nothing is shared
-            return {}
+            yield dict
+            return
         # Not forked: the service has threads, whose locks a copy would hold for ever.
         context = multiprocessing.get_context("spawn")
+        work = _Work(self.place, organisation, [share for task in tasks for share in self._shares(task)])
+        taken = context.Value("i", 0)
         with contextlib.ExitStack() as stack:
-            reports: list[Connection] = []
-            for number in range(self.count):
-                share = _Share(self.place, organisation, [self._part(task, number) for task in tasks])
-                report, told = context.Pipe(duplex=False)
+            lines = [context.Pipe(duplex=False) for _ in range(self.count)]
+            for report, _ in lines:
                 stack.callback(report.close)
-                process = context.Process(target=_work, args=(share, told))
+            # It listens meanwhile: nobody who reports has to wait. It ends when the processes have.
+            listener = stack.enter_context(ThreadPoolExecutor(1))
+            reports: list[Connection] = []
+            for report, told in lines:
+                process = context.Process(target=_work, args=(work, taken, told))
                 with told, contextlib.suppress(OSError):
                     process.start()
                     stack.callback(process.join)
                     stack.callback(process.terminate)
                     reports.append(report)
-            found: dict[str, list[Done]] = {task.family.name: [] for task in tasks}
-            for name, done in _reported(reports):
-                found[name].append(done)
-            return found
+            yield listener.submit(_reported, reports).result
 
-    def _part(self, task: Task, number: int) -> Task:
-        """The pieces of a task that one of the processes derives."""
-        return task._replace(scopes=[s for i, s in enumerate(task.scopes) if i // _SHARE % self.count == number])
+    def _shares(self, task: Task) -> Iterator[Task]:
+        """The pieces of a task in parts that one of the processes derives."""
+        size = max(_FEW, -(-len(task.scopes) // (self.count * _SHARES)))
+        for start in range(0, len(task.scopes), size):
+            yield task._replace(scopes=task.scopes[start : start + size])
 
 
-def _reported(reports: list[Connection]) -> Iterator[tuple[str, Done]]:
-    """What processes report, until each has ended: the pipe of one that ends says so."""
+def _reported(reports: list[Connection]) -> Mapping[str, Sequence[Done]]:
+    """What processes report by family, until each has ended: the pipe of one that ends says so."""
+    found: dict[str, list[Done]] = defaultdict(list)
     while reports:
         for report in cast("list[Connection]", wait(reports)):
             try:
@@ -83,25 +97,36 @@ def _reported(reports: list[Connection]) -> Iterator[tuple[str, Done]]:
                 continue
             if isinstance(said, str):
                 raise StoreError(said)
-            yield said
+            family, done = said
+            found[family].append(done)
+    return found
 
 
-def _work(share: _Share, told: Connection) -> None:
-    """Do one process's share. When nobody listens any more, it ends."""
+def _work(work: _Work, taken: Synchronized[int], told: Connection) -> None:
+    """Do one share after the other. When nobody listens any more, it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it says when to stop
     with contextlib.suppress(BrokenPipeError):
         try:
-            database = Database.open(share.place)
-            for task in share.tasks:
-                for done in _done(task, database, share.organisation):
-                    told.send((task.family.name, done))
+            database = Database.open(work.place)
+            events = EventStore(database)
+            with seldom_collecting(), events.steadily():
+                for share in _taken(work.shares, taken):
+                    asked = Asked(only=frozenset(share.scopes), revisions=events.revisions())
+                    store = DerivationStore(database)
+                    for done in written(share.family, events, work.organisation, store, asked, share.why):
+                        told.send((share.family.name, done))
             database.close()
         except StoreError as error:
             told.send(str(error))
 
 
-def _done(task: Task, database: Database, organisation: Organisation) -> Iterator[Done]:
-    events = EventStore(database)
-    asked = Asked(only=frozenset(task.scopes), revisions=events.revisions())
-    with seldom_collecting(), events.steadily():
-        yield from written(task.family, events, organisation, DerivationStore(database), asked, task.why)
+def _taken(shares: Sequence[Task], taken: Synchronized[int]) -> Iterator[Task]:
+    """The shares that no other process has taken before; no more where one was killed just when it took one."""
+    lock = taken.get_lock()
+    while lock.acquire(timeout=_PATIENCE):
+        number = taken.value
+        taken.value += 1
+        lock.release()
+        if number >= len(shares):
+            return
+        yield shares[number]

@@ -391,7 +391,7 @@ def _cadence(judged: Judged) -> Iterator[Row]:
         deployed = sorted([*carried, *(r.at for c in chains for r in c.releases)])
         waiting = [w for c in chains for w in _waiting(judged, c)]
         if busy and judged.since is not None:
-            waiting.append(Waiting(judged.since, judged.since))
+            waiting.append((judged.since, judged.since))
         latest = max(r for c in chains for r in (*c.releases, *([c.start.last] if c.start else [])))
         horizon = min(c.horizon for c in chains)
         for week, kept in service_weeks(waiting, deployed, promised, horizon, organisation.zone):
@@ -407,14 +407,12 @@ def _cadence(judged: Judged) -> Iterator[Row]:
 def _waiting(judged: Judged, chain: Chain) -> Iterator[Waiting]:
     """The changes that waited for a chain: shipped or not, but not those nobody can place."""
     for change, index, _, reason in chain.shipments:
-        if (
-            reason in {None, Reason.UNKNOWN_BASE}
-            and change.merged_at is not None
-            and change.id not in judged.unknown_paths
-        ):
+        merged_at = change.merged_at
+        placed = reason is None or reason is Reason.UNKNOWN_BASE
+        if placed and merged_at is not None and change.id not in judged.unknown_paths:
             at = chain.releases[index].at if index >= 0 else None
-            if at is None or at >= change.merged_at:
-                yield Waiting(change.merged_at, at)
+            if at is None or at >= merged_at:
+                yield merged_at, at
 
 
 @lru_cache(maxsize=1024)

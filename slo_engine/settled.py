@@ -44,8 +44,8 @@ class Settling:
     long a branch that nobody merged is set aside.
     """
 
-    kept: int = 8
-    open_for: timedelta = timedelta(days=3)
+    kept: int = 4
+    open_for: timedelta = timedelta(days=2)
     dormant_after: timedelta = timedelta(days=30)
 
 

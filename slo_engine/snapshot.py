@@ -51,6 +51,16 @@ class Accounting(msgspec.Struct, frozen=True, kw_only=True):
     coverage: float | None
 
 
+class Written(NamedTuple):
+    """Lines as they are published: by the id of the row that they follow from, one text for each metric, and by metric.
+
+    Who keeps them keeps the rows: while they are, their ids are nobody else's.
+    """
+
+    by_row: Mapping[int, tuple[bytes, ...]]
+    by_metric: Mapping[str, bytes]
+
+
 class Part(NamedTuple):
     """What is known of one indicator and subject; `totals` is how many units there ever were, by dimension.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,22 @@ def absent(what: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is not installed, and CI must run every test")
     pytest.skip(f"{what} is not installed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say what the marker of files is for by which they are put in order."""
+    config.addinivalue_line("markers", "long: what takes longest, and therefore begins first")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, then those that wait for servers; of the others first those of many tests.
+
+    Workers that take a file each are so busy until the end, and one computes while another one waits.
+    """
+    tests = Counter(item.path for item in items)
+    kinds = {(item.path, mark.name) for item in items for mark in item.iter_markers()}
+    items.sort(key=lambda i: ((i.path, "long") not in kinds, (i.path, "integration") not in kinds, -tests[i.path]))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -189,7 +190,8 @@ class BackstageSource:
             late = [t for t, at in zip(tasks, times, strict=True) if at is None or at >= floor]
             fresh = [t for t in late if t.id not in told]
             state = self._kept_open(state, fresh)
-            read_whole = not count or count > _PAGE or (bool(tasks) and not late)
+            falls = all(a >= b for a, b in pairwise(filter(None, times)))  # else what is new may come yet
+            read_whole = not count or count > _PAGE or (bool(tasks) and not late and falls)
             following = int(state.after or 0) + count
             state = state.ended() if read_whole else msgspec.structs.replace(state, after=str(following))
             yield Part(self._attempts(fresh, notes), state)
@@ -221,10 +223,12 @@ class BackstageSource:
         for _ in range(_MOST_PAGES):
             # What cannot be used is told where all tasks are read.
             tasks, count = self._page(offset, {"status": list(RUNNING)}, Notes())
+            known = len(found)
             found |= {t.id: t for t in tasks if t.status in RUNNING}
             offset += count
-            # A Backstage that passes over the filter hands out what has ended too: then this was enough.
-            if count < _PAGE or any(t.status not in RUNNING for t in tasks):
+            # A Backstage that passes over the filter hands out what has ended too, and one that knows no pages the
+            # same again: then this was enough.
+            if count < _PAGE or len(found) == known or any(t.status not in RUNNING for t in tasks):
                 return found
         raise ContractError("GET v2/tasks: its pages never end")
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import msgspec
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
+from collector.cursors import decoded
 from collector.errors import ContractError, Mistake, PacelineError, SourceError
 from collector.events import DocPage
 from collector.gitcommand import Access, Git, basic
@@ -111,6 +112,19 @@ class DocsConfig(SourceConfig):
         default_factory=list, description="Subjects of commits that change pages and make no version of them."
     )
 
+    @field_validator("pages")
+    @classmethod
+    def _are_below_the_root(cls, value: list[str]) -> list[str]:
+        wrong = next((rule for rule in value if not rule or rule[0] in "/:"), None)
+        if wrong is not None:
+            raise ValueError(f"{wrong!r} is no path in a repository; expected a path or a glob, such as docs/*.md")
+        return value
+
+    @property
+    def page_rules(self) -> list[str]:
+        """The globs of `pages`. That `**/` stands for no folder too is written out: here `*` takes `/`."""
+        return list(dict.fromkeys(r.replace("**/", some) for r in self.pages for some in ("*/", "")))
+
     def build(self, context: SourceContext) -> DocsSource:
         """The source; a clone is made at the first pull, not here."""
         remote = is_url(self.repository)
@@ -181,9 +195,13 @@ class _Now:
 
 @dataclass
 class _Found:
-    """What a look at the history says: new versions, newest first, whether these are all, and who is no page now."""
+    """What a look at the history says: new versions, newest first, and whether these are all.
+
+    `touched`: the pages that may say something else now.
+    """
 
     versions: dict[str, list[Version]]
+    touched: set[str]
     whole: bool
     warnings: list[str] = field(default_factory=list)
 
@@ -215,7 +233,7 @@ class DocsSource:
             Clone(path=self._git.path, access=self._access, paths=True).update()
         elif is_treeless(self._git):
             raise SourceError(f"{self._git.path} is a clone without trees, so its pages cannot be read; clone it whole")
-        look, before = self.commits.look(), _decoded(cursor)
+        look, before = self.commits.look(), decoded(cursor, _Cursor)
         if look.head is None:
             if look.refs:
                 raise ContractError("HEAD names no branch that exists, so no page counts; set `branch`")
@@ -241,7 +259,7 @@ class DocsSource:
             if not blob:
                 raise ContractError(f"the repository has no {config.map}; restore it, or correct `map`")
             told = docs_map(self._texts([blob])[blob], config.map)
-        rules, excluded = patterns(config.pages), patterns(config.exclude)
+        rules, excluded = patterns(config.page_rules), patterns(config.exclude)
         named = set(told.paths)
         pages = {
             path: content
@@ -262,7 +280,7 @@ class DocsSource:
     def _found(self, now: _Now, before: _Cursor | None) -> _Found:
         """New versions where the line goes on from the last look, all where nothing can be built on it."""
         ignored = patterns(self.config.ignore_commits)
-        pathspecs = [*(f":(top){rule}" for rule in self.config.pages)]
+        pathspecs = [*(f":(top){rule}" for rule in self.config.page_rules)]
         pathspecs += [f":(top,literal){path}" for path in now.map.paths]
 
         def history(since: str | None, known: Mapping[str, Version]) -> History:
@@ -272,10 +290,10 @@ class DocsSource:
         if before is not None and before.meaning == now.meaning and continues(self._git, now.head, before.head):
             new = history(before.head, before.pages)
             if not new.moved:
-                return _Found(new.versions, whole=False)
+                return _Found(new.versions, new.touched, whole=False)
         found = history(None, {})
         missing = [path for path in now.map.paths if path not in now.pages]
-        return _Found(found.versions, whole=True, warnings=self._of_map(missing))
+        return _Found(found.versions, found.touched, whole=True, warnings=self._of_map(missing))
 
     def _of_map(self, missing: Sequence[str]) -> list[str]:
         if not missing:
@@ -287,10 +305,10 @@ class DocsSource:
 
     def _reported(self, now: _Now, found: _Found, before: _Cursor | None) -> Iterator[Page]:
         known = {} if found.whole or before is None else before.pages
-        told = self._told(now, list(found.versions), found.warnings)
+        told = self._told(now, sorted(found.touched), found.warnings)
         events: list[DocPage] = []
-        for path, versions in sorted(found.versions.items()):
-            line = [*versions, *([known[path]] if path in known else [])]
+        for path in told:
+            line = [*found.versions.get(path, []), *([known[path]] if path in known else [])]
             events.append(self._event(path, line[0], now.stamp, told[path]))
             events += [
                 self._event(path, older, now.stamp if older is known.get(path) else newer.at)
@@ -360,11 +378,3 @@ class DocsSource:
     def _complete(self, where: Mapping[str, str], native_ids: frozenset[str]) -> Complete:
         of_this = {"repository": self.commits.repository, **where}
         return Complete(kind=DocPage, where=of_this, dated="changed_at", since=_BEFORE_ALL, native_ids=native_ids)
-
-
-def _decoded(cursor: str | None) -> _Cursor | None:
-    """What was seen; None from a foreign or older form, so that all is read again, which is harmless."""
-    try:
-        return None if cursor is None else msgspec.json.decode(cursor, type=_Cursor)
-    except msgspec.DecodeError:
-        return None

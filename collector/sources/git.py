@@ -19,6 +19,7 @@ from collector.errors import ContractError, Mistake, PacelineError, SourceError
 from collector.events import Deployment, Event, Result
 from collector.gitcommand import Access, Git, basic
 from collector.history import PAGE, Clone, Commits, Look, clone_path, continuing, is_treeless, look_of, time_of
+from collector.repositories import is_url, repository_name
 from collector.secrets import Secret, reveal
 from collector.source import About, Page, SourceConfig, SourceContext
 
@@ -155,20 +156,6 @@ class GitConfig(SourceConfig):
 
 def _mistake(path: str, problem: str, expected: str) -> Mistake:
     return Mistake(file="", line=0, path=path, problem=problem, expected=expected)
-
-
-def is_url(repository: str) -> bool:
-    """True for `scheme://…` and the `user@host:path` form; everything else is a path."""
-    return "://" in repository or re.match(r"[\w.-]+@[\w.-]+:", repository) is not None
-
-
-def repository_name(repository: str) -> str:
-    """`owner/name` of a URL, without its host and what stands before it; the folder's name of a path."""
-    place = repository.rstrip("/").removesuffix("/.git").removesuffix(".git")
-    if not is_url(repository):
-        return Path(place or ".").expanduser().resolve().name or "repository"
-    path = re.sub(r"^[^/]*://[^/]*/?|^[^/:]*:", "", place)
-    return "/".join([part for part in path.split("/") if part][-2:]) or "repository"
 
 
 def has_tag(repository: str, pattern: str) -> bool:

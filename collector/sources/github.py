@@ -138,7 +138,8 @@ count with `own_deployments: true`; a rule with an `environment` then says what 
 production}` a published release is a deployment of its tag's commit, and GitHub's own count only if asked for.
 
 Where `issues` is set, its labels make incidents and tickets; pull requests are neither. An incident that was closed as
-not planned, or as a duplicate, was not restored. Comments are replies.
+not planned, or as a duplicate, was not resolved: it ended when it was closed, which its number says. Comments are
+replies.
 
 Once a day the last 31 days are read whole, for runs that were run again and for what was deleted or relabelled.
 

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from pydantic import Field, field_validator
 
-from collector.api import TrackerConfig, Url
+from collector.api import HookedConfig, TrackerConfig, Url
 from collector.errors import Mistake, SourceError
 from collector.events import Event, Incident, Ticket
 from collector.findings import Findings
@@ -82,7 +82,7 @@ its event. Sub-tasks are issues of a type of their own; a rule `becomes: nothing
 | reporter | `author`; the only value of `team_field` is `author_team` |
 | created; `started_field` of an incident | when it was detected; when it started |
 | resolution date | the end, where the history does not tell it |
-| linked issues and the parent; remote links of an incident | `links`, as keys and as addresses |
+| its key; linked issues and the parent; remote links of an incident | `links`, as keys and as addresses |
 
 **Statuses.** `statuses` maps them by name. One that is not named there counts by its category: *to do* is open, *in
 progress* is in progress, *done* is resolved. The history is read by the statuses' ids, so that a status which was
@@ -110,7 +110,7 @@ fields decide what they are.
 )
 
 
-class JiraConfig(TrackerConfig):
+class JiraConfig(TrackerConfig, HookedConfig):
     """Settings of a Jira."""
 
     type: Literal["jira"]

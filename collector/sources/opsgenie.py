@@ -16,7 +16,7 @@ from urllib.parse import quote
 import msgspec
 from pydantic import Field
 
-from collector.api import Url
+from collector.api import HookedConfig, Url
 from collector.errors import ContractError
 from collector.events import Incident, IncidentState, Timestamp
 from collector.http import Answer, ApiClient
@@ -112,7 +112,7 @@ actions Create, Acknowledge, UnAcknowledge and Close, and the custom header `Aut
 )
 
 
-class OpsgenieConfig(IncidentConfig):
+class OpsgenieConfig(IncidentConfig, HookedConfig):
     """Settings of an Opsgenie account."""
 
     type: Literal["opsgenie"]

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import msgspec
 from pydantic import Field
 
-from collector.api import Url
+from collector.api import HookedConfig, Url
 from collector.errors import ContractError
 from collector.events import Incident, IncidentState, Timestamp
 from collector.http import Answer, ApiClient
@@ -116,7 +116,7 @@ out, such as earlier acknowledgements, comes with the next run.
 )
 
 
-class PagerDutyConfig(IncidentConfig):
+class PagerDutyConfig(IncidentConfig, HookedConfig):
     """Settings of a PagerDuty account."""
 
     type: Literal["pagerduty"]
@@ -298,10 +298,10 @@ class PagerDutySource:
             newest, _ = self._asked("log_entries", {"limit": "1"}).items(Entry, "log_entries")
             state = state.begun(max((e.created_at for e in newest), default=start))
         begun = parsed(state.after) if state.after else None
-        span = (begun or start, self.context.clock())
+        # The server's clock may be ahead: what the log knows already was created too.
+        span = (begun or start, max(self.context.clock(), (state.reached or start) + _A_SECOND))
         for incidents in self._pages("incidents", Subject, span, {"sort_by": "created_at:asc"}, notes):
-            if incidents and incidents[0].created_at < start - _TOLERATED:
-                raise ContractError("GET incidents: `since` was passed over; is a proxy leaving parameters out?")
+            _since("incidents", incidents, start)
             if incidents:
                 state = msgspec.structs.replace(state, after=as_rfc3339(incidents[-1].created_at))
             yield self._part(incidents, state, notes)
@@ -313,6 +313,7 @@ class PagerDutySource:
         changed = dict[str, None]()
         span = (start, max(self.context.clock(), since + _A_SECOND))
         for entries in self._pages("log_entries", Entry, span, {}, notes):
+            _since("log_entries", entries, start)
             newest = max([newest, *(entry.created_at for entry in entries)])
             changed |= {entry.incident.id: None for entry in entries if entry.incident and entry.incident.id}
         ids = list(changed)
@@ -382,6 +383,12 @@ class PagerDutySource:
 
     def _asked(self, path: str, asked: Mapping[str, str], understood: Collection[int] = ()) -> Answer:
         return self.client.get(path, {"time_zone": "UTC", **asked}, understood=understood)
+
+
+def _since(path: str, items: Sequence[Subject | Entry], start: datetime) -> None:
+    """Raises ContractError for what is older than was asked for."""
+    if any(one.created_at < start - _TOLERATED for one in items):
+        raise ContractError(f"GET {path}: `since` was passed over; is a proxy leaving parameters out?")
 
 
 def _between(start: datetime, end: datetime) -> dict[str, str]:

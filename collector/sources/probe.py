@@ -24,7 +24,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from collector.durations import Duration
 from collector.errors import Mistake, PacelineError, SourceError
 from collector.events import Probe
-from collector.probing import NO_NETWORK, PORTS, Check, Checked, Prober, trusting
+from collector.probing import NO_NETWORK, PORTS, Check, Checked, Prober, is_host, trusting
 from collector.secrets import Secret, reveal
 from collector.source import About, Page, SourceConfig, SourceContext
 from collector.times import as_rfc3339, parsed
@@ -34,6 +34,8 @@ _LONGEST = timedelta(seconds=30)
 """Checks are spread over no more, and each takes no longer: a round is over within its minute."""
 _OVER_SECONDS, _NEARLY_OVER_SECONDS = 1.0, 5.0
 _NEXT_IS_NEAR_SECONDS = 15.0
+_NO_STATUS = 0
+"""A check counts as a request, whatever came of it."""
 _STATUS = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ABOUT = About(
@@ -93,7 +95,7 @@ def _web_address(text: str) -> str:
         return text
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in PORTS and bool(parts.hostname) and parts.netloc.isascii() and parts.port != 0
+        usable = parts.scheme in PORTS and is_host(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
@@ -106,7 +108,7 @@ def _web_address(text: str) -> str:
 def _host_and_port(text: str) -> str:
     try:
         parts = urlsplit(f"//{text}")
-        usable = not text or (bool(parts.hostname) and bool(parts.port) and parts.netloc == text and text.isascii())
+        usable = not text or (is_host(parts.hostname) and bool(parts.port) and parts.netloc == text)
     except ValueError:
         usable = False
     if not usable or "@" in text:
@@ -237,6 +239,7 @@ class ProbeConfig(SourceConfig):
 
     type: Literal["probe"]
     about: ClassVar[About] = _ABOUT
+    punctual: ClassVar[bool] = True
 
     every: Duration = Field(default=_SLOT, description="How often each target is checked; at least 1m.")
     targets: list[ProbeTarget] = Field(min_length=1, description="What is checked.")
@@ -393,6 +396,7 @@ class ProbeSource:
         done = [(one, future.result()) for one, future in made]
         for one, checked in done:
             if checked is not None:
+                self.context.wire.traffic.asked(_NO_STATUS, {})
                 results[one.target.key][1].add(checked)
         return list(results.values()), sum(checked is None for _, checked in done)
 

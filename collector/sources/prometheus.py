@@ -55,7 +55,8 @@ sources:
     name: prometheus
     url: https://prometheus.example.com
     uptime:
-      - {query: avg by (service) (avg_over_time(probe_success[1m])), service: "{service}"}
+      - query: avg by (service) (avg_over_time(probe_success[1m]))
+        service: "{service}"
       - good: sum(increase(http_requests_total{code!~"5.."}[1m]))
         total: sum(increase(http_requests_total[1m]))
         service: shop
@@ -208,14 +209,19 @@ class _Row(NamedTuple):
 
 def _pairs(good: Sequence[Series], total: Sequence[Series], place: str) -> list[_Row]:
     """What was good of each total, by the labels that both have. Raises SourceError where they have others."""
-    goods = {digest(s.metric): dict(s.values) for s in good}
-    if goods.keys() - {digest(s.metric) for s in total}:
+    goods, totals = ({_unnamed(s.metric): s for s in series} for series in (good, total))
+    if goods.keys() - totals.keys():
         raise SourceError(f"{place}: `good` has series that `total` has not; aggregate both by the same labels")
     rows = []
-    for series in total:
-        own = goods.get(digest(series.metric), {})
+    for labels, series in totals.items():
+        own = dict(goods[labels].values) if labels in goods else {}
         rows.append(_Row(series.metric, [(at, (own.get(at), value)) for at, value in series.values]))
     return rows
+
+
+def _unnamed(labels: Mapping[str, str]) -> str:
+    """The labels of a series without the metric's name: by these the series of two metrics meet."""
+    return digest({name: value for name, value in labels.items() if name != "__name__"})
 
 
 @dataclass(frozen=True)
@@ -269,8 +275,11 @@ class Shapes:
         )
 
     def usage(self, query: UsageQuery, place: str, series: Sequence[Series], notes: Notes) -> list[Event]:
-        """What each series says of each step; whoever used it as a hash, in the native id too."""
-        made: list[Event] = []
+        """What each series says of each step; whoever used it as a hash, in the native id too.
+
+        Two spellings of one person are one hash, whose uses add up.
+        """
+        made: dict[str, UsageEvent] = {}
         for labels, values in ((s.metric, s.values) for s in series):
             names = _names((query.capability, query.action, query.team, query.service, query.person), labels)
             plain = {name: value for name, value in labels.items() if name not in LABEL.findall(query.person)}
@@ -280,8 +289,11 @@ class Shapes:
                 continue
             found, problem = usable(values, uses)
             notes.reject([BadRecord(where, problem)] if problem else [])
-            made += [self._use(query, names, plain, at_seconds(at), count) for at, count in found]
-        return made
+            for at, count in found:
+                use = self._use(query, names, plain, at_seconds(at), count)
+                known = made.get(use.native_id)
+                made[use.native_id] = msgspec.structs.replace(use, count=count + (known.count if known else 0))
+        return list(made.values())
 
     def _use(
         self, query: UsageQuery, names: Sequence[str], labels: Mapping[str, str], ended_at: datetime, count: int
@@ -357,9 +369,9 @@ class PrometheusSource:
             span = spans.next(first, last)
             try:
                 events, series = reading.read(span, notes)
-            except TooMuchError:
+            except TooMuchError as error:
                 if not spans.refused():
-                    raise
+                    raise error.__cause__ or error from None
                 continue
             spans.answered(series)
             state = msgspec.structs.replace(state, after=as_rfc3339(span.last)).begun(span.last)

@@ -34,6 +34,8 @@ _MOST_PAGES = 100_000
 _FORBIDDEN, _NOT_FOUND = 403, 404
 _GONE = frozenset({_FORBIDDEN, _NOT_FOUND})
 _SECOND = timedelta(seconds=1)
+_OVER = timedelta(minutes=1)
+"""So long after a second nothing can come of it, though the server's clock be late."""
 _SWEEP_EVERY = timedelta(days=1)
 _SWEPT = timedelta(days=30)
 _OURS = frozenset(
@@ -138,7 +140,7 @@ class RedmineConfig(TrackerConfig):
         )
         shapes = Shapes(self.url, context.people, self.severity_field, self.label_fields)
         tracking, quiet = self.tracking(context), self.tracking(replace(context, findings=Findings()))
-        return RedmineSource(client, self, context, shapes, tracking, quiet, proves=bool(token))
+        return RedmineSource(client, self, context, shapes, tracking, quiet, proves=bool(token or self.username))
 
 
 # ---- what the API hands out
@@ -246,14 +248,16 @@ class RedmineSource:
     def _read(self, within: Mapping[str, str], state: State, notes: Notes) -> Iterator[Part]:
         """Issues in the order in which they changed. `open` holds those of the overlap, as they were read before."""
         floor = self.config.horizon(self.context) if state.since is None else state.since - self.config.overlap
-        before, met = set(state.open), dict[str, _Met]()
+        before, met, now = set(state.open), dict[str, _Met](), self.context.clock()
         start = max(floor, _time(state.after)) if state.after else floor
         for rows, place in self._changed(within, start, notes):
             newest = max(r.updated_on for r in rows)
             fresh = [r for r in rows if r.version not in before and r.version not in met]
-            met = {r.version: _Met(r.updated_on, r.version in before or r.updated_on < newest) for r in rows} | met
+            over = max(newest, now - _OVER)
+            met = {r.version: _Met(r.updated_on, r.version in before or r.updated_on < over) for r in rows} | met
             met = {version: one for version, one in met.items() if one.at >= newest - self.config.overlap}
-            state = msgspec.structs.replace(state.begun(newest), after=as_rfc3339(place))
+            # A time that is still to come must not have everything before it passed over.
+            state = msgspec.structs.replace(state.begun(min(newest, now)), after=as_rfc3339(place))
             yield Part(self._events(fresh, notes), state)
         known = sorted(version for version, one in met.items() if one.settled)
         yield Part((), msgspec.structs.replace(state.ended(), open=tuple(known)))

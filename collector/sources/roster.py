@@ -16,12 +16,24 @@ from typing import ClassVar, Literal, TypeAlias
 import msgspec
 from pydantic import Field
 
+from collector.cursors import decoded
 from collector.durations import Duration
 from collector.errors import BadRecord, ContractError, Mistake, SourceError
 from collector.people import People
 from collector.source import About, Page, SourceConfig, SourceContext
 from collector.staff import StaffSettings, Stay, UnreadableError, Words, check_share, continued, whole
-from collector.tabular import Row, Snapshot, Table, check_path, check_silence, matching, read_table, read_whole
+from collector.tabular import (
+    Encoding,
+    Row,
+    Snapshot,
+    Table,
+    check_path,
+    check_silence,
+    later,
+    matching,
+    read_table,
+    read_whole,
+)
 
 Column: TypeAlias = Literal["person", "start", "left", "entered", "kind", "team", "site", "codes"]
 _COLUMNS: Mapping[Column, Sequence[str]] = {
@@ -58,7 +70,8 @@ sources:
 sources call them, best the address that stands in their commits; it is hashed before anything else looks. Several
 accounts of one person belong into the [identities](../privacy.md) file, not here. Columns are found by usual names
 (`start`, `Start date`, `hire_date`); `columns` names them where yours differ. Only `person` and `start` are needed.
-Of a pattern that fits several files, the last by name is the roster: exports whose names carry their date work.
+Separators are found out; `encoding` names what is not UTF-8. Of a pattern that fits several files, the last by name is
+the roster: exports whose names carry their date work.
 
 **Dates.** A start is a day: it begins at 00:00 at the person's site, whose calendar knows its zone. Somebody left at
 the end of the day that `left` names. Dates are read as 2026-03-02 unless `dates` says otherwise; times of day need an
@@ -66,16 +79,17 @@ offset, or `zone`.
 
 **When a line was entered.** Where no column tells, it is when the file with a new line was written. Of lines that were
 there at the first look nobody knows: they count as entered in time. A start that is moved leaves its line the line it
-was. Who is entered after a deadline, or with a fifth of the roster within a week, is left out of onboarding, and said
-to be.
+was, unless the person had left before: they joined again, and the stay before is kept. Who is entered after a deadline,
+or with a fifth of the roster within a week, is left out of onboarding, and said to be. Read by corrected settings, the
+same file is as at the first look: nobody joined or left by that.
 
 **Kinds.** `hire` (or `employee`), `rehire`, `transfer`, `contractor` and `intern` are understood, others by `kinds`;
 what nothing maps is a `hire`, and said. `codes` is `yes` or `no`, or, with `coding`, a role that is expected to write
 code.
 
 **Who is not listed any more** has left (`missing: left`), which is said. A file that lists newcomers alone needs
-`missing: ignore`. Where more than `most_missing` of the people are gone at once, and more than three, the export broke:
-the run fails.
+`missing: ignore`. Where a quarter (`broken_share`) of the people are gone at once, and more than three, the export
+broke: the run fails.
 """,
 )
 
@@ -94,6 +108,9 @@ class RosterConfig(StaffSettings, SourceConfig):
     columns: dict[Column, str] = Field(
         default_factory=dict, description="What the file calls its columns, where it is none of the usual names."
     )
+    encoding: Encoding = Field(
+        default="utf-8", description="How the text is written: `cp1252` and `utf-16` are what spreadsheets write else."
+    )
     silent_after: Duration | None = Field(
         default=None, description="When the file was not written for this long, runs without anything new fail."
     )
@@ -109,15 +126,19 @@ class RosterConfig(StaffSettings, SourceConfig):
     @property
     def meaning(self) -> str:
         """Changes with all that says how the file is read."""
-        told = self.model_dump_json(exclude={"every", "stale_after", "most_missing", "silent_after"})
+        told = self.model_dump_json(exclude={"every", "stale_after", "broken_share", "silent_after"})
         return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
 
 class _Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """What the last look saw: the file's digest, what its settings meant, and the stays."""
+    """What the last look saw: the file's digest, what its settings meant, when that was, and the stays.
+
+    `stamp` is the `updated_at` of what was reported.
+    """
 
     digest: str
     meaning: str
+    stamp: datetime
     stays: dict[str, Stay]
 
 
@@ -153,7 +174,7 @@ class RosterSource:
         if not names:
             raise SourceError(f"no file matches the path {config.path}; restore it or correct `path`")
         (snapshot,) = read_whole(self.base_dir, config.path, names[-1:])
-        before = _decoded(cursor)
+        before = decoded(cursor, _Cursor)
         if before is not None and (before.digest, before.meaning) == (snapshot.digest, config.meaning):
             check_silence(self.base_dir, config.path, names[-1:], config.silent_after, self.clock())
             return
@@ -161,18 +182,20 @@ class RosterSource:
 
     def _page(self, snapshot: Snapshot, before: _Cursor | None) -> Page:
         config, at = self.config, snapshot.modified_at
-        table = read_table(snapshot)
+        table = read_table(snapshot, encoding=config.encoding)
         found = _Reader(config, self.people, table).read()
         found.rejected += table.rejected
         unread = found.nobody + len(table.rejected)
         known = before.stays if before else None
         # Whose row cannot be told from another's may be anybody's: then nobody is taken for gone.
         seen = found.seen if not unread else {s.person for s in (known or {}).values()} | found.seen
-        roster = continued(known, found.stays, seen, at, leaves=config.missing == "left")
-        check_share((known or {}).values(), roster.newly_gone, config.most_missing, at, "most_missing")
-        cursor = _Cursor(digest=snapshot.digest, meaning=config.meaning, stays=roster.stays)
+        corrected = before is not None and before.digest == snapshot.digest
+        roster = continued(known, found.stays, seen, at, leaves=config.missing == "left", corrected=corrected)
+        check_share((known or {}).values(), roster.newly_gone, config.broken_share, at)
+        stamp = later(at, before.stamp if before else None)
+        cursor = _Cursor(digest=snapshot.digest, meaning=config.meaning, stamp=stamp, stays=roster.stays)
         return Page(
-            events=roster.events(config.name, known or {}, at),
+            events=roster.events(config.name, known or {}, stamp),
             rejected=found.rejected,
             warnings=[*found.said, *self._warnings(snapshot.name, roster.newly_gone, unread if known else 0)],
             complete=[whole(roster.stays)],
@@ -185,14 +208,6 @@ class RosterSource:
             yield f"{name}: {gone} of the people are not listed any more; {taken}"
         if unread:
             yield f"{name}: {unread} lines cannot be told from others, so nobody is taken as having left"
-
-
-def _decoded(cursor: str | None) -> _Cursor | None:
-    """What was known; None from a foreign or older form, as if it were the first look."""
-    try:
-        return None if cursor is None else msgspec.json.decode(cursor, type=_Cursor)
-    except msgspec.DecodeError:
-        return None
 
 
 class _Reader:

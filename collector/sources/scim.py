@@ -16,17 +16,20 @@ import msgspec
 from pydantic import Field
 
 from collector.api import ApiConfig
+from collector.cursors import decoded
 from collector.errors import BadRecord, ContractError, SourceError
 from collector.events import Member
 from collector.http import Answer, ApiClient
 from collector.secrets import reveal
 from collector.source import About, Page, SourceContext
-from collector.staff import StaffSettings, Stay, UnreadableError, Words, check_share
+from collector.staff import StaffSettings, Stay, UnreadableError, Words, check_share, whole
 from collector.systems.scim.users import DEPARTMENT, User, attribute
 from collector.times import as_rfc3339
 
 _PAGE = 100
 _MOST_PAGES = 100_000
+_MEANING = frozenset({"start", "left", "person", "kind", "team", "site", "codes", "filter"})
+"""Settings that say what a user means, beside those of all rosters."""
 _SWEEP_EVERY = timedelta(days=1)
 _LONGEST_REASON = 20
 _REFUSED_QUESTION, _NOT_IMPLEMENTED = 400, 501
@@ -67,12 +70,13 @@ accounts are made on the first day.
 **Who.** `person: mail` takes the primary address, or `userName` where there is none; `person: login` takes `userName`.
 Either is hashed at once; names, managers, telephones and pictures are not read.
 
-**Since when.** The directory learnt of somebody at `meta.created`. Somebody left at the end of the day that the
-attribute `left` names; without it, when `active` was first seen to be false, by `meta.lastModified`. Who is not in the
-list any more has left (`missing: left`); more than `most_missing` gone at once fail the run.
+**Since when.** The directory learnt of somebody at `meta.created`. Who had left, and whose start then lies after that,
+joined again: that is a stay of its own, entered when the directory changed it. Somebody left at the end of the day that
+the attribute `left` names; without it, when `active` was first seen to be false, by `meta.lastModified`. Who is not in
+the list any more has left (`missing: left`); a quarter (`broken_share`) gone at once fails the run.
 
 **Reading.** Changed users are asked for by `meta.lastModified`, and all of them once a day. `filter` narrows the list,
-for example to `userType eq "Employee"`.
+for example to `userType eq "Employee"`; whom a new filter leaves out is forgotten, and has not left.
 """,
 )
 
@@ -107,12 +111,17 @@ class ScimConfig(StaffSettings, ApiConfig):
     @property
     def meaning(self) -> str:
         """Changes with all that says what a user means."""
-        names = {*StaffSettings.model_fields, "start", "left", "person", "kind", "team", "site", "codes", "filter"}
+        names = {*_MEANING, *StaffSettings.model_fields} - {"broken_share"}
         return hashlib.blake2b(self.model_dump_json(include=names).encode(), digest_size=8).hexdigest()
+
+    @property
+    def asked_for(self) -> str:
+        """Changes with whom the list is of; a filter may name people."""
+        return hashlib.blake2b(self.filter.encode(), digest_size=8).hexdigest()
 
 
 class _Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known: the stays by their native ids, up to which modification, and by a whole list of when.
+    """What is known: the stays by their native ids, up to which modification, and by a whole list of when and of whom.
 
     `filters`: whether the server understands filters.
     """
@@ -120,6 +129,7 @@ class _Cursor(msgspec.Struct, frozen=True, kw_only=True):
     meaning: str
     since: datetime | None = None
     swept_at: datetime | None = None
+    asked_for: str | None = None
     filters: bool = True
     stays: dict[str, Stay] = {}
 
@@ -171,8 +181,11 @@ class ScimSource:
 
     def pull(self, cursor: str | None) -> Iterator[Page]:
         """Users that changed since the cursor's, or all of them; the last page says who is gone."""
-        before = _decoded(cursor) or _Cursor(meaning=self.config.meaning)
-        since = None if self._is_due(before) or before.since is None else before.since - self.config.overlap
+        before = decoded(cursor, _Cursor) or _Cursor(meaning=self.config.meaning)
+        since = None
+        if before.since is not None and not self._is_due(before):
+            # Not every server reads the fractions that it writes.
+            since = (before.since - self.config.overlap).replace(microsecond=0)
         try:
             yield from self._passed(before, since)
         except _NoFilterError:
@@ -239,39 +252,47 @@ class ScimSource:
 
     def _last(self, before: _Cursor, met: _Pass, said: Sequence[str]) -> Page:
         """What only the end of a pass can say: who is gone, and from where the next one goes on."""
-        config, now = self.config, self.context.clock()
-        stays, gone, warnings = before.stays | met.stays, list[Member](), [*said]
-        if met.is_whole:
-            missing = [i for i, s in before.stays.items() if i not in met.seen and not s.gone]
-            newly = sum(not stays[i].has_left(now) for i in missing)
-            check_share(before.stays.values(), newly, config.most_missing, now, "most_missing")
-            left = {i: stays[i].dropped(now, leaves=config.missing == "left") for i in missing}
-            gone = [s.event(config.name, i, now) for i, s in left.items() if s.left_at != stays[i].left_at]
-            stays |= left
-            if newly:
-                taken = "they count as having left" if config.missing == "left" else "nothing is concluded from it"
-                warnings.append(f"{newly} of the people are not listed any more; {taken}")
-        elif met.since is None and not met.cut:
-            warnings.append("the list changed while it was read: nobody is taken as gone until it is read whole")
-        if met.since is None and met.without_start:
-            warnings.append(f"{met.without_start} users have no {config.start}, so they are no members")
-        if not before.filters:
-            warnings.append("the server does not tell what was modified since: all users are read each time")
+        now = self.context.clock()
+        gone, newly = self._gone(before, met, now) if met.is_whole else ({}, 0)
+        stays = before.stays | met.stays | gone
+        others = met.is_whole and before.asked_for not in {None, self.config.asked_for}
+        if others:  # nobody leaves by that: who is not asked for any more was none of them
+            stays, gone, newly = {i: s for i, s in stays.items() if i not in gone}, {}, 0
         cursor = msgspec.structs.replace(
             before,
-            meaning=config.meaning,
+            meaning=self.config.meaning,
             since=max(filter(None, (before.since, met.newest)), default=None),
             swept_at=now if met.is_whole else before.swept_at,
+            asked_for=self.config.asked_for if met.is_whole else before.asked_for,
             stays=stays,
         )
         cut = f"Users: the server counts {met.total} and handed out {len(met.seen)}; narrow them with `filter`"
         return Page(
-            events=gone,
-            warnings=warnings,
+            events=[s.event(self.config.name, i, now) for i, s in gone.items() if s.left_at != before.stays[i].left_at],
+            warnings=[*said, *self._warnings(met, newly, filters=before.filters)],
             truncations=[cut] if met.cut else [],
+            complete=[whole(stays)] if others else [],
             cursor=msgspec.json.encode(cursor).decode(),
             checkpoint=True,
         )
+
+    def _gone(self, before: _Cursor, met: _Pass, now: datetime) -> tuple[dict[str, Stay], int]:
+        """Who is not in the list any more, and how many of them had not left before. Raises SourceError for many."""
+        missing = {i: s for i, s in before.stays.items() if i not in met.seen and not s.gone}
+        newly = sum(not s.has_left(now) for s in missing.values())
+        check_share(before.stays.values(), newly, self.config.broken_share, now)
+        return {i: s.dropped(now, leaves=self.config.missing == "left") for i, s in missing.items()}, newly
+
+    def _warnings(self, met: _Pass, newly_gone: int, *, filters: bool) -> Iterator[str]:
+        if newly_gone:
+            taken = "they count as having left" if self.config.missing == "left" else "nothing is concluded from it"
+            yield f"{newly_gone} of the people are not listed any more; {taken}"
+        if met.since is None and not met.is_whole and not met.cut:
+            yield "the list changed while it was read, or holds what is no user: nobody is taken as gone"
+        if met.since is None and met.without_start:
+            yield f"{met.without_start} users have no {self.config.start}, so they are no members"
+        if not filters:
+            yield "the server does not tell what was modified since: all users are read each time"
 
 
 class _Reader:
@@ -300,12 +321,19 @@ class _Reader:
             met.without_start += 1
             return []
         known = self._before.stays.get(native_id)
-        stay = met.stays[native_id] = self._stay(user, resource, known)
-        if known == stay:
-            return []
+        stay = self._stay(user, resource, known)
+        found = {native_id: stay}
+        if known is not None and known.ended_before(stay.started_at):
+            stay = self._stay(user, resource, None)
+            entered_at = modified_at or self._context.clock()
+            found[native_id] = msgspec.structs.replace(stay, entered_at=entered_at)
+            found[f"{native_id}/{known.started_at:%Y-%m-%d}"] = msgspec.structs.replace(known, gone=True)
+        met.stays |= found
         now = self._context.clock()
         updated_at = max(modified_at or now, now) if known else modified_at or now
-        return [stay.event(self._config.name, native_id, updated_at)]
+        return [
+            one.event(self._config.name, i, updated_at) for i, one in found.items() if self._before.stays.get(i) != one
+        ]
 
     def _stay(self, user: User, resource: Mapping[str, Any], known: Stay | None) -> Stay:
         config, words, people = self._config, self.words, self._context.people
@@ -317,7 +345,8 @@ class _Reader:
             person=people.hashed(person),
             kind=words.kind(attribute(resource, config.kind)),
             started_at=started_at,
-            entered_at=user.created_at or (known.entered_at if known else None),
+            # Who began anew on an account of old was entered later than the account was made.
+            entered_at=max(filter(None, (user.created_at, known.entered_at if known else None)), default=None),
             left_at=self._left(user, resource, started_at, known),
             team=attribute(resource, config.team) or None,
             site=attribute(resource, config.site) or None if config.site else None,
@@ -343,11 +372,3 @@ def _reason(answer: Answer) -> str:
     except ContractError:
         return ""
     return found if found.isalpha() and len(found) <= _LONGEST_REASON else ""
-
-
-def _decoded(cursor: str | None) -> _Cursor | None:
-    """What was known; None from a foreign or older form, as if it were the first pass."""
-    try:
-        return None if cursor is None else msgspec.json.decode(cursor, type=_Cursor)
-    except msgspec.DecodeError:
-        return None

@@ -8,17 +8,17 @@ was said publicly in the journal: both are read for a page of tasks at a time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from collector.api import TrackerConfig
-from collector.errors import AuthError, BadRecord, ContractError
+from collector.errors import AuthError, BadRecord, ContractError, RetryableError
 from collector.events import Event, Incident, Ticket
 from collector.http import Answer, ApiClient
 from collector.secrets import reveal
@@ -47,6 +47,12 @@ _MANY = 1_000
 _MOST_PAGES = 100_000
 _SWEEP_EVERY, _SWEPT = timedelta(days=1), timedelta(days=30)
 _REFUSED = frozenset({401})
+_PEOPLE = frozenset(
+    {
+        *("assigned_to", "caller_id", "closed_by", "email", "manager", "opened_by", "opened_for", "reopened_by"),
+        *("requested_by", "requested_for", "resolved_by", "sys_created_by", "sys_updated_by", "user_name"),
+    }
+)
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9_.]+$")]
 
 
@@ -57,7 +63,15 @@ def _one_query(text: str) -> str:
     return text
 
 
+def _of_nobody(text: str) -> str:
+    """A field that does not hold somebody: queues, services and severities are shown."""
+    if text.rpartition(".")[2] in _PEOPLE:
+        raise ValueError("this field names people; expected one of groups, services or kinds")
+    return text
+
+
 _Query = Annotated[str, AfterValidator(_one_query)]
+_Field = Annotated[_Name, AfterValidator(_of_nobody)]
 
 
 class ChangeSettings(BaseModel):
@@ -144,12 +158,12 @@ belongs to it.
     query: _Query = Field(
         default="", description="An encoded query that all records must fit, as the filter of a list copies it."
     )
-    project_field: _Name = Field(default="assignment_group", description="The field that is the project of an issue.")
-    component_fields: list[_Name] = Field(
+    project_field: _Field = Field(default="assignment_group", description="The field that is the project of an issue.")
+    component_fields: list[_Field] = Field(
         default=["business_service", "cmdb_ci"], description="The fields that are components of an issue."
     )
-    severity_field: _Name = Field(default="priority", description="The field that is the severity.")
-    type_field: str = Field(
+    severity_field: _Field = Field(default="priority", description="The field that is the severity.")
+    type_field: Annotated[str, AfterValidator(_of_nobody)] = Field(
         default="", pattern=r"^[a-z0-9_.]*$", description="The field that is the type; the table's name unless given."
     )
     changes: ChangeSettings | None = Field(
@@ -300,7 +314,7 @@ class ServiceNowSource:
         hidden = 0
         for _ in range(_MOST_PAGES):
             query = _all_of(own, f"sys_updated_on>={place.since}", "ORDERBYsys_updated_on", "ORDERBYsys_id")
-            answer = self.client.get(
+            answer = self._asked(
                 table,
                 {
                     "sysparm_query": query,
@@ -337,15 +351,28 @@ class ServiceNowSource:
             found += rows
         return found
 
+    def _asked(self, table: str, parameters: Mapping[str, str]) -> Answer:
+        """An answer that is whole. Where a query takes too long ServiceNow says so behind what it had, with a 200."""
+        answer = self.client.get(table, parameters)
+        if answer.read(_Ending).error is not None:
+            raise RetryableError(f"{answer.asked}: ServiceNow gave up before the end of its answer")
+        return answer
+
     def _answers(self, table: str, query: str, wanted: Sequence[str]) -> Iterator[Answer]:
         """The pages of a list, at least one: rows that access rules hide leave pages short, and end nothing."""
         asked = {"sysparm_query": query, "sysparm_fields": ",".join(wanted), "sysparm_limit": str(_MANY)}
         for page in range(_MOST_PAGES):
-            answer = self.client.get(table, {**asked, "sysparm_offset": str(page * _MANY)})
+            answer = self._asked(table, {**asked, "sysparm_offset": str(page * _MANY)})
             yield answer
             if (page + 1) * _MANY >= _total(answer):
                 return
         raise ContractError(f"GET {table}: its pages never end")
+
+
+class _Ending(msgspec.Struct):
+    """What stands behind the records of an answer that is not whole."""
+
+    error: Any = None
 
 
 class _Place(msgspec.Struct, frozen=True):

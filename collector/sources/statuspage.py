@@ -215,8 +215,8 @@ class StatuspageSource:
             notes.cut(f"the page shows {_SHOWN} incidents, and none before {reaches}; `page` and `token` read all")
         if full and (lost := set(state.open) - {one.id for one in found}):
             notes.cut(f"incidents that were open are not shown any more, so that their end is not known: {len(lost)}")
-        whole_since = oldest if full else _EVER
-        yield self._part(found, self._read(state, found), notes, None if rejected else whole_since)
+        whole = not rejected and _newest_first(found)
+        yield self._part(found, self._read(state, found), notes, (oldest if full else _EVER) if whole else None)
 
     def _all(self, state: State, notes: Notes) -> Iterator[Part]:
         """All that the API holds, as far as `history` goes back, and what is open from before."""
@@ -236,6 +236,7 @@ class StatuspageSource:
             found += items
             if items and max(one.created_at for one in items) < floor:
                 break
+        whole = whole and _newest_first(found)
         listed = {one.id for one in found}
         asked = [native_id for native_id in state.open if native_id not in listed]
         older = side_by_side(lambda one: self._one(f"{path}/{quote(one, safe='')}", notes), asked, self.config.parallel)
@@ -258,10 +259,8 @@ class StatuspageSource:
         events = [event for one in found if not one.planned for event in self._events(one, notes)]
         if whole_since is None:
             return Part(events, state)
-        if any(later.created_at > one.created_at for one, later in pairwise(found)):
-            return Part(events, state)  # in another order the end of a list says nothing of what is not in it
         ids = frozenset(event.native_id for event in events)
-        whole = Complete(kind=Incident, where={}, dated="started_at", since=whole_since, native_ids=ids)
+        whole = Complete(kind=Incident, where={}, dated="detected_at", since=whole_since, native_ids=ids)
         return Part(events, state, [whole])
 
     def _events(self, one: Subject, notes: Notes) -> Iterator[Incident]:
@@ -287,3 +286,8 @@ class StatuspageSource:
         for key, name in (one.affected or {"": ""}).items():
             if self.config.wants(name):
                 yield self.incidents.event(replace(told, native_id=f"{one.id}/{key}" if key else one.id, service=name))
+
+
+def _newest_first(listed: Sequence[Subject]) -> bool:
+    """Whether a list has its order: in another one its end says nothing of what is not in it."""
+    return all(one.created_at >= later.created_at for one, later in pairwise(listed))

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -18,13 +18,25 @@ from zoneinfo import ZoneInfo
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from collector.cursors import decoded
 from collector.durations import Duration
 from collector.errors import BadRecord, ContractError, Mistake, SourceError
 from collector.events import SurveyResponse, SurveyScale
 from collector.local_times import ISO, LocalTimes, TimeForm, ZoneName
 from collector.people import People
 from collector.source import About, Complete, Page, SourceConfig, SourceContext
-from collector.tabular import Row, Snapshot, Table, check_path, check_silence, matching, read_table, read_whole
+from collector.tabular import (
+    Encoding,
+    Row,
+    Snapshot,
+    Table,
+    check_path,
+    check_silence,
+    later,
+    matching,
+    read_table,
+    read_whole,
+)
 
 _TIMES = (
     "Timestamp",
@@ -76,15 +88,17 @@ person to one question of a wave the last counts. Surveys without it count each 
 the row's own id, so that a corrected row is the same answer.
 
 **Rows.** Wide files have a column for each question; with `long` each row is one answer. Separators and byte order
-marks are found out. `skip` passes over rows after the header that are no answers: Qualtrics writes two.
+marks are found out; `encoding` names what is not UTF-8. `skip` passes over rows after the header that are no answers:
+Qualtrics writes two.
 
 **Times.** `time` names the column; the usual names of the tools below are found. A row without a time was never sent.
 
 | Tool | `format` | `zone` |
 |---|---|---|
-| Google Forms | `english`: 2026/01/31 9:00:00 AM GMT+1 | stands there |
+| Google Forms | `english`: 2026/01/31 9:00:00 AM GMT+1 | stands there; the form's where it says EST or EET |
 | Google Sheets | as the sheet's locale writes it, such as `%m/%d/%Y %H:%M:%S` | the sheet's |
 | Microsoft Forms | `serial`, or `%m/%d/%y %H:%M:%S` as the spreadsheet saves it | the form owner's |
+| SurveyMonkey | `%m/%d/%Y %I:%M:%S %p`, with `skip: 1` | the account's |
 | Typeform | `iso` (its columns end in "(UTC)", which counts as the zone) | not needed |
 | LimeSurvey | `iso` | the server's |
 | Qualtrics | `iso`, with `skip: 2` | the account's |
@@ -144,6 +158,9 @@ class SurveyConfig(SourceConfig):
     )
     invited: dict[str, int] = Field(default_factory=dict, description="How many were asked, by wave.")
     skip: int = Field(default=0, ge=0, le=10, description="Rows after the header that are no answers.")
+    encoding: Encoding = Field(
+        default="utf-8", description="How the text is written: `cp1252` and `utf-16` are what spreadsheets write else."
+    )
     silent_after: Duration | None = Field(
         default=None, description="When no file was written for this long, runs without anything new fail."
     )
@@ -164,9 +181,10 @@ class SurveyConfig(SourceConfig):
 
 
 class _Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """What the last look saw: files by their digests, and what the settings meant."""
+    """What the last look saw: files by their digests, what the settings meant, and when that was."""
 
     meaning: str
+    stamp: datetime
     files: dict[str, str]
 
 
@@ -190,14 +208,15 @@ class SurveySource:
         snapshots = read_whole(self.base_dir, self.config.path, names)
         told = self.config.model_dump_json(exclude={"every", "stale_after", "silent_after"})
         meaning = hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
-        now = _Cursor(meaning=meaning, files={s.name: s.digest for s in snapshots})
-        if _decoded(cursor) == now:
+        before, files = decoded(cursor, _Cursor), {s.name: s.digest for s in snapshots}
+        if before is not None and (before.meaning, before.files) == (meaning, files):
             check_silence(self.base_dir, self.config.path, names, self.config.silent_after, self.clock())
             return
-        yield self._page(snapshots, msgspec.json.encode(now).decode())
+        stamp = later(max(s.modified_at for s in snapshots), before.stamp if before else None)
+        yield self._page(snapshots, _Cursor(meaning=meaning, stamp=stamp, files=files))
 
-    def _page(self, snapshots: Sequence[Snapshot], cursor: str) -> Page:
-        answers = _Answers(self.config, self.people)
+    def _page(self, snapshots: Sequence[Snapshot], cursor: _Cursor) -> Page:
+        answers = _Answers(self.config, self.people, cursor.stamp)
         for snapshot in snapshots:
             answers.read(snapshot)
         return Page(
@@ -205,16 +224,8 @@ class SurveySource:
             rejected=answers.rejected,
             warnings=[f"{what}: {n}" for what, n in answers.said.items()],
             complete=answers.complete(),
-            cursor=cursor,
+            cursor=msgspec.json.encode(cursor).decode(),
         )
-
-
-def _decoded(cursor: str | None) -> _Cursor | None:
-    """What was seen; None from a foreign or older form, so that all is read again, which is harmless."""
-    try:
-        return None if cursor is None else msgspec.json.decode(cursor, type=_Cursor)
-    except msgspec.DecodeError:
-        return None
 
 
 class _RefusedError(Exception):
@@ -244,10 +255,10 @@ class _Sent(NamedTuple):
 
 
 class _Answers:
-    """The answers in files, of each person to each question the last."""
+    """The answers in files, of each person to each question the last. `stamp`: when the files said so."""
 
-    def __init__(self, config: SurveyConfig, people: People) -> None:
-        self._config, self._people = config, people
+    def __init__(self, config: SurveyConfig, people: People, stamp: datetime) -> None:
+        self._config, self._people, self._stamp = config, people, stamp
         self._survey = config.survey or config.name
         self._called = {q.column.casefold(): name for name, q in config.questions.items()}
         self._same: Counter[tuple[str, str, datetime]] = Counter()
@@ -258,7 +269,7 @@ class _Answers:
 
     def read(self, snapshot: Snapshot) -> None:
         """Add what a file holds."""
-        table = read_table(snapshot, self._config.skip)
+        table = read_table(snapshot, encoding=self._config.encoding, skip=self._config.skip)
         self.rejected += table.rejected
         self._damaged = self._damaged or bool(table.rejected)
         if not table.header:
@@ -272,9 +283,10 @@ class _Answers:
                 sent = self._sent(row, columns, times)
             except _RefusedError as refused:
                 self.rejected.append(BadRecord(row.place, str(refused)))
+                self._damaged = True
                 continue
             for name, text in self._texts(row, columns):
-                self._add(snapshot, row, sent, name, text)
+                self._add(row, sent, name, text)
 
     def _columns(self, table: Table) -> tuple[_Columns, LocalTimes]:
         """Where things stand in a file, and how its times are read. Raises ContractError for a missing column."""
@@ -306,7 +318,7 @@ class _Answers:
 
     def _sent(self, row: Row, columns: _Columns, times: LocalTimes) -> _Sent:
         at = times.at(row.cells[columns.time])
-        if at is None:
+        if at is None or at.year == MAXYEAR:  # which no zone has whole
             raise _RefusedError(f"`time`: expected a time in the form {times.form}, with an offset or `zone`")
         if at.year < _FIRST_YEAR:
             raise _RefusedError(f"`time` lies before {_FIRST_YEAR}; expected a tool that keeps the times of answers")
@@ -328,7 +340,7 @@ class _Answers:
         number = (local.month - 1) // _MONTHS[rule] + 1
         return f"{local:%Y-%m}" if rule == "month" else f"{local:%Y}-{_LETTERS[rule]}{number}"
 
-    def _add(self, snapshot: Snapshot, row: Row, sent: _Sent, name: str, text: str) -> None:
+    def _add(self, row: Row, sent: _Sent, name: str, text: str) -> None:
         """Add an answer; one that its person gave earlier makes way."""
         question = self._config.questions[name]
         score, scale = _score(text, question), _RANGES[question.scale]
@@ -339,7 +351,7 @@ class _Answers:
         event = SurveyResponse(
             source=self._config.name,
             native_id=f"{sent.wave}/{name}/{self._native(sent, name)}",
-            updated_at=snapshot.modified_at,
+            updated_at=self._stamp,
             survey=self._survey,
             wave=sent.wave,
             question=name,

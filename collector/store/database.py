@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -27,7 +28,12 @@ _BUSY_TIMEOUT_MS = 30_000
 _CACHE_KIB = 64 * 1024
 # A row of a commit has 300 bytes: on larger pages an import splits fewer of them.
 _PAGE_BYTES = 8192
+# 64 MB of log: what many transactions change, as the pages of an index, is moved to the file and synced once.
+_LOG_PAGES = 8_192
 _SYNCHRONOUS = "PRAGMA synchronous=NORMAL"
+# Else the driver looks in vain, for each value, how these are told to SQLite: of an insert that took a quarter.
+sqlite3.register_adapter(type(None), lambda nothing: nothing)
+sqlite3.register_adapter(bool, int)
 
 
 Place = Path | SecretStr
@@ -292,6 +298,7 @@ def _sqlite_engine(path: Path) -> Engine:
         raw.execute(_SYNCHRONOUS)
         raw.execute("PRAGMA foreign_keys=ON")
         raw.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        raw.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
         raw.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
 
     @sa.event.listens_for(engine, "begin")

@@ -39,7 +39,10 @@ class KnowsServices(Protocol):
     help="File to write; standard output unless given.",
 )
 def catalogue(config: Path | None, source: str, out: Path | None) -> None:
-    """Write the services that SOURCE knows as a file for `catalogue:`, and say what differs from what is configured."""
+    """Write the services that SOURCE knows as a file for `catalogue:`, and say what differs.
+
+    What is configured and the source does not say is kept. What differs from it is told on standard error.
+    """
     found = configured(config)
     # Nobody is read, so any key will do.
     context = looking(found, {"PACELINE_PEOPLE_KEY": os.environ.get("PACELINE_PEOPLE_KEY") or secrets.token_hex(32)})

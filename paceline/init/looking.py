@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from collector.errors import ConfigError, Mistake, SourceError
+from collector.repositories import is_url
 from collector.source import SourceContext
-from collector.sources.git import is_url
 from paceline.doctor import Diagnosis, Seen, examine
 from paceline.init.forges import KINDS, Kind, Owner, incident_labels, listing, scopes_of
 from paceline.init.proposals import PUBLISHED, IncidentProposal, deployment_proposals, exactly, incident_proposal

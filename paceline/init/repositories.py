@@ -17,8 +17,9 @@ from collector.errors import SourceError
 from collector.gitcommand import Access, Git, basic
 from collector.history import Clone, clone_path
 from collector.remotes import repository_of
+from collector.repositories import is_url, repository_name
 from collector.source import SourceContext
-from collector.sources.git import RELEASE_TAG, GitConfig, is_url, repository_name
+from collector.sources.git import RELEASE_TAG, GitConfig
 from collector.times import as_rfc3339
 
 _MANIFESTS = frozenset(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from collector.sources.git import is_url, repository_name
+from collector.repositories import is_url, repository_name
 from paceline.init.forges import Listing, Owner
 from paceline.init.proposals import NOTHING, IncidentProposal, Proposal, exactly
 from paceline.init.repositories import App, RepositoryFound, service_name

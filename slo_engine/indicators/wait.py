@@ -485,12 +485,9 @@ def _left_out(found: CiWaits, repository: str) -> Iterator[Observation]:
 
 def _active(first: Mapping[Who, int]) -> Iterator[Row]:
     """The first thing that somebody did in a week, beside each kind of wait: without a roster all are one team."""
-    dimension = labelled(_ANY, _ACTIVE)
+    dimension, told = labelled(_ANY, _ACTIVE), (None, *NO_PARTS, Outcome.MEASURED.value, "", None, _ACTIVE, "[]")
     for (person, _, source), at in first.items():
-        yield Row(
-            (DEVELOPER_WAIT.name, dimension, "", "", _EVERYBODY, source),
-            (at, person, None, *NO_PARTS, Outcome.MEASURED.value, "", None, _ACTIVE, "[]"),
-        )
+        yield Row((DEVELOPER_WAIT.name, dimension, "", "", _EVERYBODY, source), (at, person, *told))
 
 
 def _date(at: int) -> str:

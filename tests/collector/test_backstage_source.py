@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,6 +19,9 @@ from collector.http import Wire
 from collector.source import Page, SourceContext
 from collector.sources.backstage import BackstageConfig
 from collector.systems.backstage.references import Reference, reference
+from slo_engine.indicators.self_service import observe
+from slo_engine.organisation import Organisation
+from slo_engine.plain_events import PlainEvents
 
 
 def at(minutes: float) -> datetime:
@@ -338,12 +342,68 @@ def test_an_older_backstage_hands_out_all_at_once(portal: World, reader_of: Call
     assert {a.native_id for a in made.run()} == {"task/task-0004", *(f"task/task-{n:04}" for n in range(90, 151))}
 
 
+def test_tasks_in_another_order_are_read_to_the_end(portal: World, reader: Reader) -> None:
+    """Where the oldest come first what is new stands at the end: reading does not stop at what is old."""
+    for number in range(150):
+        portal.task(number)
+    rows = list(portal.tasks)
+    route = next(i for i, (_, pattern, _) in enumerate(reader.api.routes) if pattern.pattern.endswith("tasks"))
+    method, pattern, _ = reader.api.routes[route]
+    reader.cursor = '{"streams":{"tasks":{"since":"2026-02-16T03:20:00Z"}}}'
+    reader.api.routes[route] = (
+        method,
+        pattern,
+        lambda asked: Reply({"tasks": rows[asked.number("offset", 0) :][:100] if "status" not in asked.query else []}),
+    )
+
+    assert min(a.native_id for a in reader.run()) == "task/task-0141"
+
+
 def test_a_few_tasks_of_an_older_backstage_are_read_once(portal: World, reader_of: Callable[..., Reader]) -> None:
     """The same list for every page is the whole of it."""
     portal.old = True
     portal.task(0)
 
     assert len(reader_of(portal).run()) == 1
+
+
+def test_many_tasks_that_run_on_an_older_backstage_are_read_once(
+    portal: World, reader_of: Callable[..., Reader]
+) -> None:
+    """One that knows no pages hands out the same for each: that nothing new comes is the end."""
+    portal.old = True
+    for number in range(120):
+        portal.task(number, "processing")
+    made = reader_of(portal)
+
+    assert (len(made.run()), len(made.api.asked)) == (120, 3)
+
+
+# ---- what comes of it
+
+
+def test_requests_are_judged_by_what_the_portal_says(portal: World, reader: Reader) -> None:
+    """From tasks to the ratio, by hand.
+
+    Good: a failure that was tried again for the same target within the hour is one request, which succeeded. Bad: one
+    that failed, one whose retry came after 61 minutes (its first request failed; the second is good), one that never
+    ended, which is pending until it expires. Excluded: one that was cancelled before a side effect. So 2 of 5 are good.
+    """
+    for minutes, status, name in (
+        (0, "failed", "a"),
+        (10, "completed", "a"),
+        (0, "failed", "b"),
+        (0, "failed", "c"),
+        (66, "completed", "c"),
+        (0, "processing", "d"),
+        (0, "cancelled", "e"),
+    ):
+        portal.task(minutes, status)["spec"]["parameters"]["name"] = name
+
+    found = [o for o in observe(PlainEvents(reader.run()), Organisation()) if o.indicator == "self_service_success"]
+
+    count = Counter(str(o.outcome) for o in found)
+    assert count == {"good": 2, "bad": 3, "excluded": 1, "pending": 1}
 
 
 # ---- the catalogue
@@ -417,6 +477,32 @@ def test_names_that_two_claim_are_nobodys(portal: World, reader: Reader) -> None
         portal.entity("Component", "shop", space, annotations={"argocd/app-name": "all"})
 
     assert reader.services == [{"name": "asia/shop"}, {"name": "default/shop"}]
+
+
+def test_teams_of_one_name_in_two_namespaces_are_two(portal: World, reader: Reader) -> None:
+    """Two groups of one name are told apart by their namespaces."""
+    for space in ("default", "asia"):
+        portal.entity("Group", "checkout", space)
+        portal.entity("Component", f"shop-{space}", space, owner="checkout")
+
+    assert [s["team"] for s in reader.services] == ["/asia/checkout", "/default/checkout"]
+
+
+def test_what_reads_as_a_rule_fits_nothing_else(portal: World, reader: Reader) -> None:
+    """Names and folders with signs of rules: a name is left out, in a folder a sign stands for any one."""
+    notes = {"argocd/app-name": "shop*", "backstage.io/kubernetes-id": "/shop"}
+    place = {"backstage.io/source-location": "url:https://git.example.com/acme/all/src/branch/main/app/[id]/"}
+    portal.entity("Component", "shop", annotations={**notes, **place})
+
+    assert reader.services == [{"name": "shop", "repositories": ["acme/all"], "paths": ["app/?id?/*"]}]
+
+
+def test_a_team_that_is_an_address_is_left_out(portal: World, reader: Reader) -> None:
+    """It would become a label, and name somebody."""
+    portal.entity("Group", PLANTED_MAIL)
+    portal.entity("Component", "shop", owner=f"group:default/{PLANTED_MAIL}")
+
+    assert reader.services == [{"name": "shop"}]
 
 
 def test_an_owner_who_is_a_person_is_left_out(portal: World, reader: Reader) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from names import PLANTED_LOGIN, PLANTED_MAIL
+from pydantic import ValidationError
 
 from collector.errors import ContractError, SourceError
 from collector.events import DocPage
@@ -181,6 +182,22 @@ def test_which_files_are_pages(handbook: Handbook) -> None:
     assert versions(found) == {"wiki/a.md": [hour(1)], "wiki/x/b.md": [hour(1)]}
 
 
+def test_two_stars_stand_for_any_folders_and_for_none(handbook: Handbook) -> None:
+    """`docs/**/*.md` takes what stands in `docs` itself, and `**/guide.md` what stands at the top."""
+    handbook.commit(docs__a_md="a", docs__x__b_md="b", guide_md="c", src__guide_md="d", src__e_md="e")
+
+    found = versions(handbook.read(pages=["docs/**/*.md", "**/guide.md"]))
+
+    assert sorted(found) == ["docs/a.md", "docs/x/b.md", "guide.md", "src/guide.md"]
+
+
+@pytest.mark.parametrize("rule", ["/docs/.*/", ":(glob)docs", ""])
+def test_rules_for_pages_are_paths_or_globs(rule: str) -> None:
+    """What Git would take for something else is refused."""
+    with pytest.raises(ValidationError, match="is no path in a repository; expected a path or a glob"):
+        DocsConfig.model_validate({"name": "docs", "type": "docs", "repository": ".", "pages": [rule]})
+
+
 def test_paths_of_any_writing(handbook: Handbook) -> None:
     """Blanks, letters of any alphabet and characters of rules are part of a path."""
     (handbook.repository.path / "docs").mkdir()
@@ -231,6 +248,7 @@ STEPS: dict[str, Callable[[Handbook], object]] = {
     "moved": lambda h: h.move("docs/a.md", "docs/z.md"),
     "deleted": lambda h: h.commit(docs__a_md=None),
     "deleted and begun anew": lambda h: (h.commit(docs__a_md=None), h.commit(docs__a_md="anew")),
+    "only restyled": lambda h: h.commit("style: x", docs__a_md="---\ncovers: lib\n---\nA longer page."),
     "mapped": lambda h: h.commit(map_yaml="docs/b.md: [src/b]"),
     "reset": lambda h: h.repository.git("reset", "--hard", "HEAD^"),
 }
@@ -245,8 +263,9 @@ def test_a_look_after_a_look_knows_as_much_as_a_first_one(
     handbook.commit(docs__a_md="---\ncovers: src\n---\nA longer page.")
     handbook.commit(docs__b_md="b2")
 
-    after = handbook.stored(new_bench("after"), lambda: step(handbook), map="map.yaml")
-    first = handbook.stored(new_bench("first"), map="map.yaml")
+    settings: dict[str, Any] = {"map": "map.yaml", "ignore_commits": ["style: *"]}
+    after = handbook.stored(new_bench("after"), lambda: step(handbook), **settings)
+    first = handbook.stored(new_bench("first"), **settings)
 
     assert [(e.native_id, e.path, e.changed_at, e.covers) for e in after] == [
         (e.native_id, e.path, e.changed_at, e.covers) for e in first

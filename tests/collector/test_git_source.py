@@ -21,8 +21,9 @@ from collector.errors import AuthError, ContractError, RetryableError, SourceErr
 from collector.events import Commit, Deployment, Event, Result
 from collector.gitcommand import failure
 from collector.people import People
+from collector.repositories import is_url, repository_name
 from collector.source import SourceContext
-from collector.sources.git import GitConfig, GitSource, has_tag, is_url, repository_name
+from collector.sources.git import GitConfig, GitSource, has_tag
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TAGS = {"rule": "tags"}

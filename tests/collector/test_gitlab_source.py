@@ -570,6 +570,15 @@ def test_what_happened_to_issues_is_told(pages: Reads) -> None:
     assert [(t.at, t.state) for t in ticket.transitions] == [(time(15), "waiting"), (time(16), "open")]
 
 
+def test_an_issue_that_was_written_with_a_label_had_it_from_the_beginning(pages: Reads) -> None:
+    """No event tells of a label that came with the issue: it waits from its creation on."""
+    held = alone(issues=[issue(2, labels=["support", "needs info"])])
+
+    (ticket,) = of(Ticket, pages(held, issues={"tickets": "support", "waiting": "needs info"}))
+
+    assert [(t.at, t.state) for t in ticket.transitions] == [(ticket.created_at, "waiting")]
+
+
 def test_issues_are_not_asked_for_unless_wanted(pages: Reads) -> None:
     """Without settings for issues none are read."""
     api = provider(world())

@@ -19,11 +19,13 @@ from typing import Any
 import msgspec
 import pytest
 import requests
+from replay import Provider, Reply
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
 from collector.errors import AuthError, ContractError, PacelineError, RetryableError, SourceError
 from collector.http import Answer, ApiClient, Limits, Quota, Traffic, retry_after
+from collector.paging import side_by_side
 
 BASE = "https://api.example.com/v1"
 PLANTED = "s3cr3t-value"
@@ -435,7 +437,7 @@ class Handler(BaseHTTPRequestHandler):
 def server() -> Iterator[str]:
     """A server on loopback."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
@@ -627,3 +629,15 @@ def test_threads_share_a_client(client: Callable[..., ApiClient]) -> None:
     assert answers == [200] * 40
     assert traffic.requests == 40
     shared.close()
+
+
+def test_threads_that_come_and_go_leave_no_connections() -> None:
+    """Each page of a list is asked for by new threads: as many connections stay open as were used at one time."""
+    provider = Provider(BASE)
+    provider.route("x")(lambda _: Reply({}))
+    client = ApiClient(BASE, adapter=provider)
+
+    for _ in range(5):
+        list(side_by_side(lambda _: client.get("x"), range(8), 2))
+
+    assert len(client._idle) <= 2

@@ -26,7 +26,7 @@ from replay import Provider, Reply, Request
 
 from collector.document import dump, read_documents, validate
 from collector.errors import ConfigError, ContractError, SourceError
-from collector.events import Deployment, Event, PipelineRun, SelfServiceAttempt, Ticket
+from collector.events import Deployment, Event, PipelineRun, Probe, SelfServiceAttempt, Ticket
 from collector.http import Wire
 from collector.source import Page, SourceContext
 from collector.sources.http_json import HttpJsonConfig
@@ -35,6 +35,7 @@ from collector.systems.http_json.settings import (
     EventRule,
     FieldRule,
     ListSettings,
+    Lookup,
     Nested,
     Open,
     Paging,
@@ -265,6 +266,110 @@ def test_another_host_is_not_followed(reader: Callable[..., Reader], kind: str) 
         reader(lambda _: answer, items="rows", paging=paging).run()
 
 
+@pytest.mark.parametrize(
+    ("settings", "body", "says"),
+    [
+        ({"items": "sort_by(rows, &id)"}, {"rows": {}}, r"no list stands at `sort_by\(rows, &id\)`"),
+        (
+            {"paging": {"kind": "keyset", "parameter": "after"}},
+            [{"at": "x"}],
+            "an item has no `id`, by which pages go on",
+        ),
+        (
+            {"paging": {"kind": "keyset", "parameter": "after"}},
+            [{"id": []}],
+            "an item has no `id`, by which pages go on",
+        ),
+        (
+            {"items": "rows", "paging": {"kind": "cursor", "parameter": "after", "next": "next"}},
+            {"rows": [row(1)], "next": {"id": 1}},
+            "`next` is a list or an object",
+        ),
+    ],
+)
+def test_an_answer_that_cannot_be_read_on_is_an_error(
+    reader: Callable[..., Reader], settings: Mapping[str, Any], body: Any, says: str
+) -> None:
+    """What an answer lacks to go on is named; the list does not just end there."""
+    with pytest.raises(ContractError, match=says):
+        reader(lambda _: Reply(body), **settings).run()
+
+
+def test_a_token_that_is_true_is_an_error(reader: Callable[..., Reader]) -> None:
+    """Whether there is more does not say where: the page that `true` names would be the first again."""
+    paging = {"kind": "cursor", "parameter": "after", "next": "more"}
+
+    with pytest.raises(ContractError, match="`more` is true; expected a token"):
+        reader(lambda _: Reply({"rows": ROWS, "more": True}), items="rows", paging=paging).run()
+
+
+def test_a_next_page_that_holds_nothing_is_not_asked_for(reader: Callable[..., Reader]) -> None:
+    """Some servers name a next page for ever, and say beside it that it is empty."""
+
+    def answer(asked: Request) -> Reply:
+        start = asked.number("cursor", 0)
+        link = f'<{BASE}/items?cursor={start + 5}>; rel="next"; results="{str(start == 0).lower()}"; cursor="0:5:0"'
+        return Reply(ROWS if start == 0 else [row(6)] if start == 5 else [], headers={"Link": link})
+
+    made = reader(answer, paging={"kind": "link"})
+
+    assert (made.ids(), len(made.api.asked)) == (["1", "2", "3", "4", "5", "6"], 2)
+
+
+@pytest.mark.parametrize("address", ["?start={}", "items?start={}", "/v1/items?start={}"])
+def test_an_address_is_as_the_page_means_it(reader: Callable[..., Reader], address: str) -> None:
+    """Relative to the page that names it, which is not the server's address."""
+
+    def answer(asked: Request) -> Reply:
+        start = asked.number("start", 0)
+        return Reply({"rows": ROWS[start : start + 2], "next": address.format(start + 2) if start + 2 < 5 else None})
+
+    made = reader(answer, items="rows", paging={"kind": "next_url", "next": "next"})
+
+    assert made.ids() == ["1", "2", "3", "4", "5"]
+
+
+def test_an_address_that_is_none_is_an_error(reader: Callable[..., Reader]) -> None:
+    """What stands there is not shown."""
+    answer = Reply({"rows": ROWS, "next": "http://[ada@x"})
+
+    with pytest.raises(ContractError, match=r"it names no address as its next page$"):
+        reader(lambda _: answer, items="rows", paging={"kind": "next_url", "next": "next"}).run()
+
+
+def test_a_slash_at_the_end_is_sent(reader: Callable[..., Reader]) -> None:
+    """Some servers answer without it with another address, which a POST does not survive."""
+    made = reader(by_page, path="items/")
+    made.api.route("items/")(lambda _: Reply(ROWS))
+
+    assert made.ids() == ["1", "2", "3", "4", "5"]
+
+
+def test_errors_beside_what_was_found_are_an_error(reader: Callable[..., Reader]) -> None:
+    """GraphQL answers 200 with a part of a list, and says beside it what failed."""
+    made = reader(lambda _: Reply([]), method="POST", body={"query": "q"}, items="data.rows")
+    made.api.route("items", method="POST")(
+        lambda _: Reply({"data": {"rows": ROWS}, "errors": [{"message": PLANTED_MAIL}]})
+    )
+
+    with pytest.raises(ContractError, match=r"`errors` stand beside what it found, so a part may be missing$"):
+        made.run()
+
+
+@pytest.mark.parametrize(("form", "sent"), [("epoch", 1_771_214_400), ("rfc3339", "2026-02-16T04:00:00Z")])
+def test_a_body_takes_a_number_as_one(reader: Callable[..., Reader], form: str, sent: Any) -> None:
+    """A body says what is a number; a text with a number in it may be refused."""
+    made = reader(
+        lambda _: Reply([]), method="POST", body={"a": [{"from": "{since}"}]}, since={"field": "at", "format": form}
+    )
+    made.api.route("items", method="POST")(lambda _: Reply([]))
+    made.cursor = '{"streams":{"items":{"since":"2026-02-16T05:00:00Z"}}}'
+
+    made.run()
+
+    assert made.api.asked[0].json() == {"a": [{"from": sent}]}
+
+
 @pytest.mark.parametrize("body", [{"rows": None}, {"other": []}, {"rows": {"1": {}}}])
 def test_no_list_is_an_error(reader: Callable[..., Reader], body: Any) -> None:
     """An answer without the list is another shape, not an empty list."""
@@ -283,7 +388,7 @@ def test_a_place_that_the_server_forgot_is_begun_anew(reader: Callable[..., Read
         return by_token(asked)
 
     made = reader(answer, items="rows", paging={"kind": "cursor", "parameter": "after", "next": "meta.next"})
-    made.cursor = '{"streams":{"items":{"after":"{\\"next\\":\\"2\\"}"}}}'
+    made.cursor = '{"streams":{"items":{"after":"{\\"by\\":\\"cursor\\",\\"next\\":\\"2\\"}"}}}'
 
     assert made.ids() == ["1", "2", "3", "4", "5"]
     assert forgotten == []
@@ -318,7 +423,8 @@ def test_the_next_run_asks_for_what_is_new(reader: Callable[..., Reader]) -> Non
 @pytest.mark.parametrize(
     ("form", "written"),
     [
-        ({"format": "date"}, "2026-02-16"),
+        ({"format": "date", "zone": "UTC"}, "2026-02-16"),
+        ({"format": "date"}, "2026-02-15"),  # where it is still the day before
         ({"format": "epoch"}, "1771214400"),
         ({"format": "epoch_ms"}, "1771214400000"),
         ({"format": "%d.%m.%Y %H:%M", "zone": "Europe/Berlin"}, "16.02.2026 05:00"),
@@ -376,6 +482,12 @@ def test_a_list_in_another_order_is_noticed(reader: Callable[..., Reader]) -> No
         reader(lambda _: Reply(ROWS[::-1]), **BY_TIME).run()
 
 
+def test_a_list_that_is_not_the_newest_first_is_noticed(reader: Callable[..., Reader]) -> None:
+    """Reading stops at what is old, so a list in another order would be cut short."""
+    with pytest.raises(ContractError, match="not in the order of `at`"):
+        reader(lambda _: Reply(ROWS), since={"field": "at", "order": "descending"}).run()
+
+
 def test_a_list_with_the_newest_first_is_read_to_what_is_old(reader: Callable[..., Reader]) -> None:
     """Nothing filters by time, but the newest come first: reading stops at the first page that is old."""
 
@@ -397,9 +509,68 @@ def test_ids_go_on_where_they_ended(reader: Callable[..., Reader]) -> None:
     assert made.asked("after")[-1] == "5"
 
 
+def test_a_place_of_another_kind_of_paging_is_no_place(reader: Callable[..., Reader]) -> None:
+    """Settings that page otherwise after a broken run: the list is read from its start."""
+    made = reader(by_page, paging={"kind": "page"})
+    made.cursor = '{"streams":{"items":{"after":"{\\"by\\":\\"cursor\\",\\"next\\":\\"abc\\"}"}}}'
+
+    assert made.ids() == ["1", "2", "3", "4", "5"]
+
+
+def test_what_runs_and_cannot_be_read_is_an_error(reader: Callable[..., Reader]) -> None:
+    """An item in an answer of another shape is not taken for one that is gone."""
+    made = reader(by_id, **GOES_ON, open={"when": "!done", "path": "items/{id}", "take": "max(item)"})
+    made.api.route("items/1")(lambda _: Reply({"item": 5}))
+    made.cursor = '{"streams":{"items":{"open":["1"]}}}'
+
+    with pytest.raises(ContractError, match=r"`max\(item\)` does not take what stands there"):
+        made.run()
+
+
+def test_whether_it_runs_must_be_readable(read: Callable[..., Reader]) -> None:
+    """Where the condition does not take an item, it is read as it is and not asked for again."""
+    made = read([row(1, done=5)], **GOES_ON_ONCE, open={"when": "starts_with(done, 'n')", "path": "items/{id}"})
+
+    assert '"open"' not in str(made.cursor)
+
+
+# ---- what was deleted
+
+
+def test_what_a_complete_list_no_longer_holds_was_deleted(reader: Callable[..., Reader], new_bench: Any) -> None:
+    """A list that is read whole and holds all there is shows what is gone; one that is empty shows nothing."""
+    rows = [row(1), row(2), row(3)]
+    made = reader(lambda _: Reply(rows), complete=True)
+    bench = new_bench("complete")
+
+    removed = []
+    for left in (rows[:], rows[1:], []):
+        rows[:] = left
+        removed.append(bench.runner.run("any", made.config.build(made.context)).removed)
+
+    assert removed == [0, 1, 0]
+
+
+def test_a_list_with_a_bad_item_is_not_whole(reader: Callable[..., Reader]) -> None:
+    """What could not be used was not deleted."""
+    made = reader(lambda _: Reply([row(1), row(2, at=5)]), complete=True)
+    made.run()
+
+    assert [one for page in made.pages for one in page.complete] == []
+
+
+def test_a_list_whose_end_is_not_found_is_not_whole(reader: Callable[..., Reader]) -> None:
+    """A page that is not found may be the end of a list, or a server that fails: nothing was deleted by that."""
+    made = reader(by_page_from_0, paging={"kind": "page", "parameter": "p", "first": 0}, complete=True)
+
+    assert made.ids() == ["1", "2", "3", "4", "5"]
+    assert [one for page in made.pages for one in page.complete] == []
+
+
 # ---- what has not ended
 
 RUNNING = [row(1, 1, done=False), row(2, 2, done=True)]
+GOES_ON_ONCE = {"paging": {"kind": "none"}}
 GOES_ON = {"paging": {"kind": "keyset", "parameter": "after"}}
 
 
@@ -413,11 +584,54 @@ def test_what_runs_is_asked_for_by_its_id(reader: Callable[..., Reader]) -> None
         )
 
     made = reader(answer, **GOES_ON, open={"when": "!done", "parameter": "ids", "separator": ","})
-    made.cursor = '{"streams":{"items":{"after":"{\\"next\\":\\"2\\"}","open":["1"]}}}'
+    made.cursor = '{"streams":{"items":{"after":"{\\"by\\":\\"keyset\\",\\"next\\":\\"2\\"}","open":["1"]}}}'
 
     assert made.ids() == ["1"]
     rows[0]["done"] = True
     assert (made.ids(), made.ids()) == (["1"], [])
+
+
+def test_what_runs_is_asked_for_however_small_pages_are(reader: Callable[..., Reader]) -> None:
+    """What stands on the second page of those that were asked for is not gone."""
+    rows = [row(number, number, done=False) for number in range(1, 6)]
+
+    def answer(asked: Request) -> Reply:
+        page = asked.number("page", 1)
+        return Reply([r for r in rows if "ids" in asked.query or page > 9][(page - 1) * 2 : page * 2])
+
+    made = reader(answer, paging={"kind": "page"}, open={"when": "!done", "parameter": "ids", "separator": ","}, **NEW)
+    made.cursor = '{"streams":{"items":{"since":"2026-02-16T05:00:00Z","open":["1","2","3","4","5"]}}}'
+
+    assert made.ids() == ["1", "2", "3", "4", "5"]
+    assert made.asked("ids") == ["1,2,3,4,5"] * 3
+    assert '"open":["1","2","3","4","5"]' in str(made.cursor)
+
+
+def test_all_that_ran_is_asked_for_in_one_run(reader: Callable[..., Reader]) -> None:
+    """More than fit into one request: that the first of them have ended passes over none of the others."""
+    made = reader(lambda _: Reply([]), open={"when": "!done", "path": "items/{id}"}, **NEW)
+    made.api.route("items/(?P<number>[0-9]+)")(lambda _, number: Reply(row(int(number), done=True)))
+    known = [str(number) for number in range(100, 220)]
+    made.cursor = '{"streams":{"items":{"open":' + str(known).replace("'", '"') + "}}}"
+
+    assert made.ids() == known
+
+
+def test_a_parameter_of_ids_that_is_passed_over_is_noticed(reader: Callable[..., Reader]) -> None:
+    """A server that does not know it hands out others: what it does not show is not gone."""
+    made = reader(lambda _: Reply([row(7)]), open={"when": "!done", "parameter": "ids"}, **NEW)
+    made.cursor = '{"streams":{"items":{"open":["1"]}}}'
+
+    with pytest.raises(ContractError, match="it holds what `ids` did not ask for"):
+        made.run()
+
+
+def test_what_runs_needs_an_id(reader: Callable[..., Reader]) -> None:
+    """Without one it could not be asked for again."""
+    made = reader(lambda _: Reply([row(1, done=False)]), id="key", open={"when": "!done", "path": "items/{id}"})
+
+    with pytest.raises(ContractError, match="GET items: an item has no `key`, by which it is read again"):
+        made.run()
 
 
 def test_what_runs_is_asked_for_by_its_path(reader: Callable[..., Reader]) -> None:
@@ -426,7 +640,7 @@ def test_what_runs_is_asked_for_by_its_path(reader: Callable[..., Reader]) -> No
     made.api.route("items/(?P<number>[0-9]+)")(
         lambda _, number: Reply({"item": RUNNING[0]}) if number == "1" else Reply({}, status=404)
     )
-    made.cursor = '{"streams":{"items":{"after":"{\\"next\\":\\"5\\"}","open":["1","2"]}}}'
+    made.cursor = '{"streams":{"items":{"after":"{\\"by\\":\\"keyset\\",\\"next\\":\\"5\\"}","open":["1","2"]}}}'
 
     assert (made.ids(), made.ids()) == (["1"], ["1"])
     assert [one.path for one in made.api.asked] == ["items/1", "items/2", "items", "items/1", "items"]
@@ -456,6 +670,15 @@ def test_what_never_ends_is_let_go(reader: Callable[..., Reader]) -> None:
 
 
 # ---- what items become
+
+RUN = {
+    "native_id": "id",
+    "repository": "repo",
+    "pipeline": "job",
+    "state": {"value": "completed"},
+    "result": "result",
+    "finished_at": "at",
+}
 
 
 def ticket(**fields: Any) -> dict[str, Any]:
@@ -515,11 +738,61 @@ def test_a_field_is_what_its_rule_says(
     assert {name: getattr(event, name) for name in expected} == expected
 
 
+def test_numbers_and_flags_are_as_the_kind_has_them(mapped: Callable[..., list[Event]]) -> None:
+    """Texts that are numbers, and words that are true or false."""
+    fields = {"native_id": "id", "service": {"value": "shop"}, "at": "at", "passed": "ok", "latency_seconds": "took"}
+    probe = {"kind": "probe", "fields": {**fields, "duration_seconds": {"from": "every", "unit": "m"}}}
+    run = {"kind": "pipeline_run", "fields": {**RUN, "allow_failure": "may", "result": {"value": "success"}}}
+
+    found = mapped(row(1, ok="5", took="250", every=2, may="true", repo="a", job="b"), probe, run)
+
+    assert isinstance(found[0], Probe)
+    assert (found[0].passed, found[0].latency_seconds, found[0].duration_seconds) == (5, 250.0, 120.0)
+    assert isinstance(found[1], PipelineRun)
+    assert found[1].allow_failure is True
+
+
+def test_each_of_several_values_has_its_meaning(mapped: Callable[..., list[Event]]) -> None:
+    """A list of values is mapped one by one."""
+    (event,) = mapped(row(1, tags=[1, 2]), ticket(labels={"from": "tags", "map": {"1": "bug", "2": "urgent"}}))
+
+    assert isinstance(event, Ticket)
+    assert event.labels == ("bug", "urgent")
+
+
+@pytest.mark.parametrize(
+    ("rule", "item", "says"),
+    [
+        ({**RUN, "finished_at": "no"}, {}, "it has no time; expected one by which its versions are told apart"),
+        ({**RUN, "finished_at": {"from": "at", "format": "epoch"}}, {}, "`finished_at`: expected a time as a number"),
+        ({**RUN, "finished_at": {"from": "n", "format": "epoch"}}, {"n": [1]}, "expected a time as a number"),
+        ({**RUN, "finished_at": {"from": "at", "plus": "n"}}, {"n": "long"}, "expected a duration as a number"),
+        ({**RUN, "attempt": "n"}, {"n": "first"}, "`attempt`: expected `int`"),
+    ],
+)
+def test_a_bad_run_is_set_aside(
+    read: Callable[..., Reader], rule: Mapping[str, Any], item: Mapping[str, Any], says: str
+) -> None:
+    """Times and durations that are none, numbers that are words."""
+    made = read(
+        [{**row(1, repo="a", job="b", result="success"), **item}], events=[{"kind": "pipeline_run", "fields": rule}]
+    )
+
+    assert [says in reason for reason in made.rejected] == [True], made.rejected
+
+
 def test_what_a_map_does_not_list_is_counted_and_named(read: Callable[..., Reader]) -> None:
     """A value that nobody described → record survives; the unknown value is counted and named."""
     made = read([row(1, status="odd"), row(2, status="odd")], events=[ticket(state=STATES)])
 
     assert made.warnings == ["`state` 'odd' is not known here; it is taken as `in_progress` (2 times)"]
+
+
+def test_somebody_whom_a_map_does_not_list_is_not_named(read: Callable[..., Reader]) -> None:
+    """Unknown values are named, people are not."""
+    made = read([row(1, by="wilhelmina")], events=[ticket(author={"from": "by", "map": {"a": "ada"}})])
+
+    assert made.warnings == ["`author` '…' is not known here; it is taken as nothing"]
 
 
 def test_lists_inside_an_item_become_records(mapped: Callable[..., list[Event]], context: SourceContext) -> None:
@@ -558,16 +831,6 @@ def test_several_events_come_of_one_item(mapped: Callable[..., list[Event]]) -> 
     assert found[0].waiting_for_requester_seconds == 1.5  # type: ignore[attr-defined] # told just before
 
 
-RUN = {
-    "native_id": "id",
-    "repository": "repo",
-    "pipeline": "job",
-    "state": {"value": "completed"},
-    "result": "result",
-    "finished_at": "at",
-}
-
-
 def test_rules_make_deployments_of_runs(mapped: Callable[..., list[Event]]) -> None:
     """A run that a rule takes is a deployment too, with what only the item knows."""
     item = row(1, repo="acme/shop", job="deploy-shop", result="success", shas=["a" * 40], tag="1.2")
@@ -580,6 +843,64 @@ def test_rules_make_deployments_of_runs(mapped: Callable[..., list[Event]]) -> N
     assert (deployment.service, deployment.environment, deployment.result) == ("shop", "production", "success")
     assert (deployment.version, deployment.change_shas) == ("1.2", ("a" * 40,))
     assert deployment.pipeline_run_native_id == run.native_id
+
+
+ISSUE = {
+    "native_id": "id",
+    "created_at": "at",
+    "status": "status",
+    "category": {"from": "over", "map": {"true": "closed", "false": "open"}},
+    "ended_at": {"from": "end", "when": "over"},
+    "author": "by",
+    "replies": {"each": {"items": "said", "fields": {"at": "at", "author": "by"}}},
+    "changes": {"each": {"items": "moved", "fields": {"at": "at", "status": "to"}}},
+}
+RULES = {"issues": [{"becomes": "ticket"}], "statuses": {"resolved": "Done", "in_progress": "Busy"}}
+
+
+def test_rules_make_tickets_of_issues(mapped: Callable[..., list[Event]], context: SourceContext) -> None:
+    """An issue in its tracker's words is a ticket by the rules: reopened, its last resolution counts."""
+    moved = [
+        {"at": f"2026-02-16T0{hour}:00:00Z", "to": to} for hour, to in enumerate(["Done", "Busy", "Done"], start=1)
+    ]
+    said = [{"at": "2026-02-16T01:30:00Z", "by": "renovate[bot]"}, {"at": "2026-02-16T01:40:00Z", "by": PLANTED_MAIL}]
+    item = row(1, status="Done", over=False, end="2026-02-17T00:00:00Z", by=PLANTED_MAIL, said=said, moved=moved)
+
+    (event,) = mapped(item, {"kind": "issue", "fields": ISSUE}, source=RULES)
+
+    assert isinstance(event, Ticket)
+    assert (event.queue, event.state, event.resolved_at, event.closed_at) == (
+        "any",
+        "resolved",
+        DAY.replace(hour=3),
+        None,
+    )
+    assert [t.state for t in event.transitions] == ["resolved", "in_progress", "resolved"]
+    assert event.author == context.people.hashed(PLANTED_MAIL)
+    assert [(r.author == event.author, r.bot) for r in event.replies] == [(False, True), (True, False)]
+    assert event.updated_at == DAY.replace(hour=3)
+
+
+def test_an_issue_that_no_rule_takes_is_nothing(mapped: Callable[..., list[Event]]) -> None:
+    """The first rule that fits decides; where it says nothing, there is no event."""
+    rules = {**RULES, "issues": [{"becomes": "nothing"}]}
+
+    assert mapped(row(1, status="Done", over=True), {"kind": "issue", "fields": ISSUE}, source=rules) == []
+
+
+@pytest.mark.parametrize(
+    ("item", "says"),
+    [
+        (row(1), "`status` is missing; expected in every issue"),
+        (row(1, status=""), "`status` is missing; expected in every issue"),
+        (row(1, status="x", moved=[{"at": "2026-02-16T01:00:00Z"}]), "a field holds what it cannot"),
+    ],
+)
+def test_an_issue_that_is_none_is_set_aside(read: Callable[..., Reader], item: Mapping[str, Any], says: str) -> None:
+    """What an issue needs and does not have is named."""
+    made = read([{**item}], RULES, events=[{"kind": "issue", "fields": ISSUE}])
+
+    assert [says in reason for reason in made.rejected] == [True]
 
 
 @pytest.mark.parametrize(
@@ -613,6 +934,43 @@ def test_a_bad_item_is_set_aside_with_its_place(
     assert [e.native_id for page in made.pages for e in page.events] == ["2"]
 
 
+def test_an_id_that_names_somebody_is_not_shown(read: Callable[..., Reader]) -> None:
+    """The place of an item that is set aside is its number then."""
+    made = read([row(1, at=None, mail="ada@x.example")], id="mail")
+
+    assert [r.partition(": ")[0] for r in made.rejected] == ["GET https://api.example.com/items item 1"]
+
+
+def test_a_team_that_a_map_does_not_list_is_not_named(read: Callable[..., Reader]) -> None:
+    """It may be told by who somebody is."""
+    made = read([row(1, by="wilhelmina")], events=[ticket(author_team={"from": "by", "map": {"ada": "/a"}})])
+
+    assert made.warnings == ["`author_team` '…' is not known here; it is taken as nothing"]
+
+
+@pytest.mark.parametrize(
+    "resolved",
+    ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00", "1970-01-01T00:00:00Z", "0000-00-00 00:00:00"],
+)
+def test_what_stands_for_no_time_is_none(mapped: Callable[..., list[Event]], resolved: str) -> None:
+    """The first moment that a language or a database knows is how they write that there is none."""
+    rule = {"from": "n", "zone": "Europe/Berlin"}
+
+    (event,) = mapped(row(1, n=resolved), ticket(resolved_at=rule))
+
+    assert isinstance(event, Ticket)
+    assert event.resolved_at is None
+
+
+@pytest.mark.parametrize("took", ["inf", "nan", 10**30, 10**11])
+def test_a_duration_without_measure_is_set_aside(read: Callable[..., Reader], took: Any) -> None:
+    """One bad item does not end the run."""
+    rule = {"from": "at", "plus": "took", "unit": "m"}
+    made = read([row(1, took=took), row(2, took=5)], events=[ticket(resolved_at=rule)])
+
+    assert [r.partition(": ")[2] for r in made.rejected] == ["`resolved_at`: expected a duration as a number"]
+
+
 def test_what_is_no_object_is_set_aside(read: Callable[..., Reader]) -> None:
     """A list may hold a null among its items."""
     made = read([None, row(2)])
@@ -636,6 +994,27 @@ def test_a_detail_is_asked_for_with_each_item(reader: Callable[..., Reader]) -> 
     assert [one.path for one in made.api.asked] == ["items", "things/a%2Fb", "things/c"]
 
 
+def test_a_detail_of_several_pages_that_is_gone_is_nothing(reader: Callable[..., Reader]) -> None:
+    """So is one that is asked for page by page."""
+    made = reader(
+        lambda _: Reply([row(7)]),
+        details={"more": {"path": "items/{id}/notes", "paging": {"kind": "page"}}},
+        events=[ticket(labels="more[].to_string(id)")],
+    )
+
+    assert [e.labels for e in made.run() if isinstance(e, Ticket)] == [()]
+
+
+def test_a_detail_of_what_is_no_text_is_not_asked_for(reader: Callable[..., Reader]) -> None:
+    """A path that an item does not fill in as a text sets the item aside."""
+    made = reader(lambda _: Reply([row(7, key=[1])]), details={"more": {"path": "items/{key}"}})
+
+    assert made.run() == []
+    assert made.rejected == [
+        "GET https://api.example.com/items item 1 (id 7): `key` is a list or an object; expected a text or a number"
+    ]
+
+
 def test_a_detail_of_several_pages_is_read_whole(reader: Callable[..., Reader]) -> None:
     """What is said on a ticket may take several pages."""
     made = reader(
@@ -646,6 +1025,100 @@ def test_a_detail_of_several_pages_is_read_whole(reader: Callable[..., Reader]) 
     made.api.route("items/7/notes")(by_page)
 
     assert [e.labels for e in made.run() if isinstance(e, Ticket)] == [("1", "2", "3", "4", "5")]
+
+
+def test_a_detail_whose_pages_never_end_is_an_error(reader: Callable[..., Reader]) -> None:
+    """A server that does not know the parameter would be asked for ever."""
+    made = reader(lambda _: Reply([row(7)]), details={"more": {"path": "notes", "paging": {"kind": "page"}}})
+    made.api.route("notes")(lambda _: Reply(ROWS))
+
+    with pytest.raises(ContractError, match="its pages never end"):
+        made.run()
+    assert len(made.api.asked) <= 4
+
+
+def test_a_detail_may_be_asked_for_by_a_parameter(reader: Callable[..., Reader]) -> None:
+    """What is said on an item stands in a list of its own, filtered by the item; without a filter none is asked."""
+    made = reader(
+        lambda _: Reply([row(1, key="a b"), row(2)]),
+        details={"more": {"path": "notes", "parameters": {"of": "{key}", "all": "true"}, "take": "[0].title"}},
+        events=[ticket(title="more")],
+    )
+    made.api.route("notes")(lambda asked: Reply([{"title": f"{asked.one('of')} {asked.one('all')}"}]))
+
+    assert [e.title for e in made.run() if isinstance(e, Ticket)] == ["a b true", None]
+
+
+@pytest.mark.parametrize(("key", "shown"), [("ada@x.example", "users/…/groups"), (7, "users/7/groups")])
+def test_what_goes_wrong_with_a_detail_names_nobody(reader: Callable[..., Reader], key: Any, shown: str) -> None:
+    """A login or an address may stand in its path; a number is nobody's."""
+    made = reader(lambda _: Reply([row(1, key=key)]), details={"more": {"path": "users/{key}/groups"}})
+    made.api.route(r"users/[^/]+/groups")(lambda _: Reply(body=b"<html>"))
+
+    with pytest.raises(ContractError, match=f"GET https://api.example.com/{shown}: the answer is no JSON"):
+        made.run()
+
+
+@pytest.mark.parametrize(("known", "shown"), [("ada@x.example", r"users/\{id\}"), (7, "users/7")])
+def test_what_goes_wrong_with_a_lookup_names_nobody(reader: Callable[..., Reader], known: Any, shown: str) -> None:
+    """So may what is looked up."""
+    made = reader(
+        lambda _: Reply([row(1, by=known)]), lookups=LOOKUPS, events=[ticket(author={"from": "by", "lookup": "users"})]
+    )
+    made.api.route(r"users/[^/]+")(lambda _: Reply({"user": {"login": []}}))
+
+    with pytest.raises(ContractError, match=f"GET https://api.example.com/{shown}: `user.login` is a list"):
+        made.run()
+
+
+def test_a_lookup_of_several_pages_is_read_whole(reader: Callable[..., Reader]) -> None:
+    """What ids stand for may take several pages; what stands on the last is found too."""
+    users = {"path": "users", "take": "at", "paging": {"kind": "page"}}
+    made = reader(
+        lambda _: Reply([row(9, by=5)]),
+        lookups={"users": users},
+        events=[ticket(type={"from": "by", "lookup": "users"})],
+    )
+    made.api.route("users")(by_page)
+
+    assert [e.type for e in made.run() if isinstance(e, Ticket)] == ["2026-02-16T05:00:00Z"]
+
+
+LOOKUPS = {
+    "users": {"path": "users/{id}", "take": "user.login"},
+    "states": {"path": "states", "items": "states", "id": "no", "take": "name"},
+}
+
+
+def test_what_an_id_stands_for_is_asked_once(reader: Callable[..., Reader], context: SourceContext) -> None:
+    """A user by an id, a state by a list: each is asked once in a run; what is hidden is left out."""
+    made = reader(
+        lambda _: Reply([row(1, by=7, state=1), row(2, by=7, state=1), row(3, by="8/9", state=2)]),
+        lookups=LOOKUPS,
+        events=[ticket(author={"from": "by", "lookup": "users"}, type={"from": "state", "lookup": "states"})],
+    )
+    made.api.route("users/7")(lambda _: Reply({"user": {"login": PLANTED_MAIL}}))
+    made.api.route("users/8%2F9")(lambda _: Reply({}, status=403))
+    made.api.route("states")(lambda _: Reply({"states": [{"no": 1, "name": "bug"}]}))
+
+    key = context.people.hashed(PLANTED_MAIL)
+    found = [e for e in made.run() if isinstance(e, Ticket)]
+    assert [(e.author, e.type) for e in found] == [(key, "bug"), (key, "bug"), (None, None)]
+    assert [one.path for one in made.api.asked] == ["items", "users/7", "states", "users/8%2F9"]
+
+
+@pytest.mark.parametrize("states", [{"states": None}, {"states": [{"no": 1, "name": [1]}]}])
+def test_a_lookup_of_another_shape_is_an_error(reader: Callable[..., Reader], states: Any) -> None:
+    """A list of what ids stand for that is none would leave all of them out."""
+    made = reader(
+        lambda _: Reply([row(1, state=1)]),
+        lookups=LOOKUPS,
+        events=[ticket(type={"from": "state", "lookup": "states"})],
+    )
+    made.api.route("states")(lambda _: Reply(states))
+
+    with pytest.raises(ContractError, match=r"no list stands at `states`|`name` is a list or an object"):
+        made.run()
 
 
 # ---- who asks
@@ -687,15 +1160,42 @@ def test_credentials_go_into_the_header_that_the_settings_name(
         ({"paging": {"kind": "keyset"}}, "paging", "paging by keyset has no `parameter`"),
         ({"paging": {"kind": "page", "next": "a"}}, "paging", "paging by page takes no `next`"),
         ({"items": "a["}, "items", "'a[' is no expression at character 3"),
+        ({"items": "[@,@][]|" * 30 + "@"}, "items", "may repeat what it is given too often"),
+        ({"path": "projects/{id}/x"}, "path", "a brace of 'projects/{id}/x' would be sent as it is"),
+        (
+            {"lookups": {"a": {"path": "users/{user}", "take": "b"}}},
+            "lookups.a.path",
+            "would be sent as it is; expected {id} alone",
+        ),
+        ({"open": {"when": "a", "path": "x/{id}/{b}"}}, "open.path", "would be sent as it is; expected {id} alone"),
+        ({"parameters": {"api_key": "a"}}, "parameters", "'api_key' would show a secret in addresses"),
+        ({"details": {"a": {"path": "b", "parameters": {"Private-Token": "c"}}}}, "details.a.parameters", "a secret"),
+        ({"details": {"a": {"path": "b", "parameters": {"c": "{d["}}}}, "details.a.parameters.c", "has no partner"),
         ({"path": "https://other.example.com/x"}, "path", "is no path; expected what follows `url`"),
         ({"path": "items?page=1"}, "path", "is no path; expected what follows `url`, with its query"),
         ({"times": "iso"}, "times", "'iso' is no format of times; expected one of rfc3339, date"),
         ({"times": {"zone": "Europe/Belrin"}}, "times.zone", "is no time zone; expected Europe/Berlin"),
+        ({"times": "%d.%m.%Y %H:%M"}, "times", "say no offset; expected `zone` beside `format`, or %z in it"),
+        ({"times": "%H:%M"}, "times", "'%H:%M' says no whole time; expected year, month, day"),
+        ({"times": "%d.%m.%Y %I:%M"}, "times", "says no whole time; expected year, month, day, and %p beside %I"),
+        (
+            {"since": {"field": "at", "format": "%Y-%m-%d %H:%M"}, "parameters": {"a": "{since}"}},
+            "since",
+            "say no offset; expected `zone`",
+        ),
+        (
+            {"events": [ticket(resolved_at={"from": "a", "format": "%Y-%m-%d %H:%M"})]},
+            "",
+            "say no offset; expected `zone` beside it, or under `times`",
+        ),
+        ({"times": "%Q"}, "times", "'%Q' cannot be read; expected a pattern"),
+        ({"times": "epock"}, "times", "'epock' is no format of times; expected epoch?"),
         ({"body": {"a": 1}}, "", "a GET has no body; expected `method: POST`"),
         ({"method": "POST", "paging": {"kind": "link"}}, "", "a POST is not paged by link"),
         ({"method": "POST", "paging": {"kind": "page"}}, "", "the parameters of pages have no place"),
         ({"parameters": {"a": "{since}"}}, "", "it asks with {since}; expected `since` with the field of the time"),
         ({"since": {"field": "at"}}, "", "nothing asks with {since}; expected it in a parameter"),
+        ({**NEW, "complete": True}, "", "a part of the list cannot be complete"),
         ({"open": {"when": "a", "path": "x"}}, "open.path", "'x' names no item; expected a path with {id}"),
         ({"open": {"when": "a", "path": "x/{id}", "parameter": "i"}}, "open", "both `path` and `parameter`"),
         (
@@ -704,6 +1204,7 @@ def test_credentials_go_into_the_header_that_the_settings_name(
             "what is open is never met again",
         ),
         ({"details": {"a": {"path": "x/{id"}}}, "details.a.path", "has no partner"),
+        ({"events": [ticket(type={"from": "a", "lookup": "user"})], "lookups": LOOKUPS}, "", "'user'; expected users"),
         ({"events": []}, "events", "at least 1 item"),
         (
             {"events": [{"kind": "tiket", "fields": {}}]},
@@ -717,6 +1218,13 @@ def test_credentials_go_into_the_header_that_the_settings_name(
             "events[0].fields",
             "a ticket lacks queue, state, created_at; expected a rule for each",
         ),
+        (
+            {"events": [ticket(native_id={"value": "a"})]},
+            "events[0].fields",
+            "`native_id` tells one event from another; expected from or text",
+        ),
+        ({"events": [ticket(title={"value": {"a": 1}})]}, "events[0].fields", "`title` is a text; expected `value` as"),
+        ({"events": [ticket(title={"value": ["a"]})]}, "events[0].fields", "`title` is a text; expected `value` as"),
         ({"events": [ticket(title="a b")]}, "events[0].fields.title", "'a b' is no expression at character 3"),
         ({"events": [ticket(title={})]}, "events[0].fields.title", "expected one of from, value, text, each"),
         (
@@ -779,6 +1287,22 @@ def test_a_mistake_is_answered_with_its_place(
     assert says in str(mistake)
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"headers": {"X Version": "1"}}, "'X Version' is no header of one line"),
+        ({"headers": {"X-Version": "1\nX-Other: 2"}}, "'X-Version' is no header of one line"),
+        ({"username": "ada", "token": "b", "header": "X-Key: {token}"}, "`header` is not sent beside `username`"),
+    ],
+)
+def test_headers_that_would_not_be_sent_are_refused(settings: Mapping[str, Any], says: str) -> None:
+    """Names and values that are none, and a header for the token where a user is given."""
+    lists = [{"path": "items", "events": [TICKET]}]
+
+    with pytest.raises(ValueError, match=says):
+        HttpJsonConfig.model_validate({"type": "http_json", "name": "any", "url": BASE, "lists": lists, **settings})
+
+
 @pytest.mark.parametrize("header", ["X-API-Key", "{token}", "X-A: {token}{token}"])
 def test_a_header_without_a_place_for_the_token_is_refused(header: str) -> None:
     """A token that is written into no header would be sent nowhere."""
@@ -796,6 +1320,14 @@ def test_two_lists_of_one_name_are_refused() -> None:
         HttpJsonConfig.model_validate({"type": "http_json", "name": "any", "url": BASE, "lists": [listed, listed]})
 
 
+def test_two_lists_of_one_kind_are_not_complete() -> None:
+    """What one of them does not hold the other may."""
+    lists = [{"path": "a", "events": [TICKET], "complete": True}, {"path": "b", "events": [TICKET]}]
+
+    with pytest.raises(ValueError, match="'a' is not complete: another list gives ticket too"):
+        HttpJsonConfig.model_validate({"type": "http_json", "name": "any", "url": BASE, "lists": lists})
+
+
 @pytest.mark.parametrize(
     ("source", "path", "problem"),
     [
@@ -804,6 +1336,7 @@ def test_two_lists_of_one_name_are_refused() -> None:
             "deployments",
             "no list gives a run that a rule could take",
         ),
+        ({"issues": [{"becomes": "ticket"}]}, "issues", "rules without issues, or issues without rules"),
         ({"webhook_secret": "0123456789abcdef"}, "webhook_secret", "nothing is received here"),
     ],
 )
@@ -816,7 +1349,7 @@ def test_settings_that_do_nothing_are_a_mistake(
     assert (mistake.path, mistake.problem) == (path, problem)
 
 
-@pytest.mark.parametrize("model", [ListSettings, Paging, Since, Open, Detail, EventRule, FieldRule, Nested])
+@pytest.mark.parametrize("model", [ListSettings, Paging, Since, Open, Detail, Lookup, EventRule, FieldRule, Nested])
 def test_the_page_describes_every_setting(model: type[BaseModel]) -> None:
     """The tables of the page on any JSON API say of each setting what its own description says."""
     shown = {info.alias or name: info.description for name, info in model.model_fields.items()}

@@ -85,6 +85,27 @@ def test_a_resolution_that_only_the_system_tells_is_a_change_of_state_too() -> N
     assert (found.restored_at, [(t.at, t.state) for t in found.transitions]) == (after(40), [(after(40), "resolved")])
 
 
+def test_what_was_opened_again_and_only_closed_is_not_restored() -> None:
+    """An old resolution is none of what was opened again and then closed as nothing to be done."""
+    found = incident((10, RESOLVED), (20, DETECTED), state=RESOLVED, closed_at=after(30))
+
+    assert (found.state, found.restored_at, found.closed_at) == (RESOLVED, None, after(30))
+
+
+def test_a_resolution_that_the_system_kept_from_before_the_reopening_does_not_count() -> None:
+    """A system that remembers its first resolution alone → the last one, from its log."""
+    found = incident((10, RESOLVED), (20, DETECTED), (30, RESOLVED), restored_at=after(10))
+
+    assert found.restored_at == after(30)
+
+
+def test_an_end_of_the_impact_before_somebody_took_it_on_is_the_resolution() -> None:
+    """An acknowledgement after the end opens nothing that nobody had resolved."""
+    found = incident((5, ACKNOWLEDGED), state=RESOLVED, restored_at=after(3))
+
+    assert found.restored_at == after(3)
+
+
 def test_changes_are_told_in_order_and_once() -> None:
     """The order of a log does not matter; of one moment the later state counts; what changes nothing is no change."""
     found = incident((30, RESOLVED), (10, ACKNOWLEDGED), (10, DETECTED), (20, ACKNOWLEDGED), (0, DETECTED))

@@ -150,6 +150,7 @@ def test_an_issue_is_a_ticket(reader_of: Readers, context: SourceContext) -> Non
             replies=(Answered(at=at(5), author=context.people.hashed("5b10-mira")),),
             transitions=(Transition(at=at(6), state="in_progress"), Transition(at=at(20), state="resolved")),
             labels=("vpn",),
+            links=("HELP-1",),
         )
     ]
 
@@ -184,7 +185,7 @@ def test_an_issue_is_an_incident_by_a_rule(reader_of: Readers) -> None:
 
     assert (incident.started_at, incident.detected_at, incident.acknowledged_at) == (at(-12), at(0), at(3))
     assert (incident.restored_at, incident.state, incident.severity) == (at(9), IncidentState.RESOLVED, "sev1")
-    assert incident.links == ("https://git.example.com/acme/shop/pull/7",)
+    assert incident.links == ("HELP-1", "https://git.example.com/acme/shop/pull/7")
 
 
 def test_statuses_that_nobody_mapped_are_taken_by_their_category_and_named(reader_of: Readers) -> None:
@@ -308,14 +309,37 @@ def test_who_asked_is_the_author(reader_of: Readers, context: SourceContext) -> 
     assert found == [context.people.hashed("5b10-ada"), context.people.hashed("5b10-mira")]
 
 
+def test_what_began_as_waiting_waits_from_its_first_moment(reader_of: Readers) -> None:
+    """Who writes for a customer often begins by waiting for them: the history tells what the first status was."""
+    cloud = World()
+    issue = cloud.issue(0, status=status("4", "Waiting for customer"))
+    cloud.move(issue, 30, "3")
+
+    ticket = reader_of(cloud, statuses={"waiting": "Waiting for customer"}).ticket()
+
+    assert [(t.at, t.state) for t in ticket.transitions] == [(at(0), "waiting"), (at(30), "in_progress")]
+
+
+def test_what_never_left_its_first_status_had_it_from_the_beginning(reader_of: Readers) -> None:
+    """Without a change of the status a comment later on is no time at which it began to wait."""
+    cloud = World()
+    issue = cloud.issue(0, status=status("4", "Waiting for customer"))
+    cloud.comment(issue, 45, user("mira"))
+
+    ticket = reader_of(cloud, statuses={"waiting": "Waiting for customer"}).ticket()
+
+    assert [(t.at, t.state) for t in ticket.transitions] == [(at(0), "waiting")]
+
+
 def test_links_are_keys_and_addresses(reader_of: Readers) -> None:
-    """What an issue is part of and linked with, from both ends, by key and by address, each once."""
+    """Its own key; what an issue is part of and linked with, from both ends, by key and by address, each once."""
     cloud = World()
     outward = {"id": "1", "type": {"name": "Blocks"}, "outwardIssue": {"id": "9", "key": "OPS-9"}}
     inward = {"id": "2", "type": {"name": "Blocks"}, "inwardIssue": {"id": "9", "key": "OPS-9"}}
     cloud.issue(0, parent={"id": "8", "key": "HELP-8"}, issuelinks=[outward, inward])
 
     assert reader_of(cloud, site="https://people.example.com").ticket().links == (
+        "HELP-1",
         "HELP-8",
         "https://people.example.com/browse/HELP-8",
         "OPS-9",
@@ -768,7 +792,7 @@ def test_a_long_history_of_cloud_is_read_whole(reader_of: Readers) -> None:
     cloud = World()
     issue = cloud.issue(0)
     for number in range(45):
-        cloud.move(issue, 1 + number, "3" if number % 2 else "1")
+        cloud.move(issue, 1 + number, "1" if number % 2 else "3")
     reader = reader_of(cloud)
 
     assert len(reader.ticket().transitions) == 45
@@ -1074,6 +1098,15 @@ def test_a_server_that_breaks_on_the_smallest_page_fails_the_run(reader_of: Read
         reader.run()
 
 
+def test_an_address_of_somebody_is_no_link(reader_of: Readers) -> None:
+    """Mail addresses and profiles that people link do not reach the store."""
+    cloud = World()
+    issue = cloud.issue(0)
+    issue["remote"] += ["mailto:mira@example.com", "https://people.example.com/@mira", "https://git.example.com/1"]
+
+    assert reader_of(cloud, issues=INCIDENTS).incident().links == ("HELP-1", "https://git.example.com/1")
+
+
 @pytest.mark.parametrize("code", [401, 403, 404])
 def test_an_incident_without_links_elsewhere_has_none(reader_of: Readers, code: int) -> None:
     """Where linking is switched off Jira refuses the list of links: the incident is read without."""
@@ -1082,7 +1115,7 @@ def test_an_incident_without_links_elsewhere_has_none(reader_of: Readers, code: 
     reader = reader_of(cloud, issues=INCIDENTS)
     reader.api.faults = {7: Reply({}, status=code)}
 
-    assert reader.incident().links == ()
+    assert reader.incident().links == ("HELP-1",)
 
 
 def test_what_does_not_say_when_is_set_aside(reader_of: Readers) -> None:

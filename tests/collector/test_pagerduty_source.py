@@ -318,6 +318,15 @@ def test_a_run_without_news_reads_what_changed_last(account: World, reader: Read
     assert ([i.native_id for i in reader.run()], len(reader.api.asked) - before) == (["P000002"], 4)
 
 
+def test_a_server_whose_clock_is_ahead_loses_no_incident(
+    account: World, reader: Reader, context: SourceContext
+) -> None:
+    """Two hours ahead: what was created there by then is read by the first run, since later ones follow the log."""
+    account.incident((context.clock() - START).total_seconds() + 7_200)
+
+    assert [one.native_id for one in reader.run()] == ["P000001"]
+
+
 def test_a_first_run_reads_no_further_back_than_history(account: World, reader_of: Callable[..., Reader]) -> None:
     """`history` is how far back a first run reads."""
     account.incident(0)
@@ -392,6 +401,21 @@ def test_a_filter_that_is_passed_over_is_an_error(account: World, reader: Reader
 
     with pytest.raises(ContractError, match="`since` was passed over"):
         reader.run()
+
+
+def test_a_filter_of_the_log_that_is_passed_over_is_an_error(account: World, reader: Reader) -> None:
+    """An entry from before `since` proves that it was ignored → error; the whole log is not read each time."""
+    account.incident(-5 * 86_400)
+    account.incident(0)
+    reader.run()
+    reader.api.routes = [(m, p, lambda *_, **__: _log(account.log)) for m, p, _ in reader.api.routes]
+
+    with pytest.raises(ContractError, match="GET log_entries: `since` was passed over"):
+        reader.run()
+
+
+def _log(entries: list[dict[str, Any]]) -> Reply:
+    return Reply({"log_entries": entries, "more": False, "limit": 100, "offset": 0, "total": len(entries)})
 
 
 def _page(one: dict[str, Any]) -> Reply:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from collector.errors import PacelineError
 from collector.events import Probe
-from collector.http import Wire
+from collector.http import Traffic, Wire
 from collector.probing import Prober
 from collector.source import Page, SourceContext
 from collector.sources.probe import ProbeConfig, ProbeSource
@@ -49,10 +49,12 @@ class Rounds:
         )
     )
     slept: list[float] = field(default_factory=list)
+    traffic: Traffic = field(default_factory=Traffic)
 
     def source(self, config: ProbeConfig) -> ProbeSource:
         """A source at the time of these rounds."""
-        context = replace(self.context, clock=lambda: self.at, wire=Wire(sleep=self.slept.append))
+        wire = Wire(sleep=self.slept.append, traffic=self.traffic)
+        context = replace(self.context, clock=lambda: self.at, wire=wire)
         return ProbeSource(config, context, Prober(self.servers.connect, self.timer))
 
     def pages(self, config: ProbeConfig, cursor: str | None = None) -> list[Page]:
@@ -99,7 +101,7 @@ def test_each_of_several_checks_counts_for_itself(rounds: Rounds) -> None:
     (found,) = rounds.probes(config_of(down))
 
     assert (found.passed, found.checks, found.latency_seconds) == (0, 3, None)
-    assert len(rounds.servers.asked) == 3
+    assert len(rounds.servers.asked) == rounds.traffic.requests == 3
 
 
 def test_targets_of_a_service_are_told_apart(rounds: Rounds) -> None:
@@ -325,6 +327,7 @@ def refused(*targets: dict[str, Any], **fields: Any) -> str:
         ({"expires_within": "14d"}, "`expires_within` means nothing for http; expected no such setting"),
         ({"url": "ftp://a/"}, "this is no web address; expected for example https://shop.example.com/health"),
         ({"url": "http://a:port/"}, "this is no web address; expected for example https://shop.example.com/health"),
+        ({"url": "https://.a/"}, "this is no web address; expected for example https://shop.example.com/health"),
         ({"url": "http://u:p@a/"}, "an address with user and password would show them; expected `headers`"),
         ({"url": "", "tcp": "a"}, "'a' is no host and port; expected for example db.example.com:5432"),
         ({"url": "", "tls": "a:1/b"}, "'a:1/b' is no host and port; expected for example db.example.com:5432"),

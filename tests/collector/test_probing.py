@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import socket
+import threading
 from collections.abc import Mapping
 from itertools import count
 from typing import Any
@@ -138,6 +139,28 @@ def test_what_this_machine_lacks_is_no_failure_of_a_target() -> None:
     assert Prober(servers.connect).check(check_of(), 0.0) is None
 
 
+def test_without_a_thread_to_look_up_a_name_no_check_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the machine has no threads left nothing is known of a target."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    assert Prober(connected).check(check_of(), 0.0) is None
+
+
+def test_a_host_may_be_an_address_of_ipv6() -> None:
+    """What follows the last colon of an address is no port."""
+    servers = Servers({"2001:db8::abcd": answer()})
+
+    checked = Prober(servers.connect).check(check_of(url="http://[2001:db8::abcd]/"), 0.0)
+
+    assert checked is not None
+    assert checked.failure is None
+    assert "Host: [2001:db8::abcd]" in servers.asked[0][1].splitlines()
+
+
 def test_a_check_is_over_when_its_time_is_up() -> None:
     """A server that answers busily, and never comes to an end, costs no more than the timeout."""
     endless, ticks = "HTTP/1.1 100 Continue\r\n\r\n" * 10_000, count()
@@ -185,7 +208,9 @@ def test_a_circle_of_redirects_ends() -> None:
     assert (checked.failure, len(servers.asked)) == ("too many redirects", 11)
 
 
-@pytest.mark.parametrize("place", ["ftp://here.example/", "http://[::1/", "http://h:99999/", "http://hé/"])
+@pytest.mark.parametrize(
+    "place", ["ftp://here.example/", "http://[::1/", "http://h:99999/", "http://hé/", "https://.a/", "http://a b/"]
+)
 def test_a_redirect_to_no_web_address_fails(place: str) -> None:
     """What cannot be asked is not followed."""
     assert failure(moved(place)) == "redirected to no web address"

@@ -251,6 +251,23 @@ def test_a_server_that_fails_on_long_parts_is_asked_for_shorter_ones(reader: Rea
     assert len(reader.events(uptime=[SHOP], history="5h")) == 300
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "expanding series: the query exceeded the maximum number of chunks (limit: 2000000 chunks)",
+        "the query time range exceeds the limit (query length: 5h, limit: 1h)",
+        "cannot select more than -search.maxSamplesPerQuery=1000000000 samples",
+    ],
+)
+def test_what_other_servers_find_too_much_is_asked_for_in_shorter_parts(reader: Reader, words: str) -> None:
+    """Each server has its own limits, and its own words for them."""
+    reader.world.series(SHARE, always("1"), service="shop")
+    reader.api.faults = {2: refusal(422, "execution", words)}
+
+    assert len(reader.events(uptime=[SHOP], history="5h")) == 300
+    assert [(end - start) // MINUTE + 1 for start, end in reader.spans()][:2] == [240, 120]
+
+
 def test_what_is_too_much_however_short_fails(reader: Reader) -> None:
     """A query that no part of a day can be asked of is refused by its place."""
     reader.world.series(SHARE, always("1"), service="shop")
@@ -258,6 +275,15 @@ def test_what_is_too_much_however_short_fails(reader: Reader) -> None:
 
     with pytest.raises(SourceError, match=r"uptime\[0\]\.query: the query is refused \(execution\): query processing"):
         reader.pages(uptime=[SHOP], history="5h")
+
+
+def test_a_server_that_fails_however_short_the_part_may_answer_later(reader: Reader) -> None:
+    """An outage is no matter of length: the run fails and is tried again, and no query is said to be refused."""
+    reader.world.series(SHARE, always("1"), service="shop")
+    reader.world.refusals["up"] = refusal(503, "timeout", "query timed out")
+
+    with pytest.raises(RetryableError):
+        reader.pages(uptime=[SHOP, {"query": "up", "service": "all"}], history="5h")
 
 
 # ---- what changes late
@@ -314,6 +340,14 @@ def test_good_and_total_meet_by_their_labels(reader: Reader) -> None:
     found = reader.probes(uptime=[RATIO], history="2m")
 
     assert {(e.service, e.passed, e.checks) for e in found} == {("shop", 0, 20_000), ("cart", 10_000, 20_000)}
+
+
+def test_good_and_total_may_be_two_metrics(reader: Reader) -> None:
+    """As everywhere in PromQL, names of metrics keep no series apart."""
+    reader.world.series(TOTAL, always("4"), app="shop", __name__="all")
+    reader.world.series(GOOD, always("3"), app="shop", __name__="fine")
+
+    assert [(e.passed, e.checks) for e in reader.probes(uptime=[RATIO], history="1m")] == [(30_000, 40_000)]
 
 
 def test_good_of_other_labels_than_total_is_refused(reader: Reader) -> None:
@@ -400,6 +434,17 @@ def test_whoever_used_it_is_a_hash(reader: Reader) -> None:
     }
     assert "wilhelmina" not in str(found)
     assert len({e.native_id for e in found}) == 2
+
+
+def test_two_spellings_of_one_person_add_up(reader: Reader) -> None:
+    """They are one person, so one event of both: its id does not depend on how a label is written."""
+    reader.world.series(USES, always("1"), user="wilhelmina")
+    reader.world.series(USES, always("2"), user="Wilhelmina")
+
+    usage = [{"query": USES, "capability": "ci", "person": "{user}"}]
+    found = [e for e in reader.events(usage=usage, history="1h") if isinstance(e, UsageEvent)]
+
+    assert [(e.at.hour, e.count) for e in found] == [(7, 3)]
 
 
 # ---- what a server says

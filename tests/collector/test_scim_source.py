@@ -225,6 +225,21 @@ def test_who_comes_back_never_left(directory: Directory) -> None:
     assert directory.one().left_at is None
 
 
+def test_who_left_and_starts_again_began_anew(directory: Directory) -> None:
+    """Re-hire after 200 days on the account of old → a second stay, entered when the directory said so."""
+    directory.world.users = [user(1, "2024-01-08")]
+    directory.read()
+    directory.change(0, "2025-08-01T17:00:00Z", active=False)
+    former = directory.one(hours=25)
+    directory.change(0, "2026-03-01T12:00:00Z", active=True, **{HR: {"startDate": "2026-03-02"}})
+
+    again, before = directory.read(hours=26)
+
+    assert (again.id, again.left_at, again.entered_at) == (former.id, None, datetime(2026, 3, 1, 12, tzinfo=UTC))
+    assert (before.started_at, before.left_at) == (former.started_at, former.left_at)
+    assert directory.read(hours=27) == []
+
+
 def test_a_last_day_is_told_by_its_attribute(directory: Directory) -> None:
     """With `left` somebody leaves at the end of that day, in the zone of the settings."""
     directory.world.users = [user(1, hr={"endDate": "2026-03-31"})]
@@ -245,6 +260,18 @@ def test_a_deleted_user_has_left(directory: Directory) -> None:
 
     assert gone.left_at == directory.context.clock() + timedelta(hours=25)
     assert directory.warnings == ["1 of the people are not listed any more; they count as having left"]
+
+
+def test_who_is_not_asked_for_any_more_has_not_left(directory: Directory) -> None:
+    """A narrower `filter` says that somebody is none of those who are meant, not that they are gone."""
+    directory.world.users = [user(1), user(2)]
+    kept, _ = directory.read()
+    del directory.world.users[1]
+
+    assert directory.read(hours=1, filter='userType eq "Employee"') == []
+    assert [set(c.native_ids) for page in directory.pages for c in page.complete] == [{kept.native_id}]
+    assert directory.read(hours=26, filter='userType eq "Employee"') == []
+    assert directory.warnings == []
 
 
 def test_who_is_gone_may_mean_nothing(directory: Directory) -> None:
@@ -289,7 +316,7 @@ def test_an_empty_list_has_no_resources(directory: Directory) -> None:
 
 
 def test_only_changed_users_are_asked_for(directory: Directory) -> None:
-    """Within a day the list is asked for what was modified since, with an overlap, and beside the own filter."""
+    """Within a day the list is asked for what was modified since, with an overlap, and by the own filter."""
     directory.world.users = [user(1), user(2)]
     directory.read(filter='userType eq "Employee"')
     directory.change(1, hr={}, title="Lead", userType="Intern")
@@ -297,7 +324,7 @@ def test_only_changed_users_are_asked_for(directory: Directory) -> None:
     member = directory.one(filter='userType eq "Employee"')
 
     assert member.member_kind is MemberKind.INTERN
-    assert directory.filters == ['(userType eq "Employee") and meta.lastModified gt "2026-02-03T08:00:00.123000Z"']
+    assert directory.filters == ['(userType eq "Employee") and meta.lastModified gt "2026-02-03T08:00:00Z"']
 
 
 def test_all_users_are_asked_for_once_a_day_and_on_demand(directory: Directory) -> None:
@@ -344,7 +371,9 @@ def test_a_list_that_moves_while_it_is_read_tells_nobody_gone(directory: Directo
     directory.api = provider(Shrinking(directory.world.users))
 
     assert directory.read(hours=25) == []
-    assert directory.warnings == ["the list changed while it was read: nobody is taken as gone until it is read whole"]
+    assert directory.warnings == [
+        "the list changed while it was read, or holds what is no user: nobody is taken as gone"
+    ]
     directory.api = provider(directory.world)
     assert [m.left_at is None for m in directory.read(hours=26)] == [False]
 

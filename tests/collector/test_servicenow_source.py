@@ -8,15 +8,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from names import PLANTED_NAME
 from providers.servicenow import World, config, provider, small
 from pydantic import ValidationError
 from replay import Reply
 
-from collector.errors import AuthError, ContractError, SourceError
+from collector.errors import AuthError, ContractError, RetryableError, SourceError
 from collector.events import Deployment, Event, Incident, IncidentState, Result, Ticket, TicketState
 from collector.http import Wire
 from collector.source import Page, SourceContext
 
+_WHOLE = {"X-Total-Count": "0"}
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -77,6 +79,34 @@ def test_a_ticket_that_awaits_its_caller_waits(context: SourceContext) -> None:
     assert isinstance(found, Ticket)
     assert [(t.at, t.state) for t in found.transitions] == [(at("9:10"), "waiting"), (at("9:40"), "in_progress")]
     assert found.state is TicketState.IN_PROGRESS
+
+
+def test_a_ticket_that_began_on_hold_waited_from_its_first_moment(context: SourceContext) -> None:
+    """The audit tells what a state was before it was changed for the first time."""
+    world = World()
+    task = world.task(1, state="2", hold_reason="1")
+    world.state(task, "2026-03-01 09:40:00", "2", was="3")
+
+    found = only(world, context)
+
+    assert [(t.at, t.state) for t in found.transitions] == [(at("9:00"), "waiting"), (at("9:40"), "in_progress")]
+
+
+def test_states_of_one_second_come_one_from_the_other(context: SourceContext) -> None:
+    """The audit has whole seconds and no order within them: what was resolved and closed at once was resolved."""
+    world = World()
+    task = world.task(1, state="7", priority="1")
+    world.state(task, "2026-03-01 10:00:00", "7", was="6")
+    world.state(task, "2026-03-01 10:00:00", "6", was="2")
+    world.state(task, "2026-03-01 09:30:00", "2", was="1")
+
+    found = only(world, context)
+
+    assert [(t.at, t.state) for t in found.transitions] == [
+        (at("9:30"), "acknowledged"),
+        (at("10:00"), "resolved"),
+        (at("10:00"), "closed"),
+    ]
 
 
 def test_only_comments_are_replies(context: SourceContext) -> None:
@@ -247,6 +277,21 @@ def test_a_source_that_may_read_nothing_fails(context: SourceContext) -> None:
         pages(world, context)
 
 
+@pytest.mark.parametrize("number", [1, 2, 3], ids=["a table", "the journal", "the audit"])
+def test_an_answer_that_breaks_off_is_no_whole_one(context: SourceContext, number: int) -> None:
+    """A query that takes too long ends with what there was and an error, as 200: nothing of it is taken for all."""
+    world = World()
+    world.task(1)
+    stand_in = provider(world)
+    told = {"message": "Transaction cancelled: maximum execution time exceeded", "detail": PLANTED_NAME}
+    stand_in.faults = {number + 1: Reply({"result": [], "error": told, "status": "failure"}, headers=_WHOLE)}
+
+    with pytest.raises(RetryableError) as caught:
+        list(config().build(replace(context, wire=Wire(adapter=stand_in, sleep=lambda _: None))).pull(None))
+
+    assert PLANTED_NAME not in str(caught.value)
+
+
 def test_an_instance_that_sleeps_is_an_error(context: SourceContext) -> None:
     """A developer instance that hibernates answers 200 with a page for people."""
     asked = provider(World())
@@ -276,4 +321,19 @@ def test_a_user_with_a_password_is_asked_with_both(context: SourceContext) -> No
 def test_settings_that_would_change_what_is_asked_are_refused(fields: dict[str, Any]) -> None:
     """A query of one's own narrows what is read, and never widens it."""
     with pytest.raises(ValidationError):
+        config(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"project_field": "assigned_to"},
+        {"component_fields": ["cmdb_ci", "assignment_group.manager"]},
+        {"severity_field": "caller_id.user_name"},
+        {"type_field": "opened_by"},
+    ],
+)
+def test_a_field_of_people_is_no_queue_and_no_service(fields: dict[str, Any]) -> None:
+    """What becomes a queue, a service or a severity is shown: nobody's name may."""
+    with pytest.raises(ValidationError, match="this field names people; expected one of groups, services or kinds"):
         config(**fields)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from providers.statuspage import PAGE, START, TOKEN, World, provider, shown
 from providers.statuspage import at as written
+from pydantic import ValidationError
 from replay import Provider, Reply
 
 from collector.errors import ContractError, SourceError
@@ -344,6 +345,33 @@ def test_what_was_deleted_is_forgotten(
     assert sorted(e.native_id for e in bench.store.removed()) == ["p1/c-api", "p2/c-website"]
 
 
+def test_what_is_open_from_long_ago_hides_no_deletion(
+    site: World, bench: Any, reader_of: Callable[..., Reader]
+) -> None:
+    """Incidents that are asked for by their ids come in no order; the list has its own."""
+    site.largest = 1
+    for seconds in (-19 * DAY, -18 * DAY, -17 * DAY, 0, 10):
+        site.incident(seconds, "API")
+    reader = reader_of(page="kctbh9vrtdwd", token=TOKEN, history="30d")
+    bench.runner.run("status", reader.config.build(reader.context))
+    later = reader_of(page="kctbh9vrtdwd", token=TOKEN, history="15d")
+    site.incidents.pop(1)
+
+    assert bench.runner.run("status", later.config.build(later.context)).removed == 1
+
+
+def test_what_was_told_late_and_then_deleted_is_forgotten(site: World, bench: Any, reader: Reader) -> None:
+    """When an incident was told counts for what a list of 50 reaches, not when it began."""
+    for number in range(51):
+        site.incident(number, status="resolved")
+    site.incident(60, started_at=written(-DAY))
+    source = reader.config.build(reader.context)
+    bench.runner.run("status", source)
+    site.incidents.pop(0)
+
+    assert bench.runner.run("status", source).removed == 1
+
+
 def test_a_list_in_another_order_deletes_nothing(site: World, bench: Any, reader: Reader) -> None:
     """Only a list that has the newest first tells by its end what is not in it."""
     for seconds in (0, 10, 20):
@@ -416,7 +444,6 @@ def test_an_address_that_is_no_status_page_says_so(site: World, reader: Reader) 
 
 
 def test_nobody_may_deliver(reader_of: Callable[..., Reader]) -> None:
-    """Webhooks of status pages show no secret, so that none is opened."""
-    reader = reader_of(url=PAGE, webhook_secret=TOKEN)
-
-    assert reader.config.receiver(reader.context) is None
+    """Webhooks of status pages show no secret: there is none to set."""
+    with pytest.raises(ValidationError, match="webhook_secret"):
+        reader_of(url=PAGE, webhook_secret=TOKEN)

@@ -127,9 +127,35 @@ def test_separators_byte_order_marks_and_quoted_line_breaks(folder: Folder, deli
     assert scores(folder.look(*(delimiter.join(row) for row in rows))) == [6, 9]
 
 
+def test_a_question_full_of_other_separators_is_one_column(folder: Folder) -> None:
+    """The separator is the one by which rows are as long as the header, not the one that stands there most."""
+    question = "How likely, all in all, and on the whole, are you"
+    questions = {"recommend": {"column": question, "scale": "nps"}}
+
+    assert scores(folder.look(f"Time;{question}", "2026-01-31 09:00;9", questions=questions)) == [9]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark", "written"), [("cp1252", b"", "cp1252"), ("utf-16", b"\xfe\xff", "utf-16-be")]
+)
+def test_encodings_of_spreadsheets(folder: Folder, encoding: str, mark: bytes, written: str) -> None:
+    """A file that is not in UTF-8 is read as the settings say."""
+    content = mark + "Time,Größe,Recommend?\n2026-01-31 09:00,schön,9\n".encode(written).removesuffix(b"\n")
+
+    assert scores(folder.look(content, encoding=encoding, team="Größe")) == [9]
+
+
+def test_a_file_in_another_encoding_is_no_table(folder: Folder) -> None:
+    """An encoding that the file is not written in fails the run."""
+    with pytest.raises(ContractError, match="it is not written in ascii; correct `encoding`"):
+        folder.look("Time,Größe,Recommend?", encoding="ascii")
+
+
 EXPORTS = [
     ("Timestamp", "2026/01/31 9:00:00 AM GMT+1", {"format": "english", "zone": None}),
+    ("Timestamp", "2026/01/31 9:00:00 AM CET", {"format": "english"}),
     ("Timestamp", "1/31/2026 9:00:00", {"format": "%m/%d/%Y %H:%M:%S"}),
+    ("End Date", "01/31/2026 09:00:00 AM", {"format": "%m/%d/%Y %I:%M:%S %p"}),
     ("Completion time", "46053.375", {"format": "serial"}),
     ("Completion time", "1/31/26 9:00:00", {"format": "%m/%d/%y %H:%M:%S"}),
     ("Submit Date (UTC)", "2026-01-31 08:00:00", {"zone": None}),
@@ -172,6 +198,7 @@ BAD_ROWS = [
         "`recommend`: expected a whole number from 0 to 10, or a word of `scores`",
     ),
     ("31.01.2026,9", "`time`: expected a time in the form iso, with an offset or `zone`"),
+    ("9999-12-31T23:59:59Z,9", "`time`: expected a time in the form iso, with an offset or `zone`"),
     ("1980-01-01 00:00:00,9", "`time` lies before 1990; expected a tool that keeps the times of answers"),
     ("2026-01-31 09:00", "the row has 1 cells; expected 2 as in the header"),
 ]
@@ -295,6 +322,18 @@ def test_other_settings_read_everything_again(folder: Folder) -> None:
     assert len(folder.read(zone="Europe/Lisbon")) == 1
 
 
+def test_what_is_read_otherwise_is_newer_than_what_was_read(folder: Folder) -> None:
+    """Of two versions of an answer the later one stays: also after settings were corrected, or an old file restored."""
+    (first,) = folder.look("Time,Who,Recommend?", "2026-01-31 09:00,ada,9", respondent="Who")
+    (corrected,) = folder.read(respondent="Who", zone="Europe/Lisbon")
+    folder.day -= 2
+
+    (restored,) = folder.look("Time,Who,Recommend?", "2026-01-31 09:00,ada,3", respondent="Who", zone="Europe/Lisbon")
+
+    assert first.updated_at == WRITTEN
+    assert [a.updated_at for a in (corrected, restored)] == [WRITTEN + timedelta(microseconds=n) for n in (1, 2)]
+
+
 @pytest.mark.parametrize("cursor", ["", "null", "{}"])
 def test_a_foreign_cursor_reads_everything_again(folder: Folder, cursor: str) -> None:
     """A cursor of another form costs a full read, not the run."""
@@ -313,9 +352,10 @@ def test_a_deleted_answer_goes_and_other_waves_stay(folder: Folder) -> None:
     assert (dict(whole.where), set(whole.native_ids)) == ({"survey": "dx", "wave": "2026-Q2"}, {answer.native_id})
 
 
-def test_nothing_is_deleted_where_a_row_cannot_be_read(folder: Folder) -> None:
-    """A damaged file says nothing about what it does not hold."""
-    folder.look("Time,Recommend?", "2026-01-31 09:00,9", '"2026')
+@pytest.mark.parametrize("row", ['"2026', "31.01.2026 10:00,9"])
+def test_nothing_is_deleted_where_a_row_cannot_be_read(folder: Folder, row: str) -> None:
+    """A damaged file says nothing about what it does not hold, nor does one of other times than the settings say."""
+    folder.look("Time,Recommend?", "2026-01-31 09:00,9", row)
 
     assert list(folder.pages[0].complete) == []
 

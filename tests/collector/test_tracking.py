@@ -11,7 +11,19 @@ from pydantic import ValidationError
 
 from collector.events import Incident, IncidentState, Ticket, TicketState
 from collector.findings import Findings
-from collector.tracking import Issue, IssueRule, Severities, Status, StatusChange, Statuses, Tracking
+from collector.patterns import patterns
+from collector.tracking import (
+    Issue,
+    IssueRule,
+    LabelStates,
+    Severities,
+    Status,
+    StatusChange,
+    Statuses,
+    Tracking,
+    Turn,
+    of_ticket,
+)
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 NEW, DOING = Status("New"), Status("Doing", TicketState.IN_PROGRESS)
@@ -84,6 +96,29 @@ def test_closed_after_done_is_no_second_resolution() -> None:
     found = ticket(issue((5, DONE), (80, CLOSED)))
 
     assert (found.state, found.resolved_at, found.closed_at) == (TicketState.CLOSED, after(5), after(80))
+
+
+def test_resolved_after_closed_is_no_second_resolution() -> None:
+    """Nobody opened it: calling what is closed resolved once more changes nothing."""
+    told = issue((5, DONE), (8, CLOSED), (80, DONE))
+
+    assert ticket(told).resolved_at == after(5)
+    assert [t.at for t in ticket(told).transitions] == [after(5), after(8)]
+
+
+def test_what_begins_as_waiting_waits_from_its_creation() -> None:
+    """An agent who writes for somebody else begins by waiting for them."""
+    found = ticket(issue((5, DOING), began=PENDING))
+
+    assert [(t.at, t.state) for t in found.transitions] == [(after(0), "waiting"), (after(5), "in_progress")]
+
+
+@pytest.mark.parametrize("began", [Status("To do"), DONE])
+def test_a_beginning_that_says_nothing_is_no_transition(began: Status) -> None:
+    """What begins as open does what all do; what was written as done (an import) ended some other time."""
+    found = ticket(issue((5, DOING), began=began))
+
+    assert [(t.at, t.state) for t in found.transitions] == [(after(5), "in_progress")]
 
 
 def test_what_was_reopened_and_resolved_again_was_resolved_last() -> None:
@@ -242,3 +277,19 @@ def test_a_template_of_an_unknown_name_is_refused() -> None:
     """A rule that asks for a group no expression has says which there are."""
     with pytest.raises(ValidationError, match="no expression has a group named 'team'; expected one of component"):
         IssueRule.model_validate({"becomes": "ticket", "queue": "{team}"})
+
+
+def test_a_label_from_the_beginning_tells_from_the_creation_on() -> None:
+    """What was written with a label, which nobody added later, waited from its first moment until it was removed."""
+    states = LabelStates(waiting=patterns(["needs info"]))
+
+    life = states.life([], [Turn(after(3), label="needs info", added=False)], created_at=AT)
+
+    assert [(t.at, t.state) for t in of_ticket(life)] == [(AT, "waiting"), (after(3), "open")]
+
+
+def test_a_label_whose_history_was_not_read_tells_of_no_time() -> None:
+    """The labels of today say nothing of when an issue got them."""
+    states = LabelStates(waiting=patterns(["needs info"]))
+
+    assert states.life(["needs info"], []) == []

@@ -42,6 +42,7 @@ def test_pictures_are_small() -> None:
     assert sum(picture.stat().st_size for picture in PICTURES) < MOST_BYTES
 
 
+@pytest.mark.long
 @pytest.mark.integration
 def test_the_page_draws_a_board(filled: Filled, requires_tool: Callable[[str], str], tmp_path: Path) -> None:
     """The script ends without a fault on the board that has every kind of panel."""

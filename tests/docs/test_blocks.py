@@ -19,6 +19,7 @@ from collector.people import People
 from collector.registry import source_types
 from collector.source import SourceContext
 from collector.sources.files import FilesConfig
+from collector.systems.docs.told import docs_map
 from paceline.identity_files import read_identities
 from paceline.settings import load
 from paceline.slo_files import packaged_policy
@@ -120,6 +121,7 @@ _KINDS: Mapping[str, Callable[[Path], Any]] = {
     "exclusions": lambda path: load_exclusions(path, _slos()),
     "overrides": lambda path: load_overrides(path, packaged_policy(), _slos()),
     "policy": load_policy,
+    "map of pages": lambda path: docs_map(path.read_text(encoding="utf-8"), path.name),
     "identities": _identities,
     "Alertmanager": _alertmanager,
     "Prometheus": _prometheus,
@@ -134,6 +136,7 @@ def _kind(document: Document) -> str:
     by_key = {
         "apiVersion": "SLO",
         "rules": "policy",
+        "pages": "map of pages",
         "people": "identities",
         "receivers": "Alertmanager",
         "scrape_configs": "Prometheus",

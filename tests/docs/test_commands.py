@@ -31,9 +31,11 @@ _STAYS = "stays until it is stopped; tests/integration starts it"
 NOT_RUN = {
     "README.md: make run": _RUNS,
     "README.md: make test": _TESTS,
+    "docs/tracking.md: paceline doctor --source desk": "asks a tracker; tests/paceline/test_doctor.py answers it",
     "README.md: make demo": _RUNS,
     "README.md: PACELINE_REPO=https://example.com/team/service.git make run": _RUNS,
     "README.md: paceline serve --config paceline.yaml": _STAYS,
+    "docs/catalogue.md: paceline catalogue portal --out services.yaml": "asks a portal; its own tests answer it",
     "docs/dashboards.md: .venv/bin/pytest tests/dashboards -k ladder": "tests of their own",
     "docs/first-minutes.md: make demo": _RUNS,
     "docs/first-minutes.md: cd team/shop": "the reader's own repository",

@@ -18,9 +18,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from code_blocks import ROOT, blocks_of
+from providers.http_json import described
 
-from collector.document import read_documents, validate
+from collector.document import validate
 from collector.events import PipelineRun
 from collector.people import People, load_key
 from collector.source import SourceContext
@@ -362,16 +362,15 @@ def test_posts_bring_what_the_api_has(master: Master, collected: Collected, even
 
 def test_a_description_in_the_settings_gives_the_same(master: Master, collected: Collected) -> None:
     """What the page on any JSON API shows for Buildbot reports what the source of its own does, field by field."""
-    (block,) = [b for b in blocks_of(ROOT / "docs" / "http-json.md") if b.file == "buildbot.yaml"]
-    path = collected.workspace.path / block.file
-    path.write_text(block.text.replace("https://buildbot.example.com", master.url), encoding="utf-8")
-    described = validate(read_documents(path, environ={"BUILDBOT_TOKEN": ""})[0], HttpJsonConfig, at=("sources", 0))
+    address = ("https://buildbot.example.com", master.url)
+    document = described("buildbot.yaml", collected.workspace.path, address, BUILDBOT_TOKEN="")
+    shown = validate(document, HttpJsonConfig, at=("sources", 0))
     names = {master.repository.path.as_uri(): "/".join(master.repository.path.parts[-2:])}
-    fields = {"name": "ci", "type": "buildbot", "url": master.url, "deployments": described.deployments}
+    fields = {"name": "ci", "type": "buildbot", "url": master.url, "deployments": shown.deployments}
     own = BuildbotConfig.model_validate({**fields, "repositories": names})
     context = context_of(collected.workspace)
 
-    events, wanted = ([e for page in c.build(context).pull(None) for e in page.events] for c in (described, own))
+    events, wanted = ([e for page in c.build(context).pull(None) for e in page.events] for c in (shown, own))
 
     assert {e.id: e for e in events} == {e.id: e for e in wanted}
     assert [e.kind for e in wanted].count("deployment") == 1

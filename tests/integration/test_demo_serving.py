@@ -27,7 +27,7 @@ from paceline.demo.kept import NotUsable
 from paceline.demo.serving import Wishes, serve_example
 from paceline.demo.stories import LEAST_WEEKS, STORIES
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 COMMAND = (sys.executable, "-c", "from paceline.cli import main; main()", "demo", "--serve")
 PATIENCE_SECONDS = 300.0

@@ -37,7 +37,7 @@ from slo_engine.openslo import load_slos
 from slo_engine.rule_files import render_alertmanager, render_rules
 from slo_engine.slo import Slo
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 TIERS = load_tiers(Path(__file__).parents[2] / "config" / "alert-windows" / "sre-workbook.yaml")
 EXPORTER = Path(__file__).with_name("slo_exporter.py")
@@ -215,7 +215,7 @@ def receiving() -> Iterator[Receiver]:
             """Nothing: what arrived is kept."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
         yield Receiver(f"http://127.0.0.1:{server.server_port}/", received)

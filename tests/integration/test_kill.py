@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 KEY = "0123456789abcdef0123456789abcdef"
 BIG = "sources: [{{type: git, name: big, repository: {repository}, deployments: {{rule: tags}}}}]\n"

@@ -119,7 +119,7 @@ def _history(ends_at: datetime, exporter: str) -> Iterator[str]:
 def exporter() -> Iterator[str]:
     """The address of the exporter on loopback."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Exporter)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield f"127.0.0.1:{server.server_port}"
     server.shutdown()

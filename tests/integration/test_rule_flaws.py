@@ -27,7 +27,7 @@ from slo_engine.rules import groups
 from slo_engine.slo import IndicatorSli, Sli, Slo
 from slo_engine.windows import parse_window
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 ROOT = Path(__file__).parents[2]
 TIERS = load_tiers(ROOT / "config" / "alert-windows" / "sre-workbook.yaml")

@@ -61,7 +61,7 @@ class _Silent(BaseHTTPRequestHandler):
 def silent() -> Iterator[str]:
     """The address of a server that knows no series."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Silent)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,16 +63,25 @@ def _plain(config: BaseModel, address: str) -> dict[str, Any]:
     return {name: _written(value, origin) for name, value in config if name in {*config.model_fields_set, "url"}}
 
 
-def _written(value: Any, origin: str) -> Any:
-    if isinstance(value, SecretStr):
-        return "${SAMPLE_TOKEN}" if value.get_secret_value() else ""
-    if isinstance(value, timedelta):
-        return f"{int(value.total_seconds())}s"
-    if isinstance(value, str) and value.startswith("http"):
-        return origin + urlsplit(value).path
-    if isinstance(value, BaseModel):
-        return {name: _written(one, origin) for name, one in value if name in value.model_fields_set}
-    return [_written(one, origin) for one in value] if isinstance(value, list) else value
+def _written(value: Any, origin: str) -> Any:  # noqa: PLR0911 - one for each type
+    match value:
+        case SecretStr():
+            return "${SAMPLE_TOKEN}" if value.get_secret_value() else ""
+        case timedelta():
+            return f"{int(value.total_seconds())}s"
+        case StrEnum():
+            return value.value
+        case str() if "://" in value:
+            return origin + urlsplit(value).path
+        case BaseModel():
+            fields = type(value).model_fields
+            said = ((name, one) for name, one in value if name in value.model_fields_set)
+            return {fields[name].alias or name: _written(one, origin) for name, one in said}
+        case dict():
+            return {_written(name, origin): _written(one, origin) for name, one in value.items()}
+        case list():
+            return [_written(one, origin) for one in value]
+    return value
 
 
 def events(folder: Path) -> dict[str, int]:

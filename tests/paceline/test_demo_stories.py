@@ -29,6 +29,8 @@ from slo_engine.slo import SloStatus
 from slo_engine.snapshot import SloState
 from slo_engine.weekly import Audience, Week, WeeklySummary, rendered
 
+pytestmark = pytest.mark.long
+
 STAGE = (("stage", "first_deployed_change"),)
 NEW_SERVICE = (("journey", "new-service"),)
 PLATFORM_HELP = (("queue", "platform-help"),)

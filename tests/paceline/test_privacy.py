@@ -363,6 +363,7 @@ def test_a_page_that_fails_is_no_proof(world: World) -> None:
 
 NOT_LOOKED_AT = {
     "check": "says nothing of what is stored",
+    "catalogue": "reads a source's list of services, and nothing of what is stored",
     "completion": "knows commands, no data",
     "doctor": "reads the sources, and nothing of what is stored",
     "init": "looks at repositories, and suggests targets by numbers that the pages tell of",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from collector.source import Page, Source, SourceConfig, SourceContext
 from paceline.deliveries import Deliveries
 from paceline.scheduler import schedule
 from paceline.service import Service
 from paceline.settings import ReportSettings
-from paceline.wiring import Running
+from paceline.wiring import Running, utc_now
 from slo_engine.weekly import Week
 
 NAME = "weekly-2026-W10.md"
@@ -157,3 +161,84 @@ def test_every_source_has_its_job_at_once(running: Running, service: Service, cl
     assert jobs["collect events"].trigger.interval == timedelta(minutes=5)
     assert jobs["drain"].trigger.interval == timedelta(seconds=1)
     assert {str(jobs[i].trigger.interval) for i in ("evaluate", "deliver directory")} == {"0:01:00"}
+
+
+class Slow(SourceConfig):
+    """A source whose server takes as long as the test does."""
+
+    type: Literal["slow"] = "slow"
+    over: ClassVar[threading.Event] = threading.Event()
+
+    def build(self, context: SourceContext) -> Source:
+        """The source."""
+        del context
+        return _Waiting(self.over)
+
+
+class Punctual(SourceConfig):
+    """A source that counts at its minute."""
+
+    type: Literal["punctual"] = "punctual"
+    punctual: ClassVar[bool] = True
+    ran: ClassVar[threading.Event] = threading.Event()
+
+    def build(self, context: SourceContext) -> Source:
+        """The source."""
+        del context
+        self.ran.set()
+        return _Waiting(self.ran)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    until: threading.Event
+
+    def pull(self, cursor: str | None) -> Iterator[Page]:
+        """Nothing, after a while."""
+        del cursor
+        self.until.wait(timeout=20)
+        return iter(())
+
+
+@pytest.fixture
+def many_slow(collected: Service) -> Iterator[Service]:
+    """A service of a dozen sources that wait for slow servers, and one that counts at its minute."""
+    slow = [Slow(name=f"slow-{n}") for n in range(12)]
+    collected.configuration = replace(collected.configuration, sources=(*slow, Punctual(name="checks")))
+    Slow.over.clear()
+    Punctual.ran.clear()
+    yield collected
+    Slow.over.set()
+
+
+def test_slow_sources_hold_up_no_other_work(many_slow: Service, running: Running) -> None:
+    """A dozen sources wait for their servers: what counts at its minute runs at once, and numbers are made."""
+    scheduler = schedule(many_slow, running.log, utc_now)
+    for name in ("collect checks", "evaluate"):
+        scheduler.modify_job(name, next_run_time=utc_now())
+    before = many_slow.published
+    scheduler.start()
+    try:
+        checked = Punctual.ran.wait(timeout=10)
+        evaluated = _comes_true(lambda: many_slow.published is not before)
+    finally:
+        Slow.over.set()
+        scheduler.shutdown()
+
+    assert (checked, evaluated) == (True, True)
+
+
+def test_what_counts_at_its_minute_begins_with_one(many_slow: Service, running: Running, clock: Any) -> None:
+    """Its rounds are at whole minutes, so that none lies across two of them."""
+    job = schedule(many_slow, running.log, clock).get_job("collect checks")
+    at = datetime(2026, 3, 9, 9, 30, 17, tzinfo=UTC)
+
+    assert job.trigger.get_next_fire_time(None, at) == datetime(2026, 3, 9, 9, 31, tzinfo=UTC)
+
+
+def _comes_true(what: Callable[[], bool]) -> bool:
+    """Whether something comes true within a few seconds."""
+    until = time.monotonic() + 10
+    while not what() and time.monotonic() < until:
+        time.sleep(0.02)
+    return what()

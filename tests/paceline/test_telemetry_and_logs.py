@@ -63,7 +63,7 @@ def receiver() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
     """The address of a small OTLP receiver, and what it was sent."""
     received: list[tuple[str, bytes]] = []
     server = HTTPServer(("127.0.0.1", 0), type("Receiver", (_Receiver,), {"received": received}))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", received
     server.shutdown()

@@ -25,6 +25,8 @@ from paceline.web import create_app
 from paceline.wiring import Running, build, configuration
 from slo_engine.explain import Explanation
 
+pytestmark = pytest.mark.long
+
 RESTATEMENTS = "/api/v1/restatements"
 ROUTES = ["/", "/definitions", "/metrics", "/healthz", "/readyz", "/api/v1/slos", "/openapi.json"]
 READING = ["/sources", "/weekly", "/weekly/2026-W10"]

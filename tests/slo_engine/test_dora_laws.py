@@ -47,6 +47,8 @@ from slo_engine.plain_events import PlainEvents
 from slo_engine.settled import Settling
 from slo_engine.windows import parse_window
 
+pytestmark = pytest.mark.long
+
 START = datetime(2026, 3, 20, tzinfo=UTC)
 """Ten days before a clock change in Berlin: the worlds last two weeks."""
 HOURS = 14 * 24

@@ -17,7 +17,7 @@ from source_states import source_state
 from collector.store import ObservationStore, to_micros
 from slo_engine.apart import Apart, Mirror, News
 from slo_engine.evaluate import Evaluator, Wanted, evaluate
-from slo_engine.exposition import Publisher
+from slo_engine.exposition import LineWriter, Publisher
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.numbers import summarise
 from slo_engine.observation import Observation, Outcome, Reason, Subject
@@ -702,7 +702,7 @@ def test_what_is_evaluated_elsewhere_is_what_is_evaluated_here(
     """After any changes, and where the other one says nothing now and then, snapshot and bytes are the same."""
     promises = [slo(), slo(name="judged", indicator="success", operator=None, threshold=None)]
     other = Elsewhere(put())
-    shared, alone = Evaluator(put(), other), Evaluator(put())
+    shared, alone = Evaluator(put(), other, LineWriter()), Evaluator(put())
     beside, publisher = Publisher(), Publisher()
     for units, after, other.silent in zip(several, hours, silent, strict=False):
         put(*_stored(units))
@@ -729,6 +729,18 @@ def test_what_is_evaluated_elsewhere_and_did_not_change_is_the_same_part(put: An
     assert [one is other for one, other in zip(first.parts, second.parts, strict=True)] == [True, False]
     assert [p.lines.keys() for p in second.parts] == [p.lines.keys() for p in first.parts]
     assert all(p.lines for p in second.parts)
+
+
+def test_parts_come_with_their_lines_where_these_are_written_at_once(put: Any) -> None:
+    """Those of a subject without news stay one object."""
+    evaluator = Evaluator(put(unit("1"), unit("2", subject=WEB)), lines=LineWriter())
+    first = evaluator.evaluate({"wait": WAIT}, [], [source()], NOW)
+    put(unit("1"), unit("2", subject=WEB), unit("3", subject=WEB))
+    evaluator.apply(put.changes)
+    second = evaluator.evaluate({"wait": WAIT}, [], [source()], NOW)
+
+    assert all(p.lines for p in (*first.parts, *second.parts))
+    assert [one is other for one, other in zip(first.parts, second.parts, strict=True)] == [True, False]
 
 
 def test_what_has_gone_since_it_was_evaluated_elsewhere_is_gone(put: Any) -> None:

@@ -25,12 +25,12 @@ from source_states import source_state
 
 from collector.store import Database, ObservationStore
 from slo_engine import catalog
-from slo_engine.exposition import Exposition, Publisher, expose, no_floor
+from slo_engine.exposition import Exposition, LineWriter, Publisher, expose, no_floor
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import Subject
 from slo_engine.organisation import Service
 from slo_engine.slo import EventCounts, IndicatorSli, Operator, Slo, SloStatus
-from slo_engine.snapshot import Accounting, Number, SloState, Snapshot, Spent
+from slo_engine.snapshot import Accounting, Number, Part, SloState, Snapshot, Spent
 from slo_engine.windows import parse_window
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -353,6 +353,14 @@ def test_exactly_one_status_is_true() -> None:
     exposition = exposed(SNAPSHOT)
 
     assert [value(exposition, "platform_slo_status", slo="fast", status=s.value) for s in SloStatus] == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("rows", [(row(), row()), (row(stats={"p50": None}),)], ids=["twice", "no value"])
+def test_what_is_not_fit_to_be_published_is_not_written_before(rows: tuple[Number, ...]) -> None:
+    """Whoever publishes it says so."""
+    part = Part("wait", rows[0].subject, rows)
+
+    assert LineWriter().write(INDICATORS["wait"], part, None) is None
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import pytest
 
 from collector.events import Deployment, Event, Incident, IncidentState, Result
 from collector.store import Database, DerivationStore, EventStore, ObservationRow, ObservationStore, Series
-from slo_engine.derive import Derived, Done, Helpers, Task, Why, derive
+from slo_engine.derive import Derived, Done, Finished, Helpers, Task, Why, derive
+from slo_engine.indicators import onboarding
 from slo_engine.indicators.delivery import FAMILY
 from slo_engine.organisation import Organisation
 from slo_engine.processes import Processes
@@ -122,10 +124,11 @@ def test_few_pieces_are_not_worth_a_process(store: Callable[[str], Store]) -> No
     """What one process does sooner alone is not asked of others; nor is what follows a first derivation."""
     asked: list[str] = []
 
-    def helpers(organisation: Organisation, tasks: Sequence[Task]) -> Mapping[str, Sequence[Done]]:
+    @contextlib.contextmanager
+    def helpers(organisation: Organisation, tasks: Sequence[Task]) -> Iterator[Finished]:
         del organisation
         asked.extend(task.family.name for task in tasks)
-        return {}
+        yield dict
 
     found = store("found")
     found.derive(helpers)
@@ -135,7 +138,29 @@ def test_few_pieces_are_not_worth_a_process(store: Callable[[str], Store]) -> No
 
     assert asked == ["delivery"]
     tasks = [Task(FAMILY, ["service-00", "service-01"], Why("", 0, ""))]
-    assert Processes(found.folder, 1)(Organisation(), tasks) == {}
+    with Processes(found.folder, 1)(Organisation(), tasks) as finished:
+        assert finished() == {}
+
+
+def test_what_is_not_shared_is_derived_before_anybody_is_waited_for(store: Callable[[str], Store]) -> None:
+    """While other processes derive their share, this one has work of its own."""
+    found = store("found")
+    derivations = DerivationStore(found.database)
+    known: list[bool] = []
+
+    @contextlib.contextmanager
+    def helpers(organisation: Organisation, tasks: Sequence[Task]) -> Iterator[Finished]:
+        del organisation, tasks
+
+        def finished() -> Mapping[str, Sequence[Done]]:
+            known.append(bool(derivations.stamp(onboarding.FAMILY.name)))
+            return {}
+
+        yield finished
+
+    derive([FAMILY, onboarding.FAMILY], found.events, derivations, Organisation(), START, helpers)
+
+    assert known == [True]
 
 
 def test_a_process_that_is_killed_costs_only_time(store: Callable[[str], Store]) -> None:

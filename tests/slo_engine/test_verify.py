@@ -23,6 +23,8 @@ from slo_engine.synthetic import CannotMakeUp, Minute, stream_of
 from slo_engine.verify import Run, UnitTest, promtool, said, unit_test, verify
 from slo_engine.windows import parse_window
 
+pytestmark = pytest.mark.long
+
 TIERS = load_tiers(Path(__file__).parents[2] / "config" / "alert-windows" / "sre-workbook.yaml")
 ERRORS = CounterRatio(
     total_query='http_requests_total{job="api"}', bad_query='http_requests_total{job="api",code=~"5.."}'

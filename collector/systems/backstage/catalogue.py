@@ -25,6 +25,9 @@ _SLUGS = ("github.com/project-slug", "gitlab.com/project-slug", "gitea.com/repo-
 _SOURCE = "backstage.io/source-location"
 _NAMES = ("argocd/app-name", "backstage.io/kubernetes-id")
 _IN_REPOSITORY = re.compile(r"(?P<address>.+?)/(?:-/)?(?:tree|blob|src/branch)/[^/]+/?(?P<path>.*)")
+_OF_GLOBS = re.compile(r"[*?\[\]]")
+_A_RULE = re.compile(r"[*?\[]|^/")
+"""What an annotation says is a name; as a rule it would fit others."""
 _FIELDS = "kind,metadata.name,metadata.namespace,metadata.annotations,spec"
 
 
@@ -142,14 +145,14 @@ def _service(
     owner = root.refers("owner", "group")
     group = groups.get(owner) if owner is not None else None
     names = [n for m in members for n in (*_annotated(m, _NAMES), *([] if m is root else [called[m.ref]]))]
-    others = sorted({n for n in names if free[n] == 1 and n != called[root.ref]})
+    others = sorted({n for n in names if free[n] == 1 and n != called[root.ref] and not _A_RULE.search(n)})
     # Where one part is a whole repository, the paths of others would leave the rest of it out.
     whole = {repository for repository, path in places if not path}
-    paths = [] if whole else sorted({f"{path}/*" for _, path in places if path})
+    paths = [] if whole else sorted({f"{_OF_GLOBS.sub('?', path)}/*" for _, path in places if path})
     mail = _text(group.spec.get("profile"), "email") if group is not None else ""
     service = {
         "name": called[root.ref],
-        "team": _team(group, groups) if group is not None else "",
+        "team": _team(group, groups, _names(groups.values())) if group is not None else "",
         "owner": mail,
         "deployed_as": others,
         "repositories": sorted({repository for repository, _ in places if repository}),
@@ -158,14 +161,14 @@ def _service(
     return {key: value for key, value in service.items() if value}
 
 
-def _team(group: Entity, groups: Mapping[Reference, Entity]) -> str:
-    """The path of a group below its parents: `/commerce/checkout`."""
-    path, seen = [group.metadata.name], {group.ref}
+def _team(group: Entity, groups: Mapping[Reference, Entity], called: Mapping[Reference, str]) -> str:
+    """The path of a group below its parents: `/commerce/checkout`; empty where a name in it is an address."""
+    path, seen = [called[group.ref]], {group.ref}
     while (above := group.refers("parent", "group")) is not None and above in groups and above not in seen:
         seen.add(above)
         group = groups[above]
-        path.append(group.metadata.name)
-    return "/" + "/".join(reversed(path))
+        path.append(called[group.ref])
+    return "" if any("@" in part for part in path) else "/" + "/".join(reversed(path))
 
 
 def _place(component: Entity) -> tuple[str, str]:

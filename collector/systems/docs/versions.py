@@ -45,7 +45,7 @@ class Step:
 
 
 class History:
-    """Versions of pages, newest first, by the path that each page has now.
+    """Versions of pages, newest first, by the path that each page has now. `touched`: also by what makes no version.
 
     `known`: pages of an earlier look, from which on only new commits are read. `moved`: one of them moved, or ended and
     began anew, so that all must be read again.
@@ -55,6 +55,7 @@ class History:
         self._pages, self._known, self._ignores = pages, known, ignores
         self._called: dict[str, str | None] = {}
         self.versions: dict[str, list[Version]] = {}
+        self.touched: set[str] = set()
         self.moved = False
 
     def follow(self, steps: Iterator[Step]) -> History:
@@ -76,9 +77,10 @@ class History:
             called.setdefault(touched.path, None)
             called[touched.before] = page
             return
+        self.touched.add(page)
         if how == "A":
             called.setdefault(touched.path, None)
-        elif self._ignores(step.subject):
+        elif how == "M" and self._ignores(step.subject):
             return
         self.versions.setdefault(page, []).append(Version(step.sha, step.at))
 

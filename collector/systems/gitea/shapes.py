@@ -551,7 +551,7 @@ class Reader:
             return None
         closed = issue.state == "closed"
         closed_at = _when(issue.closed_at) if closed else None
-        life = settings.states.life(labels, _turns(timeline or ()))
+        life = settings.states.life(labels, _turns(timeline or ()), None if timeline is None else issue.created_at)
         common: dict[str, Any] = {
             "source": self.source,
             "native_id": str(issue.id),

@@ -323,7 +323,8 @@ class Shaping:
         kind = None if found.pull_request is not None else settings.kind(found.label_names)
         if kind is None:
             return None
-        life = settings.states.life(found.label_names, history.turns if history else ())
+        turns, created_at = (history.turns, found.created_at) if history else ((), None)
+        life = settings.states.life(found.label_names, turns, created_at)
         # What is told without its history is a moment older: the list's version, which has it, is to stay.
         updated_at = found.updated_at - (MOMENT if history is None else timedelta())
         if kind is Incident:

@@ -478,7 +478,8 @@ class Reader:
             return None
         closed = issue.state == "closed"
         closed_at = issue.closed_at if closed else None
-        life = settings.states.life(issue.labels, history.turns if history else ())
+        turns, created_at = (history.turns, issue.created_at) if history else ((), None)
+        life = settings.states.life(issue.labels, turns, created_at)
         common: dict[str, Any] = {
             "source": self.source,
             "native_id": str(issue.id),

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from collector.document import nearest
 from collector.times import as_rfc3339, from_epoch, parsed
 
 NAMED = ("rfc3339", "date", "epoch", "epoch_ms")
 UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_HOURS = re.compile(r"%[HIcXT]")
+_HOURS = re.compile(r"%[HIcXTR]")
 _SECONDS = re.compile(r"%[ScXT]")
 _EXAMPLE = datetime(2026, 1, 31, 13, 5, 9, tzinfo=UTC)
+_WESTERNMOST = timedelta(hours=12)
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_NO_DAY = "0000-00-00"
+"""How some databases write that there is no time."""
 
 
 def _format(text: str) -> str:
@@ -29,10 +33,17 @@ def _format(text: str) -> str:
         )
         raise ValueError(f"{text!r} is no format of times{meant}")
     try:
-        datetime.strptime(_EXAMPLE.strftime(text), text)  # noqa: DTZ007 - only whether the pattern can be read
+        read = datetime.strptime(_EXAMPLE.strftime(text), text)  # noqa: DTZ007 - only whether the pattern can be read
     except ValueError:
         raise ValueError(f"{text!r} cannot be read; expected a pattern such as %d.%m.%Y %H:%M") from None
+    if read.date() != _EXAMPLE.date() or read.hour not in {0, _EXAMPLE.hour}:
+        raise ValueError(f"{text!r} says no whole time; expected year, month, day, and %p beside %I")
     return text
+
+
+def lacks_zone(form: str, zone: str) -> bool:
+    """Whether times of a format are never of use: they say an hour, but no offset, and nobody says whose they are."""
+    return "%" in form and "%z" not in form and not zone and bool(_HOURS.search(form))
 
 
 def _zone(text: str) -> str:
@@ -60,6 +71,17 @@ class TimeForm(BaseModel):
     )
     zone: ZoneText = Field(default="", description="The zone of times that are written without one; a date's is UTC.")
 
+    @model_validator(mode="after")
+    def _says_whose(self) -> Self:
+        if lacks_zone(self.format, self.zone):
+            raise ValueError(f"times as {self.format!r} say no offset; expected `zone` beside `format`, or %z in it")
+        return self
+
+    @property
+    def is_number(self) -> bool:
+        """Whether a time is a number."""
+        return self.format in {"epoch", "epoch_ms"}
+
     @property
     def grain(self) -> timedelta:
         """How far apart two times are at least that are written differently."""
@@ -69,20 +91,29 @@ class TimeForm(BaseModel):
             return timedelta(minutes=1)
         return timedelta(seconds=1)
 
-    def read(self, value: Any) -> datetime | None:
-        """A time in UTC; None for nothing, and for a 0 by which systems say "not yet". Raises ValueError for no time.
+    @property
+    def slack(self) -> timedelta:
+        """How much later a time as it is written may be meant: a date whose zone nobody says may begin in the west."""
+        return _WESTERNMOST if self.grain == timedelta(days=1) and not self.zone else timedelta()
 
-        A time without an offset is refused where no `zone` is given.
+    def read(self, value: Any) -> datetime | None:
+        """A time in UTC; None for nothing, and for 0, 1970 or the year 1, by which systems say "not yet".
+
+        Raises ValueError for what is no time, and for a time without an offset where no `zone` is given.
         """
+        at = self._read(value)
+        return None if at is None or at <= _EPOCH else at
+
+    def _read(self, value: Any) -> datetime | None:
         if value is None or value == "":
             return None
-        if self.format in {"epoch", "epoch_ms"}:
+        if self.is_number:
             return _from_number(value, 1000 if self.format == "epoch_ms" else 1)
         if not isinstance(value, str):
             raise ValueError(f"expected a time as {self.format}")  # noqa: TRY004 - the one error of unreadable times
         if self.format == "rfc3339" and (at := parsed(value)) is not None:
             return at
-        return self._local(value)
+        return None if value.startswith(_NO_DAY) else self._local(value)
 
     def _local(self, value: str) -> datetime:
         """A time that may say no zone of its own."""
@@ -93,22 +124,23 @@ class TimeForm(BaseModel):
                 found = datetime.strptime(value.strip(), "%Y-%m-%d" if self.format == "date" else self.format)  # noqa: DTZ007 - looked at below
         except ValueError:
             raise ValueError(f"expected a time as {self.format}") from None
-        if found.tzinfo is not None:
-            return found.astimezone(UTC)
-        if not self.zone and self.format != "date":
+        if found.tzinfo is None and not self.zone and self.grain < timedelta(days=1):
             raise ValueError("expected a time with an offset, or its `zone` in the settings")
-        return found.replace(tzinfo=ZoneInfo(self.zone or "UTC")).astimezone(UTC)
+        if found.tzinfo is None:
+            found = found.replace(tzinfo=ZoneInfo(self.zone or "UTC"))
+        # In the first and the last year a time may have none in UTC; no system means the first.
+        return found.replace(tzinfo=UTC) if found.year in {1, 9999} else found.astimezone(UTC)
 
     def truncated(self, at: datetime) -> datetime:
         """A time as it is left once it was written."""
-        written = self.read(self.write(at))
+        written = self._read(self.write(at))
         assert written is not None  # noqa: S101 - what was written is a time
         return written
 
     def write(self, at: datetime) -> str:
         """A time as the system is asked for it, cut to what the format holds."""
         whole = at.replace(microsecond=0)
-        if self.format in {"epoch", "epoch_ms"}:
+        if self.is_number:
             seconds = int(whole.timestamp())
             return str(seconds * 1000 if self.format == "epoch_ms" else seconds)
         local = whole.astimezone(ZoneInfo(self.zone or "UTC"))
@@ -132,6 +164,8 @@ def seconds_of(value: Any, unit: str) -> float | None:
     if value is None:
         return None
     try:
-        return float(value) * UNIT_SECONDS[unit]
-    except (TypeError, ValueError):
+        seconds = float(value) * UNIT_SECONDS[unit]
+        timedelta(seconds=seconds)
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("expected a duration as a number") from None
+    return seconds

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -17,22 +17,14 @@ from collector.expressions import Expression, NoResultError, Template
 from collector.paging import side_by_side
 from collector.streams import Notes, Part, State
 from collector.systems.http_json.mapping import Shapes
-from collector.systems.http_json.places import Items, Pages, Place, place_of
-from collector.systems.http_json.settings import ID, SINCE, Detail, ListSettings, Open
+from collector.systems.http_json.places import Items, Pages, Place, place_of, unnamed
+from collector.systems.http_json.settings import ID, SINCE, Detail, ListSettings, Open, asked_alone
+from collector.systems.http_json.way import MOST_PAGES, Item, Way, Whole, all_pages
 
-_MOST_PAGES = 100_000
 _IDS_AT_ONCE = 50
+_LONGEST_ID = 40
 _GONE = frozenset({404, 410})
 _FORGOTTEN = frozenset({400, 404, 410, 422})
-
-
-class _Item(NamedTuple):
-    """An item, where it was found, its id, and its time by which reading goes on."""
-
-    value: dict[str, Any]
-    location: str
-    id: str
-    at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,44 +40,15 @@ class Span:
     parallel: int
 
 
-class _Way:
-    """The way through a list in one run: no page comes twice, and no item of the pages that overlap."""
-
-    def __init__(self, place: Place, *, overlaps: bool) -> None:
-        self._places = {place}
-        self._overlaps = overlaps
-        self._since = place.since
-        self._met: dict[str, datetime | None] = {}
-        self._before: Sequence[Any] = ()
-
-    def new(self, items: Sequence[_Item]) -> list[_Item]:
-        """The items that were not met as they are."""
-        found = [item for item in items if item.id not in self._met or self._met[item.id] != item.at]
-        if self._overlaps:
-            self._met |= {item.id: item.at for item in found if item.id}
-        return found
-
-    def goes_on(self, following: Place, page: Items) -> None:
-        """A page follows one. Raises ContractError where it was on the way before."""
-        if following in self._places or (page.items and page.items == self._before):
-            raise ContractError(f"{page.answer.asked}: its pages never end: one comes again as the next")
-        self._places.add(following)
-        # The same items may well come for a later time; those before it come no more.
-        self._before = page.items if following.since == self._since else ()
-        self._since = since = following.since
-        self._met = {
-            known: at for known, at in self._met.items() if since is not None and at is not None and at >= since
-        }
-
-
 @dataclass(frozen=True)
 class Reader:
-    """Reads one list."""
+    """Reads one list. `complete`: the kinds of which it holds all there is."""
 
     pages: Pages
     settings: ListSettings
     shapes: Shapes
     span: Span
+    complete: Collection[type[Event]] = ()
 
     def read(self, state: State, notes: Notes) -> Iterator[Part]:
         """What had not ended, then the list from where the state says, page by page."""
@@ -95,35 +58,42 @@ class Reader:
         if state.after is None:
             state = self._without_open_list(state)
         place, page = self._first(place)
-        way = _Way(place, overlaps=self._goes_by_time)
-        for _ in range(_MOST_PAGES):
+        way, whole = Way(place, overlaps=self._goes_by_time), Whole(self.complete, begun=state.after is None)
+        for _ in range(MOST_PAGES):
+            rejected = len(notes.rejected)
             items = self._items(page, notes)
             self._check_order(place, items, page)
             for item in items:
                 state = state.begun(item.at)
             state = self._kept_open(state, items, set(), notes)
-            new = way.new(items)
-            following = self._following(place, page, items)
+            new, following = way.new(items), self._following(place, page, items)
+            if following is not None:
+                way.goes_on(following, page)
+            events = self._events(new, notes)
+            # Where nothing is found behind the last page, no one says that it was the last.
+            is_told = page.answer.status not in _GONE
+            whole.add(events, is_usable=is_told and len(notes.rejected) == rejected)
             if following is None:
-                yield Part(self._events(new, notes), self._ended(state, place))
+                yield Part(events, self._ended(state, place), whole.told())
                 return
-            way.goes_on(following, page)
             state = msgspec.structs.replace(state, after=following.written())
-            yield Part(self._events(new, notes), state)
+            yield Part(events, state)
             place, page = following, self.pages.ask(following)
         raise ContractError(f"GET {self.settings.path}: its pages never end")
 
     # ---- places
 
     def _begin(self, state: State) -> Place:
-        if state.after is not None:
-            return place_of(state.after)
+        kind = self.settings.paging.kind
+        if state.after is not None and (place := place_of(state.after)).by == kind:
+            return place
         if self.settings.since is None:
-            return Place()
-        since = self.span.horizon if state.since is None else state.since - self.span.overlap
+            return Place(by=kind)
+        overlap = self.span.overlap + self.settings.since.slack
+        since = self.span.horizon if state.since is None else state.since - overlap
         if self._meets_open_again and state.open:
             since = min(since, datetime.fromisoformat(state.open[0]))
-        return Place(since=since)
+        return Place(by=kind, since=since)
 
     def _first(self, place: Place) -> tuple[Place, Items]:
         """The first page of a run. A place that the server named earlier it may have forgotten: then all over again."""
@@ -135,7 +105,7 @@ class Reader:
             again = msgspec.structs.replace(place, next=None)
             return again, self.pages.ask(again)
 
-    def _following(self, place: Place, page: Items, items: Sequence[_Item]) -> Place | None:
+    def _following(self, place: Place, page: Items, items: Sequence[Item]) -> Place | None:
         since = self.settings.since
         if since is not None and since.order == "descending" and place.since is not None and items:
             floor = place.since
@@ -147,7 +117,7 @@ class Reader:
             if newest is not None and place.since is not None:
                 later = since.truncated(newest) - since.grain
                 if later > place.since:
-                    return Place(since=later)
+                    return Place(by=place.by, since=later)
         return self.pages.following(place, page)
 
     @property
@@ -169,16 +139,16 @@ class Reader:
 
     # ---- items
 
-    def _items(self, page: Items, notes: Notes) -> list[_Item]:
+    def _items(self, page: Items, notes: Notes) -> list[Item]:
         """The items of a page; what is none is set aside with its number."""
         found = []
         for number, value in enumerate(page.items, start=1):
             known = self.pages.id_of(value)
-            location = f"{page.answer.asked} item {number}" + (f" (id {known})" if known and len(known) <= 40 else "")  # noqa: PLR2004 - longer is no id
+            location = f"{page.answer.asked} item {number}" + (f" (id {known})" if _is_shown(known) else "")
             try:
                 if not isinstance(value, dict):
                     raise ValueError("it is no object")  # noqa: TRY004, TRY301 - one error for what is no item
-                found.append(_Item(value, location, known or "", self._at(value)))
+                found.append(Item(value, location, known or "", self._at(value)))
             except (ValueError, NoResultError) as error:
                 notes.reject([BadRecord(location, str(error))])
         return found
@@ -192,27 +162,29 @@ class Reader:
         except ValueError as error:
             raise ValueError(f"`{since.field}`: {error}") from None
 
-    def _check_order(self, place: Place, items: Sequence[_Item], page: Items) -> None:
+    def _check_order(self, place: Place, items: Sequence[Item], page: Items) -> None:
         """What was asked for is what came: a server passes over parameters that it does not know without a word."""
         since = self.settings.since
         if since is None or place.since is None:
             return
         times = [item.at for item in items if item.at is not None]
-        if since.order == "ascending" and any(later < earlier for earlier, later in pairwise(times)):
+        ordered = times if since.order == "ascending" else times[::-1]
+        if since.order is not None and any(later < earlier for earlier, later in pairwise(ordered)):
             raise ContractError(
                 f"{page.answer.asked}: not in the order of `{since.field}`; expected parameters that ask for it"
             )
-        slack = since.grain if since.grain >= timedelta(days=1) else timedelta(0)  # whose day it is, nobody says
-        if self.settings.asks_since and any(at < since.truncated(place.since) - slack for at in times):
+        # Whose day a date is nobody says, and servers compare parts of seconds that they do not show.
+        if self.settings.asks_since and any(at < since.truncated(place.since) - since.grain for at in times):
             raise ContractError(
                 f"{page.answer.asked}: it holds what is older than it was asked for; "
                 f"expected a parameter with {SINCE} that goes by `{since.field}`"
             )
 
-    def _events(self, items: Sequence[_Item], notes: Notes) -> list[Event]:
+    def _events(self, items: Sequence[Item], notes: Notes) -> list[Event]:
         """The events of items with their details; what cannot be used is set aside."""
         events: list[Event] = []
-        asked = side_by_side(self._with_details, items, self.span.parallel)
+        parallel = self.span.parallel if self.settings.details else 1
+        asked = side_by_side(self._with_details, items, parallel)
         for item, detailed in zip(items, asked, strict=True):
             try:
                 if isinstance(detailed, BadRecord):
@@ -222,7 +194,7 @@ class Reader:
                 notes.reject([error])
         return events
 
-    def _with_details(self, item: _Item) -> dict[str, Any] | BadRecord:
+    def _with_details(self, item: Item) -> dict[str, Any] | BadRecord:
         try:
             found = {name: self._detail(detail, item.value) for name, detail in self.settings.details.items()}
         except NoResultError as error:
@@ -234,35 +206,26 @@ class Reader:
         if detail.when is not None and not Expression(detail.when).holds(item):
             return None
         path = Template(detail.path).of(item, _quoted)
-        if path is None:
+        parameters = {name: [Template(v).of(item) for v in values] for name, values in detail.parameters.items()}
+        asked = {name: [v for v in values if v is not None] for name, values in parameters.items()}
+        if path is None or asked != parameters:
             return None
-        if detail.paging.kind != "none":
-            return self._long_detail(detail, path)
-        answer = self.pages.client.get(path, detail.parameters, understood=_GONE)
-        if answer.status in _GONE:
-            return None
-        body = answer.json()
+        with unnamed(path, Template(detail.path).of(item, _shown) or ""):
+            if detail.paging.kind != "none":
+                return self._long_detail(detail, path, asked)
+            answer = self.pages.client.get(path, asked, understood=_GONE)
+            body = None if answer.status in _GONE else answer.json()
         return Expression(detail.take).of(body) if detail.take is not None else body
 
-    def _long_detail(self, detail: Detail, path: str) -> list[Any] | None:
+    def _long_detail(self, detail: Detail, path: str, parameters: dict[str, list[str]]) -> list[Any] | None:
         """All pages of a detail."""
-        asked = {"path": path, "parameters": detail.parameters, "items": detail.take, "paging": detail.paging}
-        pages = Pages(self.pages.client, self.settings.model_copy(update={**asked, "method": "GET", "since": None}))
-        found: list[Any] = []
-        place = Place()
-        for _ in range(_MOST_PAGES):
-            try:
-                page = pages.ask(place)
-            except SourceError as error:
-                if error.status in _GONE:
-                    return None
-                raise
-            found += page.items
-            following = pages.following(place, page)
-            if following is None:
-                return found
-            place = following
-        raise ContractError(f"GET {path}: its pages never end")
+        alone = asked_alone(path, parameters, detail.take, detail.paging, self.settings.id)
+        try:
+            return [one for page in all_pages(replace(self.pages, settings=alone)) for one in page.items]
+        except SourceError as error:
+            if error.status in _GONE:
+                return None
+            raise
 
     # ---- what has not ended
 
@@ -280,20 +243,33 @@ class Reader:
         """Read again by their ids the items that had not ended; returns the state after them."""
         if self._meets_open_again:
             return state
-        for first in range(0, len(state.open), _IDS_AT_ONCE):
-            asked = state.open[first : first + _IDS_AT_ONCE]
+        known = state.open  # of which the state forgets what has ended
+        for first in range(0, len(known), _IDS_AT_ONCE):
+            asked = known[first : first + _IDS_AT_ONCE]
             items = self._by_id(asked, rule, notes)
             gone = set(asked) - {item.id for item in items}  # deleted there
             state = self._kept_open(state, items, gone, notes)
             yield Part(self._events(items, notes), state)
         return state
 
-    def _by_id(self, ids: Sequence[str], rule: Open, notes: Notes) -> list[_Item]:
+    def _by_id(self, ids: Sequence[str], rule: Open, notes: Notes) -> list[Item]:
         if rule.path is None:
-            values = [rule.separator.join(ids)] if rule.separator else list(ids)
-            return self._items(self.pages.ask_for({rule.parameter: values}, self.span.oldest), notes)
+            return list(self._by_parameter(ids, rule, notes))
         found = side_by_side(lambda known: self._one(rule, known), ids, self.span.parallel)
         return [item for page in found if page is not None for item in self._items(page, notes)]
+
+    def _by_parameter(self, ids: Sequence[str], rule: Open, notes: Notes) -> Iterator[Item]:
+        """What the list holds of some ids, however small its pages. Raises ContractError where it holds others."""
+        left = set(ids)
+        values = [rule.separator.join(ids)] if rule.separator else list(ids)
+        for page in all_pages(replace(self.pages, beside={rule.parameter: values}), self.span.oldest):
+            items = self._items(page, notes)
+            if {item.id for item in items} - set(ids):
+                raise ContractError(f"{page.answer.asked}: it holds what `{rule.parameter}` did not ask for")
+            yield from items
+            left -= {item.id for item in items}
+            if not left:
+                return
 
     def _one(self, rule: Open, known: str) -> Items | None:
         """One item by its id, None where it is gone."""
@@ -306,12 +282,16 @@ class Reader:
         except NoResultError as error:
             raise ContractError(f"{answer.asked}: {error}") from None
 
-    def _kept_open(self, state: State, items: Sequence[_Item], gone: set[str], notes: Notes) -> State:
+    def _kept_open(self, state: State, items: Sequence[Item], gone: set[str], notes: Notes) -> State:
         """The state with what has not ended, apart from what never will."""
         rule = self.settings.open
         if rule is None:
             return state
         running = {item.id: item.at for item in items if _is_open(rule, item)}
+        if "" in running and not self._meets_open_again:
+            raise ContractError(
+                f"GET {self.settings.path}: an item has no `{self.settings.id}`, by which it is read again"
+            )
         lost = {known for known, at in running.items() if at is not None and at < self.span.oldest}
         if lost:
             notes.warn(
@@ -328,7 +308,7 @@ class Reader:
         return msgspec.structs.replace(state, open=tuple(sorted(still)))
 
 
-def _is_open(rule: Open, item: _Item) -> bool:
+def _is_open(rule: Open, item: Item) -> bool:
     try:
         return Expression(rule.when).holds(item.value)
     except NoResultError:
@@ -337,3 +317,13 @@ def _is_open(rule: Open, item: _Item) -> bool:
 
 def _quoted(text: str) -> str:
     return quote(text, safe="")
+
+
+def _shown(text: str) -> str:
+    """A part of a path as messages show it: a number is nobody's."""
+    return text if text.isdecimal() else "…"
+
+
+def _is_shown(known: str | None) -> bool:
+    """Whether messages show an id; an address is somebody's, and what is longer is no id."""
+    return known is not None and 0 < len(known) <= _LONGEST_ID and known.isprintable() and "@" not in known

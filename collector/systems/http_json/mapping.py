@@ -18,8 +18,10 @@ from collector.expressions import Expression, NoResultError, Template, as_text
 from collector.records import Records
 from collector.streams import Notes
 from collector.systems.http_json.formats import TimeForm, seconds_of
-from collector.systems.http_json.kinds import FieldOf, Holds, fields_of
+from collector.systems.http_json.kinds import ISSUE, FieldOf, Holds, IssueRecord, fields_of
+from collector.systems.http_json.lookups import Lookups
 from collector.systems.http_json.settings import EventRule, FieldRule, ListSettings
+from collector.tracking import Issue, Status, StatusChange, Tracking
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -37,6 +39,8 @@ class Shapes:
     settings: ListSettings
     records: Records
     deployments: Deployments = field(repr=False)
+    tracking: Tracking = field(repr=False)
+    lookups: Lookups = field(repr=False)
 
     def events(self, item: Mapping[str, Any], location: str, notes: Notes) -> list[Event]:
         """The events that an item is, deployments by the rules among them. Raises BadRecord with field and reason."""
@@ -49,6 +53,8 @@ class Shapes:
     def _event(self, rule: EventRule, item: Mapping[str, Any], location: str, notes: Notes) -> list[Event]:
         values = self._values(rule.fields, fields_of(rule.type), item, notes)
         stamp = max(_times(values), default=None)
+        if rule.kind == ISSUE:
+            return self._of_issue(values, stamp)
         event = self.records.event({"kind": rule.kind, **values}, location, stamp or _NEVER)
         if stamp is None:
             raise RefusedError(
@@ -61,6 +67,32 @@ class Shapes:
         del known["source"]  # the configuration names it
         return [event, self.records.event(known, location, stamp)]
 
+    def _of_issue(self, values: dict[str, Any], stamp: datetime | None) -> list[Event]:
+        """What an issue is by the rules under `issues`; nothing where none takes it."""
+        missing = [f.name for f in fields_of(IssueRecord).values() if f.required and not values.get(f.name)]
+        if missing:
+            raise RefusedError(f"`{missing[0]}` is missing; expected in every issue")
+        self._hash_people(values)
+        try:
+            read = msgspec.convert(values, IssueRecord)
+        except msgspec.ValidationError:
+            # `from None`: what msgspec says may quote the value.
+            raise RefusedError("a field holds what it cannot; see the page on any JSON API") from None
+        told = msgspec.structs.asdict(read) | {"updated_at": read.updated_at or stamp}
+        told["status"] = Status(read.status, told.pop("category"))
+        told["changes"] = [StatusChange(change.at, Status(change.status)) for change in read.changes]
+        event = self.tracking.event(Issue(**told))
+        return [] if event is None else [event]
+
+    def _hash_people(self, values: dict[str, Any]) -> None:
+        """Replace who wrote an issue, and on it, by their hashes."""
+        people = self.records.people
+        for reply in values.get("replies", ()):
+            reply["bot"] = people.is_bot(reply.get("author", ""))
+        for one in (values, *values.get("replies", ())):
+            if who := one.pop("author", "").strip():
+                one["author"] = people.hashed(who)
+
     def _values(
         self, rules: Mapping[str, FieldRule], known: Mapping[str, FieldOf], item: Any, notes: Notes
     ) -> dict[str, Any]:
@@ -69,12 +101,17 @@ class Shapes:
         return {name: value for name, value in found.items() if value is not None}
 
     def _value(self, rule: FieldRule, field_of: FieldOf, item: Any, notes: Notes) -> Any:
+        if rule.when is not None and not Expression(rule.when).holds(item):
+            return None
         if rule.each is not None and field_of.records is not None:
             inner = fields_of(field_of.records)
             listed = _list(Expression(rule.each.items).of(item), field_of)
             wanted = [one for one in listed if rule.each.when is None or Expression(rule.each.when).holds(one)]
             return [self._values(rule.each.fields, inner, one, notes) for one in wanted]
-        value = _meant(rule, field_of.name, _found(rule, item), notes)
+        found = _found(rule, item)
+        if rule.lookup and (known := as_text(found, f"`{field_of.name}`")):
+            found = self.lookups.of(rule.lookup, known)
+        value = _meant(rule, field_of, found, notes)
         if rule.pattern is not None:
             value = _taken(rule.pattern, value, field_of)
         try:
@@ -105,17 +142,19 @@ def _found(rule: FieldRule, item: Any) -> Any:
     return Template(rule.text).of(item) if rule.text is not None else rule.value
 
 
-def _meant(rule: FieldRule, name: str, value: Any, notes: Notes) -> Any:
+def _meant(rule: FieldRule, field_of: FieldOf, value: Any, notes: Notes) -> Any:
     """What a value means by `map`; a value that it does not list is noted. None stays None, unless it is listed."""
     if not rule.map:
         return rule.default if value is None else value
     if isinstance(value, list):
-        return [_meant(rule, name, one, notes) for one in value]
-    written = as_text(value, f"`{name}`")
-    if (written or "null") in rule.map or written is None:
+        return [_meant(rule, field_of, one, notes) for one in value]
+    written = as_text(value, f"`{field_of.name}`")
+    if written is None or written in rule.map:
         return rule.map.get("null" if written is None else written)
     taken_as = f"`{rule.default}`" if rule.default is not None else "nothing"
-    notes.unknown(f"`{name}`", written, taken_as)
+    # A team may be told by who somebody is.
+    is_hidden = field_of.is_person or field_of.name.endswith("_team")
+    notes.unknown(f"`{field_of.name}`", "…" if is_hidden else written, taken_as)
     return rule.default
 
 
@@ -136,7 +175,10 @@ def _time(rule: FieldRule, usual: TimeForm, value: Any, item: Any) -> datetime |
     if rule.plus is None or at is None:
         return at
     seconds = seconds_of(Expression(rule.plus).of(item), rule.unit)
-    return None if seconds is None else at + timedelta(seconds=seconds)
+    try:
+        return None if seconds is None else at + timedelta(seconds=seconds)
+    except OverflowError:
+        raise ValueError("expected a duration as a number") from None
 
 
 @lru_cache(maxsize=1024)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, cast
 
 import msgspec
@@ -20,10 +20,10 @@ from pydantic import (
 )
 
 from collector.document import nearest
-from collector.events import TYPE_OF_KIND, Deployment, Event
-from collector.expressions import ExpressionText, TemplateText
-from collector.systems.http_json.formats import FormatText, TimeForm, ZoneText
-from collector.systems.http_json.kinds import FieldOf, Holds, fields_of
+from collector.events import Deployment
+from collector.expressions import ExpressionText, Template, TemplateText
+from collector.systems.http_json.formats import FormatText, TimeForm, ZoneText, lacks_zone
+from collector.systems.http_json.kinds import ISSUE, KINDS, FieldOf, Holds, fields_of
 
 SINCE = "{since}"
 """Where in what is asked the time stands from which on items are wanted."""
@@ -31,18 +31,48 @@ ID = "{id}"
 """Where in the path of one item its id stands."""
 _WITH_RULES = ("version", "artifact", "previous_sha", "change_shas", "labels", "links", "actor_team", "rolled_back")
 """What a rule for deployments does not know of a run."""
+_SECRETS = frozenset(
+    {
+        *("token", "apitoken", "accesstoken", "authtoken", "privatetoken", "apikey", "accesskey"),
+        *("secret", "clientsecret", "password", "passwd", "authorization"),
+    }
+)
+"""Parameters by which systems take credentials, in small letters alone."""
 
 
 def _path(text: str) -> str:
     if "://" in text or set("?#") & set(text):
         raise ValueError(f"{text!r} is no path; expected what follows `url`, with its query under `parameters`")
-    return text.strip("/")
+    return text.lstrip("/")  # the one at the end stays: without it some servers answer with another address
+
+
+def _path_with(place: str, text: str) -> str:
+    """A path in which a place is filled in, and nothing else."""
+    if set("{}") & set(text.replace(place, "")):
+        raise ValueError(f"a brace of {text!r} would be sent as it is; expected {place} alone between braces")
+    return _path(text)
+
+
+def _path_of_list(text: str) -> str:
+    return _path_with(SINCE, text)
+
+
+def _path_by_id(text: str) -> str:
+    return _path_with(ID, text)
 
 
 def _path_of_one(text: str) -> str:
     if ID not in text:
         raise ValueError(f"{text!r} names no item; expected a path with {ID}, such as builds/{ID}")
-    return _path(text)
+    return _path_by_id(text)
+
+
+def _without_secrets(parameters: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Refuses what stands for credentials: addresses are written into logs on the way and at the server."""
+    for name in parameters:
+        if re.sub(r"[^a-z]", "", name.lower()) in _SECRETS:
+            raise ValueError(f"{name!r} would show a secret in addresses; expected `token` with `header`")
+    return parameters
 
 
 def _pattern(text: str) -> str:
@@ -56,10 +86,14 @@ def _pattern(text: str) -> str:
 
 
 def _kind(text: str) -> str:
-    if text not in TYPE_OF_KIND:
-        near = nearest(text, TYPE_OF_KIND)
-        raise ValueError(f"{text!r} is no kind of event; expected {near or 'one of ' + ', '.join(TYPE_OF_KIND)}")
+    if text not in KINDS:
+        near = nearest(text, KINDS)
+        raise ValueError(f"{text!r} is no kind of event; expected {near or 'one of ' + ', '.join(KINDS)}")
     return text
+
+
+def _template(text: str) -> str:
+    return Template(text).text
 
 
 def _one_or_more(value: Any) -> Any:
@@ -79,7 +113,9 @@ def _rule(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_as_text)]
-Parameters = dict[str, Annotated[list[Text], BeforeValidator(_one_or_more)]]
+Parameters = Annotated[
+    dict[str, Annotated[list[Text], BeforeValidator(_one_or_more)]], AfterValidator(_without_secrets)
+]
 PathText = Annotated[TemplateText, AfterValidator(_path)]
 PatternText = Annotated[str, AfterValidator(_pattern)]
 KindText = Annotated[str, AfterValidator(_kind)]
@@ -159,12 +195,30 @@ class Detail(_Settings):
     """A request for each item, whose answer the expressions of its events find under its name."""
 
     path: PathText = Field(description="Its path, with expressions: `tickets/{id}/notes`.")
-    parameters: Parameters = Field(default_factory=dict, description="Parameters of the request.")
+    parameters: Annotated[
+        dict[str, Annotated[list[Annotated[Text, AfterValidator(_template)]], BeforeValidator(_one_or_more)]],
+        AfterValidator(_without_secrets),
+    ] = Field(default_factory=dict, description="Parameters of the request, with expressions: `{id}`.")
     when: ExpressionText | None = Field(default=None, description="Which items it is made for; all unless given.")
     take: ExpressionText | None = Field(default=None, description="What of the answer is kept; all unless given.")
     paging: Paging = Field(
         default=Paging(kind="none"), description="How it is handed out; with it `take` is a list, and so is the answer."
     )
+
+
+class Lookup(_Settings):
+    """What ids stand for: a request for each id, or one for a list of all of them."""
+
+    path: Annotated[str, AfterValidator(_path_by_id)] = Field(
+        description="The path of one, such as `users/{id}`, or of a list of all."
+    )
+    parameters: Parameters = Field(default_factory=dict, description="Parameters of the request.")
+    items: ExpressionText | None = Field(default=None, description="Where the list stands in its answer.")
+    id: ExpressionText = Field(default="id", description="Where the id stands in an entry of the list.")
+    paging: Paging = Field(
+        default=Paging(kind="none"), description="How a list of all is handed out; in one answer unless given."
+    )
+    take: ExpressionText = Field(description="Where stands what the id stands for.")
 
 
 class Nested(_Settings):
@@ -178,12 +232,12 @@ class Nested(_Settings):
 class FieldRule(_Settings):
     """What a field is: found by an expression, a fixed value, a text with expressions, or a list of records."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
-
     found: ExpressionText | None = Field(default=None, alias="from", description="Where it stands in the item.")
     value: Any = Field(default=None, description="The same for all.")
     text: TemplateText | None = Field(default=None, description="A text with expressions: `run/{id}`.")
     each: Nested | None = Field(default=None, description="A list of records.")
+    when: ExpressionText | None = Field(default=None, description="What must be true for it to be stated at all.")
+    lookup: str = Field(default="", description="The lookup that tells what an id stands for.")
     map: dict[str, Any] = Field(default_factory=dict, description="What the system's values mean.")
     default: Any = Field(
         default=None,
@@ -216,7 +270,9 @@ class FieldRule(_Settings):
 class EventRule(_Settings):
     """An event that an item becomes."""
 
-    kind: KindText = Field(description="The kind of event.")
+    kind: KindText = Field(
+        description="The kind of event; or `issue`, of which `issues` makes a ticket or an incident."
+    )
     when: ExpressionText | None = Field(default=None, description="Which items become one; all unless given.")
     fields: dict[str, Annotated[FieldRule, BeforeValidator(_rule)]] = Field(
         description="What each field of the kind is: where it stands in the item, or a rule."
@@ -229,7 +285,7 @@ class EventRule(_Settings):
     @classmethod
     def _fit_the_kind(cls, value: dict[str, FieldRule], info: ValidationInfo) -> dict[str, FieldRule]:
         if kind := info.data.get("kind"):
-            _check(value, fields_of(TYPE_OF_KIND[kind]), f"a {kind}")
+            _check(value, fields_of(KINDS[kind]), f"a {kind}")
         return value
 
     @field_validator("deployment")
@@ -242,9 +298,20 @@ class EventRule(_Settings):
         return value
 
     @property
-    def type(self) -> type[Event]:
-        """The type of event."""
-        return TYPE_OF_KIND[self.kind]
+    def type(self) -> type[msgspec.Struct]:
+        """The type of what its items become."""
+        return KINDS[self.kind]
+
+    def rules(self) -> Iterator[FieldRule]:
+        """Its rules of fields, those inside lists among them."""
+        return _all_of([*self.fields.values(), *self.deployment.values()])
+
+
+def _all_of(rules: Iterable[FieldRule]) -> Iterator[FieldRule]:
+    for rule in rules:
+        yield rule
+        if rule.each is not None:
+            yield from _all_of(rule.each.fields.values())
 
 
 def _check(rules: Mapping[str, FieldRule], known: Mapping[str, FieldOf], what: str) -> None:
@@ -265,6 +332,10 @@ def _check_rule(rule: FieldRule, field: FieldOf) -> None:
         raise ValueError(f"`{field.name}` is {field.holds}; expected {_a_rule(field)}")
     if (rule.format or rule.zone or rule.plus) and field.holds is not Holds.TIME:
         raise ValueError(f"`{field.name}` is {field.holds}; expected format, zone and plus at times alone")
+    if field.name == "native_id" and "value" in rule.model_fields_set:
+        raise ValueError("`native_id` tells one event from another; expected from or text")
+    if isinstance(rule.value, dict) or (isinstance(rule.value, list) and field.holds is not Holds.TEXTS):
+        raise ValueError(f"`{field.name}` is {field.holds}; expected `value` as one, without a mapping or list")
     for value in rule.fixed() if field.choices else ():
         if value is not None and value not in field.choices:
             shown = nearest(str(value), field.choices) or f"one of {', '.join(field.choices)}"
@@ -281,7 +352,7 @@ def _a_rule(field: FieldOf) -> str:
 class ListSettings(_Settings):
     """A list that the API hands out."""
 
-    path: Annotated[str, AfterValidator(_path)] = Field(description="Its path below `url`.")
+    path: Annotated[str, AfterValidator(_path_of_list)] = Field(description="Its path below `url`.")
     name: str = Field(default="", description="What it is called in messages and in the cursor; its path unless given.")
     method: Literal["GET", "POST"] = Field(default="GET", description="How it is asked for.")
     parameters: Parameters = Field(default_factory=dict, description="Parameters of every request.")
@@ -299,7 +370,14 @@ class ListSettings(_Settings):
     paging: Paging = Field(default=Paging(kind="none"), description="How it is handed out; in one answer unless given.")
     since: Since | None = Field(default=None, description="How only what is new is asked for; all unless given.")
     open: Open | None = Field(default=None, description="Which items are read again until they have ended.")
+    complete: bool = Field(
+        default=False,
+        description="Whether it holds all there is of its kinds: then what it no longer holds was deleted there.",
+    )
     details: dict[str, Detail] = Field(default_factory=dict, description="Further requests for each item, by a name.")
+    lookups: dict[str, Lookup] = Field(
+        default_factory=dict, description="What ids stand for, by a name; asked once in a run for each."
+    )
     events: list[EventRule] = Field(min_length=1, description="What its items become.")
 
     @model_validator(mode="after")
@@ -318,15 +396,39 @@ class ListSettings(_Settings):
             raise ValueError(f"it asks with {SINCE}; expected `since` with the field of the time")
         if self.since is not None and not self.asks_since and self.since.order != "descending":
             raise ValueError(f"nothing asks with {SINCE}; expected it in a parameter, the path or the body")
+        if self.complete and not self.reads_all:
+            raise ValueError("a part of the list cannot be complete; expected neither `since` nor paging by keyset")
         again = self.open
         if again is not None and self.since is None and not (again.path or again.parameter or self.reads_all):
             raise ValueError("what is open is never met again; expected `path` or `parameter`, or `since`")
         return self
 
+    @model_validator(mode="after")
+    def _knows_its_zones(self) -> Self:
+        for rule in (rule for event in self.events for rule in event.rules() if rule.format):
+            if lacks_zone(str(rule.format), rule.zone or self.times.zone):
+                raise ValueError(f"times as {rule.format!r} say no offset; expected `zone` beside it, or under `times`")
+        return self
+
+    @model_validator(mode="after")
+    def _knows_its_lookups(self) -> Self:
+        for name in {rule.lookup for event in self.events for rule in event.rules() if rule.lookup}:
+            if name not in self.lookups:
+                near = nearest(name, self.lookups)
+                raise ValueError(f"no lookup is called {name!r}; expected {near or 'it under `lookups`'}")
+        return self
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of events that its items may become."""
+        found = {rule.kind for rule in self.events}
+        found |= {"deployment"} if "pipeline_run" in found else set()
+        return frozenset(found - {ISSUE} | ({"ticket", "incident"} if ISSUE in found else set()))
+
     @property
     def key(self) -> str:
         """What it is called."""
-        return self.name or self.path or "list"
+        return self.name or self.path.rstrip("/") or "list"
 
     @property
     def asks_since(self) -> bool:
@@ -337,3 +439,10 @@ class ListSettings(_Settings):
     def reads_all(self) -> bool:
         """Whether each run reads the whole list."""
         return self.since is None and self.paging.kind != "keyset"
+
+
+def asked_alone(
+    path: str, parameters: Mapping[str, list[str]], items: str | None, paging: Paging, id_at: str
+) -> ListSettings:
+    """A list that is asked for beside another: a detail, or what ids stand for. It was checked where it is written."""
+    return ListSettings.model_construct(path=path, parameters=dict(parameters), items=items, paging=paging, id=id_at)

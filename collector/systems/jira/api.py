@@ -382,13 +382,17 @@ class Asking:
                 return found
 
     def elsewhere(self, issue_id: str) -> list[str]:
-        """The addresses outside of Jira that an issue is linked with; none where linking is switched off."""
+        """The addresses outside of Jira that an issue is linked with; none where linking is switched off.
+
+        Without those that may be somebody's: by mail, or with an `@`.
+        """
         path = f"{self.root}/issue/{issue_id}/remotelink"
         answer = self.client.get(path, understood={_UNAUTHORISED, _FORBIDDEN, _NOT_FOUND})
         if answer.status in {_UNAUTHORISED, _FORBIDDEN, _NOT_FOUND}:
             return []
         links = _let_in(answer).read(list[_RemoteLink])
-        return [link.object.url for link in links if link.object and link.object.url]
+        urls = (link.object.url or "" for link in links if link.object)
+        return [url for url in urls if url.startswith(("http://", "https://")) and "@" not in url]
 
     def _get(self, path: str, parameters: Mapping[str, str] | None = None) -> Answer:
         return _let_in(self.client.get(path, parameters))

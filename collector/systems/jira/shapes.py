@@ -103,6 +103,8 @@ class Change(msgspec.Struct, rename="camel"):
 
     field: str = ""
     fieldtype: str = "jira"
+    was: str | None = msgspec.field(default=None, name="from")
+    from_string: str | None = None
     to: str | None = None
     to_string: str | None = None
 
@@ -274,13 +276,16 @@ class Shapes:
         kind, severity = self._word(found, self.chosen.type), self._word(found, self.chosen.severity)
         teams = list(words(found.chosen.get(self.chosen.team)))
         author = fields.reporter or fields.creator
+        steps = [step for h in histories for step in self._steps(h, found.key, notes)]
+        status = _status(fields.status, notes)
+        began, _ = min(steps, key=lambda step: step[1].at, default=(status, None))
         return Issue(
             native_id=found.id,
             created_at=found.created_at,
             updated_at=found.updated_at,
             url=self.url(found.key),
             project=fields.project.key,
-            status=_status(fields.status, notes),
+            status=status,
             type=kind or fields.issuetype.name,
             components=[c.name for c in fields.components or () if c.name],
             labels=fields.labels or (),
@@ -290,8 +295,9 @@ class Shapes:
             author_team=teams[0] if len(teams) == 1 else None,
             started_at=parsed(self._word(found, self.chosen.started_at)),
             ended_at=parsed(fields.resolutiondate or ""),
-            changes=[change for h in histories for change in self._changes(h, found.key, notes)],
-            links=self._links(fields),
+            changes=[change for _, change in steps],
+            began=began,
+            links=self._links(found),
         )
 
     def replies(self, found: Read, comments: Iterable[Comment], notes: Notes) -> tuple[Reply, ...]:
@@ -320,7 +326,8 @@ class Shapes:
     def _word(self, found: Read, name: str) -> str:
         return next(words(found.chosen.get(name)), "")
 
-    def _changes(self, history: History, key: str, notes: Notes) -> Iterator[StatusChange]:
+    def _steps(self, history: History, key: str, notes: Notes) -> Iterator[tuple[Status, StatusChange]]:
+        """The changes of the status, and what it was before each."""
         at = parsed(history.created) if isinstance(history.created, str) else from_epoch(history.created)
         for item in history.items:
             if item.field.lower() != "status" or item.fieldtype != "jira":
@@ -328,14 +335,19 @@ class Shapes:
             if at is None:
                 notes.reject([BadRecord(f"history of {key}", "a change of the status does not say when it was")])
                 continue
-            # A status that was deleted since has no category any more.
-            yield StatusChange(at, self.statuses.get(item.to or "") or Status(item.to_string or item.to or ""))
+            was = self._known(item.was, item.from_string)
+            yield was, StatusChange(at, self._known(item.to, item.to_string))
 
-    def _links(self, fields: Fields) -> Sequence[str]:
-        """The issues that it is linked with or part of, by their keys and their addresses."""
+    def _known(self, number: str | None, name: str | None) -> Status:
+        """A status of a history. One that was deleted since has no category any more."""
+        return self.statuses.get(number or "") or Status(name or number or "")
+
+    def _links(self, found: Read) -> Sequence[str]:
+        """Its own key, by which others name it; the issues that it is linked with or part of, by keys and addresses."""
+        fields = found.fields
         ends = [end for link in fields.issuelinks or () for end in (link.inward_issue, link.outward_issue)]
         keys = [issue.key for issue in (fields.parent, *ends) if issue is not None]
-        return tuple(dict.fromkeys(text for key in keys for text in (key, self.url(key))))
+        return tuple(dict.fromkeys((found.key, *(text for key in keys for text in (key, self.url(key))))))
 
 
 def _status(item: StatusItem, notes: Notes) -> Status:

@@ -21,7 +21,7 @@ _ANSWER_POINTS = 100_000
 """About so many points of all series make an answer that is quickly read."""
 _UNDERSTOOD = (400, 422)
 _SERVER_ERRORS = 500
-_TOO_MUCH = re.compile(r"too many (samples|points)|maximum resolution", re.IGNORECASE)
+_TOO_MUCH = re.compile(r"too many (samples|points)|exceed|cannot select more", re.IGNORECASE)
 _LONGEST_WORDS = 160
 
 

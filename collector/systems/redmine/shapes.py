@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -98,6 +99,11 @@ class Row(msgspec.Struct):
         return f"{self.id}@{int(self.updated_on.timestamp())}"
 
     @property
+    def in_order(self) -> Sequence[Journal]:
+        """What happened to it, the oldest first: whose key it is may want the newest first."""
+        return sorted(self.journals, key=lambda journal: journal.id)
+
+    @property
     def people(self) -> Iterator[int]:
         """The ids of who wrote it or on it."""
         users = (self.author, *(j.user for j in self.journals if j.is_reply))
@@ -137,11 +143,12 @@ class Shapes:
 
     def issue(self, row: Row, names: Names, notes: Notes) -> Issue:
         """An issue; of one from a list without what happened to it."""
+        status = names.statuses.get(row.status.id) or status_of(row.status)
         return Issue(
             native_id=str(row.id),
             created_at=row.created_on,
             updated_at=row.updated_on,
-            status=names.statuses.get(row.status.id) or status_of(row.status),
+            status=status,
             url=f"{self.url}/issues/{row.id}",
             project=names.projects.get(row.project.id) or row.project.name,
             type=row.tracker.name if row.tracker else "",
@@ -151,7 +158,8 @@ class Shapes:
             title=row.subject,
             author=_person(row.author, names).key,
             ended_at=row.closed_on,
-            changes=list(_changes(row, names, notes)),
+            changes=[StatusChange(at, _status(d.new_value, names, notes)) for at, d in _moves(row) if d.new_value],
+            began=next((_known(d.old_value, names) for _, d in _moves(row)), status),
             replies=list(_replies(row, names)),
             links=tuple(f"{self.url}/issues/{number}" for number in _related(row)),
         )
@@ -181,24 +189,29 @@ def _person(user: Ref | None, names: Names) -> Person:
     return names.people.get(user.id, Person(None)) if user else Person(None)
 
 
-def _changes(row: Row, names: Names, notes: Notes) -> Iterator[StatusChange]:
-    """How its status changed."""
-    for journal in row.journals:
+def _moves(row: Row) -> Iterator[tuple[datetime, Detail]]:
+    """When its status changed, and how."""
+    for journal in row.in_order:
         for detail in journal.details:
-            if (detail.property, detail.name) == ("attr", "status_id") and detail.new_value:
-                yield StatusChange(journal.created_on, _status(detail.new_value, names, notes))
+            if (detail.property, detail.name) == ("attr", "status_id"):
+                yield journal.created_on, detail
+
+
+def _known(number: str | None, names: Names) -> Status | None:
+    """A status by its id; None for one that was deleted."""
+    return names.statuses.get(int(number)) if number and number.isdecimal() else None
 
 
 def _status(number: str, names: Names, notes: Notes) -> Status:
     """A status by its id. One that was deleted is only a number."""
-    known = names.statuses.get(int(number)) if number.isdecimal() else None
+    known = _known(number, names)
     if known is None:
         notes.unknown("the status with the id", number, "open")
     return known or Status(number)
 
 
 def _replies(row: Row, names: Names) -> Iterator[Reply]:
-    for journal in row.journals:
+    for journal in row.in_order:
         if journal.is_reply:
             person = _person(journal.user, names)
             yield Reply(at=journal.created_on, author=person.key, bot=person.bot)

@@ -7,10 +7,11 @@ numbers; what people see depends on who asks. So names of states come from the c
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -99,6 +100,7 @@ class Audited(msgspec.Struct):
     fieldname: str
     newvalue: str
     sys_created_on: str
+    oldvalue: str = ""
     sys_id: str = ""
 
 
@@ -150,7 +152,7 @@ class Shapes:
         if not key or opened_at is None:
             return BadRecord(f"{table} {number}", "`sys_id` or `opened_at` is missing; may the user read the fields?")
         state, reason = value(record, "state"), value(record, "hold_reason")
-        changes = self._changes(table, history.changes.get(key, ()), notes)
+        began, changes = self._life(table, record, history.changes.get(key, ()), notes)
         who = next((login for name in self.fields.people if (login := value(record, name))), "")
         return Issue(
             native_id=key,
@@ -166,6 +168,7 @@ class Shapes:
             author=self.people.hashed(who) if who else None,
             ended_at=time(value(record, "resolved_at")) or time(value(record, "closed_at")),
             changes=changes or self._dated(table, record, notes),
+            began=began,
             replies=tuple(self._replies(history.comments.get(key, ()))),
             links=tuple(filter(None, (number, shown(record, "caused_by")))),
         )
@@ -206,19 +209,27 @@ class Shapes:
             return Status(f"{name}: {why}", TicketState.WAITING if reason == _AWAITING_CALLER else category)
         return Status(name or state, category)
 
-    def _changes(self, table: str, audited: Sequence[Audited], notes: Notes) -> list[StatusChange]:
-        """The states that a task came to; its state and why it is on hold change in one moment, or one by one."""
-        by_time: dict[datetime, dict[str, str]] = defaultdict(dict)
-        for one in audited:
-            if (at := time(one.sys_created_on)) is not None and one.fieldname in STATES:
-                by_time[at][one.fieldname] = one.newvalue
+    def _life(
+        self, table: str, record: Record, audited: Sequence[Audited], notes: Notes
+    ) -> tuple[Status | None, list[StatusChange]]:
+        """The state that a task began with, where that is told, and those that it came to.
+
+        Its state and why it is on hold change in one moment, or one by one.
+        """
+        dated = sorted(
+            ((at, row) for row in audited if (at := time(row.sys_created_on)) is not None), key=itemgetter(0)
+        )
+        rows = [row for _, row in dated]
+        state, reason = _first(rows, "state", ""), _first(rows, "hold_reason", value(record, "hold_reason"))
+        began = self._status(table, state, reason, notes) if state else None
         found: list[StatusChange] = []
-        now = {"state": "", "hold_reason": ""}
-        for at, told in sorted(by_time.items()):
-            now |= told
-            if now["state"]:
-                found.append(StatusChange(at, self._status(table, now["state"], now["hold_reason"], notes)))
-        return found
+        for at, together in groupby(dated, key=itemgetter(0)):
+            at_once = [row for _, row in together]
+            reason = next(reversed(_one_by_one(at_once, "hold_reason", reason)), reason)
+            states = _one_by_one(at_once, "state", state) or [state]
+            state = states[-1]
+            found += [StatusChange(at, self._status(table, one, reason, notes)) for one in states if one]
+        return began, found
 
     def _dated(self, table: str, record: Record, notes: Notes) -> list[StatusChange]:
         """What an incident itself tells of its history, where no other is read: when it was resolved, and closed."""
@@ -232,3 +243,23 @@ class Shapes:
             if (at := time(entry.sys_created_on)) is not None:
                 who = entry.sys_created_by
                 yield Reply(at=at, author=self.people.hashed(who) if who else None, bot=self.people.is_bot(who))
+
+
+def _first(rows: Iterable[Audited], name: str, usual: str) -> str:
+    """The value that a field had before it was changed for the first time."""
+    own = [row for row in rows if row.fieldname == name]
+    at_once = [row for row in own if row.sys_created_on == own[0].sys_created_on]
+    reached = {row.newvalue for row in at_once}
+    return next((row.oldvalue for row in at_once if row.oldvalue not in reached), own[0].oldvalue if own else usual)
+
+
+def _one_by_one(rows: Iterable[Audited], name: str, now: str) -> list[str]:
+    """The values that a field came to within a second, each from the one before it: nobody tells their order."""
+    left, found = [row for row in rows if row.fieldname == name], list[str]()
+    while left:
+        reached = {row.newvalue for row in left}
+        following = min(left, key=lambda row: (row.oldvalue != now, row.oldvalue in reached))
+        left.remove(following)
+        now = following.newvalue
+        found.append(now)
+    return found

@@ -84,11 +84,11 @@ def provider(world: World) -> Provider:
     return api
 
 
-def described(name: str, folder: Path, **variables: str) -> Document:
-    """The settings that the page on any JSON API shows as a file."""
+def described(name: str, folder: Path, address: tuple[str, str] = ("", ""), **variables: str) -> Document:
+    """The settings that the page on any JSON API shows as a file, with another address in place of one."""
     (block,) = [b for b in blocks_of(ROOT / "docs" / "http-json.md") if b.file == name]
     path = folder / name
-    path.write_text(block.text, encoding="utf-8")
+    path.write_text(block.text.replace(*address), encoding="utf-8")
     return read_documents(path, environ=variables)[0]
 
 

@@ -26,6 +26,7 @@ TOTAL = "sum by (app) (increase(http_requests_total[1m]))"
 USES = "sum by (team, user) (increase(builds_total[1h]))"
 Value = Callable[[int], str | None]
 _MOST_POINTS = 11_000
+_RETENTION_SECONDS = 12 * 3_600
 
 
 def always(value: str) -> Value:
@@ -35,10 +36,11 @@ def always(value: str) -> Value:
 
 @dataclass
 class World:
-    """What a server holds: the series of each query, its time, and what it says beside them or instead."""
+    """What a server holds: the series of each query since a time, its time, what it says beside them or instead."""
 
     queries: dict[str, list[tuple[Mapping[str, str], Value]]] = field(default_factory=dict)
     now: int = NOW
+    first: int = 0
     warnings: dict[str, list[str]] = field(default_factory=dict)
     refusals: dict[str, Reply] = field(default_factory=dict)
     most_samples: int = 50_000_000
@@ -58,7 +60,8 @@ class World:
             return self.refusals[query]
         if query not in self.queries:
             return refusal(400, "bad_data", 'invalid parameter "query": 1:4: parse error: unexpected end of input')
-        times = range(start, end + 1, step)
+        skipped = max(0, self.first - start + step - 1) // step
+        times = range(start + skipped * step, end + 1, step)
         if len(times) * len(self.queries[query]) > self.most_samples:
             said = "query processing would load too many samples into memory in query execution"
             return refusal(422, "execution", said)
@@ -124,4 +127,6 @@ def sample(folder: Path) -> Sample:
         {"good": GOOD, "total": TOTAL, "service": "{app}", "environment": "staging"},
     ]
     usage = [{"query": USES, "capability": "ci", "action": "build", "team": "{team}", "person": "{user}"}]
-    return sample_of(config_of(history="5h", uptime=uptime, usage=usage), provider(world()))
+    held = world()
+    held.first = NOW - _RETENTION_SECONDS  # who asks for years gets what a server keeps
+    return sample_of(config_of(history="5h", uptime=uptime, usage=usage), provider(held))

@@ -7,8 +7,7 @@ shown, by which lists are sorted all the same.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +24,6 @@ START = datetime(2026, 2, 16, 9, tzinfo=UTC)
 STATUSES = {1: "New", 2: "In Progress", 3: "Resolved", 4: "Feedback", 5: "Closed", 6: "Rejected"}
 CLOSED = frozenset({5, 6})
 TRACKERS = {1: "Bug", 2: "Feature", 3: "Support"}
-BULK_KIND = "issues"
 _MOST = 100
 _NUMBERS = {name: number for number, name in STATUSES.items()}
 
@@ -290,15 +288,3 @@ def sample(folder: Path) -> Sample:
         "statuses": {"waiting": ["Feedback"], "resolved": ["Resolved"]},
     }
     return sample_of(RedmineConfig.model_validate(settings), provider(world()))
-
-
-def bulk(items: int) -> Iterator[bytes]:
-    """Issues as each comes over the wire, with what happened to it."""
-    made = World()
-    made.project("desk")
-    for number in range(items):
-        issue = made.issue(number)
-        made.note(issue, number + 5, "Have a look.", to="In Progress")
-        made.note(issue, number + 9, to="Closed")
-        yield json.dumps({"issue": made.told(issue, whole=True)}).encode()
-        del made.issues[issue]["journals"]

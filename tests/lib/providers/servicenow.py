@@ -58,10 +58,11 @@ class World:
         self.tables.setdefault(table, []).append(made)
         return made
 
-    def state(self, task: Mapping[str, str], at: str, state: str, name: str = "state", table: str = "incident") -> None:
-        """An entry of the audit: a field of a task got a value."""
+    def state(self, task: Mapping[str, str], at: str, state: str, name: str = "state", was: str = "") -> None:
+        """An entry of the audit: a field of an incident got a value; `was`: the one before."""
         rows = self.tables.setdefault("sys_audit", [])
-        entry = {"tablename": table, "documentkey": task["sys_id"], "fieldname": name, "newvalue": state}
+        entry = {"tablename": "incident", "documentkey": task["sys_id"], "fieldname": name}
+        entry |= {"oldvalue": was, "newvalue": state}
         rows.append({**entry, "sys_created_on": at, "sys_id": f"{len(rows):032x}"})
 
     def comment(self, task: Mapping[str, str], at: str, who: str, element: str = "comments") -> None:
