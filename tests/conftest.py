@@ -42,13 +42,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("store_kind", [asked], indirect=True, scope="module")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is about SQLite itself runs there only."""
-    elsewhere = [i for i in items if i.get_closest_marker("sqlite") and f"[{_STORES[1]}" in i.name]
-    config.hook.pytest_deselected(items=elsewhere)
-    items[:] = [item for item in items if item not in elsewhere]
-
-
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[stores.Server]:
     """A real PostgreSQL server. Without the program the test is skipped with the reason, and fails where CI=true."""
@@ -84,11 +77,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the files that take long, then those that wait for servers; of the others first those of many tests.
 
-    Workers that take a file each are so busy until the end, and one computes while another one waits.
+    Workers that take a file each are so busy until the end, and one computes while another one waits. What is about
+    SQLite itself runs there only.
     """
+    elsewhere = [i for i in items if i.get_closest_marker("sqlite") and f"[{_STORES[1]}" in i.name]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in elsewhere]
     tests = Counter(item.path for item in items)
     kinds = {(item.path, mark.name) for item in items for mark in item.iter_markers()}
     items.sort(key=lambda i: ((i.path, "long") not in kinds, (i.path, "integration") not in kinds, -tests[i.path]))
