@@ -1,6 +1,6 @@
 # Thin on purpose: the work is in scripts/, which CI calls through the same targets.
 # `make run` needs Python >= 3.11 and Git. ARGS go on: make run ARGS="--port 9000", make test ARGS="-k budget"
-.PHONY: help run demo test check bench docs pictures lock
+.PHONY: help run demo test test-postgresql check bench docs pictures lock
 ifdef PYTHON
 export PYTHON
 endif
@@ -9,6 +9,7 @@ help:
 	@echo "make run     set up if needed, then serve (ARGS=…)"
 	@echo "make demo    an example organisation with everything around it, served (ARGS=…)"
 	@echo "make test    everything a change must pass (ARGS=… for pytest)"
+	@echo "make test-postgresql  the tests of the store and the engine with their stores on PostgreSQL (ARGS=…)"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   the benchmarks, the organisation at a tenth of its size (ARGS=… names some)"
 	@echo "make docs    the documentation as a site, into site/"
@@ -23,6 +24,9 @@ demo:
 
 test:
 	@scripts/setup.sh dev && exec scripts/test.sh $(ARGS)
+
+test-postgresql:
+	@scripts/setup.sh dev && exec scripts/test-postgresql.sh $(ARGS)
 
 check:
 	@scripts/setup.sh dev && exec scripts/check.sh

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SkipValidation
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, SkipValidation
 
 from collector.document import Document, nearest, read_documents, validate
 from collector.durations import Duration
@@ -21,7 +21,9 @@ from collector.errors import ConfigError, Mistake
 from collector.name_rules import NameRules
 from collector.patterns import Pattern, any_matches, patterns
 from collector.registry import SourceTypes
+from collector.secrets import Secret, is_in_file
 from collector.source import SourceConfig
+from collector.store import Place
 from paceline.calendar_settings import CalendarSettings, zone
 from paceline.catalogue import TeamRules, Texts, services
 from paceline.delivery_places import DIRECTORY, AnyDeliveries, Delivery, FileDelivery
@@ -42,6 +44,13 @@ _LONGEST_EVALUATION = timedelta(minutes=5)
 _BENCHMARK_YEARS = range(2021, 2026)
 _DELIVERY = DeliveryRules()
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def _store(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not is_in_file(text) and not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("this is no address of a PostgreSQL database; expected postgresql://user:password@host/name")
+    return value
 
 
 def _soon(value: timedelta) -> timedelta:
@@ -226,6 +235,11 @@ class Settings(_Section):
     """Everything a person can set."""
 
     data_dir: Path = Field(default=Path(".paceline"), description="Folder of the database, the people key and clones.")
+    store: Annotated[Secret, AfterValidator(_store)] | None = Field(
+        default=None,
+        description="Address of a PostgreSQL database instead of the one in `data_dir`: give it as ${NAME} or as "
+        "file:/path; see docs/operations.md.",
+    )
     notice: str = Field(default="", description="A sentence that stands on every page, table, report and board.")
     as_of: Annotated[AwareDatetime, AfterValidator(_utc)] | None = Field(
         default=None,
@@ -304,6 +318,7 @@ class Settings(_Section):
 
 ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "PACELINE_DATA_DIR": ("data_dir",),
+    "PACELINE_STORE": ("store",),
     "PACELINE_TIMEZONE": ("timezone",),
     "PACELINE_HOST": ("server", "host"),
     "PACELINE_PORT": ("server", "port"),
@@ -346,6 +361,11 @@ class Configuration:
     def data_dir(self) -> Path:
         """Absolute path of the data directory."""
         return (self.base_dir / self.settings.data_dir.expanduser()).resolve()
+
+    @property
+    def place(self) -> Place:
+        """Where the store is: the data directory, or the address of a PostgreSQL database."""
+        return self.data_dir if self.settings.store is None else self.settings.store
 
     @property
     def report_dir(self) -> Path | None:

@@ -115,10 +115,10 @@ def build(
     clock = clock or clock_of(found)
     log = configure(settings.logs.level, settings.logs.format)
     telemetry = Telemetry(settings.telemetry.otlp_endpoint)
-    database = Database.open(found.data_dir)
+    database = Database.open(found.place)
     people = people_of(found, environ)
     found = replace(found, identities=found.reviewed.hashed(people))
-    second = Beside(found.data_dir) if settings.processes > 1 else None
+    second = Beside(found.place) if settings.processes > 1 else None
     events = DiscreetEvents(database, people, found.identities, settings.privacy.is_public)
     service = Service(
         configuration=found,
@@ -134,7 +134,7 @@ def build(
         telemetry=telemetry,
         log=log,
         clock=clock,
-        helpers=Processes(found.data_dir, settings.processes),
+        helpers=Processes(found.place, settings.processes),
         second=second,
         slos_then=SloHistory(found, environ, indicators()).of,
     )

@@ -6,9 +6,11 @@
 # shellcheck disable=SC2086 # $packages is several words
 . "$(dirname "$0")/lib.sh"
 
+# PostgreSQL's programs are in a folder of their version.
+postgresql=(/usr/lib/postgresql/*/bin/initdb)
 # command=packages, or a file of theirs; Redmine's server is puma, with its data in SQLite.
 wanted=(promtool=prometheus prometheus-alertmanager=prometheus-alertmanager chromium=chromium npm=npm
-    prometheus-blackbox-exporter=prometheus-blackbox-exporter puma=puma
+    prometheus-blackbox-exporter=prometheus-blackbox-exporter puma=puma "${postgresql[0]}=postgresql"
     /usr/share/redmine/config.ru="redmine redmine-sqlite ruby-sqlite3 sqlite3")
 
 missing() {

@@ -16,14 +16,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from collector.bulk import seldom_collecting
 from collector.errors import StoreError
-from collector.store import Database, DerivationStore, EventStore, ObservationStore
+from collector.store import Database, DerivationStore, EventStore, ObservationStore, Place
 from slo_engine.apart import Apart, Mirror, News
 from slo_engine.derive import Part, pieces_in
 from slo_engine.evaluate import Wanted
@@ -98,8 +97,8 @@ class Beside:
     Whoever made it closes it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self._process: BaseProcess | None = None
         self._line: Connection | None = None
         self._ready = False
@@ -185,7 +184,7 @@ class Beside:
         # Not forked: the service has threads, whose locks a copy would hold for ever.
         context = multiprocessing.get_context("spawn")
         self._line, theirs = context.Pipe()
-        self._process = context.Process(target=_stay, args=(self._folder, theirs), daemon=True)
+        self._process = context.Process(target=_stay, args=(self._place, theirs), daemon=True)
         with theirs:
             self._process.start()
 
@@ -234,12 +233,12 @@ class Beside:
                 self.close()
 
 
-def _stay(folder: Path, line: Connection) -> None:
+def _stay(place: Place, line: Connection) -> None:
     """Answer questions until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it says when to stop
     # Garbage that was collected after each answer was sought while somebody waited for that.
     with contextlib.suppress(EOFError, OSError, StoreError), seldom_collecting():
-        database = Database.open(folder)
+        database = Database.open(place)
         line.send_bytes(_READY)
         organisation, apart = Organisation(), Apart(ObservationStore(database))
         while line.poll(_IDLE):

@@ -15,12 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.sharedctypes import Synchronized
-from pathlib import Path
 from typing import NamedTuple, cast
 
 from collector.bulk import seldom_collecting
 from collector.errors import StoreError
-from collector.store import Database, DerivationStore, EventStore
+from collector.store import Database, DerivationStore, EventStore, Place
 from slo_engine.derive import Done, Finished, Task, written
 from slo_engine.indicator import Asked
 from slo_engine.organisation import Organisation
@@ -37,16 +36,16 @@ _PATIENCE = 10.0
 class _Work(NamedTuple):
     """What all processes do together, share by share."""
 
-    folder: Path
+    place: Place
     organisation: Organisation
     shares: Sequence[Task]
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Derives in `count` processes on the store of a folder; see `slo_engine.derive.Helpers`."""
+    """Derives in `count` processes on the store at a place; see `slo_engine.derive.Helpers`."""
 
-    folder: Path
+    place: Place
     count: int
 
     @contextlib.contextmanager
@@ -61,7 +60,7 @@ class Processes:
             return
         # Not forked: the service has threads, whose locks a copy would hold for ever.
         context = multiprocessing.get_context("spawn")
-        work = _Work(self.folder, organisation, [share for task in tasks for share in self._shares(task)])
+        work = _Work(self.place, organisation, [share for task in tasks for share in self._shares(task)])
         taken = context.Value("i", 0)
         with contextlib.ExitStack() as stack:
             lines = [context.Pipe(duplex=False) for _ in range(self.count)]
@@ -108,7 +107,7 @@ def _work(work: _Work, taken: Synchronized[int], told: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it says when to stop
     with contextlib.suppress(BrokenPipeError):
         try:
-            database = Database.open(work.folder)
+            database = Database.open(work.place)
             events = EventStore(database)
             with seldom_collecting(), events.steadily():
                 for share in _taken(work.shares, taken):

@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import stores
 from browser import Browser, opened_browser
 from hypothesis import settings
 
@@ -22,11 +24,51 @@ os.environ.pop("COLUMNS", None)
 START = 1_767_225_600
 """2026-01-01T00:00:00Z; the builder's times are hours after it."""
 _HOUR = 3_600
+_STORES = ("sqlite", "postgresql")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that rewrites golden files."""
     parser.addoption("--update-golden", action="store_true", help="rewrite golden files instead of comparing")
+    parser.addoption("--store", choices=_STORES, default=_STORES[0], help="where the stores of tests are")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests that are marked `both_stores` on each database, unless one is asked for."""
+    asked = metafunc.config.getoption("--store")
+    if metafunc.definition.get_closest_marker("both_stores") and asked == _STORES[0]:
+        metafunc.parametrize("store_kind", _STORES, indirect=True, scope="module")
+    elif asked != _STORES[0]:
+        metafunc.parametrize("store_kind", [asked], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[stores.Server]:
+    """A real PostgreSQL server. Without the program the test is skipped with the reason, and fails where CI=true."""
+    if stores.program("initdb") is None:
+        absent("PostgreSQL")
+    with stores.started() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def store_kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where stores are while a file's tests run: in their folders, or on a PostgreSQL server."""
+    kind: str = getattr(request, "param", _STORES[0])
+    if kind == _STORES[0]:
+        yield kind
+        return
+    server: stores.Server = request.getfixturevalue("postgresql")
+    with stores.redirected(server):
+        yield kind
+    server.forget(tmp_path_factory.getbasetemp())
+
+
+def absent(what: str) -> NoReturn:
+    """Skip a test for want of a program, or fail it where every test must run."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is not installed, and CI must run every test")
+    pytest.skip(f"{what} is not installed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,11 +77,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the files that take long, then those that wait for servers; of the others first those of many tests.
 
-    Workers that take a file each are so busy until the end, and one computes while another one waits.
+    Workers that take a file each are so busy until the end, and one computes while another one waits. What is about
+    SQLite itself runs there only.
     """
+    elsewhere = [i for i in items if i.get_closest_marker("sqlite") and f"[{_STORES[1]}" in i.name]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in elsewhere]
     tests = Counter(item.path for item in items)
     kinds = {(item.path, mark.name) for item in items for mark in item.iter_markers()}
     items.sort(key=lambda i: ((i.path, "long") not in kinds, (i.path, "integration") not in kinds, -tests[i.path]))
@@ -66,11 +112,7 @@ def requires_tool() -> Callable[[str], str]:
 
     def find(name: str) -> str:
         found = shutil.which(name)
-        if found is None and os.environ.get("CI") == "true":
-            pytest.fail(f"{name} is not installed, and CI must run every test")
-        if found is None:
-            pytest.skip(f"{name} is not installed")
-        return found
+        return found or absent(name)
 
     return find
 

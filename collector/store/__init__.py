@@ -6,12 +6,13 @@ straight into arrays. Bulk writes send tuples through SQLAlchemy Core; no object
 """
 
 from collector.store.columns import from_micros, to_micros
-from collector.store.database import Database, Transaction
+from collector.store.database import Database, Place, Transaction
 from collector.store.deliveries import DeliveryLog, DeliveryRecord, DeliveryState
 from collector.store.derivations import DerivationStore, PieceRecord, Replacement, Restatement
 from collector.store.events import EventStore, Quarantined, SourceRun
 from collector.store.inbox import Arrival, Drained, InboxStore, packed
 from collector.store.observations import Judge, ObservationRow, ObservationStore, Plain, Series, Tally
+from collector.store.transfer import TableDigest, copy_store, digests
 
 __all__ = [
     "Arrival",
@@ -27,14 +28,18 @@ __all__ = [
     "ObservationRow",
     "ObservationStore",
     "PieceRecord",
+    "Place",
     "Plain",
     "Quarantined",
     "Replacement",
     "Restatement",
     "Series",
     "SourceRun",
+    "TableDigest",
     "Tally",
     "Transaction",
+    "copy_store",
+    "digests",
     "from_micros",
     "packed",
     "to_micros",

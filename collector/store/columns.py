@@ -18,6 +18,7 @@ import msgspec
 import sqlalchemy as sa
 
 from collector.events import Event
+from collector.store.dialects import TEXT
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -39,7 +40,7 @@ class Column:
     """A field as the database keeps it. `least` sorts below every value and stands for NULL in comparisons."""
 
     name: str
-    sql_type: type[sa.types.TypeEngine[Any]]
+    sql_type: sa.types.TypeEngine[Any] | type[sa.types.TypeEngine[Any]]
     nullable: bool
     least: Any
     encode: Callable[[Any], Any] | None
@@ -57,15 +58,15 @@ def _column(field: msgspec.structs.FieldInfo) -> Column:
     if plain is datetime:
         return Column(field.name, sa.BigInteger, nullable, -(2**63), to_micros, from_micros)
     if typing.get_origin(plain) is tuple:
-        return Column(field.name, sa.Text, nullable, "", _to_json, _from_json(plain))
+        return Column(field.name, TEXT, nullable, "", _to_json, _from_json(plain))
     if isinstance(plain, type) and issubclass(plain, StrEnum):
-        return Column(field.name, sa.Text, nullable, "", str, None)
+        return Column(field.name, TEXT, nullable, "", str, None)
     sql_type, least = _SCALARS[plain]
     return Column(field.name, sql_type, nullable, least, None, bool if plain is bool else None)
 
 
-_SCALARS: dict[Any, tuple[type[sa.types.TypeEngine[Any]], Any]] = {
-    str: (sa.Text, ""),
+_SCALARS: dict[Any, tuple[sa.types.TypeEngine[Any] | type[sa.types.TypeEngine[Any]], Any]] = {
+    str: (TEXT, ""),
     bool: (sa.Boolean, False),
     int: (sa.BigInteger, -(2**63)),
     float: (sa.Double, -1.7976931348623157e308),

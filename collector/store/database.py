@@ -6,17 +6,20 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import create_engine
 
-from collector.errors import StoreError
+from collector.errors import RetryableError, StoreError
+from collector.secrets import reveal
+from collector.store.dialects import POSTGRESQL, plain
 
 SCHEMA_REVISION = "0005"
 _CHUNK = 5_000
@@ -31,6 +34,10 @@ _SYNCHRONOUS = "PRAGMA synchronous=NORMAL"
 # Else the driver looks in vain, for each value, how these are told to SQLite: of an insert that took a quarter.
 sqlite3.register_adapter(type(None), lambda nothing: nothing)
 sqlite3.register_adapter(bool, int)
+
+
+Place = Path | SecretStr
+"""Where a store is: a folder with an SQLite database, or the address of a PostgreSQL database, which is a secret."""
 
 
 class Transaction:
@@ -50,7 +57,7 @@ class Transaction:
 
     def rows(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of a select, as the driver's tuples: see `Database.select`."""
-        return _fetched(self.connection.connection, text, values)
+        return _fetched(self.connection, text, values)
 
     def run_many(self, text: str, values: Sequence[tuple[Any, ...]]) -> None:
         """Run a statement for each of some values."""
@@ -63,8 +70,12 @@ class Transaction:
         Where the driver takes positions, tuples go straight to it: four times faster than a mapping per row.
         """
         text = _positional(statement, self.dialect, tuple(names))
+        bulk = _bulk(self.connection)
         changed, pending = 0, iter(rows)
         while chunk := list(islice(pending, _CHUNK)):
+            if text is not None and bulk is not None:
+                changed += bulk(self.connection, statement, text, names, chunk)
+                continue
             if text is not None:
                 result = self.connection.exec_driver_sql(text, chunk)
             else:
@@ -74,7 +85,7 @@ class Transaction:
 
 
 class Database:
-    """A migrated database. SQLite keeps its log beside the file, so readers never wait for a writer."""
+    """A migrated database: SQLite, or PostgreSQL for several processes. Readers never wait for a writer."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -83,20 +94,19 @@ class Database:
         self._steady = threading.local()
 
     @classmethod
-    def open(cls, data_dir: Path) -> Database:
-        """The database `paceline.db` in a folder, created and migrated if need be.
+    def open(cls, place: Place) -> Database:
+        """The database at a place, created and migrated if need be: `paceline.db` in a folder, or a PostgreSQL.
 
-        Raises StoreError where the folder cannot be written, or the file is of a newer Paceline.
+        Raises StoreError where it cannot be opened or written, or is of a newer Paceline.
         """
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
-            database = cls(_sqlite_engine(data_dir / "paceline.db"))
+            database = cls(_engine_of(place))
             with contextlib.ExitStack() as on_failure:
                 on_failure.callback(database.close)
                 database._migrate()
                 on_failure.pop_all()
-        except (OSError, SQLAlchemyError) as error:
-            raise StoreError(f"the store in {data_dir} cannot be opened: {_first_line(error)}") from error
+        except (OSError, SQLAlchemyError, RetryableError) as error:
+            raise StoreError(f"the store {_named(place)} cannot be opened: {_first_line(error)}") from error
         return database
 
     @contextlib.contextmanager
@@ -124,7 +134,7 @@ class Database:
         try:
             with self._engine.connect().execution_options(paceline_read=True) as connection:
                 yield connection
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, self._engine.dialect.dbapi.Error) as error:  # type: ignore[union-attr] # it has one
             raise StoreError(f"the store cannot be read: {_first_line(error)}") from error
 
     @contextlib.contextmanager
@@ -149,9 +159,9 @@ class Database:
         steady: Connection | None = getattr(self._steady, "connection", None)
         try:
             if steady is not None:
-                return _fetched(steady.connection, text(_dialect(self._engine.dialect)), values)
+                return _fetched(steady, text(_dialect(self._engine.dialect)), values)
             with self._engine.connect().execution_options(paceline_read=True) as connection:
-                return _fetched(connection.connection, text(_dialect(connection.dialect)), values)
+                return _fetched(connection, text(_dialect(connection.dialect)), values)
         except (SQLAlchemyError, self._engine.dialect.dbapi.Error) as error:  # type: ignore[union-attr] # it has one
             raise StoreError(f"the store cannot be read: {_first_line(error)}") from error
 
@@ -160,7 +170,7 @@ class Database:
         self._engine.dispose()
 
     def _migrate(self) -> None:
-        with self._engine.connect() as connection:
+        with self._engine.connect().execution_options(paceline_read=True) as connection:
             known = sa.inspect(connection).has_table("alembic_version")
             revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version")) if known else None
         if revision == SCHEMA_REVISION:
@@ -177,7 +187,7 @@ class Database:
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self._engine.begin() as connection:
+        with _alone(self._engine) as connection:
             config.attributes["connection"] = connection
             try:
                 command.upgrade(config, "head")
@@ -188,7 +198,7 @@ class Database:
         """Make the tables of a new database as they are now; False where another process was faster."""
         from collector.store.tables import METADATA  # noqa: PLC0415 - the tables know this module
 
-        with self._engine.begin() as connection:
+        with _alone(self._engine) as connection:
             if sa.inspect(connection).has_table("alembic_version"):
                 return False
             METADATA.create_all(connection)
@@ -205,9 +215,20 @@ def _begun(connection: Connection) -> Iterator[Connection]:
 
 
 @contextlib.contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """A transaction that waits as long as another one takes, which may be making the tables."""
+    with engine.connect().execution_options(paceline_patient=True) as connection, connection.begin():
+        yield connection
+
+
+@contextlib.contextmanager
 def _flushed(engine: Engine) -> Iterator[Connection]:
     """A transaction whose commit waits for the disk."""
-    with engine.connect() as connection:
+    with engine.connect().execution_options(paceline_flushed=True) as connection:
+        if connection.dialect.name == POSTGRESQL:  # it flushes whatever is not told otherwise
+            with connection.begin():
+                yield connection
+            return
         raw: Any = connection.connection.driver_connection
         raw.execute("PRAGMA synchronous=FULL")
         try:
@@ -217,8 +238,22 @@ def _flushed(engine: Engine) -> Iterator[Connection]:
             raw.execute(_SYNCHRONOUS)
 
 
-def _fetched(raw: Any, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    cursor = raw.cursor()
+def _bulk(connection: Connection) -> Callable[..., int] | None:
+    """What writes many rows where there is a faster way than a statement for each."""
+    if connection.dialect.name != POSTGRESQL:
+        return None
+    from collector.store.postgresql import write_rows  # noqa: PLC0415 - as in `_engine_of`
+
+    return write_rows
+
+
+def _fetched(connection: Connection, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    if connection.dialect.name == POSTGRESQL:
+        from collector.store.postgresql import plain_cursor  # noqa: PLC0415 - as in `_engine_of`
+
+        cursor = plain_cursor(connection.connection)
+    else:
+        cursor = connection.connection.cursor()
     try:
         cursor.execute(text, values)
         return list(cursor.fetchall())
@@ -228,12 +263,7 @@ def _fetched(raw: Any, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]
 
 def _dialect(dialect: Any) -> Any:
     """One dialect for all databases of a driver, so that a process makes each text once."""
-    return _dialect_of(f"{dialect.name}+{dialect.driver}")
-
-
-@cache
-def _dialect_of(driver: str) -> Any:
-    return sa.make_url(f"{driver}://").get_dialect()()
+    return plain(f"{dialect.name}+{dialect.driver}")
 
 
 @lru_cache(maxsize=64)
@@ -242,6 +272,19 @@ def _positional(statement: Any, dialect: Any, names: tuple[str, ...]) -> str | N
     # Inline: nobody asks for generated keys, and a RETURNING clause would forbid sending many rows at once.
     compiled = statement.inline().compile(dialect=dialect)
     return str(compiled) if tuple(compiled.positiontup or ()) == names else None
+
+
+def _engine_of(place: Place) -> Engine:
+    if isinstance(place, Path):
+        place.mkdir(parents=True, exist_ok=True)
+        return _sqlite_engine(place / "paceline.db")
+    from collector.store.postgresql import postgresql_engine  # noqa: PLC0415 - who has a file does not pay for it
+
+    return postgresql_engine(reveal(place))
+
+
+def _named(place: Place) -> str:
+    return f"in {place}" if isinstance(place, Path) else "in PostgreSQL"
 
 
 def _sqlite_engine(path: Path) -> Engine:

@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from collector.store.database import Database
+from collector.store.dialects import insert
 from collector.store.tables import REPORT_DELIVERY
 
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from collector.store.database import Database, Transaction
+from collector.store.dialects import greatest, insert
 from collector.store.observations import ObservationRow, Series
 from collector.store.tables import DERIVATION, OBSERVATION, PIECE, PUBLISHED_COUNTER, RESTATEMENT, SERIES
 
@@ -131,7 +131,7 @@ class DerivationStore:
     def published(self, until: int) -> None:
         """Remember that numbers were published up to a time: what changes before it is a restatement."""
         statement = insert(PUBLISHED_COUNTER).values(series=_PUBLISHED, value=float(until))
-        later = sa.func.max(statement.excluded.value, PUBLISHED_COUNTER.c.value)
+        later = greatest(statement.excluded.value, PUBLISHED_COUNTER.c.value)
         with self._database.transaction() as transaction:
             transaction.execute(statement.on_conflict_do_update(index_elements=["series"], set_={"value": later}))
 

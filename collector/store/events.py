@@ -11,7 +11,6 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from collector.conditions import Above, Where
 from collector.errors import BadRecord
@@ -19,6 +18,7 @@ from collector.events import EVENT_TYPES, TYPE_OF_KIND, Commit, Event, kind_of
 from collector.events import Collection as CollectionEvent
 from collector.store.columns import columns_of, decoder, encoder
 from collector.store.database import Database, Transaction
+from collector.store.dialects import insert
 from collector.store.tables import (
     BELONGS_TO,
     CURSOR,
@@ -205,7 +205,7 @@ class EventStore:
         many = next((n for n, v in where.items() if isinstance(v, (list, tuple))), None)
         found: list[tuple[Any, ...]] = []
         for part in _parts(where, many):
-            forms, values = _forms(part)
+            forms, values = _forms(_typed(event_type, part))
             found.extend(self._database.select(partial(_select_text, event_type, names, forms), values))
         return found
 
@@ -313,7 +313,7 @@ def _writing(event_type: type[Event]) -> tuple[list[str], Any, Any]:
         for c in sorted(columns, key=lambda c: c.name != "updated_at"):
             if c.nullable:  # NULL has no place in an order, and the least of values must not be taken for it
                 terms.append(side[c.name].is_not(None))
-            terms.append(sa.func.coalesce(side[c.name], sa.literal_column(_literal(c.least))))
+            terms.append(sa.func.coalesce(side[c.name], _literal(c.least)))
         return sa.tuple_(*terms)
 
     upsert = statement.on_conflict_do_update(
@@ -324,10 +324,10 @@ def _writing(event_type: type[Event]) -> tuple[list[str], Any, Any]:
     return names, upsert, encoder(event_type)
 
 
-def _literal(least: Any) -> str:
-    if isinstance(least, str):
-        return "''"
-    return str(int(least)) if isinstance(least, bool) else repr(least)
+def _literal(least: Any) -> Any:
+    if isinstance(least, bool):
+        return sa.true() if least else sa.false()
+    return sa.literal_column("''" if isinstance(least, str) else repr(least))
 
 
 _REVISION_OF = sa.select(KIND_REVISION.c.revision).where(KIND_REVISION.c.kind == sa.bindparam("kind"))
@@ -384,6 +384,12 @@ def _parts(where: Mapping[str, Where], many: str | None) -> Iterator[dict[str, W
     values = list(cast("Sequence[Any]", where[many]))
     for start in range(0, len(values), _FETCH):
         yield {**where, many: values[start : start + _FETCH]}
+
+
+def _typed(event_type: type[Event], where: Mapping[str, Where]) -> Mapping[str, Where]:
+    """The conditions with what is true or false as such: not every database takes 0 and 1 for it."""
+    own = EVENT_TABLES[event_type].c
+    return {n: bool(v) if isinstance(own[n].type, sa.Boolean) else v for n, v in where.items()}
 
 
 def _forms(where: Mapping[str, Where]) -> tuple[tuple[tuple[str, str, int], ...], list[Any]]:

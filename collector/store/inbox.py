@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from collector.errors import BadRecord
 from collector.events import AnyEvent, Event, happened_at
 from collector.pushed import Join, cursor_of
 from collector.store.columns import columns_of, decoder, from_micros, to_micros
 from collector.store.database import Database, Transaction
+from collector.store.dialects import insert
 from collector.store.events import EventStore
 from collector.store.tables import EVENT_TABLES, INBOX, SOURCE_RUN
 

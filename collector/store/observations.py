@@ -9,22 +9,22 @@ from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from collector.store.database import Database
+from collector.store.dialects import all_of, element, elements, greatest, in_order, insert, listed, whole
 from collector.store.tables import OBSERVATION, PUBLISHED_COUNTER, SERIES
 
 _CHUNK = 20_000
 
-# Lists of series go to the database as one JSON value: their number has no limit, and the statement is always one.
-_WANTED = sa.func.json_each(sa.bindparam("wanted")).table_valued("value", name="wanted")
-_WANTED_SERIES = sa.func.json_extract(_WANTED.c.value, "$[0]")
-_WANTED_AFTER = sa.func.json_extract(_WANTED.c.value, "$[1]")
+_WANTED = elements(sa.bindparam("wanted", type_=sa.Text)).table_valued("value", name="wanted")
+_WANTED_SERIES = element(_WANTED.c.value, sa.literal_column("0"))
+_WANTED_AFTER = element(_WANTED.c.value, sa.literal_column("1"))
 _IS_WANTED = (OBSERVATION.c.series_id == _WANTED_SERIES, OBSERVATION.c.at > _WANTED_AFTER)
 _IS_PLAIN = (OBSERVATION.c.outcome == "good") & (OBSERVATION.c.reason == "") & OBSERVATION.c.matures_at.is_(None)
-_EACH = sa.func.json_each(sa.bindparam("each")).table_valued("value", name="each")
+_EACH = elements(sa.bindparam("each", type_=sa.Text)).table_valued("value", name="each")
+_EACH_NUMBER = whole(_EACH.c.value)
 _BETWEEN = (
-    OBSERVATION.c.series_id.in_(sa.select(_EACH.c.value)),
+    OBSERVATION.c.series_id.in_(sa.select(_EACH_NUMBER)),
     OBSERVATION.c.at > sa.bindparam("after"),
     OBSERVATION.c.at <= sa.bindparam("until"),
 )
@@ -131,7 +131,7 @@ class ObservationStore:
         if (indicator := indicator or self._only) is not None:
             query = query.where(SERIES.c.indicator == indicator)
         if among is not None:
-            query = query.where(SERIES.c.id.in_(sa.select(_EACH.c.value)))
+            query = query.where(SERIES.c.id.in_(sa.select(_EACH_NUMBER)))
         parameters = {} if among is None else {"each": msgspec.json.encode(sorted(among)).decode()}
         with self._database.reading() as connection:
             # As in `since`: plain tuples.
@@ -164,8 +164,7 @@ class ObservationStore:
         columns = (OBSERVATION.c[n] for n in names)
         query = sa.select(OBSERVATION.c.series_id, *columns).where(*_BETWEEN).order_by(*_IN_SERIES)
         with self._database.reading() as connection:
-            cursor: Any = connection.execute(query, _stretch(series_ids, after, until)).cursor
-            while chunk := cursor.fetchmany(_CHUNK):
+            for chunk in _read(connection, query, _stretch(series_ids, after, until)):
                 yield from chunk
 
     def alike(self, series_ids: Iterable[int], after: int, until: int, ripe_at: int) -> list[Alike]:
@@ -225,12 +224,12 @@ class ObservationStore:
         `named`: whether the units of the plain ones are told. Both are of one moment. What probes see is mostly plain:
         packed by the database, it is read in a tenth of the time that rows take.
         """
-        columns = [OBSERVATION.c.at, *([OBSERVATION.c.unit] if named else [])]
-        packed = sa.func.json_array(*map(sa.func.json_group_array, columns))
-        own = sa.select(packed).where(*_IS_WANTED, _IS_PLAIN).correlate(_WANTED).scalar_subquery()
+        own = (OBSERVATION.c.at, OBSERVATION.c.unit)
+        packed = all_of(*(listed(column, *own) for column in own[: 1 + named]))
+        lists = sa.select(packed).where(*_IS_WANTED, _IS_PLAIN).correlate(_WANTED).scalar_subquery()
         with self._database.reading() as connection:
-            cursor: Any = connection.execute(sa.select(_WANTED_SERIES, own), _wanted(after)).cursor
-            plain = [Plain(number, *msgspec.json.decode(lists)) for number, lists in cursor]
+            cursor: Any = connection.execute(sa.select(_WANTED_SERIES, lists), _wanted(after)).cursor
+            plain = [Plain(series, *msgspec.json.decode(text)) for series, text in cursor]
             return [p for p in plain if p.at], list(_chunks(connection, _since(names).where(~_IS_PLAIN), after))
 
     def bad(
@@ -243,7 +242,7 @@ class ObservationStore:
         good, final = _verdicts(judge)
         ripe = OBSERVATION.c.matures_at.is_(None) | (OBSERVATION.c.matures_at <= until)
         query = _since(names).where(OBSERVATION.c.at <= until, final, ~good, ripe)
-        query = query.order_by(OBSERVATION.c.series_id, OBSERVATION.c.at, OBSERVATION.c.unit)
+        query = query.order_by(*_IN_SERIES)
         with self._database.reading() as connection:
             for chunk in _chunks(connection, query, dict.fromkeys(series_ids, after)):
                 yield from chunk
@@ -271,7 +270,7 @@ class ObservationStore:
                 sa.func.min(sa.case((final, OBSERVATION.c.at))),
                 _sum(OBSERVATION.c.matures_at > ripe_at),
             )
-            .where(OBSERVATION.c.series_id.in_(sa.select(_EACH.c.value)), OBSERVATION.c.at <= until)
+            .where(OBSERVATION.c.series_id.in_(sa.select(_EACH_NUMBER)), OBSERVATION.c.at <= until)
             .group_by(OBSERVATION.c.series_id)
         )
         ids = {"each": msgspec.json.encode(sorted(series_ids)).decode()}
@@ -289,12 +288,12 @@ class ObservationStore:
         What matures after `ripe_at` is not final. Without a first one, True says that a unit up to then still may be.
         """
         _, final = _verdicts(judge)
-        number, there = _EACH.c.value, [OBSERVATION.c.series_id == _EACH.c.value, OBSERVATION.c.at <= until]
+        there = [OBSERVATION.c.series_id == _EACH_NUMBER, OBSERVATION.c.at <= until]
         ripe = OBSERVATION.c.matures_at.is_(None) | (OBSERVATION.c.matures_at <= ripe_at)
         finals = sa.select(OBSERVATION.c.at).where(*there, final, ripe).order_by(OBSERVATION.c.at).limit(1)
         first = finals.correlate(_EACH).scalar_subquery()
         ripens = sa.exists().where(*there, OBSERVATION.c.matures_at > ripe_at).correlate(_EACH)
-        query = sa.select(number, first, sa.case((first.is_(None), ripens), else_=sa.false()))
+        query = sa.select(_EACH_NUMBER, first, sa.case((first.is_(None), ripens), else_=sa.false()))
         ids = {"each": msgspec.json.encode(sorted(series_ids)).decode()}
         with self._database.reading() as connection:
             return {number: (at, bool(ripens)) for number, at, ripens in connection.execute(query, ids)}
@@ -324,7 +323,7 @@ class ObservationStore:
         statement = insert(PUBLISHED_COUNTER).values(_binds(names))
         upsert = statement.on_conflict_do_update(
             index_elements=["series"],
-            set_={"value": sa.func.max(statement.excluded.value, PUBLISHED_COUNTER.c.value)},
+            set_={"value": greatest(statement.excluded.value, PUBLISHED_COUNTER.c.value)},
         )
         with self._database.transaction() as transaction:
             transaction.write_rows(upsert, names, higher.items())
@@ -347,8 +346,13 @@ def _since(names: Sequence[str]) -> Any:
 
 def _chunks(connection: Any, query: Any, after: Mapping[int, int]) -> Iterator[list[tuple[Any, ...]]]:
     """The rows of a statement about some series, each after its own time."""
+    return _read(connection, in_order(connection, query, *_IN_SERIES), _wanted(after))
+
+
+def _read(connection: Any, query: Any, asked: Mapping[str, Any]) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a statement in chunks, as they are asked for."""
     # Read past SQLAlchemy's rows: it is the plain tuples of the driver that arrays are made of.
-    cursor: Any = connection.execute(query, _wanted(after)).cursor
+    cursor: Any = connection.execute(query, asked).cursor
     while chunk := cursor.fetchmany(_CHUNK):
         yield chunk
 

@@ -27,6 +27,7 @@ from collector.events import (
     kind_of,
 )
 from collector.store.columns import columns_of
+from collector.store.dialects import TEXT
 
 BELONGS_TO: dict[type[Event], tuple[str, ...]] = {
     Change: ("repository",),
@@ -88,7 +89,7 @@ def _event_table(event_type: type[Event]) -> sa.Table:
         "__table_args__": indexes,
         "__annotations__": {"id": str},
         "__module__": __name__,
-        "id": Field(sa_column=sa.Column("id", sa.Text, primary_key=True)),
+        "id": Field(sa_column=sa.Column("id", TEXT, primary_key=True)),
     }
     for column in columns_of(event_type):
         fields["__annotations__"][column.name] = Any
@@ -110,7 +111,7 @@ class KindRevisionRow(SQLModel, table=True):
     """How often events of a kind changed: tells which families must be derived again."""
 
     __tablename__ = "kind_revision"
-    kind: str = Field(sa_column=sa.Column("kind", sa.Text, primary_key=True))
+    kind: str = Field(sa_column=sa.Column("kind", TEXT, primary_key=True))
     revision: int = Field(sa_column=sa.Column("revision", sa.BigInteger, nullable=False))
 
 
@@ -118,25 +119,25 @@ class CursorRow(SQLModel, table=True):
     """Where the next run of a source starts; moves only together with the events."""
 
     __tablename__ = "source_cursor"
-    source: str = Field(sa_column=sa.Column("source", sa.Text, primary_key=True))
-    cursor: str = Field(sa_column=sa.Column("cursor", sa.Text, nullable=False))
+    source: str = Field(sa_column=sa.Column("source", TEXT, primary_key=True))
+    cursor: str = Field(sa_column=sa.Column("cursor", TEXT, nullable=False))
 
 
 class SourceRunRow(SQLModel, table=True):
     """The last run of a source, and its totals. Apart from the events: it tells of Paceline, not of the platform."""
 
     __tablename__ = "source_run"
-    source: str = Field(sa_column=sa.Column("source", sa.Text, primary_key=True))
+    source: str = Field(sa_column=sa.Column("source", TEXT, primary_key=True))
     started_at: int = Field(sa_column=sa.Column("started_at", sa.BigInteger, nullable=False))
     finished_at: int = Field(sa_column=sa.Column("finished_at", sa.BigInteger, nullable=False))
     succeeded: bool = Field(sa_column=sa.Column("succeeded", sa.Boolean, nullable=False))
-    error: str | None = Field(sa_column=sa.Column("error", sa.Text))
+    error: str | None = Field(sa_column=sa.Column("error", TEXT))
     last_success_at: int | None = Field(sa_column=sa.Column("last_success_at", sa.BigInteger))
     newest_event_at: int | None = Field(sa_column=sa.Column("newest_event_at", sa.BigInteger))
     events_total: int = Field(sa_column=sa.Column("events_total", sa.BigInteger, nullable=False))
     changed_total: int = Field(sa_column=sa.Column("changed_total", sa.BigInteger, nullable=False))
     rejected_total: int = Field(sa_column=sa.Column("rejected_total", sa.BigInteger, nullable=False))
-    warnings: str = Field(sa_column=sa.Column("warnings", sa.Text, nullable=False))
+    warnings: str = Field(sa_column=sa.Column("warnings", TEXT, nullable=False))
     truncated_total: int = Field(
         sa_column=sa.Column("truncated_total", sa.BigInteger, nullable=False, server_default="0")
     )
@@ -144,29 +145,32 @@ class SourceRunRow(SQLModel, table=True):
     requests_total: int = Field(
         sa_column=sa.Column("requests_total", sa.BigInteger, nullable=False, server_default="0")
     )
-    truncations: str = Field(sa_column=sa.Column("truncations", sa.Text, nullable=False, server_default="[]"))
-    failure: str | None = Field(sa_column=sa.Column("failure", sa.Text))
-    quota: str = Field(sa_column=sa.Column("quota", sa.Text, nullable=False, server_default="{}"))
+    truncations: str = Field(sa_column=sa.Column("truncations", TEXT, nullable=False, server_default="[]"))
+    failure: str | None = Field(sa_column=sa.Column("failure", TEXT))
+    quota: str = Field(sa_column=sa.Column("quota", TEXT, nullable=False, server_default="{}"))
 
 
 class QuarantineRow(SQLModel, table=True):
     """A record that could not be used: where it stands and why, never what it says."""
 
     __tablename__ = "quarantine"
-    source: str = Field(sa_column=sa.Column("source", sa.Text, primary_key=True))
-    location: str = Field(sa_column=sa.Column("location", sa.Text, primary_key=True))
-    reason: str = Field(sa_column=sa.Column("reason", sa.Text, nullable=False))
+    source: str = Field(sa_column=sa.Column("source", TEXT, primary_key=True))
+    location: str = Field(sa_column=sa.Column("location", TEXT, primary_key=True))
+    reason: str = Field(sa_column=sa.Column("reason", TEXT, nullable=False))
 
 
 class RemovedRow(SQLModel, table=True):
     """An event that its source deleted, as it was: numbers forget it, people can still ask."""
 
     __tablename__ = "event_removed"
-    id: str = Field(sa_column=sa.Column("id", sa.Text, primary_key=True))
-    kind: str = Field(sa_column=sa.Column("kind", sa.Text, nullable=False))
-    source: str = Field(sa_column=sa.Column("source", sa.Text, nullable=False))
+    id: str = Field(sa_column=sa.Column("id", TEXT, primary_key=True))
+    kind: str = Field(sa_column=sa.Column("kind", TEXT, nullable=False))
+    source: str = Field(sa_column=sa.Column("source", TEXT, nullable=False))
     removed_at: int = Field(sa_column=sa.Column("removed_at", sa.BigInteger, nullable=False))
-    event: str = Field(sa_column=sa.Column("event", sa.Text, nullable=False))
+    event: str = Field(sa_column=sa.Column("event", TEXT, nullable=False))
+
+
+_WAITING = sa.text("events IS NOT NULL")
 
 
 class InboxRow(SQLModel, table=True):
@@ -176,9 +180,9 @@ class InboxRow(SQLModel, table=True):
     """
 
     __tablename__ = "inbox"
-    __table_args__ = (sa.Index("ix_inbox_waiting", "received_at", sqlite_where=sa.text("events IS NOT NULL")),)
-    source: str = Field(sa_column=sa.Column("source", sa.Text, primary_key=True))
-    delivery: str = Field(sa_column=sa.Column("delivery", sa.Text, primary_key=True))
+    __table_args__ = (sa.Index("ix_inbox_waiting", "received_at", sqlite_where=_WAITING, postgresql_where=_WAITING),)
+    source: str = Field(sa_column=sa.Column("source", TEXT, primary_key=True))
+    delivery: str = Field(sa_column=sa.Column("delivery", TEXT, primary_key=True))
     received_at: int = Field(sa_column=sa.Column("received_at", sa.BigInteger, nullable=False))
     events: bytes | None = Field(sa_column=sa.Column("events", sa.LargeBinary))
 
@@ -191,14 +195,14 @@ class SeriesRow(SQLModel, table=True):
         sa.UniqueConstraint("family", "scope", "indicator", "dimension", "service", "environment", "team", "source"),
     )
     id: int | None = Field(default=None, sa_column=sa.Column("id", sa.Integer, primary_key=True))
-    family: str = Field(sa_column=sa.Column("family", sa.Text, nullable=False))
-    indicator: str = Field(sa_column=sa.Column("indicator", sa.Text, nullable=False))
-    dimension: str = Field(sa_column=sa.Column("dimension", sa.Text, nullable=False))
-    service: str = Field(sa_column=sa.Column("service", sa.Text, nullable=False))
-    environment: str = Field(sa_column=sa.Column("environment", sa.Text, nullable=False))
-    team: str = Field(sa_column=sa.Column("team", sa.Text, nullable=False))
-    source: str = Field(sa_column=sa.Column("source", sa.Text, nullable=False))
-    scope: str = Field(sa_column=sa.Column("scope", sa.Text, nullable=False, server_default=""))
+    family: str = Field(sa_column=sa.Column("family", TEXT, nullable=False))
+    indicator: str = Field(sa_column=sa.Column("indicator", TEXT, nullable=False))
+    dimension: str = Field(sa_column=sa.Column("dimension", TEXT, nullable=False))
+    service: str = Field(sa_column=sa.Column("service", TEXT, nullable=False))
+    environment: str = Field(sa_column=sa.Column("environment", TEXT, nullable=False))
+    team: str = Field(sa_column=sa.Column("team", TEXT, nullable=False))
+    source: str = Field(sa_column=sa.Column("source", TEXT, nullable=False))
+    scope: str = Field(sa_column=sa.Column("scope", TEXT, nullable=False, server_default=""))
 
 
 class ObservationTableRow(SQLModel, table=True):
@@ -208,36 +212,36 @@ class ObservationTableRow(SQLModel, table=True):
     __table_args__ = ({"sqlite_with_rowid": False},)
     series_id: int = Field(sa_column=sa.Column("series_id", sa.Integer, primary_key=True, autoincrement=False))
     at: int = Field(sa_column=sa.Column("at", sa.BigInteger, primary_key=True, autoincrement=False))
-    unit: str = Field(sa_column=sa.Column("unit", sa.Text, primary_key=True))
+    unit: str = Field(sa_column=sa.Column("unit", TEXT, primary_key=True))
     value: float | None = Field(sa_column=sa.Column("value", sa.Double))
     part_1: float | None = Field(sa_column=sa.Column("part_1", sa.Double))
     part_2: float | None = Field(sa_column=sa.Column("part_2", sa.Double))
     part_3: float | None = Field(sa_column=sa.Column("part_3", sa.Double))
     part_4: float | None = Field(sa_column=sa.Column("part_4", sa.Double))
-    outcome: str = Field(sa_column=sa.Column("outcome", sa.Text, nullable=False))
-    reason: str = Field(sa_column=sa.Column("reason", sa.Text, nullable=False))
+    outcome: str = Field(sa_column=sa.Column("outcome", TEXT, nullable=False))
+    reason: str = Field(sa_column=sa.Column("reason", TEXT, nullable=False))
     matures_at: int | None = Field(sa_column=sa.Column("matures_at", sa.BigInteger))
-    rule: str = Field(sa_column=sa.Column("rule", sa.Text, nullable=False))
-    evidence: str = Field(sa_column=sa.Column("evidence", sa.Text, nullable=False))
+    rule: str = Field(sa_column=sa.Column("rule", TEXT, nullable=False))
+    evidence: str = Field(sa_column=sa.Column("evidence", TEXT, nullable=False))
 
 
 class EventMovedRow(SQLModel, table=True):
     """An event went from one service or repository to another: the one it left must be derived again too."""
 
     __tablename__ = "event_moved"
-    kind: str = Field(sa_column=sa.Column("kind", sa.Text, primary_key=True))
+    kind: str = Field(sa_column=sa.Column("kind", TEXT, primary_key=True))
     revision: int = Field(sa_column=sa.Column("revision", sa.BigInteger, primary_key=True, autoincrement=False))
-    left: str = Field(sa_column=sa.Column("left", sa.Text, primary_key=True))
+    left: str = Field(sa_column=sa.Column("left", TEXT, primary_key=True))
 
 
 class PieceRow(SQLModel, table=True):
     """A piece of a family: by which definitions it was derived, and what its next derivation can start from."""
 
     __tablename__ = "piece"
-    family: str = Field(sa_column=sa.Column("family", sa.Text, primary_key=True))
-    scope: str = Field(sa_column=sa.Column("scope", sa.Text, primary_key=True))
-    definitions: str = Field(sa_column=sa.Column("definitions", sa.Text, nullable=False))
-    reads: str = Field(sa_column=sa.Column("reads", sa.Text, nullable=False))
+    family: str = Field(sa_column=sa.Column("family", TEXT, primary_key=True))
+    scope: str = Field(sa_column=sa.Column("scope", TEXT, primary_key=True))
+    definitions: str = Field(sa_column=sa.Column("definitions", TEXT, nullable=False))
+    reads: str = Field(sa_column=sa.Column("reads", TEXT, nullable=False))
     state: bytes | None = Field(sa_column=sa.Column("state", sa.LargeBinary))
 
 
@@ -247,40 +251,40 @@ class RestatementRow(SQLModel, table=True):
     __tablename__ = "restatement"
     id: int | None = Field(default=None, sa_column=sa.Column("id", sa.Integer, primary_key=True))
     restated_at: int = Field(sa_column=sa.Column("restated_at", sa.BigInteger, nullable=False))
-    indicator: str = Field(sa_column=sa.Column("indicator", sa.Text, nullable=False))
-    service: str = Field(sa_column=sa.Column("service", sa.Text, nullable=False))
-    environment: str = Field(sa_column=sa.Column("environment", sa.Text, nullable=False))
-    team: str = Field(sa_column=sa.Column("team", sa.Text, nullable=False))
-    unit: str = Field(sa_column=sa.Column("unit", sa.Text, nullable=False))
-    was: str = Field(sa_column=sa.Column("was", sa.Text, nullable=False))
-    now: str = Field(sa_column=sa.Column("now", sa.Text, nullable=False))
-    why: str = Field(sa_column=sa.Column("why", sa.Text, nullable=False))
+    indicator: str = Field(sa_column=sa.Column("indicator", TEXT, nullable=False))
+    service: str = Field(sa_column=sa.Column("service", TEXT, nullable=False))
+    environment: str = Field(sa_column=sa.Column("environment", TEXT, nullable=False))
+    team: str = Field(sa_column=sa.Column("team", TEXT, nullable=False))
+    unit: str = Field(sa_column=sa.Column("unit", TEXT, nullable=False))
+    was: str = Field(sa_column=sa.Column("was", TEXT, nullable=False))
+    now: str = Field(sa_column=sa.Column("now", TEXT, nullable=False))
+    why: str = Field(sa_column=sa.Column("why", TEXT, nullable=False))
 
 
 class DerivationRow(SQLModel, table=True):
     """From which events a family's observations were derived; written together with them."""
 
     __tablename__ = "derivation"
-    family: str = Field(sa_column=sa.Column("family", sa.Text, primary_key=True))
-    inputs: str = Field(sa_column=sa.Column("inputs", sa.Text, nullable=False))
+    family: str = Field(sa_column=sa.Column("family", TEXT, primary_key=True))
+    inputs: str = Field(sa_column=sa.Column("inputs", TEXT, nullable=False))
 
 
 class ReportDeliveryRow(SQLModel, table=True):
     """What became of a week's summary on its way to a place: how often it was tried, and who is at it."""
 
     __tablename__ = "report_delivery"
-    week: str = Field(sa_column=sa.Column("week", sa.Text, primary_key=True))
-    delivery: str = Field(sa_column=sa.Column("delivery", sa.Text, primary_key=True))
-    state: str = Field(sa_column=sa.Column("state", sa.Text, nullable=False))
+    week: str = Field(sa_column=sa.Column("week", TEXT, primary_key=True))
+    delivery: str = Field(sa_column=sa.Column("delivery", TEXT, primary_key=True))
+    state: str = Field(sa_column=sa.Column("state", TEXT, nullable=False))
     edition: int = Field(sa_column=sa.Column("edition", sa.Integer, nullable=False))
     attempts: int = Field(sa_column=sa.Column("attempts", sa.Integer, nullable=False))
     due_at: int = Field(sa_column=sa.Column("due_at", sa.BigInteger, nullable=False))
     first_tried_at: int | None = Field(sa_column=sa.Column("first_tried_at", sa.BigInteger))
     last_tried_at: int | None = Field(sa_column=sa.Column("last_tried_at", sa.BigInteger))
     sent_at: int | None = Field(sa_column=sa.Column("sent_at", sa.BigInteger))
-    error: str | None = Field(sa_column=sa.Column("error", sa.Text))
-    digest: str | None = Field(sa_column=sa.Column("digest", sa.Text))
-    holder: str | None = Field(sa_column=sa.Column("holder", sa.Text))
+    error: str | None = Field(sa_column=sa.Column("error", TEXT))
+    digest: str | None = Field(sa_column=sa.Column("digest", TEXT))
+    holder: str | None = Field(sa_column=sa.Column("holder", TEXT))
     held_until: int | None = Field(sa_column=sa.Column("held_until", sa.BigInteger))
 
 
@@ -288,7 +292,7 @@ class PublishedCounterRow(SQLModel, table=True):
     """The highest value published of a counter. A restatement may lower a count, a counter must not fall."""
 
     __tablename__ = "published_counter"
-    series: str = Field(sa_column=sa.Column("series", sa.Text, primary_key=True))
+    series: str = Field(sa_column=sa.Column("series", TEXT, primary_key=True))
     value: float = Field(sa_column=sa.Column("value", sa.Double, nullable=False))
 
 

@@ -94,7 +94,7 @@ def _replayed(config: Path | None, folder: Path, names: Sequence[str], since: da
     if not chosen:
         raise click.UsageError(f"{folder} has no recording of a source of these settings")
     with tempfile.TemporaryDirectory() as scratch:
-        settings = found.settings.model_copy(update={"data_dir": Path(scratch)})
+        settings = found.settings.model_copy(update={"data_dir": Path(scratch), "store": None})
         running = build(replace(found, settings=settings))
         try:
             return _collect(running, chosen, since, lambda name: Player(folder / f"{name}.jsonl"))

@@ -70,9 +70,9 @@ def _examined(found: Configuration, names: Sequence[str], span: timedelta, seen:
 
 def _with_store(found: Configuration, diagnoses: list[Diagnosis]) -> tuple[list[Diagnosis], list[str]]:
     """The diagnoses with what the store says of each source, where there is one; and what the store lacks."""
-    if not (found.data_dir / STORE).exists():
+    if found.settings.store is None and not (found.data_dir / STORE).exists():
         return diagnoses, []
-    database = Database.open(found.data_dir)
+    database = Database.open(found.place)
     try:
         runs = EventStore(database).runs()
     finally:

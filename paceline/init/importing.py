@@ -39,7 +39,8 @@ def import_first(scratch: Path, base_dir: Path, environ: Mapping[str, str], told
     for name, text in candidates().items():
         (slos / name).write_text(text, encoding="utf-8")
     found = load(scratch / SETTINGS, environ, source_types(), families())
-    settings = found.settings.model_copy(update={"data_dir": scratch / "data", "logs": LogSettings(level="error")})
+    own = {"data_dir": scratch / "data", "store": None, "logs": LogSettings(level="error")}
+    settings = found.settings.model_copy(update=own)
     try:
         return _imported(replace(found, base_dir=base_dir, settings=settings), environ, told)
     finally:

@@ -18,7 +18,9 @@ from typing import Any
 
 import msgspec
 import providers
+import psycopg
 import pytest
+import stores
 from hypothesis import strategies as st
 from msgspec import inspect
 from names import PLANTED_MAIL, PLANTED_NAME
@@ -70,12 +72,26 @@ _OF_RUNS = {"source_run", "kind_revision", "event_collection"}
 
 
 def _dump(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
+    if (mark := folder / stores.MARK).exists():
+        return _dump_shared(mark.read_text())
     with contextlib.closing(sqlite3.connect(folder / "paceline.db")) as connection:
         found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         tables = sorted(name for (name,) in found if name not in _OF_RUNS)
         rows = {t: sorted(connection.execute(f"SELECT * FROM {t}"), key=repr) for t in tables}  # noqa: S608
-        # When an event was written is no part of what it says; it is the last column of its table.
-        return {t: [r[:-1] for r in found] if t.startswith("event_") else found for t, found in rows.items()}
+        return _without_revisions(rows)
+
+
+def _dump_shared(url: str) -> dict[str, list[tuple[Any, ...]]]:
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        tables = sorted(name for (name,) in found if name not in _OF_RUNS)
+        read = {t: connection.execute(f'SELECT * FROM "{t}"'.encode()).fetchall() for t in tables}  # noqa: S608
+    return _without_revisions({t: sorted(rows, key=repr) for t, rows in read.items()})
+
+
+def _without_revisions(tables: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
+    """When an event was written is no part of what it says; it is the last column of its table."""
+    return {t: [r[:-1] for r in rows] if t.startswith("event_") else rows for t, rows in tables.items()}
 
 
 @pytest.fixture(scope="session")
@@ -163,13 +179,19 @@ def probe() -> Callable[..., Probe]:
 # --- events of any kind -------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def event_strategies() -> dict[type[Event], st.SearchStrategy[Event]]:
-    """For each kind a strategy of events with any valid values."""
-    return {t: _struct(t) for t in EVENT_TYPES}
+@pytest.fixture(scope="module")
+def event_strategies(store_kind: str) -> dict[type[Event], st.SearchStrategy[Event]]:
+    """For each kind a strategy of events with any valid values; PostgreSQL keeps no character 0."""
+    if store_kind == "sqlite":
+        return {t: _struct(t) for t in EVENT_TYPES}
+    return {t: _struct(t).filter(_has_no_zero) for t in EVENT_TYPES}
 
 
-@pytest.fixture(scope="session")
+def _has_no_zero(event: Event) -> bool:
+    return not any(isinstance(value, str) and "\0" in value for value in msgspec.structs.astuple(event))
+
+
+@pytest.fixture(scope="module")
 def any_event(event_strategies: dict[type[Event], st.SearchStrategy[Event]]) -> st.SearchStrategy[Event]:
     """Events of all kinds."""
     return st.one_of(*event_strategies.values())

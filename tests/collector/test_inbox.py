@@ -17,6 +17,8 @@ from collector.events import Event, Probe
 from collector.pushed import Join
 from collector.store import Arrival, InboxStore, SourceRun, Transaction, from_micros, packed, to_micros
 
+pytestmark = pytest.mark.both_stores
+
 NOW = 1_772_442_000_000_000
 MakeProbe = Callable[..., Probe]
 
@@ -77,6 +79,7 @@ def test_a_replay_in_one_commit_is_seen(inbox: InboxStore, probe: MakeProbe) -> 
     assert inbox.keep([first, first, other]) == [True, False, True]
 
 
+@pytest.mark.sqlite
 def test_a_failing_commit_keeps_nothing(inbox: InboxStore, bench: Any, probe: MakeProbe) -> None:
     """Where the store fails no delivery of the commit is kept, so none may be answered."""
     with closing(sqlite3.connect(bench.folder / "paceline.db")) as connection:
@@ -89,6 +92,7 @@ def test_a_failing_commit_keeps_nothing(inbox: InboxStore, bench: Any, probe: Ma
     assert inbox.waiting() == 0
 
 
+@pytest.mark.sqlite
 def test_a_failing_drain_loses_and_doubles_nothing(inbox: InboxStore, bench: Any, probe: MakeProbe) -> None:
     """Events and the mark that they are written are one transaction: it fails whole, and the next one does all."""
     inbox.keep([arrival("1", probe("a"))])
@@ -227,6 +231,7 @@ def test_old_ids_are_forgotten_and_waiting_ones_are_not(inbox: InboxStore, bench
     assert [row[1] for row in bench.dump()["inbox"]] == ["newer", "waiting"]
 
 
+@pytest.mark.sqlite
 def test_what_is_answered_is_on_the_disk(bench: Any) -> None:
     """A flushed transaction waits for the disk, so that a power failure cannot take what a sender was told is kept."""
     how = sa.text("PRAGMA synchronous")

@@ -285,6 +285,7 @@ def _described(engine: sa.Engine) -> dict[str, str]:
     return found
 
 
+@pytest.mark.sqlite
 def test_the_migrated_schema_is_the_described_one(tmp_path: Path) -> None:
     """Whoever changes an event type or a table writes a migration, too."""
     engine = _migrated(tmp_path, "head")
@@ -295,6 +296,7 @@ def test_the_migrated_schema_is_the_described_one(tmp_path: Path) -> None:
     assert differences == []
 
 
+@pytest.mark.sqlite
 def test_a_new_store_is_as_migrations_make_it(tmp_path: Path) -> None:
     """New tables are made at once; nothing of them tells that from a store that came through every version."""
     new, old = tmp_path / "new", tmp_path / "old"
@@ -304,6 +306,7 @@ def test_a_new_store_is_as_migrations_make_it(tmp_path: Path) -> None:
     assert _described(sa.create_engine(f"sqlite:///{new / 'paceline.db'}")) == _described(_migrated(old, "head"))
 
 
+@pytest.mark.sqlite
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     """An older program refuses a newer schema and names both."""
     Database.open(tmp_path).close()
@@ -332,6 +335,7 @@ def old_store(tmp_path: Path) -> Path:
 _INSERTED = "INSERT INTO {} ({}) VALUES (:{})"
 
 
+@pytest.mark.sqlite
 def test_an_older_store_is_brought_forward(old_store: Path) -> None:
     """A store of the version before opens with what it held; of runs that were, no event is made up."""
     database = Database.open(old_store)
@@ -359,6 +363,7 @@ def test_opening_again_keeps_what_is_there(tmp_path: Path, probe: Any) -> None:
     again.close()
 
 
+@pytest.mark.sqlite
 def test_a_folder_that_cannot_be_used_is_an_error_of_ours(tmp_path: Path) -> None:
     """A file where the folder should be is told in our words."""
     (tmp_path / "data").write_text("")
@@ -367,6 +372,7 @@ def test_a_folder_that_cannot_be_used_is_an_error_of_ours(tmp_path: Path) -> Non
         Database.open(tmp_path / "data")
 
 
+@pytest.mark.sqlite
 def test_a_file_that_is_no_database_is_an_error_of_ours(tmp_path: Path) -> None:
     """Something else under the database's name is not overwritten."""
     (tmp_path / "paceline.db").write_text("these are notes, many of them, and no database at all" * 9)
@@ -375,6 +381,7 @@ def test_a_file_that_is_no_database_is_an_error_of_ours(tmp_path: Path) -> None:
         Database.open(tmp_path)
 
 
+@pytest.mark.sqlite
 def test_a_failing_statement_is_an_error_without_values(bench: Any, probe: Any) -> None:
     """What the database says is passed on, the values are not."""
     with bench.database.transaction() as transaction:
@@ -444,6 +451,7 @@ def writers(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
         process.communicate()
 
 
+@pytest.mark.sqlite
 def test_processes_may_start_and_write_at_once(writers: list[subprocess.Popen[str]], tmp_path: Path) -> None:
     """Replicas start at once → one migrates, the others wait, and all of them write without an error."""
     said = [process.communicate(timeout=60) for process in writers]

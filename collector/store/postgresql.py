@@ -1,0 +1,174 @@
+"""PostgreSQL as the store that several processes share: connections, transactions, many rows at once.
+
+It keeps the promises that SQLite makes by itself: one transaction writes at a time, whoever reads sees one moment, and
+what cannot be kept as it is becomes what SQLite makes of it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from psycopg.abc import Buffer
+from psycopg.types.numeric import FloatDumper, IntLoader
+from psycopg.types.string import StrDumperUnknown
+from sqlalchemy.engine import Connection, Engine
+from sqlmodel import create_engine
+
+from collector.errors import StoreError
+
+_PATIENCE_MS = 30_000
+"""How long a writer waits for another one, as with SQLite."""
+_CONNECT_SECONDS = 10
+_CONNECTIONS, _MORE_CONNECTIONS = 5, 25
+_WRITING = 7_223_001
+"""The advisory lock of whoever writes. Others of the same database have their own numbers."""
+_FEW = 50
+"""So many rows are sent one by one: a table to stage them in would cost more."""
+
+
+def postgresql_engine(text: str) -> Engine:
+    """An engine for `postgresql://user:password@host/database`. Raises StoreError, without the text, for another."""
+    try:
+        url = sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError):
+        raise StoreError("the address of the store cannot be read; expected postgresql://user@host/database") from None
+    if url.drivername not in {"postgresql", "postgres"}:
+        raise StoreError(f"the store {url.drivername} is not known; expected postgresql://user@host/database")
+    # Not the driver but SQLAlchemy says when a transaction begins; a single select needs none.
+    options = {"autocommit": True, "connect_timeout": _CONNECT_SECONDS, "application_name": "paceline"}
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        connect_args=options,
+        paramstyle="format",
+        pool_size=_CONNECTIONS,
+        max_overflow=_MORE_CONNECTIONS,
+        pool_pre_ping=True,  # a server that restarts or fails over costs no request
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _connected(raw: Any, _record: Any) -> None:
+        raw.adapters.register_dumper(float, _Number)
+        raw.adapters.register_dumper(str, _Text)
+        raw.execute(f"SET lock_timeout = {_PATIENCE_MS}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        raw: Any = connection.connection.driver_connection
+        raw.execute(_beginning(connection.get_execution_options()))
+
+    return engine
+
+
+def _beginning(options: Any) -> str:
+    if options.get("paceline_read"):
+        return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    lines = ["BEGIN"]
+    if options.get("paceline_patient"):
+        lines.append("SET LOCAL lock_timeout = 0")
+    if not options.get("paceline_flushed"):
+        lines.append("SET LOCAL synchronous_commit = off")
+    # Revisions and numbers of series are counted on from the last: as in SQLite one writes, and sees what was written.
+    return "; ".join([*lines, f"SELECT pg_advisory_xact_lock({_WRITING})"])
+
+
+def _kept(value: Any) -> Any:
+    """What is kept of a value: of what is no number nothing, as in SQLite; of a text all but the character 0."""
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return None if value != value else value  # noqa: PLR0124 - only what is no number differs from itself
+
+
+class _Number(FloatDumper):
+    def dump(self, obj: float) -> Buffer | None:
+        kept = _kept(obj)
+        return None if kept is None else super().dump(kept)
+
+
+class _Text(StrDumperUnknown):
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(_kept(obj))
+
+
+class _ZeroOrOne(IntLoader):
+    """What is true or false as a number, as SQLite's driver gives it."""
+
+    def load(self, data: Buffer) -> int:
+        return int(bytes(data) == b"t")
+
+
+def plain_cursor(raw: Any) -> Any:
+    """A cursor whose rows hold what those of SQLite's driver would."""
+    cursor = raw.cursor()
+    cursor.adapters.register_loader("bool", _ZeroOrOne)
+    return cursor
+
+
+def write_rows(connection: Connection, statement: Any, text: str, names: Sequence[str], rows: Sequence[Any]) -> int:
+    """Run an insert with its text for many rows of plain values, as if one after the other; how many it changed.
+
+    They are copied into a table of this connection, and from there with one statement into their own. Of rows with the
+    same key each goes into a round of its own, because one statement changes no row twice.
+    """
+    if len(rows) <= _FEW:
+        return max(connection.exec_driver_sql(text, list(rows)).rowcount, 0)
+    table: sa.Table = statement.table
+    raw: Any = connection.connection.driver_connection
+    with raw.cursor() as cursor:
+        if " ON CONFLICT " not in text:
+            return _copied(cursor, _quoted(table.name), names, rows)
+        changed = 0
+        staged, made, moved = _staging(table.name, tuple(names), text)
+        cursor.execute(made)
+        for some in _rounds(rows, [names.index(column.name) for column in table.primary_key]):
+            cursor.execute(f"TRUNCATE {staged}")
+            _copied(cursor, staged, names, some)
+            cursor.execute(moved)
+            changed += max(cursor.rowcount, 0)
+        return changed
+
+
+def _copied(cursor: Any, table: str, names: Sequence[str], rows: Sequence[Any]) -> int:
+    # The driver's own dumpers are compiled: rows that are whole, nearly all of them, need no others.
+    for kind, dumper in ((str, StrDumperUnknown), (float, FloatDumper)):
+        cursor.adapters.register_dumper(kind, dumper)
+    with cursor.copy(f"COPY {table} ({', '.join(map(_quoted, names))}) FROM STDIN") as copy:
+        for row in rows:
+            odd = [cell for cell in row if cell != cell or (cell.__class__ is str and "\0" in cell)]  # noqa: PLR0124
+            copy.write_row([_kept(cell) for cell in row] if odd else row)
+    return len(rows)
+
+
+@lru_cache(maxsize=128)
+def _staging(table: str, names: tuple[str, ...], text: str) -> tuple[str, str, str]:
+    """The table in which rows wait, the statement that makes it, and the one that moves rows on from there."""
+    staged, columns = _quoted(f"incoming_{table}"), ", ".join(map(_quoted, names))
+    made = f"CREATE TEMP TABLE IF NOT EXISTS {staged} ON COMMIT DELETE ROWS AS "
+    made += f"SELECT {columns} FROM {_quoted(table)} WITH NO DATA"  # noqa: S608 - names of our own tables
+    head, _, rest = text.partition(" VALUES (")
+    values, _, tail = rest.partition(")")
+    given = iter(names)
+    # What is no value of a row, such as a revision, stands in the statement itself.
+    chosen = [_quoted(next(given)) if value.startswith("%s") else value for value in values.split(", ")]
+    return staged, made, f"{head} SELECT {', '.join(chosen)} FROM {staged}{tail}"  # noqa: S608 - likewise
+
+
+def _rounds(rows: Sequence[Any], key: Sequence[int]) -> Iterator[Sequence[Any]]:
+    """Rows in rounds none of which has a key twice, each after those that came before it."""
+    if len({tuple([row[n] for n in key]) for row in rows}) == len(rows):
+        yield rows
+        return
+    seen: dict[tuple[Any, ...], int] = defaultdict(int)
+    rounds: dict[int, list[Any]] = defaultdict(list)
+    for row in rows:
+        own = tuple([row[n] for n in key])
+        rounds[seen[own]].append(row)
+        seen[own] += 1
+    yield from rounds.values()
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'

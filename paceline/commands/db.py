@@ -1,0 +1,95 @@
+"""The commands about the store itself: `db backup`, `db restore`, `db move`."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from collector.errors import StoreError
+from collector.store import Database, Place, TableDigest, copy_store
+from paceline.commands.examples import examples
+from paceline.commands.options import config_option, configured, output_option
+from paceline.commands.output import print_json, table
+
+_FILE = "paceline.db"
+_SHOWN = 16
+"""Characters of a digest that tell two apart for people."""
+
+
+@click.group()
+def db() -> None:
+    """Back up, restore and move the store, verified by counts and digests of every table."""
+
+
+@db.command(epilog=examples("paceline db backup backup/paceline.db"))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@config_option
+@output_option
+def backup(file: Path, config: Path | None, output: str) -> None:
+    """Copy the store as it is at this moment into FILE, a new SQLite database; the service may run meanwhile.
+
+    The people key and clones are not in it.
+    """
+    found = configured(config)
+    if file.exists():
+        raise click.UsageError(f"{file} is there already; name a new file")
+    with tempfile.TemporaryDirectory(dir=_folder_of(file)) as scratch:
+        told = _copied(found.place, Path(scratch))
+        (Path(scratch) / _FILE).rename(file)
+    _tell(f"Backed up into {file}", told, output)
+
+
+@db.command(epilog=examples("paceline db restore backup/paceline.db"))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@config_option
+@output_option
+def restore(file: Path, config: Path | None, output: str) -> None:
+    """Copy a backup, FILE, into the store of the settings, which must be empty. FILE may be of an older Paceline."""
+    found = configured(config)
+    with tempfile.TemporaryDirectory() as scratch:
+        shutil.copy(file, Path(scratch) / _FILE)  # a migration is none of the backup's
+        told = _copied(Path(scratch), found.place)
+    _tell(f"Restored from {file}", told, output)
+
+
+@db.command(epilog=examples("paceline db move"))
+@config_option
+@output_option
+def move(config: Path | None, output: str) -> None:
+    """Copy the database in the data directory into the PostgreSQL database of the setting `store`.
+
+    Stop Paceline before. The database in the data directory is left as it is.
+    """
+    found = configured(config)
+    if found.settings.store is None:
+        raise click.UsageError("the settings name no `store` to move to; see docs/operations.md")
+    if not (found.data_dir / _FILE).exists():
+        raise StoreError(f"there is no {_FILE} in {found.data_dir} to move")
+    _tell("Moved to PostgreSQL", _copied(found.data_dir, found.place), output)
+
+
+def _folder_of(file: Path) -> Path:
+    folder = file.absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be made: {error.strerror}") from error
+    return folder
+
+
+def _copied(source: Place, target: Place) -> list[TableDigest]:
+    with closing(Database.open(source)) as there, closing(Database.open(target)) as here:
+        return copy_store(there, here)
+
+
+def _tell(title: str, told: Sequence[TableDigest], output: str) -> None:
+    if output == "json":
+        print_json({one.table: {"rows": one.rows, "sha256": one.digest} for one in told})
+        return
+    rows = [(one.table, str(one.rows), one.digest[:_SHOWN]) for one in told]
+    table(f"{title}; every table holds the same", ("Table", "Rows", "SHA-256"), rows)

@@ -1,0 +1,283 @@
+"""The store on a real PostgreSQL: what SQLite promises by itself is kept there, too."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+from stores import Server
+
+from collector.errors import StoreError
+from collector.events import Probe
+from collector.store import Database, DerivationStore, EventStore, Replacement, Series, copy_store, digests
+from collector.store.database import SCHEMA_REVISION
+from collector.store.postgresql import _rounds
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def address(postgresql: Server) -> str:
+    """The address of a database without a table."""
+    return postgresql.empty()
+
+
+@pytest.fixture
+def database(address: str) -> Iterator[Database]:
+    """An empty store."""
+    with closing(Database.open(SecretStr(address))) as found:
+        yield found
+
+
+def _asked(address: str, query: str) -> list[Any]:
+    with psycopg.connect(address) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def _changed(address: str, *statements: str) -> None:
+    with psycopg.connect(address) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+# --- opening and migrating ----------------------------------------------------------------------------
+
+
+def test_every_text_is_compared_as_in_sqlite(database: Database, address: str) -> None:
+    """Text is ordered by its characters' numbers, whatever language the server speaks."""
+    rows = _asked(
+        address,
+        "SELECT DISTINCT collation_name FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND data_type = 'text'",
+    )
+
+    assert rows == [("C",)]
+
+
+def test_a_newer_schema_is_refused(database: Database, address: str) -> None:
+    """An older program refuses a newer schema and names both."""
+    _changed(address, "UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(StoreError, match=f"schema 9999, this Paceline knows up to {SCHEMA_REVISION}"):
+        Database.open(SecretStr(address))
+
+
+@pytest.fixture
+def older(database: Database, address: str, probe: Any) -> str:
+    """The address of a store of the schema before the last, with an event in it."""
+    _write(database, probe("1"))
+    _changed(address, "DROP TABLE report_delivery", "UPDATE alembic_version SET version_num = '0004'")
+    return address
+
+
+def _write(database: Database, *events: Any) -> int:
+    store = EventStore(database)
+    with database.transaction() as transaction:
+        return store.write(transaction, events)
+
+
+def test_one_migrates_while_others_wait_and_read(older: str) -> None:
+    """Replicas start at once on an old schema → all of them open it, and readers are not stopped."""
+    with ThreadPoolExecutor(4) as pool, psycopg.connect(older) as reader:
+        reader.execute("SELECT count(*) FROM event_probe")
+        opened = list(pool.map(lambda _: Database.open(SecretStr(older)), range(4)))
+
+    counts = [EventStore(one).counts()["probe"] for one in opened]
+    for one in opened:
+        one.close()
+    assert counts == [1] * 4
+    assert _asked(older, "SELECT version_num FROM alembic_version") == [(SCHEMA_REVISION,)]
+
+
+def test_a_failed_migration_changes_nothing(older: str) -> None:
+    """A migration that breaks leaves the schema, its number and what is in it as they were."""
+    _changed(older, "CREATE VIEW report_delivery AS SELECT 1")
+
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Database.open(SecretStr(older))
+
+    assert _asked(older, "SELECT version_num FROM alembic_version") == [("0004",)]
+    assert _asked(older, "SELECT count(*) FROM event_probe") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql://u:s3cret@127.0.0.1:1/d", "postgresql://u:s3cret@[x/d", "my://u:s3cret@h"]
+)
+def test_what_cannot_be_opened_is_told_without_the_password(address: str) -> None:
+    """A wrong address, or a server that is not there, is an error of ours that says no secret."""
+    with pytest.raises(StoreError, match="store") as caught:
+        Database.open(SecretStr(address))
+
+    assert "s3cret" not in str(caught.value)
+
+
+# --- several writers ----------------------------------------------------------------------------------
+
+_WRITER = """
+import sys
+from datetime import UTC, datetime
+from pydantic import SecretStr
+from collector.events import Probe
+from collector.store import Database, EventStore
+
+database = Database.open(SecretStr(sys.argv[1]))
+store = EventStore(database)
+for n in range(10):
+    event = Probe(
+        source=sys.argv[2], native_id=str(n), service="api", at=datetime(2026, 1, 2, tzinfo=UTC), passed=1
+    )
+    with database.transaction() as transaction:
+        store.write(transaction, [event])
+database.close()
+"""
+
+
+@pytest.fixture
+def writers(address: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """Two processes that open one empty store, then write to it, all at once."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", _WRITER, address, name], env=environment, stderr=subprocess.PIPE, text=True
+        )
+        for name in ("a", "b")
+    ]
+    yield started
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_processes_may_start_and_write_at_once(writers: list[subprocess.Popen[str]], address: str) -> None:
+    """Each transaction of each process counts as one change of its kind: none is lost, none counted twice."""
+    said = [process.communicate(timeout=60)[1] for process in writers]
+
+    assert said == ["", ""]
+    with closing(Database.open(SecretStr(address))) as database:
+        assert EventStore(database).counts()["probe"] == 20
+        assert EventStore(database).revisions() == {"probe": 20}
+
+
+def test_a_steady_reader_sees_what_was_committed_last(database: Database, probe: Any) -> None:
+    """A connection that is kept for many small reads never stays in the past, nor does it hold anybody up."""
+    store = EventStore(database)
+    with store.steadily():
+        before = store.columns(Probe, "native_id")
+        _write(database, probe("1"))
+        after = store.columns(Probe, "native_id")
+
+    assert (before, after) == ([], [("1",)])
+
+
+def test_a_lost_connection_costs_nothing(database: Database, address: str, probe: Any) -> None:
+    """The server drops its connections, as when it restarts → the next statement has a new one."""
+    store = EventStore(database)
+    store.counts()
+    with psycopg.connect(address, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'paceline'")
+
+    assert _write(database, probe("1")) == 1
+
+
+# --- rows in bulk -------------------------------------------------------------------------------------
+
+
+def test_many_rows_of_one_key_are_written_one_after_the_other(database: Database, probe: Any) -> None:
+    """Versions of an event that come together leave what they leave when they come apart."""
+    events = [probe(str(n % 40), passed=n, checks=200) for n in range(200)]
+
+    changed = _write(database, *events)
+
+    assert changed == 200
+    assert sorted(EventStore(database).columns(Probe, "passed")) == [(n,) for n in range(160, 200)]
+
+
+def test_rows_go_in_rounds_without_a_key_twice() -> None:
+    """Each row comes after those of its key that came before it."""
+    rows = [("a", 1), ("b", 1), ("a", 2), ("a", 3)]
+
+    assert list(_rounds(rows, [0])) == [[("a", 1), ("b", 1)], [("a", 2)], [("a", 3)]]
+
+
+def test_what_no_number_is_and_what_no_text_can_hold_is_kept_as_far_as_it_goes(database: Database, probe: Any) -> None:
+    """NaN is no value, as in SQLite; a character 0 becomes the sign for what cannot be shown."""
+    _write(database, *(probe(str(n), target="a\0b", latency_seconds=float("nan")) for n in range(60)))
+
+    assert set(EventStore(database).columns(Probe, "target", "latency_seconds")) == {
+        ("a\N{REPLACEMENT CHARACTER}b", None)
+    }
+
+
+# --- a whole store ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filled(bench: Any, event_strategies: Any, probe: Any) -> Database:
+    """A store in SQLite with events, a piece with its state, and a restatement."""
+    bench.write(*(probe(str(n), target="ü\t\\N\n") for n in range(120)))
+    series = Series("f", "i", "", "api", "production", "", "s", "api")
+    row = (5, "u", 0.1, None, None, None, None, "good", "", None, "r", "[]")
+    derivations = DerivationStore(bench.database)
+    derivations.published(2 * 86_400_000_000)
+    derivations.replace(Replacement("f", "api", {series: [row]}, "d", (), b"\x00\xff"), 1, "new")
+    derivations.replace(Replacement("f", "api", {}, "d", (), None), 2, "gone")
+    found: Database = bench.database
+    return found
+
+
+def test_a_store_moves_and_comes_back_as_it_was(filled: Database, database: Database, tmp_path: Path) -> None:
+    """SQLite → PostgreSQL → SQLite: every table holds the same rows, by their number and digest."""
+    copy_store(filled, database)
+    with closing(Database.open(tmp_path / "back")) as back:
+        copy_store(database, back)
+        found = digests(back)
+
+    assert found == digests(database) == digests(filled)
+    kept = {"event_probe": 120, "kind_revision": 1, "piece": 1, "published_counter": 1, "restatement": 1, "series": 1}
+    assert {one.table: one.rows for one in found if one.rows} == kept
+
+
+def test_numbers_go_on_after_a_move(filled: Database, database: Database) -> None:
+    """What the database numbers itself is numbered on from what was moved."""
+    copy_store(filled, database)
+    derivations = DerivationStore(database)
+    series = Series("f", "i", "", "api", "production", "", "s", "api")
+    row = (5, "u", 0.1, None, None, None, None, "good", "", None, "r", "[]")
+
+    derivations.replace(Replacement("f", "api", {series: [row]}, "d", (), None), 3, "again")
+
+    assert [one.why for one in derivations.restatements()] == ["again", "gone"]
+
+
+def test_a_store_that_is_not_empty_is_not_written_over(filled: Database, database: Database, probe: Any) -> None:
+    """Whoever restores or moves loses nothing that is there."""
+    _write(database, probe("mine"))
+
+    with pytest.raises(StoreError, match="event_probe has rows; nothing was copied"):
+        copy_store(filled, database)
+
+    assert EventStore(database).counts()["probe"] == 1
+
+
+def test_a_copy_that_differs_is_not_kept(filled: Database, database: Database) -> None:
+    """Something changes rows on their way in → the difference is named, and the store stays empty."""
+    with database.transaction() as transaction:
+        transaction.execute(
+            sa.text("CREATE FUNCTION lost() RETURNS trigger AS 'BEGIN RETURN NULL; END' LANGUAGE plpgsql")
+        )
+        transaction.execute(sa.text("CREATE TRIGGER lost BEFORE INSERT ON series FOR EACH ROW EXECUTE FUNCTION lost()"))
+
+    with pytest.raises(StoreError, match="differs from its source in series; nothing was kept"):
+        copy_store(filled, database)
+
+    assert sum(one.rows for one in digests(database)) == 0
