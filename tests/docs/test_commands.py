@@ -36,6 +36,7 @@ NOT_RUN = {
     "README.md: PACELINE_REPO=https://example.com/team/service.git make run": _RUNS,
     "README.md: paceline serve --config paceline.yaml": _STAYS,
     "docs/catalogue.md: paceline catalogue portal --out services.yaml": "asks a portal; its own tests answer it",
+    "docs/operations.md: paceline db move": "needs a PostgreSQL; tests/paceline/test_db.py moves into one",
     "docs/dashboards.md: .venv/bin/pytest tests/dashboards -k ladder": "tests of their own",
     "docs/first-minutes.md: make demo": _RUNS,
     "docs/first-minutes.md: cd team/shop": "the reader's own repository",
@@ -136,7 +137,7 @@ def test_a_command_that_is_not_run_has_its_options(name: str) -> None:
     """It is parsed as the command line parses it."""
     _, _, text = name.partition(": ")
     command: click.Command = cli
-    context = click.Context(cli, info_name="paceline")
+    context = click.Context(cli, info_name="paceline", **cli.context_settings)
     words = shlex.split(_VARIABLES.sub("", text))[1:]
     while isinstance(command, click.Group):
         word, *words = words
