@@ -24,10 +24,11 @@ from redmine_server import RedmineServer, missing, redmine_at, stored
 from small_site import served
 
 from collector.events import Incident, IncidentState
+from paceline.doctor import Seen, examine
 from paceline.service import Service
 from paceline.web import create_app
 from paceline.webhooks import Webhooks
-from paceline.wiring import Running, build, configuration, utc_now
+from paceline.wiring import Running, build, configuration, looking, utc_now
 
 pytestmark = pytest.mark.integration
 
@@ -294,6 +295,19 @@ def test_the_minutes_without_an_answer_were_down(lived: Lived, fetch: Any) -> No
         for minute, is_up in enumerate(MINUTES)
     ]
     assert {(unit["outcome"], unit["reason"]) for unit in unchecked} == {("excluded", "unknown")}
+
+
+def test_the_doctor_names_the_statuses_that_nobody_mapped(lived: Lived, running: Running) -> None:
+    """What Redmine calls a new ticket stands in no setting: it is named with what it was taken as."""
+    del lived
+    found = running.service.configuration
+    since = utc_now() - timedelta(days=1)
+
+    diagnosis = examine(found.sources[0], looking(found, {}), found.organisation, since, Seen())
+
+    assert diagnosis.error is None
+    assert {(word.what, word.word, word.taken_as) for word in diagnosis.unmapped} == {("status", "New", "open")}
+    assert "No name under `statuses` fits this status: 'New'. See docs/tracking.md." in diagnosis.advice
 
 
 def test_all_three_are_metrics(lived: Lived, fetch: Any) -> None:
