@@ -45,12 +45,14 @@ def backup(file: Path, config: Path | None, output: str) -> None:
 
 
 @db.command(epilog=examples("paceline db restore backup/paceline.db"))
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @config_option
 @output_option
 def restore(file: Path, config: Path | None, output: str) -> None:
     """Copy a backup, FILE, into the store of the settings, which must be empty. FILE may be of an older Paceline."""
     found = configured(config)
+    if not file.is_file():
+        raise click.UsageError(f"{file} is not there; name a file that `paceline db backup` made")
     with tempfile.TemporaryDirectory() as scratch:
         shutil.copy(file, Path(scratch) / _FILE)  # a migration is none of the backup's
         told = _copied(Path(scratch), found.place)
@@ -92,4 +94,5 @@ def _tell(title: str, told: Sequence[TableDigest], output: str) -> None:
         print_json({one.table: {"rows": one.rows, "sha256": one.digest} for one in told})
         return
     rows = [(one.table, str(one.rows), one.digest[:_SHOWN]) for one in told]
-    table(f"{title}; every table holds the same", ("Table", "Rows", "SHA-256"), rows)
+    table("What is in both", ("Table", "Rows", "SHA-256"), rows)
+    click.echo(f"{title}; every table holds the same.")

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from providers.backstage import TOKEN, World, provider
 from replay import served
 
-from paceline.commands.catalogue import catalogue
+from paceline.cli import cli
 
 SETTINGS = """\
 sources:
@@ -43,7 +43,7 @@ def run(portal: str, tmp_path: Path) -> Callable[..., Result]:
     """Runs the command beside settings that know one of the components."""
     path = tmp_path / "paceline.yaml"
     path.write_text(SETTINGS.format(url=portal, token=TOKEN), encoding="utf-8")
-    return lambda *arguments: CliRunner().invoke(catalogue, ["--config", str(path), *arguments])
+    return lambda *arguments: CliRunner().invoke(cli, ["catalogue", "--config", str(path), *arguments])
 
 
 def test_the_file_holds_what_the_source_and_the_settings_know(run: Callable[..., Result]) -> None:
