@@ -16,7 +16,7 @@ from names import PLANTED_LOGIN, PLANTED_MAIL, PLANTED_NAME
 from providers.github import Held, World, deployment, issue, label, pull_request, repository, run, serve
 from replay import Provider, Reply, Request, served
 
-from paceline.commands.init import init
+from paceline.cli import cli
 from paceline.wiring import build, configuration
 from slo_engine.slo import SloStatus
 
@@ -63,7 +63,7 @@ def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def asked() -> Callable[..., Result]:
     """Runs `init` with lines of input for its questions."""
-    return lambda *arguments, answers="": CliRunner().invoke(init, list(arguments), input=answers)
+    return lambda *arguments, answers="": CliRunner().invoke(cli, ["init", *arguments], input=answers)
 
 
 # --- a repository ----------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def tagged(repository_at: Callable[..., Any], tmp_path_factory: pytest.TempPathF
 def in_repository(tagged: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """What `init --yes` writes for a repository, and says."""
     folder = tmp_path_factory.mktemp("written") / "new"
-    return folder, CliRunner().invoke(init, ["--repo", str(tagged.path), "--dir", str(folder), "--yes"])
+    return folder, CliRunner().invoke(cli, ["init", "--repo", str(tagged.path), "--dir", str(folder), "--yes"])
 
 
 def test_release_tags_are_proposed_with_what_they_match(in_repository: tuple[Path, Result]) -> None:
@@ -330,7 +330,7 @@ def forge(repository_at: Callable[..., Any], tmp_path_factory: pytest.TempPathFa
         patch.setenv("GIT_CONFIG_VALUE_0", f"{address}/")
         patch.setenv("GITHUB_TOKEN", TOKEN)
         arguments = ["--github", f"{address}/acme", "--dir", str(root / "new"), "--yes"]
-        done = CliRunner().invoke(init, arguments)
+        done = CliRunner().invoke(cli, ["init", *arguments])
         yield Forge(provider, address, root / "new", done, len(provider.asked))
 
 

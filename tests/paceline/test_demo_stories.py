@@ -19,7 +19,6 @@ from code_blocks import ROOT, blocks_of, commands
 
 from collector.events import event_id
 from paceline.cli import cli
-from paceline.commands.demo import demo
 from paceline.demo.folder import SETTINGS
 from paceline.demo.stories import STORIES
 from paceline.service import Published, Service
@@ -84,7 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def said(folder: Path) -> Result:
     """What the command says when it has made and imported the example."""
-    return CliRunner().invoke(demo, ["--dir", str(folder), "--weeks", "13"], catch_exceptions=False)
+    return CliRunner().invoke(cli, ["demo", "--dir", str(folder), "--weeks", "13"], catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")
