@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import threading
@@ -20,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from redmine_server import RedmineServer, missing, redmine_at, stored
+from redmine_server import RedmineServer, redmine_at, require, stored
 from small_site import served
 
 from collector.events import Incident, IncidentState
@@ -109,8 +108,7 @@ def _free_port() -> int:
 @pytest.fixture(scope="module")
 def redmine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedmineServer]:
     """A real Redmine. Without the package the tests are skipped with the reason, and fail where CI=true."""
-    if (why := missing()) is not None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
+    require()
     with redmine_at(tmp_path_factory.mktemp("redmine")) as found:
         yield found
 
