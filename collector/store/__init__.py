@@ -6,7 +6,7 @@ straight into arrays. Bulk writes send tuples through SQLAlchemy Core; no object
 """
 
 from collector.store.columns import from_micros, to_micros
-from collector.store.database import Database, Place, Transaction
+from collector.store.database import SCHEMA_REVISION, Database, Place, Transaction
 from collector.store.deliveries import DeliveryLog, DeliveryRecord, DeliveryState
 from collector.store.derivations import DerivationStore, PieceRecord, Replacement, Restatement
 from collector.store.events import EventStore, Quarantined, SourceRun
@@ -15,6 +15,7 @@ from collector.store.observations import Judge, ObservationRow, ObservationStore
 from collector.store.transfer import TableDigest, copy_store, digests
 
 __all__ = [
+    "SCHEMA_REVISION",
     "Arrival",
     "Database",
     "DeliveryLog",

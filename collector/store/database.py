@@ -92,6 +92,8 @@ class Database:
         # SQLite allows one writer; inside one process a lock is fairer and faster than waiting for its timeout.
         self._writing = threading.Lock()
         self._steady = threading.local()
+        self.found: str | None = None
+        """The schema that was there when it was opened; None where there was none."""
 
     @classmethod
     def open(cls, place: Place) -> Database:
@@ -173,6 +175,7 @@ class Database:
         with self._engine.connect().execution_options(paceline_read=True) as connection:
             known = sa.inspect(connection).has_table("alembic_version")
             revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version")) if known else None
+        self.found = revision
         if revision == SCHEMA_REVISION:
             return  # the common case does not pay for importing the migration tool
         if revision is not None and revision > SCHEMA_REVISION:

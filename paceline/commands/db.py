@@ -1,4 +1,4 @@
-"""The commands about the store itself: `db backup`, `db restore`, `db move`."""
+"""The commands about the store itself: `db backup`, `db restore`, `db move`, `db migrate`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from collector.errors import StoreError
-from collector.store import Database, Place, TableDigest, copy_store
+from collector.store import SCHEMA_REVISION, Database, Place, TableDigest, copy_store
 from paceline.commands.examples import examples
 from paceline.commands.options import config_option, configured, output_option
 from paceline.commands.output import print_json, table
@@ -73,6 +73,25 @@ def move(config: Path | None, output: str) -> None:
     if not (found.data_dir / _FILE).exists():
         raise StoreError(f"there is no {_FILE} in {found.data_dir} to move")
     _tell("Moved to PostgreSQL", _copied(found.data_dir, found.place), output)
+
+
+@db.command(epilog=examples("paceline db migrate"))
+@config_option
+@output_option
+def migrate(config: Path | None, output: str) -> None:
+    """Bring the store to the schema of this version, as every start does: for a job that does so before replicas start.
+
+    Where another process is at it this one waits. A store of a newer version is refused.
+    """
+    found = configured(config)
+    with closing(Database.open(found.place)) as database:
+        before = database.found
+    if output == "json":
+        print_json({"from": before, "to": SCHEMA_REVISION})
+    elif before == SCHEMA_REVISION:
+        click.echo(f"The store has schema {SCHEMA_REVISION} already.")
+    else:
+        click.echo(f"The store had {f'schema {before}' if before else 'no schema'}; now it has {SCHEMA_REVISION}.")
 
 
 def _folder_of(file: Path) -> Path:

@@ -13,7 +13,7 @@ import pytest
 from stores import Server
 
 from collector.errors import ConfigError
-from collector.store import Database, digests
+from collector.store import SCHEMA_REVISION, Database, digests
 from paceline.settings import overlaid
 from paceline.wiring import build, configuration
 
@@ -58,6 +58,15 @@ def test_nothing_is_written_over(evaluated: Path, run: Run, tmp_path: Path) -> N
 
     assert (again[0], "is there already" in again[2]) == (2, True)
     assert (restored[0], "is not empty" in restored[2]) == (1, True)
+
+
+def test_a_store_is_migrated_before_anything_starts(settings_file: Path, run: Run) -> None:
+    """A store that is not there yet gets its schema, and the second time there is nothing to do."""
+    first = run("db", "migrate")
+    second = run("db", "migrate", "--output", "json")
+
+    assert (first[0], f"had no schema; now it has {SCHEMA_REVISION}" in first[1]) == (0, True)
+    assert json.loads(second[1]) == {"from": SCHEMA_REVISION, "to": SCHEMA_REVISION}
 
 
 def test_a_move_needs_somewhere_to_go(evaluated: Path, run: Run) -> None:

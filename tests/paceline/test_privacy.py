@@ -368,6 +368,7 @@ NOT_LOOKED_AT = {
     "db backup": "copies the store, and tells counts and digests of its tables",
     "db restore": "copies a store, likewise",
     "db move": "copies a store, likewise",
+    "db migrate": "prints two numbers of the schema",
     "doctor": "reads the sources, and nothing of what is stored",
     "init": "looks at repositories, and suggests targets by numbers that the pages tell of",
     "collect": "its outcomes are those of the log",
