@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,6 +25,8 @@ from paceline.pages.sources import source_rows
 from paceline.service import Service
 from paceline.web import create_app
 from paceline.wiring import Running, build, configuration
+
+_COUNTED_WITHIN_SECONDS = 30
 
 
 @pytest.fixture
@@ -48,8 +51,11 @@ def changed(service: Service, **fields: Any) -> None:
 
 
 def test_a_source_tells_its_state_and_its_events(client: TestClient) -> None:
-    """Type, freshness, last success with its age, and the stored events by kind."""
+    """Type, freshness, last success with its age, and the stored events by kind, once they are counted."""
     said = words(client)
+    asked_until = time.monotonic() + _COUNTED_WITHIN_SECONDS
+    while "being counted" in said and time.monotonic() < asked_until:
+        said = words(client)
 
     assert "State fresh" in said
     assert "Last success 2026-03-09 06:00:00 , 0 s ago" in said
