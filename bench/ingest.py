@@ -1,136 +1,345 @@
 """How many events a second go into the store, beside what the database's driver takes at most, in the same run.
 
-`store`: the same events through `EventStore.write`, all new, then all known. `raw`: their rows, made before, with the
-driver alone into a table of the same columns with its key: `executemany` into SQLite, `COPY` into PostgreSQL.
+    make bench ARGS=bench/ingest.py                       100 000 events of each kind (PACELINE_BENCH_EVENTS=…)
+    .venv/bin/python bench/ingest.py --grow               stores of 1, 3 and 10 million events; not part of `make bench`
+    .venv/bin/python bench/ingest.py --kinds commit,probe --databases sqlite
+
+`new` and `known`: through `EventStore.write`, 10 000 events a transaction, all new, then all known. `raw`: the same
+events' rows, made before, with the driver alone into the store's own table, `executemany` into SQLite and `COPY` into
+PostgreSQL: with all of its indexes, and with its key alone, so that one sees what the store's work and what its indexes
+cost. Under each figure by the clock stands what it is by processor time, this process and the database's together:
+the clock also shows other work of the machine.
+
+PostgreSQL does not wait for the disk here (`fsync=off`), and SQLite only when its log is moved.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
+import resource
 import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import sqlalchemy as sa
+from psycopg.types.string import StrDumperUnknown
 from pydantic import SecretStr
-from stores import program, started
+from stores import Server, program, started
 
-from collector.events import Commit, Event
+from collector.events import Commit, Deployment, Event, PipelineRun, Probe, Result, RunState
 from collector.store import Database, EventStore, Place
 from collector.store.columns import columns_of, encoder
 from collector.store.tables import EVENT_TABLES
 
 EVENTS = int(os.environ.get("PACELINE_BENCH_EVENTS", "100000"))
-_PAGE = 10_000
-_START = datetime(2026, 1, 1, tzinfo=UTC)
+PAGE = 10_000
+SIZES = (1_000_000, 3_000_000, 10_000_000)
+_START = datetime(2016, 1, 1, tzinfo=UTC)
+_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def commits() -> list[Event]:
-    """Commits as a repository has them."""
-    return [
-        Commit(
-            source="git",
-            native_id=f"{n:040x}",
-            repository=f"org/service-{n % 50}",
-            sha=f"{n:040x}",
-            authored_at=_START + timedelta(minutes=n),
-            committed_at=_START + timedelta(minutes=n + 5),
-            parents=(f"{n - 1:040x}",),
-            author=f"{n % 300:032x}",
-            paths=(f"service-{n % 50}/src/main.py", "README.md"),
-        )
-        for n in range(EVENTS)
-    ]
+def _sha(number: int) -> str:
+    return blake2b(str(number).encode(), digest_size=20).hexdigest()
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """How long something takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def _at(number: int) -> datetime:
+    return _START + timedelta(seconds=20 * number)
 
 
-def through_the_store(place: Place, events: Sequence[Event]) -> tuple[float, float]:
-    """Events a second through the store: new ones, then the same again."""
-    with contextlib.closing(Database.open(place)) as database:
-        store = EventStore(database)
-
-        def write() -> None:
-            for start in range(0, len(events), _PAGE):
-                with database.transaction() as transaction:
-                    store.write(transaction, events[start : start + _PAGE])
-
-        return len(events) / seconds(write), len(events) / seconds(write)
-
-
-def rows_of(events: Sequence[Event]) -> tuple[str, list[tuple[Any, ...]]]:
-    """The columns of commits, and their rows as the store makes them."""
-    names = ["id", *(column.name for column in columns_of(Commit))]
-    return ", ".join(names), list(map(encoder(Commit), events))
-
-
-def raw_sqlite(folder: Path, events: Sequence[Event]) -> float:
-    """Events a second with the driver of SQLite alone."""
-    names, rows = rows_of(events)
-    with contextlib.closing(sqlite3.connect(folder / "raw.db")) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute(f"CREATE TABLE raw ({names}, PRIMARY KEY (id))")
-        marks = ", ".join("?" * len(rows[0]))
-
-        def write() -> None:
-            for start in range(0, len(rows), _PAGE):
-                with connection:
-                    connection.executemany(f"INSERT INTO raw VALUES ({marks})", rows[start : start + _PAGE])  # noqa: S608
-
-        return len(rows) / seconds(write)
-
-
-def raw_postgresql(address: str, events: Sequence[Event]) -> float:
-    """Events a second with COPY alone."""
-    names, rows = rows_of(events)
-    table = EVENT_TABLES[Commit].name
-    with psycopg.connect(address) as connection:
-        connection.execute(f"CREATE TABLE raw AS SELECT {names} FROM {table} WITH NO DATA".encode())  # noqa: S608
-        connection.execute("ALTER TABLE raw ADD PRIMARY KEY (id)")
-        connection.commit()
-
-        def write() -> None:
-            for start in range(0, len(rows), _PAGE):
-                with connection.cursor().copy(f"COPY raw ({names}) FROM STDIN".encode()) as copy:
-                    for row in rows[start : start + _PAGE]:
-                        copy.write_row(row)
-                connection.commit()
-
-        return len(rows) / seconds(write)
-
-
-@contextlib.contextmanager
-def measured() -> Iterator[Callable[[str, tuple[float, float], float], None]]:
-    """Prints a line for each database."""
-    print(f"{'':12}{'new/s':>10}{'known/s':>10}{'raw/s':>10}{'new of raw':>12}")
-    yield lambda name, store, raw: print(
-        f"{name:12}{store[0]:10,.0f}{store[1]:10,.0f}{raw:10,.0f}{store[0] / raw:12.0%}"
+def commit(n: int) -> Commit:
+    """A commit as a clone with its files tells it."""
+    return Commit(
+        source="git",
+        native_id=_sha(n),
+        repository=f"org/service-{n % 50}",
+        sha=_sha(n),
+        authored_at=_at(n),
+        committed_at=_at(n + 9),
+        parents=(_sha(n - 1),),
+        author=f"person:{n % 300:032x}",
+        paths=(f"service-{n % 50}/src/main.py", "README.md"),
     )
 
 
-def main() -> None:
-    """Measure both."""
-    events = commits()
-    with measured() as tell, tempfile.TemporaryDirectory() as folder:
-        tell("SQLite", through_the_store(Path(folder), events), raw_sqlite(Path(folder), events))
-        if program("initdb") is None:
+def deployment(n: int) -> Deployment:
+    """A deployment as a system of CI tells it."""
+    return Deployment(
+        source="ci",
+        native_id=str(10_000_000 + n),
+        updated_at=_at(n),
+        url=f"https://ci.example.com/org/service-{n % 50}/runs/{n}",
+        service=f"service-{n % 50}",
+        environment="production",
+        finished_at=_at(n),
+        started_at=_at(n - 9),
+        result=Result.SUCCESS,
+        repository=f"org/service-{n % 50}",
+        sha=_sha(n),
+        version=f"v{n}",
+        ref="main",
+        pipeline_run_native_id=str(n),
+        actor=f"person:{n % 300:032x}",
+    )
+
+
+def pipeline_run(n: int) -> PipelineRun:
+    """A run of a pipeline."""
+    return PipelineRun(
+        source="ci",
+        native_id=str(10_000_000 + n),
+        updated_at=_at(n),
+        url=f"https://ci.example.com/org/service-{n % 50}/runs/{n}",
+        repository=f"org/service-{n % 50}",
+        pipeline="build",
+        state=RunState.COMPLETED,
+        result=Result.SUCCESS,
+        created_at=_at(n - 18),
+        started_at=_at(n - 9),
+        finished_at=_at(n),
+        sha=_sha(n),
+        ref="main",
+        actor=f"person:{n % 300:032x}",
+    )
+
+
+def probe(n: int) -> Probe:
+    """A minute of probes."""
+    return Probe(
+        source="prometheus",
+        native_id=f"service-{n % 50}/{n // 50}",
+        service=f"service-{n % 50}",
+        at=_START + timedelta(minutes=n // 50),
+        passed=4,
+        checks=4,
+        environment="production",
+        latency_seconds=0.125 + n % 7,
+    )
+
+
+KINDS: dict[str, Callable[[int], Event]] = {
+    "commit": commit,
+    "deployment": deployment,
+    "pipeline_run": pipeline_run,
+    "probe": probe,
+}
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What something took, by the clock and of processors, in seconds."""
+
+    clock: float
+    processor: float
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.clock + other.clock, self.processor + other.processor)
+
+
+Clock = Callable[[], float]
+"""Processor time so far of all that works."""
+
+
+def spent(work: Callable[[], object], processor: Clock) -> Spent:
+    """What some work takes."""
+    before, began = processor(), time.perf_counter()
+    work()
+    return Spent(time.perf_counter() - began, processor() - before)
+
+
+def with_children(pids: Callable[[], Sequence[int]]) -> Clock:
+    """This process and others: their processor time, in the ticks that the system counts of others."""
+
+    def now() -> float:
+        fields = [Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split() for pid in pids()]
+        return time.process_time() + sum(int(f[11]) + int(f[12]) for f in fields) / _CLOCK_TICKS
+
+    return now
+
+
+def write(database: Database, events: Sequence[Event]) -> None:
+    """Events through the store, a page a transaction."""
+    store = EventStore(database)
+    for start in range(0, len(events), PAGE):
+        with database.transaction() as transaction:
+            store.write(transaction, events[start : start + PAGE])
+
+
+def rows_of(events: Sequence[Event]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The columns of a kind, and the rows of its events as the store makes them."""
+    encode = encoder(type(events[0]))
+    return ["id", *(c.name for c in columns_of(type(events[0]))), "revision"], [encode(event, 1) for event in events]
+
+
+def unindexed(table: sa.Table) -> list[str]:
+    """What leaves a table its key alone."""
+    return [f"DROP INDEX {index.name}" for index in table.indexes]
+
+
+@dataclass(frozen=True)
+class Sqlite:
+    """Stores in a folder, each a database of its own."""
+
+    folder: Path
+    name: str = "SQLite"
+
+    def place(self, name: str) -> Place:
+        """Where a new store is."""
+        return self.folder / name
+
+    def processor(self, _database: Database) -> Clock:
+        """Everything happens in this process."""
+        return time.process_time
+
+    def raw(self, events: Sequence[Event], name: str, *, indexed: bool) -> Spent:
+        """What the driver alone takes for an empty table of the store."""
+        table, (names, rows) = EVENT_TABLES[type(events[0])], rows_of(events)
+        Database.open(self.folder / name).close()
+        insert = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+        with contextlib.closing(sqlite3.connect(self.folder / name / "paceline.db")) as connection:
+            for pragma in ("synchronous=NORMAL", "cache_size=-65536", "wal_autocheckpoint=8192"):
+                connection.execute(f"PRAGMA {pragma}")
+            for statement in () if indexed else unindexed(table):
+                connection.execute(statement)
+
+            def work() -> None:
+                for start in range(0, len(rows), PAGE):
+                    with connection:
+                        connection.executemany(insert, rows[start : start + PAGE])
+
+            return spent(work, time.process_time)
+
+
+@dataclass(frozen=True)
+class Postgresql:
+    """Stores on a server, each a database of its own."""
+
+    server: Server
+    name: str = "PostgreSQL"
+
+    def place(self, _name: str) -> Place:
+        """Where a new store is."""
+        return SecretStr(self.server.empty())
+
+    def processor(self, database: Database) -> Clock:
+        """This process and those of the server that serve the store."""
+        with database.reading() as connection:
+            name = str(connection.scalar(sa.text("SELECT current_database()")))
+        return with_children(lambda: self._backends(name))
+
+    def _backends(self, name: str) -> list[int]:
+        with psycopg.connect(self.server.url()) as connection:
+            query = "SELECT pid FROM pg_stat_activity WHERE datname = %s"
+            return [pid for (pid,) in connection.execute(query, (name,))]
+
+    def raw(self, events: Sequence[Event], _name: str, *, indexed: bool) -> Spent:
+        """What COPY alone takes for an empty table of the store."""
+        table, (names, rows) = EVENT_TABLES[type(events[0])], rows_of(events)
+        address = self.server.empty()
+        Database.open(SecretStr(address)).close()
+        with psycopg.connect(address) as connection:
+            connection.execute("SET synchronous_commit = off")
+            connection.adapters.register_dumper(str, StrDumperUnknown)
+            for statement in () if indexed else unindexed(table):
+                connection.execute(statement.encode())
+            connection.commit()
+
+            def work() -> None:
+                for start in range(0, len(rows), PAGE):
+                    with connection.cursor().copy(
+                        f"COPY {table.name} ({', '.join(names)}) FROM STDIN".encode()
+                    ) as copy:
+                        for row in rows[start : start + PAGE]:
+                            copy.write_row(row)
+                    connection.commit()
+
+            return spent(work, with_children(lambda: [connection.info.backend_pid]))
+
+
+Kind = Sqlite | Postgresql
+
+
+def compared(on: Kind, name: str) -> None:
+    """Print what a kind of events costs through the store and without it."""
+    events = [KINDS[name](n) for n in range(EVENTS)]
+    with contextlib.closing(Database.open(on.place(name))) as database:
+        processor = on.processor(database)
+        new, known = (spent(lambda: write(database, events), processor) for _ in range(2))
+    raw, keyed = on.raw(events, f"{name}-raw", indexed=True), on.raw(events, f"{name}-key", indexed=False)
+    for clock, label in ((True, f"{on.name:12}{name:14}"), (False, f"{'':12}{'  by processor':14}")):
+        figures = [EVENTS / max(one.clock if clock else one.processor, 1e-9) for one in (new, known, raw, keyed)]
+        print(f"{label}" + "".join(f"{figure:12,.0f}" for figure in figures) + f"{figures[0] / figures[2]:9.0%}")
+
+
+def grown(on: Kind, name: str, sizes: Sequence[int]) -> None:
+    """Print how a store grows: events a second up to each size, and what 1 000 new ones cost then."""
+    with contextlib.closing(Database.open(on.place(f"{name}-grown"))) as database:
+        processor, stored = on.processor(database), 0
+        for size in sizes:
+            total, before = Spent(0, 0), stored
+            while stored < size:
+                events = [KINDS[name](n) for n in range(stored, min(stored + 10 * PAGE, size))]
+                total += spent(lambda: write(database, events), processor)  # noqa: B023 - called at once
+                stored += len(events)
+            few = [KINDS[name](n) for n in range(stored, stored + 1_000)]
+            stored += len(few)
+            more = spent(lambda: write(database, few), processor)  # noqa: B023 - called at once
+            count = size - before
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(
+                f"{on.name:12}{name:14}{size:12,}{count / total.clock:12,.0f}{count / total.processor:12,.0f}"
+                f"{more.clock * 1000:10,.0f}{more.processor * 1000:10,.0f}{memory:10,.0f}",
+                flush=True,
+            )
+
+
+@contextlib.contextmanager
+def databases(names: Sequence[str]) -> Iterator[list[Kind]]:
+    """The databases that are asked for and there."""
+    with contextlib.ExitStack() as stack:
+        found: list[Kind] = []
+        if "sqlite" in names:
+            found.append(Sqlite(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
+        if "postgresql" in names and program("initdb") is not None:
+            found.append(Postgresql(stack.enter_context(started())))
+        elif "postgresql" in names:
             print("PostgreSQL is not installed")
-            sys.exit(os.environ.get("CI") == "true")
-        with started() as server:
-            address = server.url("migrated")
-            tell("PostgreSQL", through_the_store(SecretStr(address), events), raw_postgresql(address, events))
+            if os.environ.get("CI") == "true":
+                sys.exit(1)
+        yield found
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description="Events a second into the store.")
+    parser.add_argument("--grow", action="store_true", help="show how stores grow, instead of comparing kinds")
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="the sizes of a growing store")
+    parser.add_argument("--kinds", help="kinds of events; default: all, and commits for a growing store")
+    parser.add_argument("--databases", default="sqlite,postgresql", help="which databases")
+    asked = parser.parse_args()
+    kinds = (asked.kinds or ("commit" if asked.grow else ",".join(KINDS))).split(",")
+    with databases(asked.databases.split(",")) as found:
+        if asked.grow:
+            print(
+                f"{'':26}{'events':>12}{'new/s':>12}{'processor/s':>12}{'1000 ms':>10}{'proc. ms':>10}{'peak MB':>10}"
+            )
+        else:
+            print(f"{'':26}{'new/s':>12}{'known/s':>12}{'raw/s':>12}{'raw, key/s':>12}{'of raw':>9}")
+        for on in found:
+            for name in kinds:
+                if asked.grow:
+                    grown(on, name, [int(size) for size in asked.sizes.split(",")])
+                else:
+                    compared(on, name)
 
 
 if __name__ == "__main__":

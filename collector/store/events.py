@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache, partial
-from itertools import groupby
+from functools import lru_cache, partial
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -14,15 +13,14 @@ import sqlalchemy as sa
 
 from collector.conditions import Above, Where
 from collector.errors import BadRecord
-from collector.events import EVENT_TYPES, TYPE_OF_KIND, Commit, Event, kind_of
+from collector.events import EVENT_TYPES, TYPE_OF_KIND, Event, kind_of
 from collector.events import Collection as CollectionEvent
-from collector.store.columns import columns_of, decoder, encoder
+from collector.store.columns import columns_of, decoder
 from collector.store.database import Database, Transaction
 from collector.store.dialects import insert
 from collector.store.tables import (
     BELONGS_TO,
     CURSOR,
-    DATED_BY,
     EVENT_MOVED,
     EVENT_TABLES,
     KIND_REVISION,
@@ -30,6 +28,7 @@ from collector.store.tables import (
     REMOVED,
     SOURCE_RUN,
 )
+from collector.store.writing import next_revision, set_revision, write_events
 
 E = TypeVar("E", bound=Event)
 _FETCH = 5_000
@@ -80,19 +79,7 @@ class EventStore:
         Of two versions of one event the one with the later `updated_at` stays, and of equally late ones the one
         whose columns compare greater: the result does not depend on the order of arrival.
         """
-        changed = 0
-        for event_type, group in groupby(sorted(events, key=_type_order), key=type):
-            kind, same_kind = kind_of(event_type), list(group)
-            revision = 1 + (transaction.execute(_REVISION_OF, {"kind": kind}).scalar() or 0)
-            left = _places(transaction, event_type, same_kind)
-            names, statement, encode = _writing(event_type)
-            stamped = statement.values(revision=sa.literal_column(str(revision)))
-            count = transaction.write_rows(stamped, names, map(encode, same_kind))
-            if count:
-                _set_revision(transaction, kind, revision)
-                _note_moves(transaction, event_type, revision, left)
-            changed += count
-        return changed
+        return write_events(transaction, events)
 
     def remove_missing(  # noqa: PLR0913 - together they say which list was whole
         self,
@@ -111,7 +98,7 @@ class EventStore:
         The list is of a kind, of what has these values in these columns, and whose column `dated` lies in a span of
         time (microseconds, its end left out). What was removed is kept beside; what rests on it is derived again.
         """
-        table, kind = EVENT_TABLES[event_type], kind_of(event_type)
+        table = EVENT_TABLES[event_type]
         start, end = span
         query = sa.select(table.c.id, table.c.native_id).where(
             table.c.source == source,
@@ -122,10 +109,10 @@ class EventStore:
         gone = [identity for identity, native_id in transaction.execute(query) if native_id not in native_ids]
         if not gone:
             return 0
-        revision = 1 + (transaction.execute(_REVISION_OF, {"kind": kind}).scalar() or 0)
+        revision = next_revision(transaction, event_type)
         for start in range(0, len(gone), _FETCH):
             self._remove(transaction, event_type, gone[start : start + _FETCH], revision, at)
-        _set_revision(transaction, kind, revision)
+        set_revision(transaction, event_type, revision)
         return len(gone)
 
     def _remove(
@@ -295,85 +282,6 @@ class EventStore:
 def _run_to_row(run: SourceRun) -> dict[str, Any]:
     texts = {name: msgspec.json.encode(getattr(run, name)).decode() for name in ("warnings", "truncations", "quota")}
     return {**run.__dict__, **texts}
-
-
-def _type_order(event: Event) -> str:
-    return type(event).__name__
-
-
-@cache
-def _writing(event_type: type[Event]) -> tuple[list[str], Any, Any]:
-    """The column names, the upsert and the encoder of a kind."""
-    table, columns = EVENT_TABLES[event_type], columns_of(event_type)
-    names = ["id", *(c.name for c in columns)]
-    statement = insert(table).values({n: sa.bindparam(n) for n in names})
-
-    def comparable(side: Any) -> Any:
-        terms: list[Any] = []
-        for c in sorted(columns, key=lambda c: c.name != "updated_at"):
-            if c.nullable:  # NULL has no place in an order, and the least of values must not be taken for it
-                terms.append(side[c.name].is_not(None))
-            terms.append(sa.func.coalesce(side[c.name], _literal(c.least)))
-        return sa.tuple_(*terms)
-
-    upsert = statement.on_conflict_do_update(
-        index_elements=["id"],
-        set_={n: statement.excluded[n] for n in (*names[1:], "revision")},
-        where=comparable(statement.excluded) > comparable(table.c),
-    )
-    return names, upsert, encoder(event_type)
-
-
-def _literal(least: Any) -> Any:
-    if isinstance(least, bool):
-        return sa.true() if least else sa.false()
-    return sa.literal_column("''" if isinstance(least, str) else repr(least))
-
-
-_REVISION_OF = sa.select(KIND_REVISION.c.revision).where(KIND_REVISION.c.kind == sa.bindparam("kind"))
-
-
-def _set_revision(transaction: Transaction, kind: str, revision: int) -> None:
-    statement = insert(KIND_REVISION).values(kind=kind, revision=revision)
-    transaction.execute(statement.on_conflict_do_update(index_elements=["kind"], set_={"revision": revision}))
-
-
-def _place(event_type: type[Event]) -> tuple[str, ...]:
-    """The columns that say where an event belongs: its pieces, then its time in those derived from a time on."""
-    return (*BELONGS_TO.get(event_type, ()), *DATED_BY.get(event_type, ()))
-
-
-def _places(transaction: Transaction, event_type: type[Event], events: Sequence[Event]) -> dict[str, tuple[Any, ...]]:
-    """For the events that are stored already: where they belong. Commits never move."""
-    columns = _place(event_type)
-    if not columns or event_type is Commit:
-        return {}
-    table, ids = EVENT_TABLES[event_type], [e.id for e in events]
-    found: dict[str, tuple[Any, ...]] = {}
-    for start in range(0, len(ids), _FETCH):
-        query = sa.select(table.c.id, *(table.c[c] for c in columns)).where(table.c.id.in_(ids[start : start + _FETCH]))
-        found.update((row[0], tuple(row[1:])) for row in transaction.execute(query))
-    return found
-
-
-def _note_moves(
-    transaction: Transaction, event_type: type[Event], revision: int, before: Mapping[str, tuple[Any, ...]]
-) -> None:
-    """Remember which places lost an event with this revision. One that is dated anew leaves all of its places."""
-    if not before:
-        return
-    own, ids, pieces = EVENT_TABLES[event_type].c, list(before), len(BELONGS_TO[event_type])
-    columns = [own[c] for c in _place(event_type)]
-    left: set[str] = set()
-    for start in range(0, len(ids), _FETCH):
-        query = sa.select(own.id, *columns).where(own.id.in_(ids[start : start + _FETCH]), own.revision == revision)
-        for identity, *now in transaction.execute(query):
-            was = before[identity]
-            moved = was[pieces:] != tuple(now[pieces:])
-            left |= {old or "" for old, new in zip(was[:pieces], now, strict=False) if moved or old != new}
-    if left:
-        rows = [{"kind": kind_of(event_type), "revision": revision, "left": name} for name in sorted(left)]
-        transaction.execute(insert(EVENT_MOVED), rows)
 
 
 def _parts(where: Mapping[str, Where], many: str | None) -> Iterator[dict[str, Where]]:

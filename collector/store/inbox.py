@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from collector.store.database import Database, Transaction
 from collector.store.dialects import insert
 from collector.store.events import EventStore
 from collector.store.tables import EVENT_TABLES, INBOX, SOURCE_RUN
+from collector.store.writing import by_type
 
 _MOST_DELIVERIES = 500
 _MOST_BYTES = 16 << 20
@@ -225,17 +225,12 @@ def _joined(transaction: Transaction, told: Sequence[Event], join: Join) -> list
 
 def _folded(transaction: Transaction, told: Sequence[Event], join: Join) -> dict[str, tuple[Event | None, Event]]:
     """By their ids, events as they are stored, and joined with what is told of them."""
-    stored = {event.id: event for kind, own in _by_type(told) for event in _stored(transaction, kind, own)}
+    stored = {event.id: event for kind, own in by_type(told) for event in _stored(transaction, kind, own)}
     now = dict(stored)
     for event in told:
         before = now.get(event.id)
         now[event.id] = event if before is None else join.both(before, event)
     return {event.id: (stored.get(event.id), now[event.id]) for event in told}
-
-
-def _by_type(events: Sequence[Event]) -> list[tuple[type[Event], list[Event]]]:
-    ordered = sorted(events, key=lambda event: event.kind)
-    return [(kind, list(own)) for kind, own in groupby(ordered, key=type)]
 
 
 def _stored(transaction: Transaction, event_type: type[Event], told: Sequence[Event]) -> list[Event]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from psycopg.abc import Buffer
 from psycopg.types.numeric import FloatDumper, IntLoader
@@ -26,6 +27,7 @@ _CONNECT_SECONDS = 10
 _CONNECTIONS, _MORE_CONNECTIONS = 5, 25
 _WRITING = 7_223_001
 """The advisory lock of whoever writes. Others of the same database have their own numbers."""
+_JSON = msgspec.json.Encoder(enc_hook=str).encode
 _FEW = 50
 """So many rows are sent one by one: a table to stage them in would cost more."""
 
@@ -107,11 +109,20 @@ def plain_cursor(raw: Any) -> Any:
     return cursor
 
 
-def write_rows(connection: Connection, statement: Any, text: str, names: Sequence[str], rows: Sequence[Any]) -> int:
+def write_rows(
+    connection: Connection,
+    statement: Any,
+    text: str,
+    names: Sequence[str],
+    rows: Sequence[Any],
+    taken: set[Any] | None = None,
+) -> int:
     """Run an insert with its text for many rows of plain values, as if one after the other; how many it changed.
 
-    They are copied into a table of this connection, and from there with one statement into their own. Of rows with the
-    same key each goes into a round of its own, because one statement changes no row twice.
+    Rows that cannot meet another are copied into their table. `taken`, the keys of one column that others have, grows
+    by theirs. It says the truth because one transaction writes at a time. The other rows are copied into a table of
+    this connection, and from there with one statement into their own. Of rows with the same key each goes into a round
+    of its own, because one statement changes no row twice.
     """
     if len(rows) <= _FEW:
         return max(connection.exec_driver_sql(text, list(rows)).rowcount, 0)
@@ -119,27 +130,53 @@ def write_rows(connection: Connection, statement: Any, text: str, names: Sequenc
     raw: Any = connection.connection.driver_connection
     with raw.cursor() as cursor:
         if " ON CONFLICT " not in text:
-            return _copied(cursor, _quoted(table.name), names, rows)
-        changed = 0
+            return _copied(cursor, table, _quoted(table.name), names, rows)
+        key = [names.index(column.name) for column in table.primary_key]
+        new, others = ([], rows) if taken is None else _parted(rows, key[0], taken)
+        changed = _copied(cursor, table, _quoted(table.name), names, new) if new else 0
+        if not others:
+            return changed
         staged, made, moved = _staging(table.name, tuple(names), text)
         cursor.execute(made)
-        for some in _rounds(rows, [names.index(column.name) for column in table.primary_key]):
+        for some in _rounds(others, key):
             cursor.execute(f"TRUNCATE {staged}")
-            _copied(cursor, staged, names, some)
+            _copied(cursor, table, staged, names, some)
             cursor.execute(moved)
             changed += max(cursor.rowcount, 0)
         return changed
 
 
-def _copied(cursor: Any, table: str, names: Sequence[str], rows: Sequence[Any]) -> int:
+def _parted(rows: Sequence[Any], key: int, taken: set[Any]) -> tuple[list[Any], list[Any]]:
+    """The rows with a key that nobody has had, and the others; `taken` grows by the keys of the first."""
+    new: list[Any] = []
+    others: list[Any] = []
+    for row in rows:
+        own = row[key]
+        if own in taken:
+            others.append(row)
+        else:
+            taken.add(own)
+            new.append(row)
+    return new, others
+
+
+def _copied(cursor: Any, table: sa.Table, into: str, names: Sequence[str], rows: Sequence[Any]) -> int:
     # The driver's own dumpers are compiled: rows that are whole, nearly all of them, need no others.
     for kind, dumper in ((str, StrDumperUnknown), (float, FloatDumper)):
         cursor.adapters.register_dumper(kind, dumper)
-    with cursor.copy(f"COPY {table} ({', '.join(map(_quoted, names))}) FROM STDIN") as copy:
-        for row in rows:
-            odd = [cell for cell in row if cell != cell or (cell.__class__ is str and "\0" in cell)]  # noqa: PLR0124
-            copy.write_row([_kept(cell) for cell in row] if odd else row)
+    numbers = [n for n, name in enumerate(names) if isinstance(table.c[name].type, sa.Float)]
+    kept = [[_kept(cell) for cell in row] for row in rows] if _is_odd(rows, numbers) else rows
+    with cursor.copy(f"COPY {into} ({', '.join(map(_quoted, names))}) FROM STDIN") as copy:
+        for row in kept:
+            copy.write_row(row)
     return len(rows)
+
+
+def _is_odd(rows: Sequence[Any], numbers: Sequence[int]) -> bool:
+    """Whether rows may hold what is not kept as it is. Looking at each text by itself would cost as much as copying."""
+    if any(row[n] != row[n] for n in numbers for row in rows):
+        return True
+    return rb"\u0000" in _JSON(rows)
 
 
 @lru_cache(maxsize=128)

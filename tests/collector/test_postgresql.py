@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psycopg
@@ -200,6 +201,28 @@ def test_many_rows_of_one_key_are_written_one_after_the_other(database: Database
 
     assert changed == 200
     assert sorted(EventStore(database).columns(Probe, "passed")) == [(n,) for n in range(160, 200)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_new_known_and_repeated_events_of_a_write_leave_what_sqlite_has(
+    bench: Any, database: Database, probe: Any, seed: int
+) -> None:
+    """New events are copied, others compared: of any mixture the same rows, revisions and moves stay on both."""
+    random = Random(seed)  # noqa: S311 - the same each time
+    writes = [
+        [probe(str(random.randrange(9_000)), service=random.choice("ab"), passed=n % 3, checks=3) for n in range(size)]
+        for size in (80, 5_600, 5_600, 60)
+    ]
+    own = bench.store
+
+    changed = [(bench.write(*some), _write(database, *some)) for some in writes]
+
+    theirs = EventStore(database)
+    asked = ("id", "service", "passed", "revision")
+    assert all(mine == other for mine, other in changed)
+    assert sorted(theirs.columns(Probe, *asked)) == sorted(own.columns(Probe, *asked))
+    assert theirs.revisions() == own.revisions()
+    assert [theirs.moved(Probe, n) for n in range(4)] == [own.moved(Probe, n) for n in range(4)]
 
 
 def test_rows_go_in_rounds_without_a_key_twice() -> None:

@@ -1,0 +1,137 @@
+"""Events into their tables: of versions the later one, with the kind's next revision, and what left its place."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, lru_cache
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from collector.events import Commit, Event, kind_of
+from collector.store.columns import columns_of, encoder
+from collector.store.database import Transaction
+from collector.store.dialects import elements, insert
+from collector.store.tables import BELONGS_TO, DATED_BY, EVENT_MOVED, EVENT_TABLES, KIND_REVISION
+
+
+def write_events(transaction: Transaction, events: Iterable[Event]) -> int:
+    """Keep events; how many were new or newer than the stored version: see `EventStore.write`."""
+    return sum(_write_kind(transaction, event_type, own) for event_type, own in by_type(events))
+
+
+def by_type(events: Iterable[Event]) -> list[tuple[type[Event], list[Event]]]:
+    """Events by their type, in the order of its name; of one type as they came."""
+    found: dict[type[Event], list[Event]] = defaultdict(list)
+    for event in events:
+        found[event.__class__].append(event)
+    return sorted(found.items(), key=lambda one: one[0].__name__)
+
+
+def next_revision(transaction: Transaction, event_type: type[Event]) -> int:
+    """The revision that the next change of a kind gets."""
+    last: int | None = transaction.execute(_REVISION_OF, {"kind": kind_of(event_type)}).scalar()
+    return 1 + (last or 0)
+
+
+def set_revision(transaction: Transaction, event_type: type[Event], revision: int) -> None:
+    """Remember the revision that the last change of a kind got."""
+    statement = insert(KIND_REVISION).values(kind=kind_of(event_type), revision=revision)
+    transaction.execute(statement.on_conflict_do_update(index_elements=["kind"], set_={"revision": revision}))
+
+
+_REVISION_OF = sa.select(KIND_REVISION.c.revision).where(KIND_REVISION.c.kind == sa.bindparam("kind"))
+
+
+def _write_kind(transaction: Transaction, event_type: type[Event], events: Sequence[Event]) -> int:
+    revision = next_revision(transaction, event_type)
+    names, upsert, encode = _writing(event_type)
+    rows = [encode(event, revision) for event in events]
+    asked = transaction.copies or _place(event_type)
+    before = _stored(transaction, event_type, [row[0] for row in rows]) if asked else {}
+    changed = transaction.write_rows(upsert, names, rows, before)
+    if changed:
+        set_revision(transaction, event_type, revision)
+        _note_moves(transaction, event_type, revision, before)
+    return changed
+
+
+@cache
+def _writing(event_type: type[Event]) -> tuple[list[str], Any, Callable[[Event, int], tuple[Any, ...]]]:
+    """The column names, the upsert and the encoder of a kind."""
+    table, columns = EVENT_TABLES[event_type], columns_of(event_type)
+    names = ["id", *(c.name for c in columns), "revision"]
+    statement = insert(table).values({n: sa.bindparam(n) for n in names})
+
+    def comparable(side: Any) -> Any:
+        terms: list[Any] = []
+        for c in sorted(columns, key=lambda c: c.name != "updated_at"):
+            if c.nullable:  # NULL has no place in an order, and the least of values must not be taken for it
+                terms.append(side[c.name].is_not(None))
+            terms.append(sa.func.coalesce(side[c.name], _literal(c.least)))
+        return sa.tuple_(*terms)
+
+    upsert = statement.on_conflict_do_update(
+        index_elements=["id"],
+        set_={n: statement.excluded[n] for n in names[1:]},
+        where=comparable(statement.excluded) > comparable(table.c),
+    )
+    return names, upsert, encoder(event_type)
+
+
+def _literal(least: Any) -> Any:
+    if isinstance(least, bool):
+        return sa.true() if least else sa.false()
+    return sa.literal_column("''" if isinstance(least, str) else repr(least))
+
+
+@cache
+def _place(event_type: type[Event]) -> tuple[str, ...]:
+    """The columns that say where an event belongs: its pieces, then its time in those derived from a time on.
+
+    None for commits, which never move.
+    """
+    if event_type is Commit:
+        return ()
+    return (*BELONGS_TO.get(event_type, ()), *DATED_BY.get(event_type, ()))
+
+
+def _stored(transaction: Transaction, event_type: type[Event], ids: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """For those of some events that are stored already: where they belong."""
+    text = _places_text(event_type, False, transaction.dialect)
+    return {row[0]: row[1:] for row in transaction.rows(text, (_listed(ids),))}
+
+
+def _note_moves(
+    transaction: Transaction, event_type: type[Event], revision: int, before: Mapping[str, tuple[Any, ...]]
+) -> None:
+    """Remember which places lost an event with this revision. One that is dated anew leaves all of its places."""
+    if not before or not _place(event_type):
+        return
+    pieces, left = len(BELONGS_TO[event_type]), set[str]()
+    text = _places_text(event_type, True, transaction.dialect)
+    for identity, *now in transaction.rows(text, (_listed(list(before)), revision)):
+        was = before[identity]
+        moved = was[pieces:] != tuple(now[pieces:])
+        left |= {old or "" for old, new in zip(was[:pieces], now, strict=False) if moved or old != new}
+    if left:
+        rows = [{"kind": kind_of(event_type), "revision": revision, "left": name} for name in sorted(left)]
+        transaction.execute(insert(EVENT_MOVED), rows)
+
+
+def _listed(ids: Sequence[str]) -> str:
+    return msgspec.json.encode(ids).decode()
+
+
+_ASKED = elements(sa.bindparam("ids", type_=sa.Text)).table_valued("value", name="asked")
+
+
+@lru_cache(maxsize=64)
+def _places_text(event_type: type[Event], of_a_revision: bool, dialect: Any) -> str:  # noqa: FBT001 - a key
+    own = EVENT_TABLES[event_type].c
+    query = sa.select(own.id, *(own[name] for name in _place(event_type))).where(own.id.in_(sa.select(_ASKED.c.value)))
+    if of_a_revision:
+        query = query.where(own.revision == sa.bindparam("revision"))
+    return str(query.compile(dialect=dialect))
