@@ -356,9 +356,21 @@ class ApiClient:
         A refusal whose status is `understood` is an answer too.
         """
         sent = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
-        asked = f"POST {self._origin}{path and '/' + path.partition('?')[0].lstrip('/')}"
         extra = {"Content-Type": "application/json", **(headers or {})}
-        question = _Question("POST", self._below(path), {}, extra, sent, asked, understood)
+        return self.post_bytes(path, sent, headers=extra, repeatable=repeatable, understood=understood)
+
+    def post_bytes(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, str],
+        repeatable: bool = False,
+        understood: Collection[int] = (),
+    ) -> Answer:
+        """As `post`, with a body that is ready; the headers say what it is."""
+        asked = f"POST {self._origin}{path and '/' + path.partition('?')[0].lstrip('/')}"
+        question = _Question("POST", self._below(path), {}, headers, body, asked, understood)
         return self._patiently(question, None if repeatable else 1)
 
     def delete(self, path: str, *, understood: Collection[int] = ()) -> Answer:

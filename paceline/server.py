@@ -33,6 +33,7 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
         service.drain()
         # What the store knows already is published before the first scrape, not only after the first run.
         service.refresh()
+        service.pushes.start()
         scheduler = schedule(service, log, clock)
         scheduler.start()
         weeklies, stop = Weeklies(service), threading.Event()

@@ -39,6 +39,7 @@ from paceline.changes import Changes
 from paceline.gate import Answer, ask, log_overrides
 from paceline.logs import Log
 from paceline.privacy import with_no_address
+from paceline.pushing import Pushes
 from paceline.settings import Configuration
 from paceline.telemetry import Telemetry
 from slo_engine.benchmark_files import load_benchmarks
@@ -94,6 +95,7 @@ class Service:
         families: Sequence[Family],
         tiers: Sequence[Tier],
         telemetry: Telemetry,
+        pushes: Pushes,
         log: Log,
         clock: Callable[[], datetime],
         helpers: Helpers | None = None,
@@ -120,6 +122,7 @@ class Service:
         self._stamps: dict[str, dict[str, int | str]] = {}
         self._tiers = tiers
         self._telemetry = telemetry
+        self.pushes = pushes
         self._log = log
         self._clock = clock
         self._helpers = helpers
@@ -257,6 +260,7 @@ class Service:
                 industry=self._industry(),
                 unmatched={kind: len(found) for kind, found in names.items()},
                 restatements=self._derivations.restated_units(),
+                pushes=self.pushes.states,
                 duration_seconds=time.perf_counter() - started,
             )
             exposition = self._publisher.expose(
@@ -271,6 +275,7 @@ class Service:
             self.published = Published(
                 snapshot=snapshot, exposition=exposition, unmatched=names, undelivered=self._undelivered()
             )
+        self.pushes.publish(exposition)
         for part in exposition.failed_parts:
             self._log.error("a part of the metrics failed and is missing", part=part)
         for metric, series in exposition.cut.items():

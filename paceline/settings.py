@@ -30,6 +30,7 @@ from paceline.delivery_places import DIRECTORY, AnyDeliveries, Delivery, FileDel
 from paceline.identity_files import Reviewed, read_identities
 from paceline.named_files import collected
 from paceline.notify import NotifySettings
+from paceline.push_settings import OtlpSettings, RemoteWriteSettings
 from paceline.slo_files import packaged_policy, read_slo_files
 from slo_engine.exclusions import Exclusion
 from slo_engine.gate import Override, Policy
@@ -98,11 +99,17 @@ class LogSettings(_Section):
 
 
 class TelemetrySettings(_Section):
-    """Where Paceline's own traces go."""
+    """Where Paceline's own traces go, and metrics where they are not only scraped."""
 
     otlp_endpoint: str | None = Field(
         default=None,
-        description="Base URL of an OTLP/HTTP receiver, for example http://localhost:4318; none unless given.",
+        description="Base URL of an OTLP/HTTP receiver for traces, such as http://localhost:4318; none unless given.",
+    )
+    otlp_metrics: OtlpSettings | None = Field(
+        default=None, description="Where the metrics are sent over OTLP; see docs/telemetry.md."
+    )
+    remote_write: RemoteWriteSettings | None = Field(
+        default=None, description="Where the metrics are sent by Prometheus remote write; see docs/telemetry.md."
     )
 
 
@@ -311,7 +318,7 @@ class Settings(_Section):
     server: ServerSettings = Field(default_factory=ServerSettings, description="Where the service listens.")
     logs: LogSettings = Field(default_factory=LogSettings, description="How the service logs.")
     telemetry: TelemetrySettings = Field(
-        default_factory=TelemetrySettings, description="Where Paceline's own traces go."
+        default_factory=TelemetrySettings, description="Where Paceline's own traces go, and its metrics."
     )
     report: ReportSettings = Field(default_factory=ReportSettings, description="The weekly summary.")
 

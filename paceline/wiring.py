@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,9 +14,18 @@ from collector.people import People, load_key
 from collector.registry import source_types
 from collector.run import Runner
 from collector.source import SourceContext
-from collector.store import Database, DeliveryLog, DerivationStore, EventStore, InboxStore, ObservationStore
+from collector.store import (
+    Database,
+    DeliveryLog,
+    DerivationStore,
+    EventStore,
+    InboxStore,
+    ObservationStore,
+    from_micros,
+)
 from paceline.logs import Log, configure
 from paceline.privacy import DiscreetEvents
+from paceline.pushing import Pushes
 from paceline.quickstart import quickstart
 from paceline.resources import alert_windows
 from paceline.service import Service
@@ -99,6 +109,7 @@ class Running:
 
     def close(self) -> None:
         """Send what is waiting, end the process beside and close the store."""
+        self.service.pushes.close()
         self.telemetry.close()
         if self.second is not None:
             self.second.close()
@@ -120,18 +131,20 @@ def build(
     found = replace(found, identities=found.reviewed.hashed(people))
     second = Beside(found.place) if settings.processes > 1 else None
     events = DiscreetEvents(database, people, found.identities, settings.privacy.is_public)
+    observations = ObservationStore(database)
     service = Service(
         configuration=found,
         context=_context(found, people, clock),
         runner=Runner(database=database, store=events, clock=clock),
         events=events,
         inbox=InboxStore(database, EventStore(database)),
-        observations=ObservationStore(database),
+        observations=observations,
         derivations=DerivationStore(database),
         delivery_log=DeliveryLog(database),
         families=families(),
         tiers=load_tiers(alert_windows()),
         telemetry=telemetry,
+        pushes=_pushes(found, observations, log),
         log=log,
         clock=clock,
         helpers=Processes(found.place, settings.processes),
@@ -139,3 +152,20 @@ def build(
         slos_then=SloHistory(found, environ, indicators()).of,
     )
     return Running(service, log, database, telemetry, people, second)
+
+
+def _pushes(found: Configuration, observations: ObservationStore, log: Log) -> Pushes:
+    """What sends metrics on, once it is started. It lives in the present, also where the settings stand still."""
+    telemetry, stopped, started_at = found.settings.telemetry, threading.Event(), utc_now()
+    if telemetry.otlp_metrics is None and telemetry.remote_write is None:
+        return Pushes((), log, utc_now, stopped)
+    # Only those who send metrics pay for the import of what writes them.
+    from paceline.push_senders import senders  # noqa: PLC0415
+
+    def began() -> datetime:
+        # Counters hold all that was ever observed, and outlive this process.
+        first = observations.first_at()
+        return started_at if first is None else min(from_micros(first), started_at)
+
+    own = senders(telemetry.otlp_metrics, telemetry.remote_write, found.base_dir, began, stopped)
+    return Pushes(tuple(own), log, utc_now, stopped)

@@ -36,6 +36,8 @@ class Metric:
     type: Literal["gauge", "counter"]
     help: str
     labels: tuple[str, ...] = ()
+    of_process: bool = False
+    """Whether a counter begins at 0 with each start, as counters usually do; others are kept in the store."""
 
 
 def _gauge(name: str, labels: str, text: str) -> Metric:
@@ -204,6 +206,24 @@ SOURCE_FRESH = _gauge(
 SOURCE_INFO = _gauge("platform_source_info", "source type", "Of which type a source is; always 1.")
 SNAPSHOT_TIMESTAMP = _gauge("platform_snapshot_timestamp_seconds", "", "When the published numbers were computed.")
 SNAPSHOT_DURATION = _gauge("platform_snapshot_duration_seconds", "", "How long computing the published numbers took.")
+PUSH_FAILURES = Metric(
+    name="platform_telemetry_push_failures_total",
+    type="counter",
+    help="Times that a receiver did not take all metrics that were sent to it, over OTLP or by remote write, since "
+    "the start of the process.",
+    labels=("kind",),
+    of_process=True,
+)
+PUSH_SUCCESS = _gauge(
+    "platform_telemetry_last_push_success",
+    "kind",
+    "1 where a receiver took all metrics the last time they were sent, over OTLP or by remote write, else 0.",
+)
+PUSH_TIMESTAMP = _gauge(
+    "platform_telemetry_last_push_timestamp_seconds",
+    "kind",
+    "When a receiver last took all metrics, over OTLP or by remote write; absent before the first time.",
+)
 EXPOSITION_FAILED = _gauge(
     "platform_exposition_failed",
     "kind",
@@ -285,6 +305,9 @@ FIXED = (
     SOURCE_INFO,
     SNAPSHOT_TIMESTAMP,
     SNAPSHOT_DURATION,
+    PUSH_FAILURES,
+    PUSH_SUCCESS,
+    PUSH_TIMESTAMP,
     EXPOSITION_FAILED,
     EXPOSITION_CUT,
     SERVICE_INFO,

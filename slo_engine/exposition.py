@@ -100,6 +100,11 @@ class Exposition:
         """The OpenMetrics format, compressed."""
         return member([s.packed for s in self._openmetrics])
 
+    def by_family(self) -> Iterator[tuple[bytes, bytes]]:
+        """The head of each family and its lines, in the text format."""
+        for family in self.families:
+            yield b"".join(family.text.texts), b"".join(t for s in family.lines for t in s.texts)
+
     @property
     def _text(self) -> Iterator[Segment]:
         return chain.from_iterable((f.text, *f.lines) for f in self.families)
@@ -368,7 +373,7 @@ class Publisher:
 
     def render(self, changed: Sequence[_Changed], floor: Floor = no_floor) -> None:
         """Write the lines of blocks, with counters never below what was once published of them."""
-        keys = [(sample, _series_key(sample)) for _, own in changed for sample in own if sample[0].type == "counter"]
+        keys = [(sample, _series_key(sample)) for _, own in changed for sample in own if _is_kept(sample[0])]
         raised = floor({key: value for (_, _, value), key in keys}) if keys else {}
         values = {id(sample): raised[key] for sample, key in keys}
         for block, samples in changed:
@@ -728,6 +733,12 @@ def self_samples(snapshot: Snapshot, indicators: Mapping[str, Indicator], versio
     """Paceline itself."""
     yield catalog.SNAPSHOT_TIMESTAMP, (), snapshot.at.timestamp()
     yield catalog.SNAPSHOT_DURATION, (), snapshot.duration_seconds
+    for push in snapshot.pushes:
+        yield catalog.PUSH_FAILURES, (push.kind,), float(push.failures)
+        if push.succeeded is not None:
+            yield catalog.PUSH_SUCCESS, (push.kind,), float(push.succeeded)
+        if push.last_success_at is not None:
+            yield catalog.PUSH_TIMESTAMP, (push.kind,), push.last_success_at.timestamp()
     yield catalog.BUILD_INFO, (version,), 1.0
     for indicator in indicators.values():
         yield catalog.INDICATOR_INFO, (indicator.name, indicator.version), 1.0
@@ -790,6 +801,11 @@ def _label(value: str) -> str:
     """A label value as it can be published: short, and without what UTF-8 cannot say."""
     short = value if len(value) <= _LONGEST_LABEL else _cut(value)
     return short if short.isascii() else short.encode("utf-8", "replace").decode()
+
+
+def _is_kept(metric: Metric) -> bool:
+    """Whether what was once published of a metric is never lowered."""
+    return metric.type == "counter" and not metric.of_process
 
 
 def _series_key(sample: Sample) -> str:

@@ -147,6 +147,16 @@ class SourceState:
     """By the limit's own name: how many requests are left of how many."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PushState:
+    """How sending metrics to a destination fares, as this process knows: `succeeded` is None before the first try."""
+
+    kind: str
+    failures: int = 0
+    succeeded: bool | None = None
+    last_success_at: datetime | None = None
+
+
 class _MadeOf(NamedTuple):
     """The parts of a snapshot, and what of it they make up."""
 
@@ -186,6 +196,8 @@ class Snapshot:
     """By indicator about people, what is withheld because it, or what it would reveal, concerns too few."""
     restatements: Mapping[str, float] = field(default_factory=dict)
     """By indicator, how many published units changed later."""
+    pushes: tuple[PushState, ...] = ()
+    """Where metrics are sent, besides being scraped."""
     duration_seconds: float = 0.0
     made_of: _MadeOf | None = field(default=None, repr=False, compare=False)
     """The parts that it was made of, so that they stay the same objects in a copy with something added."""

@@ -1,0 +1,157 @@
+"""Carries metrics to a receiver: over OTLP, and by Prometheus remote write."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from collector.errors import PacelineError, SourceError
+from collector.http import ApiClient, Limits
+from collector.secrets import reveal
+from collector.store import to_micros
+from paceline.push_settings import Destination, OtlpSettings, RemoteWriteSettings
+from paceline.pushing import Sender
+from paceline.remote_write import HEADERS, Writer
+from paceline.telemetry import METRICS_HEADERS, metrics_refused, metrics_requests
+from slo_engine.exposition import Exposition
+from slo_engine.readings import families
+
+_BAD_REQUEST = 400
+_LONGEST_REASON = 160
+_LARGEST_ANSWER = 1 << 20
+_PATIENCE_SECONDS = 30.0
+_ATTEMPTS = 3
+
+
+def senders(
+    otlp: OtlpSettings | None,
+    remote_write: RemoteWriteSettings | None,
+    base_dir: Path,
+    began: Callable[[], datetime],
+    stopped: threading.Event,
+) -> Iterator[Sender]:
+    """The senders of what is configured."""
+    if otlp is not None:
+        yield OtlpSender(otlp, base_dir, stopped, began)
+    if remote_write is not None:
+        yield RemoteWriteSender(remote_write, base_dir, stopped)
+
+
+class _HttpSender:
+    """Posts one request after the other. Credentials are read anew for each push."""
+
+    kind: str
+
+    def __init__(self, settings: Destination, base_dir: Path, stopped: threading.Event) -> None:
+        self.every = settings.every
+        self._settings = settings
+        self._ca_file = None if settings.ca_file is None else base_dir / settings.ca_file.expanduser()
+        self._stopped = stopped
+        self._client: ApiClient | None = None
+        self._with: tuple[Any, ...] = ()
+
+    def _credentials(self) -> tuple[dict[str, str], tuple[str, str] | None]:
+        """Headers, and user and password."""
+        return {name: reveal(value) for name, value in self._settings.headers.items()}, None
+
+    def _connected(self) -> ApiClient:
+        """A client with the credentials of now."""
+        headers, basic = self._credentials()
+        if self._client is None or self._with != (headers, basic):
+            self.close()
+            self._client = ApiClient(
+                self._settings.url,
+                headers=headers,
+                basic=basic,
+                ca_file=self._ca_file,
+                limits=Limits(
+                    seconds=self._settings.timeout.total_seconds(),
+                    bytes=_LARGEST_ANSWER,
+                    attempts=_ATTEMPTS,
+                    patience_seconds=_PATIENCE_SECONDS,
+                ),
+                sleep=self._sleep,
+            )
+            self._with = (headers, basic)
+        return self._client
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise PacelineError("the service ends")
+
+    def close(self) -> None:
+        """Let go of connections."""
+        if self._client is not None:
+            self._client.close()
+
+
+class OtlpSender(_HttpSender):
+    """Sends over OTLP/HTTP. Counters are said to count from `began` on."""
+
+    kind = "otlp"
+
+    def __init__(
+        self, settings: OtlpSettings, base_dir: Path, stopped: threading.Event, began: Callable[[], datetime]
+    ) -> None:
+        super().__init__(settings, base_dir, stopped)
+        self._began = began
+        self._began_at: int | None = None
+
+    def send(self, exposition: Exposition, at: datetime) -> None:
+        """Send it all. Raises PacelineError for what was not taken."""
+        client, refused = self._connected(), 0
+        if self._began_at is None:
+            self._began_at = _nanos(self._began())
+        why = ""
+        for body in metrics_requests(families(exposition), _nanos(at), self._began_at):
+            answer = client.post_bytes("v1/metrics", body, headers=METRICS_HEADERS, repeatable=True)
+            try:
+                left_out, said = metrics_refused(answer.body)
+            except ValueError as error:
+                raise SourceError(f"{answer.asked}: {error}; is this the address of a receiver?") from error
+            refused, why = refused + left_out, why or said
+        if refused:
+            raise SourceError(f"{client!r}: {refused} series were not taken: {_plain(why.encode())}")
+
+
+class RemoteWriteSender(_HttpSender):
+    """Sends by Prometheus remote write, in the order of time."""
+
+    kind = "remote_write"
+
+    def __init__(self, settings: RemoteWriteSettings, base_dir: Path, stopped: threading.Event) -> None:
+        super().__init__(settings, base_dir, stopped)
+        self._own = settings
+        self._writer = Writer(settings.labels)
+        self._last = 0
+
+    def _credentials(self) -> tuple[dict[str, str], tuple[str, str] | None]:
+        headers, _ = super()._credentials()
+        if token := reveal(self._own.token):
+            headers["Authorization"] = f"Bearer {token}"
+        return headers, (self._own.username, reveal(self._own.password)) if self._own.username else None
+
+    def send(self, exposition: Exposition, at: datetime) -> None:
+        """Send it all. What is refused for good is not sent again; the rest of it is. Raises PacelineError."""
+        # Two samples of one series must not have the same time, whatever the clock does.
+        self._last = max(self._last + 1, int(at.timestamp() * 1_000))
+        client, refused = self._connected(), list[str]()
+        for body in self._writer.requests(families(exposition), self._last):
+            answer = client.post_bytes("", body, headers=HEADERS, repeatable=True, understood=(_BAD_REQUEST,))
+            if answer.status == _BAD_REQUEST:
+                refused.append(_plain(answer.body))
+        if refused:
+            raise SourceError(f"{client!r}: {len(refused)} requests were refused: {refused[0]}", status=_BAD_REQUEST)
+
+
+def _nanos(at: datetime) -> int:
+    return to_micros(at) * 1_000
+
+
+def _plain(said: bytes) -> str:
+    """What a receiver said as a short line without anything that is not printed."""
+    text = " ".join(said.decode("utf-8", "replace").split())
+    return "".join(filter(str.isprintable, text))[:_LONGEST_REASON] or "it does not say why"
