@@ -102,7 +102,7 @@ class OtlpSender(_HttpSender):
 
     def send(self, exposition: Exposition, at: datetime) -> None:
         """Send it all. Raises PacelineError for what was not taken."""
-        client, refused = self._connected(), 0
+        client, refused, asked = self._connected(), 0, ""
         if self._began_at is None:
             self._began_at = _nanos(self._began())
         why = ""
@@ -112,9 +112,9 @@ class OtlpSender(_HttpSender):
                 left_out, said = metrics_refused(answer.body)
             except ValueError as error:
                 raise SourceError(f"{answer.asked}: {error}; is this the address of a receiver?") from error
-            refused, why = refused + left_out, why or said
+            refused, why, asked = refused + left_out, why or said, answer.asked
         if refused:
-            raise SourceError(f"{client!r}: {refused} series were not taken: {_plain(why.encode())}")
+            raise SourceError(f"{asked}: {refused} series were not taken: {_plain(why.encode())}")
 
 
 class RemoteWriteSender(_HttpSender):
@@ -142,9 +142,9 @@ class RemoteWriteSender(_HttpSender):
         for body in self._writer.requests(families(exposition), self._last):
             answer = client.post_bytes("", body, headers=HEADERS, repeatable=True, understood=(_BAD_REQUEST,))
             if answer.status == _BAD_REQUEST:
-                refused.append(_plain(answer.body))
+                refused.append(f"{answer.asked}: answered {_BAD_REQUEST}: {_plain(answer.body)}")
         if refused:
-            raise SourceError(f"{client!r}: {len(refused)} requests were refused: {refused[0]}", status=_BAD_REQUEST)
+            raise SourceError(refused[0], status=_BAD_REQUEST)
 
 
 def _nanos(at: datetime) -> int:
@@ -153,5 +153,5 @@ def _nanos(at: datetime) -> int:
 
 def _plain(said: bytes) -> str:
     """What a receiver said as a short line without anything that is not printed."""
-    text = " ".join(said.decode("utf-8", "replace").split())
-    return "".join(filter(str.isprintable, text))[:_LONGEST_REASON] or "it does not say why"
+    words = ("".join(filter(str.isprintable, word)) for word in said.decode("utf-8", "replace").split())
+    return " ".join(filter(None, words))[:_LONGEST_REASON] or "it does not say why"

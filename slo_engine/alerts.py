@@ -274,6 +274,16 @@ def health_alerts() -> Iterator[Rule]:
         },
     )
     yield Rule(
+        alert="PlatformMetricsNotSent",
+        expr=f"max by (kind) ({catalog.PUSH_SUCCESS.name}) == 0",
+        wait=_STALE_AFTER,
+        labels={"severity": "ticket"},
+        annotations={
+            "summary": "A receiver does not take the metrics that Paceline sends ({{ $labels.kind }})",
+            "description": "Where only it has them, its alerts see nothing new. The log of Paceline says why.",
+        },
+    )
+    yield Rule(
         alert="PlatformSourceStale",
         expr=f"max by (source) ({fresh}) == 0",
         wait=_STALE_AFTER,

@@ -187,7 +187,7 @@ def certificate(folder: Path) -> Certificate:
 
 @dataclass(frozen=True)
 class Posted:
-    """What was posted: the path, headers by their names in lower case, and the body as JSON."""
+    """What was posted: the path, headers by their names in lower case, and the body as JSON, or as it came."""
 
     path: str
     headers: Mapping[str, str]
@@ -215,7 +215,9 @@ class _Answering(BaseHTTPRequestHandler):
     server: Hook
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body: Any = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Type", "").startswith("application/json"):
+            body = json.loads(body)
         self.server.posted.append(Posted(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
         self.server.hanging.wait()
         status, headers, said = self.server.answers.pop(0) if self.server.answers else (200, {}, b"")

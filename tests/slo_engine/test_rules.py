@@ -127,6 +127,7 @@ def test_without_an_slo_paceline_itself_is_still_watched() -> None:
     assert [rule.alert for rule in rules((), TIERS)] == [
         "PlatformDataOld",
         "PlatformMetricsIncomplete",
+        "PlatformMetricsNotSent",
         "PlatformSourceStale",
     ]
 
@@ -547,6 +548,20 @@ def test_metrics_that_could_not_be_made_are_an_alert(prometheus: Prometheus) -> 
     given['platform_exposition_failed{kind="slo"}'] = ["1"] * 10
 
     prometheus.says([CHECKOUT], given, firing={4: [], 5: ["MetricsIncomplete"]})
+
+
+def test_metrics_that_a_receiver_does_not_take_are_an_alert(prometheus: Prometheus) -> None:
+    """A single failure is none; a receiver that refuses for a quarter of an hour is named by its kind."""
+    given = series([snapshot(m) for m in range(30)])
+    given['platform_telemetry_last_push_success{kind="otlp"}'] = ["0", "1"] * 15
+    given['platform_telemetry_last_push_success{kind="remote_write"}'] = ["0"] * 30
+
+    prometheus.says(
+        [CHECKOUT],
+        given,
+        firing={14: [], 15: ["MetricsNotSent"]},
+        values={(15, 'sum by (kind) (ALERTS{alertstate="firing"})'): {'{kind="remote_write"}': 1.0}},
+    )
 
 
 def test_a_stale_source_is_an_alert(prometheus: Prometheus) -> None:
