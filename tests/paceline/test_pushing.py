@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from prometheus_client.parser import text_string_to_metric_families
-from receivers import Hook, hook
+from receivers import PASSWORD, USER, Hook, hook
 
 from collector.errors import AuthError, PacelineError, RetryableError, SourceError
 from paceline.logs import configure
@@ -309,10 +309,10 @@ def test_credentials_are_those_of_now(receiver: Hook, stopped: threading.Event, 
 
 def test_a_user_is_told_with_its_password(receiver: Hook, stopped: threading.Event) -> None:
     """Basic authentication, where that is what is set."""
-    with closing(remote_write(receiver, stopped, **{"username": "paceline", "password": "p:w"})) as sender:
+    with closing(remote_write(receiver, stopped, username=USER, password=PASSWORD)) as sender:
         sender.send(shop(1.0), NOW)
 
-    assert receiver.posted[0].headers["authorization"] == "Basic cGFjZWxpbmU6cDp3"
+    assert receiver.posted[0].headers["authorization"] == "Basic cGFjZWxpbmU6YS1wYXNzd29yZC1vZi10aGlzLXRlc3Q="
 
 
 @pytest.mark.parametrize(
