@@ -449,6 +449,7 @@ def test_a_leaking_indicator_is_found(world: World, clock: Callable[[], datetime
         families=(*families(), LEAKY),
         tiers=service.tiers,
         telemetry=world.running.telemetry,
+        pushes=service.pushes,
         log=world.running.log,
         clock=clock,
     )
