@@ -118,13 +118,14 @@ def metrics_requests(families: Iterable[Family], at: int, started_at: int) -> It
 
 def metrics_refused(body: bytes) -> tuple[int, str]:
     """How many series a receiver did not take of a request that it answered, and why. Raises ValueError."""
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (  # noqa: PLC0415 - as above
+    from google.protobuf.message import DecodeError  # noqa: PLC0415 - as above
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (  # noqa: PLC0415
         ExportMetricsServiceResponse,
     )
 
     try:
         said = ExportMetricsServiceResponse.FromString(body).partial_success
-    except Exception as error:
+    except DecodeError as error:
         raise ValueError("the answer is none of OTLP") from error
     return said.rejected_data_points, said.error_message
 
