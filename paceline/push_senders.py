@@ -80,7 +80,7 @@ class _HttpSender:
         return self._client
 
     def _considerately(self, bodies: Iterable[bytes]) -> Iterator[bytes]:
-        """Requests as they are made, with pauses as long as that takes: whoever evaluates meanwhile has half the time."""
+        """Requests as they are made, with pauses as long as that takes: half the time is left to others."""
         begun = time.thread_time()
         for body in bodies:
             taken = time.thread_time() - begun
