@@ -207,12 +207,11 @@ class Database:
 
     def _create(self) -> bool:
         """Make the tables of a new database as they are now; False where another process was faster."""
-        from collector.store.tables import METADATA  # noqa: PLC0415 - the tables know this module
-
         with _alone(self._engine) as connection:
             if sa.inspect(connection).has_table("alembic_version"):
                 return False
-            METADATA.create_all(connection)
+            for statement in _schema(_dialect(connection.dialect)):
+                connection.exec_driver_sql(statement)
             connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
             connection.execute(sa.text("INSERT INTO alembic_version VALUES (:now)"), {"now": SCHEMA_REVISION})
         return True
@@ -275,6 +274,22 @@ def _fetched(connection: Connection, text: str, values: Sequence[Any]) -> list[t
 def _dialect(dialect: Any) -> Any:
     """One dialect for all databases of a driver, so that a process makes each text once."""
     return plain(f"{dialect.name}+{dialect.driver}")
+
+
+@lru_cache(maxsize=4)
+def _schema(dialect: Any) -> tuple[str, ...]:
+    """What makes every table and index that is not there yet."""
+    from collector.store.tables import METADATA  # noqa: PLC0415 - the tables know this module
+
+    made = [
+        element
+        for table in METADATA.sorted_tables
+        for element in (
+            sa.schema.CreateTable(table, if_not_exists=True),
+            *(sa.schema.CreateIndex(index, if_not_exists=True) for index in sorted(table.indexes, key=lambda i: str(i.name))),
+        )
+    ]
+    return tuple(str(element.compile(dialect=dialect)) for element in made)
 
 
 @lru_cache(maxsize=64)

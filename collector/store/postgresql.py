@@ -188,7 +188,7 @@ def _staging(table: str, names: tuple[str, ...], text: str) -> tuple[str, str, s
     head, _, rest = text.partition(" VALUES (")
     values, _, tail = rest.partition(")")
     given = iter(names)
-    # What is no value of a row, such as a revision, stands in the statement itself.
+    # What is no value of a row stands in the statement itself.
     chosen = [_quoted(next(given)) if value.startswith("%s") else value for value in values.split(", ")]
     return staged, made, f"{head} SELECT {', '.join(chosen)} FROM {staged}{tail}"  # noqa: S608 - likewise
 
