@@ -8,8 +8,6 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal, Protocol
 
-import structlog
-
 from paceline.privacy import without_addresses
 
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
@@ -31,6 +29,9 @@ class Log(Protocol):
 
 def configure(level: Literal["debug", "info", "warning", "error"], form: Literal["json", "text"]) -> Log:
     """The log of the service. Credentials in URLs and mail addresses are cut out of every value."""
+    # It takes a quarter of a second to import, and what prints a help text or a table writes no log.
+    import structlog  # noqa: PLC0415
+
     renderer = (
         structlog.processors.JSONRenderer()
         if form == "json"

@@ -3,8 +3,23 @@
 . "$(dirname "$0")/lib.sh"
 # Tests start many processes of Paceline, each of which would else compile all of it anew.
 unset PYTHONDONTWRITEBYTECODE
-step "Test servers" scripts/servers.sh
+# Types take one processor, installing servers waits for the network: what tests are made of is compiled meanwhile, which
+# each of their processes would else do for itself. What is wrong with it shows when they run.
+prepared=$(mktemp)
+scripts/servers.sh >"$prepared" 2>&1 &
+servers=$!
+.venv/bin/python -m pytest --collect-only --quiet "$@" >/dev/null 2>&1 &
+compiled=$!
 scripts/check.sh || failed_steps+=("Checks")
+servers_are_there() {
+    local verdict=0
+    wait "$servers" || verdict=$?
+    cat "$prepared"
+    rm -f "$prepared"
+    return "$verdict"
+}
+step "Test servers" servers_are_there
+wait "$compiled" || true
 # On a disk each commit of a test's store waits for it: tests write into memory where there is plenty.
 where=/dev/shm
 [[ $(df --output=avail "$where" 2>/dev/null | tail -n 1) -gt $((6 * 1024 * 1024)) ]] || where=${TMPDIR:-/tmp}

@@ -14,9 +14,6 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-import holidays
-from holidays.version import __version__ as _EDITION  # noqa: N812 - a constant of ours
-
 from slo_engine.observation import from_micros, to_micros
 
 DAY_SECONDS = 86_400.0
@@ -89,7 +86,7 @@ class WorkCalendar:
 
     def __str__(self) -> str:
         """Everything that it says, in one line; with the edition of the public holidays where it keeps any."""
-        edition = _EDITION if self.country else ""
+        edition = _edition() if self.country else ""
         return repr((self.zone.key, self.hours, self.country, self.subdivision, self.special, edition))
 
     def is_working(self, day: date) -> bool:
@@ -217,14 +214,26 @@ def _hours(calendar: WorkCalendar, day: date) -> Hours | None:
     return dict(calendar.hours).get(day.weekday())
 
 
+def _edition() -> str:
+    """The edition of the public holidays."""
+    # Its calendars take a tenth of a second to import: only who keeps holidays waits for them.
+    from holidays.version import __version__  # noqa: PLC0415
+
+    return __version__
+
+
 @lru_cache(maxsize=512)
 def _holidays(country: str, subdivision: str, year: int) -> frozenset[date]:
     """The public holidays of a year."""
+    import holidays  # noqa: PLC0415 - see above
+
     return frozenset(holidays.country_holidays(country, subdiv=subdivision or None, years=year))
 
 
 def holiday_regions() -> dict[str, tuple[str, ...]]:
     """The countries whose public holidays are known, by ISO 3166 code, with their subdivisions."""
+    import holidays  # noqa: PLC0415 - see above
+
     return {country: tuple(parts) for country, parts in holidays.list_supported_countries().items()}
 
 

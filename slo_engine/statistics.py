@@ -12,7 +12,6 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -21,7 +20,8 @@ CONFIDENCE = 0.95
 _TAIL = (1 - CONFIDENCE) / 2
 _NOISE = 1e-12
 """What multiplying some hundred floats may add."""
-_Z = float(special.ndtri(1 - _TAIL))
+DEVIATIONS = 1.959963984540054
+"""So many standard deviations to each side hold that share of a normal distribution."""
 
 
 def quantiles(values: NDArray[np.float64], wanted: Mapping[str, float]) -> dict[str, float]:
@@ -67,6 +67,9 @@ def _lower_rank(n: int) -> int:
     """The largest rank r with P(binomial(n, 1/2) < r) ≤ 2.5 %; 0 where there is none."""
     if n == 0:
         return 0
+    # It takes a third of a second to import, and most commands ask for no interval.
+    from scipy import special  # noqa: PLC0415
+
     # bdtrik inverts the binomial distribution in its count; the smallest count that reaches the tail is the rank.
     return max(int(np.ceil(special.bdtrik(_TAIL, n, 0.5) - 1e-9)), 0)
 
@@ -75,9 +78,9 @@ def wilson(successes: float, n: int) -> tuple[float, float] | None:
     """Wilson's score interval of a share (Wilson 1927), within 0 to 1; None without a trial."""
     if n == 0:
         return None
-    share, spread = successes / n, _Z * _Z / n
+    share, spread = successes / n, DEVIATIONS * DEVIATIONS / n
     middle = (share + spread / 2) / (1 + spread)
-    half = _Z / (1 + spread) * sqrt(share * (1 - share) / n + spread / (4 * n))
+    half = DEVIATIONS / (1 + spread) * sqrt(share * (1 - share) / n + spread / (4 * n))
     # It holds the share itself, whatever the last digit of a float says.
     return min(max(0.0, middle - half), share), max(min(1.0, middle + half), share)
 
@@ -117,7 +120,7 @@ def _log_log_band(durations: Floats, observed: NDArray[np.bool_], times: Floats,
     inside = (left > 0) & (left < 1)
     spread = np.cumsum(np.divide(ends, risk * (risk - ends), out=np.zeros_like(ends), where=risk > ends))
     logs = np.log(left, where=inside, out=np.full_like(left, -1.0))
-    half = _Z * np.sqrt(spread) / np.abs(logs)
+    half = DEVIATIONS * np.sqrt(spread) / np.abs(logs)
     return np.where(inside, left ** np.exp(half), 1.0), np.where(inside, left ** np.exp(-half), 1.0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -74,6 +75,14 @@ def absent(what: str) -> NoReturn:
 def pytest_configure(config: pytest.Config) -> None:
     """Say what the marker of files is for by which they are put in order."""
     config.addinivalue_line("markers", "long: what takes longest, and therefore begins first")
+    # Collecting makes a million objects that stay: looking through them again and again takes seconds.
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage be collected again, of what tests make alone."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

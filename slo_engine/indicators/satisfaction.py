@@ -12,21 +12,19 @@ from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 from collector.events import SurveyResponse, SurveyScale
 from slo_engine.indicator import Events, Family, Indicator, Reach, Shape, Unit
 from slo_engine.measure import Mask, Measured, Sample
 from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros, labelled
 from slo_engine.organisation import Organisation
-from slo_engine.statistics import CONFIDENCE, wilson
+from slo_engine.statistics import DEVIATIONS, wilson
 
 _LABELS = ("kind", "")
 """What was asked; and the wave, which nobody is shown."""
 _SCALES = {SurveyScale.NPS: range(11), SurveyScale.CSAT: range(1, 6)}
 _PROMOTER, _DETRACTOR = 9, 6
 _SATISFIED = 4
-_Z = float(special.ndtri((1 + CONFIDENCE) / 2))
 
 
 def _latest(sample: Sample, usable: Mask) -> Mask:
@@ -67,7 +65,7 @@ def _net_promoters(sample: Sample) -> Measured:
         return Measured(0, excluded=excluded, coverage=_coverage(0, excluded))
     promoters, detractors = (int(np.count_nonzero(m)) for m in (scores >= _PROMOTER, scores <= _DETRACTOR))
     net = (promoters - detractors) / n
-    margin = _Z * sqrt(max((promoters + detractors) / n - net * net, 0.0) / n)
+    margin = DEVIATIONS * sqrt(max((promoters + detractors) / n - net * net, 0.0) / n)
     stats = {"value": net, "low": max(net - margin, -1.0), "high": min(net + margin, 1.0)}
     return Measured(n, stats, excluded=excluded, coverage=_coverage(n, excluded))
 
