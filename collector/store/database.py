@@ -286,7 +286,10 @@ def _schema(dialect: Any) -> tuple[str, ...]:
         for table in METADATA.sorted_tables
         for element in (
             sa.schema.CreateTable(table, if_not_exists=True),
-            *(sa.schema.CreateIndex(index, if_not_exists=True) for index in sorted(table.indexes, key=lambda i: str(i.name))),
+            *(
+                sa.schema.CreateIndex(index, if_not_exists=True)
+                for index in sorted(table.indexes, key=lambda i: str(i.name))
+            ),
         )
     ]
     return tuple(str(element.compile(dialect=dialect)) for element in made)
