@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -46,6 +47,8 @@ _OLD_WORDS = re.compile(r"y|yes|n|no|on|off|[-+]?[0-9_]+(:[0-5]?[0-9])+", re.IGN
 """Text here, but no text to readers of YAML 1.1: written in quotes."""
 _DEEPEST = 50
 """Levels; far above any configuration, and far below where Python's stack ends."""
+_SMALL = 16_384
+"""Characters of a text whose nodes are kept: a larger one is somebody's catalogue, read once."""
 _NODE_LIMIT = 100_000
 """Far above any configuration; stops aliases of aliases from filling the memory."""
 
@@ -119,11 +122,20 @@ def _in_file(path: Path, line: int, problem: str, expected: str) -> Mistake:
     return Mistake(file=str(path), line=line, path="", problem=problem, expected=expected)
 
 
+def _composed(text: str) -> tuple[Node, ...]:
+    return tuple(YAML(typ="safe", pure=True).compose_all(text))
+
+
+_nodes = lru_cache(maxsize=64)(_composed)
+"""Parsing is what reading costs, and files such as those that come along are read again and again; who reads nodes
+makes new values and changes none of them."""
+
+
 def _compose(text: str, path: Path) -> list[Node]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReusedAnchorWarning)  # allowed by YAML: the later one holds
-            return list(YAML(typ="safe", pure=True).compose_all(text))
+            return list(_nodes(text) if len(text) <= _SMALL else _composed(text))
     except RecursionError as error:
         raise ConfigError(_in_file(path, 0, "is nested too deeply", f"at most {_DEEPEST} levels")) from error
     except MarkedYAMLError as error:

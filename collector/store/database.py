@@ -281,7 +281,7 @@ def _schema(dialect: Any) -> tuple[str, ...]:
     """What makes every table and index that is not there yet."""
     from collector.store.tables import METADATA  # noqa: PLC0415 - the tables know this module
 
-    made = [
+    made: list[Any] = [
         element
         for table in METADATA.sorted_tables
         for element in (

@@ -395,6 +395,20 @@ def test_any_text_is_a_document_or_a_config_error(tmp_path_factory: pytest.TempP
         assert error.mistakes  # noqa: PT017 - either outcome is right
 
 
+@pytest.mark.parametrize("length", [0, 20_000], ids=["kept", "not kept"])
+def test_a_text_that_is_read_again_gives_values_of_its_own(tmp_path: Path, length: int) -> None:
+    """Who changes what was read changes nothing for the next reader; each names its own file and variables."""
+    path, other = tmp_path / "one.yaml", tmp_path / "other.yaml"
+    for place in (path, other):
+        place.write_text(f"a: [1, '${{WHO}}']\nb: {'x' * length}\n", encoding="utf-8")
+
+    [first] = read_documents(path, environ={"WHO": "Ada"})
+    first.value["a"].append(2)
+    [second] = read_documents(other, environ={"WHO": "Eve"})
+
+    assert (second.value["a"], second.file, second.line(("b",))) == ([1, "Eve"], str(other), 2)
+
+
 # ---- writing
 
 _KEYS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
