@@ -50,7 +50,11 @@ def clock() -> Clock:
 @pytest.fixture
 def settings_file(tmp_path: Path) -> Path:
     """Settings with a file of two deployments, one SLO and a weekly summary."""
-    (tmp_path / "events.jsonl").write_text(
+    return _settings_in(tmp_path)
+
+
+def _settings_in(folder: Path) -> Path:
+    (folder / "events.jsonl").write_text(
         "".join(
             f'{{"kind": "deployment", "native_id": "{n}", "service": "shop", "environment": "production", '
             f'"finished_at": "2026-03-0{n}T10:00:00Z", "result": "success"}}\n'
@@ -58,8 +62,8 @@ def settings_file(tmp_path: Path) -> Path:
         ),
         encoding="utf-8",
     )
-    (tmp_path / "fast.yaml").write_text(SLO.read_text(encoding="utf-8"), encoding="utf-8")
-    path = tmp_path / "paceline.yaml"
+    (folder / "fast.yaml").write_text(SLO.read_text(encoding="utf-8"), encoding="utf-8")
+    path = folder / "paceline.yaml"
     path.write_text(
         "sources:\n  - {type: files, name: events, path: events.jsonl}\n"
         "slos: [fast.yaml]\nreport: {directory: reports, hour: 7}\nlogs: {level: error}\n",
@@ -85,6 +89,19 @@ def service(running: Running) -> Service:
 @pytest.fixture
 def collected(service: Service) -> Service:
     """The service after one run of its source and one evaluation."""
+    return _collected(service)
+
+
+@pytest.fixture(scope="module")
+def collected_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Such a service for all tests of a file that change nothing; its clock stands."""
+    path = _settings_in(tmp_path_factory.mktemp("once"))
+    found = build(configuration(path, {}, path.parent), Clock(), {})
+    yield _collected(found.service)
+    found.close()
+
+
+def _collected(service: Service) -> Service:
     outcome = service.collect(service.configuration.sources[0])
     assert outcome.error is None
     service.refresh()

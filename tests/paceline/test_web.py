@@ -49,10 +49,17 @@ def client(collected: Service) -> Iterator[TestClient]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def shared(collected_once: Service) -> Iterator[TestClient]:
+    """A client of a service with a snapshot, for the tests that change nothing."""
+    with TestClient(create_app(collected_once)) as client:
+        yield client
+
+
 @pytest.mark.parametrize("path", [*ROUTES, *READING, RESTATEMENTS, *EXPLAINED])
-def test_a_route_answers_with_safe_headers(client: TestClient, path: str) -> None:
+def test_a_route_answers_with_safe_headers(shared: TestClient, path: str) -> None:
     """Every route answers, runs no script of others, and is not guessed to be another type."""
-    answer = client.get(path)
+    answer = shared.get(path)
 
     assert answer.status_code == 200
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -61,10 +68,10 @@ def test_a_route_answers_with_safe_headers(client: TestClient, path: str) -> Non
 
 
 @pytest.mark.parametrize("path", ["/", "/definitions", "/metrics", "/explain/deployment_frequency", *READING])
-def test_head_answers_as_get_does(client: TestClient, path: str) -> None:
+def test_head_answers_as_get_does(shared: TestClient, path: str) -> None:
     """Monitors that only ask for the head get the same status and type."""
-    assert client.head(path).status_code == 200
-    assert client.head(path).headers["content-type"] == client.get(path).headers["content-type"]
+    assert shared.head(path).status_code == 200
+    assert shared.head(path).headers["content-type"] == shared.get(path).headers["content-type"]
 
 
 @pytest.mark.parametrize(
@@ -107,18 +114,18 @@ def test_metrics_are_the_published_bytes(client: TestClient, collected: Service)
     assert plain.headers["vary"] == "Accept, Accept-Encoding"
 
 
-def test_the_slos_are_json(client: TestClient) -> None:
+def test_the_slos_are_json(shared: TestClient) -> None:
     """An SLO that cannot be judged is null where it has no value, and says why."""
-    (slo,) = client.get("/api/v1/slos").json()["slos"]
+    (slo,) = shared.get("/api/v1/slos").json()["slos"]
 
     assert (slo["name"], slo["target"], slo["window"], slo["status"]) == ("fast", 0.9, "28d", "insufficient_data")
     assert (slo["attainment"], slo["error_budget_remaining_ratio"]) == (None, None)
     assert slo["why"] == "0 events in 28d, at least 10 are needed"
 
 
-def test_an_slo_says_whose_it_is_and_what_it_measures(client: TestClient) -> None:
+def test_an_slo_says_whose_it_is_and_what_it_measures(shared: TestClient) -> None:
     """Programs find the owner and the definition beside the state."""
-    (slo,) = client.get("/api/v1/slos").json()["slos"]
+    (slo,) = shared.get("/api/v1/slos").json()["slos"]
 
     assert (slo["service"], slo["indicator"], slo["measured"]) == (
         "shop",
@@ -140,9 +147,9 @@ def test_a_stale_source_is_a_problem_but_not_an_outage(collected: Service, clock
     assert "source events is not fresh" in answer.json()["problems"]
 
 
-def test_the_page_shows_numbers_and_sources(client: TestClient) -> None:
+def test_the_page_shows_numbers_and_sources(shared: TestClient) -> None:
     """The status page has the frequency with its n, the SLO, and the source's state."""
-    page = client.get("/").text
+    page = shared.get("/").text
 
     assert "0.07 per day" in page
     assert "insufficient data" in page
@@ -192,9 +199,9 @@ def test_the_page_escapes_what_comes_from_outside(settings_file: Path, collected
     assert "<script" not in page
 
 
-def test_the_api_describes_itself(client: TestClient) -> None:
+def test_the_api_describes_itself(shared: TestClient) -> None:
     """OpenAPI lists the routes for programs, each once, and what they answer before the first snapshot."""
-    described = client.get("/openapi.json").json()
+    described = shared.get("/openapi.json").json()
 
     assert described["openapi"].startswith("3.")
     assert set(described["paths"]) == {
@@ -213,15 +220,15 @@ def test_the_api_describes_itself(client: TestClient) -> None:
 
 @pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
 @pytest.mark.parametrize("path", [*ROUTES, *READING, RESTATEMENTS, *EXPLAINED])
-def test_nothing_can_be_written(client: TestClient, method: str, path: str) -> None:
+def test_nothing_can_be_written(shared: TestClient, method: str, path: str) -> None:
     """No route takes a write."""
-    assert client.request(method, path).status_code == 405
+    assert shared.request(method, path).status_code == 405
 
 
-def test_an_unknown_path_is_not_found(client: TestClient) -> None:
+def test_an_unknown_path_is_not_found(shared: TestClient) -> None:
     """What is not there answers 404, with the same headers."""
-    assert client.get("/nothing").status_code == 404
-    assert client.get("/nothing").headers["x-content-type-options"] == "nosniff"
+    assert shared.get("/nothing").status_code == 404
+    assert shared.get("/nothing").headers["x-content-type-options"] == "nosniff"
 
 
 # --- the events behind a number --------------------------------------------------------------------------
@@ -272,15 +279,15 @@ def test_a_number_is_explained_as_json(client: TestClient, collected: Service) -
     assert (found["total"], found["offset"]) == (2, 0)
 
 
-def test_an_empty_label_takes_in_all_its_values(client: TestClient) -> None:
+def test_an_empty_label_takes_in_all_its_values(shared: TestClient) -> None:
     """A board's link that has no value for a label asks for the number of all of them together."""
     path = "/api/v1/explain/self_service_success"
-    assert client.get(f"{path}?label=journey=").json() == client.get(path).json()
+    assert shared.get(f"{path}?label=journey=").json() == shared.get(path).json()
 
 
-def test_the_answer_is_the_one_it_describes(client: TestClient) -> None:
+def test_the_answer_is_the_one_it_describes(shared: TestClient) -> None:
     """What the API gives is what its description says."""
-    answer = client.get("/api/v1/explain/deployment_frequency")
+    answer = shared.get("/api/v1/explain/deployment_frequency")
 
     assert answer.headers["content-type"] == "application/json"
     assert ExplanationView.model_validate_json(answer.content).total == 2
@@ -299,19 +306,19 @@ def test_explaining_writes_nothing(client: TestClient, settings_file: Path) -> N
     }
 
 
-def test_an_slo_leads_to_the_events_that_it_counts(client: TestClient) -> None:
+def test_an_slo_leads_to_the_events_that_it_counts(shared: TestClient) -> None:
     """A board knows the SLO's name alone; its indicator, filters and window are Paceline's to say."""
-    (slo,) = client.get("/api/v1/slos").json()["slos"]
+    (slo,) = shared.get("/api/v1/slos").json()["slos"]
 
-    asked = client.get(f"/slos/{slo['name']}/explain", follow_redirects=False)
+    asked = shared.get(f"/slos/{slo['name']}/explain", follow_redirects=False)
 
     assert (asked.status_code, asked.headers["location"]) == (302, "/explain/change_delivery_time?window=28d")
-    assert client.get(asked.headers["location"]).status_code == 200
+    assert shared.get(asked.headers["location"]).status_code == 200
 
 
-def test_an_slo_without_events_of_its_own_is_refused_in_words(client: TestClient) -> None:
+def test_an_slo_without_events_of_its_own_is_refused_in_words(shared: TestClient) -> None:
     """Prometheus measures some, others consist of others, and some names are unknown."""
-    answer = client.get("/slos/nobody-knows/explain")
+    answer = shared.get("/slos/nobody-knows/explain")
 
     assert answer.status_code == 404
     assert "Paceline counts no events for this SLO" in answer.text
@@ -332,9 +339,9 @@ def test_an_explanation_is_that_of_the_published_number(client: TestClient, cloc
     assert found["numbers"][0]["agrees"] is True
 
 
-def test_a_week_is_explained(client: TestClient) -> None:
+def test_a_week_is_explained(shared: TestClient) -> None:
     """A calendar week ends where the next begins; it is in the summary, not among the exported windows."""
-    found = client.get("/api/v1/explain/deployment_frequency?week=2026-W10").json()
+    found = shared.get("/api/v1/explain/deployment_frequency?week=2026-W10").json()
 
     assert (found["window"], found["after"], found["until"]) == (
         "2026-W10",
@@ -358,10 +365,10 @@ def test_a_week_is_explained(client: TestClient) -> None:
     ],
 )
 def test_what_cannot_be_explained_is_answered(
-    client: TestClient, start: str, rest: str, status: int, said: str
+    shared: TestClient, start: str, rest: str, status: int, said: str
 ) -> None:
     """An unknown name is not found, and a selection that means nothing is refused: both say what was expected."""
-    answer = client.get(start + rest)
+    answer = shared.get(start + rest)
 
     assert answer.status_code == status
     assert said in answer.text
@@ -408,9 +415,9 @@ def test_a_stale_source_withholds_the_number_but_not_the_units(collected: Servic
     assert (found["numbers"][0]["exported"], found["numbers"][0]["stale"], found["total"]) == (None, ["events"], 2)
 
 
-def test_the_page_shows_the_number_both_ways(client: TestClient) -> None:
+def test_the_page_shows_the_number_both_ways(shared: TestClient) -> None:
     """Added up from the units, and as it is exported."""
-    page = client.get("/explain/deployment_frequency?window=7d").text
+    page = shared.get("/explain/deployment_frequency?window=7d").text
 
     assert "per_day 0.2857142857142857" in page
     assert "the same" in page
@@ -581,9 +588,9 @@ def test_restatements_are_limited(collected: Service, settings_file: Path) -> No
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "since=soon"])
-def test_a_wrong_question_about_restatements_is_refused(client: TestClient, query: str) -> None:
+def test_a_wrong_question_about_restatements_is_refused(shared: TestClient, query: str) -> None:
     """What means nothing is answered with what was expected."""
-    assert client.get(f"{RESTATEMENTS}?{query}").status_code == 422
+    assert shared.get(f"{RESTATEMENTS}?{query}").status_code == 422
 
 
 def test_without_its_store_no_restatement_is_claimed(running: Running, client: TestClient) -> None:
@@ -609,9 +616,9 @@ def configured(settings_file: Path, clock: Any, settings: str) -> Running:
     return running
 
 
-def test_the_page_has_quick_check_scores(client: TestClient) -> None:
+def test_the_page_has_quick_check_scores(shared: TestClient) -> None:
     """Scores of production, then their means; what has no score has no value, and no letter is given."""
-    page = client.get("/").text
+    page = shared.get("/").text
     section = page.partition('<h2 id="delivery">Delivery</h2>')[2].partition("</section>")[0]
     rows = [re.sub(r"<[^>]+>", "|", row).split("|") for row in re.findall(r"<tr>(.*?)</tr>", section, re.DOTALL)]
     told = [[cell.strip() for cell in row if cell.strip()] for row in rows]
@@ -640,9 +647,9 @@ def test_the_page_is_that_of_the_newest_numbers(collected: Service, settings_fil
     assert ("0.07 per day" in before, "0.11 per day" in after) == (True, True)
 
 
-def test_a_number_on_the_page_leads_to_its_definition_and_its_events(client: TestClient) -> None:
+def test_a_number_on_the_page_leads_to_its_definition_and_its_events(shared: TestClient) -> None:
     """The title to the indicator, the value to the events behind it, the SLO to its page."""
-    page = client.get("/").text
+    page = shared.get("/").text
 
     assert '<a href="/indicators/deployment_frequency">Deployments</a>' in page
     assert '<a href="/explain/deployment_frequency?service=shop&amp;environment=production&amp;window=28d">' in page
@@ -688,9 +695,9 @@ def test_that_nothing_is_production_is_said(settings_file: Path, clock: Any) -> 
     ) in page
 
 
-def test_without_a_catalogue_nothing_is_noted(client: TestClient) -> None:
+def test_without_a_catalogue_nothing_is_noted(shared: TestClient) -> None:
     """Deployments to production and no catalogue: neither note is on the page."""
-    page = client.get("/").text
+    page = shared.get("/").text
 
     assert "Unmatched names" not in page
     assert "No deployment goes to a production environment" not in page
