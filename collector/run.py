@@ -118,6 +118,8 @@ class _Tally:
     truncations: list[str] = field(default_factory=list)
     truncated_total: int = 0
     newest: datetime | None = None
+    began: str | None = None
+    """The cursor that goes on from here; None where the source is read from its beginning."""
 
     def count(self, page: Page) -> None:
         """A page is kept; its texts as far as somebody reads them."""
@@ -205,7 +207,8 @@ class Runner:
 
     def _once(self, name: str, source: Source, tally: _Tally, progress: Progress | None) -> None:
         begun_at = self.clock()
-        pages = source.pull(self.store.cursor(name))
+        tally.began = self.store.cursor(name)
+        pages = source.pull(tally.began)
         held, waiting = list[Page](), 0
         try:
             for page in pages:
@@ -235,6 +238,8 @@ class Runner:
             return
         kept = copy.deepcopy(tally)
         with self.database.transaction() as transaction:
+            if kept.began is not None and self.store.cursor_within(transaction, name) is None:
+                raise StoreError(f"{name} was deleted while it was read; the next run reads it anew")
             last = held[-1].cursor
             for page in held:
                 self._write(transaction, name, page, kept, begun_at)
@@ -247,6 +252,7 @@ class Runner:
                 if page.checkpoint:
                     break
             self.store.set_cursor(transaction, name, last)
+            kept.began = last
         vars(tally).update(vars(kept))
 
     def _write(self, transaction: Transaction, name: str, page: Page, kept: _Tally, begun_at: datetime) -> None:

@@ -47,7 +47,7 @@ SHORT: Mapping[str, str] = {
     "collect": "Pull events from the sources into the store.",
     "completion": "Print what makes a shell complete commands, options and files.",
     "dashboards": "Write, check and push the Grafana boards.",
-    "db": "Back up, restore and move the store, verified by counts and digests of every table.",
+    "db": "Back up, restore and move the store, verified by counts and digests of every table; delete from it.",
     "demo": "Make an example organisation, import it, and say what there is to see in it.",
     "doctor": "Look at what the sources would report, and say what is missing; keeps nothing.",
     "evaluate": "Derive observations from the stored events and print the numbers and SLOs.",

@@ -321,6 +321,10 @@ class Service:
         records = self.restatements(since, limit)
         return restated_lines(records, self.indicators, self.events.find([r.unit for r in records if r.unit]))
 
+    def derive(self) -> None:
+        """Bring the stored observations up to date with the stored events, without publishing. Raises StoreError."""
+        self._derive()
+
     def _derive(self) -> None:
         with self._deriving, self._telemetry.span("paceline.derive") as span:
             stamps = {f.name: self._derivations.stamp(f.name) for f in self._families}

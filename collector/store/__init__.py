@@ -7,6 +7,7 @@ straight into arrays. Bulk writes send tuples through SQLAlchemy Core; no object
 
 from collector.store.columns import from_micros, to_micros
 from collector.store.database import SCHEMA_REVISION, Database, Place, Transaction
+from collector.store.deletion import Deletion, Traces
 from collector.store.deliveries import DeliveryLog, DeliveryRecord, DeliveryState
 from collector.store.derivations import DerivationStore, PieceRecord, Replacement, Restatement
 from collector.store.events import EventStore, Quarantined, SourceRun
@@ -18,6 +19,7 @@ __all__ = [
     "SCHEMA_REVISION",
     "Arrival",
     "Database",
+    "Deletion",
     "DeliveryLog",
     "DeliveryRecord",
     "DeliveryState",
@@ -38,6 +40,7 @@ __all__ = [
     "SourceRun",
     "TableDigest",
     "Tally",
+    "Traces",
     "Transaction",
     "copy_store",
     "digests",

@@ -21,7 +21,7 @@ from collector.errors import RetryableError, StoreError
 from collector.secrets import reveal
 from collector.store.dialects import POSTGRESQL, plain
 
-SCHEMA_REVISION = "0005"
+SCHEMA_REVISION = "0006"
 _CHUNK = 5_000
 _BUSY_TIMEOUT_MS = 30_000
 # Ids are spread evenly, so an import touches its whole index: the default of 2 MB would spill on each page.
@@ -174,6 +174,22 @@ class Database:
                 return _fetched(connection, text(_dialect(connection.dialect)), values)
         except (SQLAlchemyError, self._engine.dialect.dbapi.Error) as error:  # type: ignore[union-attr] # it has one
             raise StoreError(f"the store cannot be read: {_first_line(error)}") from error
+
+    def compact(self) -> None:
+        """Give up what was deleted: no page of the database's files holds it any more.
+
+        SQLite writes its file anew and empties its log; PostgreSQL frees the rows, its own log keeps them for a while.
+        """
+        with self._writing, contextlib.closing(self._engine.raw_connection()) as raw:
+            cursor = raw.cursor()
+            try:
+                cursor.execute("VACUUM")
+                if self._engine.dialect.name != POSTGRESQL:
+                    cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except self._engine.dialect.dbapi.Error as error:  # type: ignore[union-attr] # it has one
+                raise StoreError(f"what was deleted is still in the store's files: {_first_line(error)}") from error
+            finally:
+                cursor.close()
 
     def close(self) -> None:
         """Close every connection."""

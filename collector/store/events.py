@@ -77,7 +77,7 @@ class EventStore:
         """Keep events; how many were new or newer than the stored version.
 
         Of two versions of one event the one with the later `updated_at` stays, and of equally late ones the one
-        whose columns compare greater: the result does not depend on the order of arrival.
+        whose columns compare greater: the result does not depend on the order of arrival. Who was erased is nobody.
         """
         return write_events(transaction, events)
 
@@ -148,6 +148,11 @@ class EventStore:
         with self._database.reading() as connection:
             found: str | None = connection.scalar(sa.select(CURSOR.c.cursor).where(CURSOR.c.source == source))
             return found
+
+    def cursor_within(self, transaction: Transaction, source: str) -> str | None:
+        """The same, as a transaction sees it that is about to move it."""
+        found: str | None = transaction.execute(sa.select(CURSOR.c.cursor).where(CURSOR.c.source == source)).scalar()
+        return found
 
     def set_cursor(self, transaction: Transaction, source: str, cursor: str) -> None:
         """Move a source's cursor together with the events of its transaction."""

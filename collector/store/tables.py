@@ -296,6 +296,13 @@ class PublishedCounterRow(SQLModel, table=True):
     value: float = Field(sa_column=sa.Column("value", sa.Double, nullable=False))
 
 
+class ErasedPersonRow(SQLModel, table=True):
+    """Somebody who was erased: what tells their keyed hash when it comes again, and tells nobody who they were."""
+
+    __tablename__ = "erased_person"
+    mark: str = Field(sa_column=sa.Column("mark", TEXT, primary_key=True))
+
+
 EVENT_TABLES: dict[type[Event], sa.Table] = {t: _event_table(t) for t in EVENT_TYPES}
 KIND_REVISION = _table_of(KindRevisionRow)
 CURSOR = _table_of(CursorRow)
@@ -311,4 +318,5 @@ EVENT_MOVED = _table_of(EventMovedRow)
 PIECE = _table_of(PieceRow)
 RESTATEMENT = _table_of(RestatementRow)
 REPORT_DELIVERY = _table_of(ReportDeliveryRow)
+ERASED_PERSON = _table_of(ErasedPersonRow)
 METADATA = SQLModel.metadata

@@ -10,15 +10,19 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from collector.erasure import Erased
 from collector.events import Commit, Event, kind_of
 from collector.store.columns import columns_of, encoder
 from collector.store.database import Transaction
 from collector.store.dialects import elements, insert
-from collector.store.tables import BELONGS_TO, DATED_BY, EVENT_MOVED, EVENT_TABLES, KIND_REVISION
+from collector.store.tables import BELONGS_TO, DATED_BY, ERASED_PERSON, EVENT_MOVED, EVENT_TABLES, KIND_REVISION
 
 
 def write_events(transaction: Transaction, events: Iterable[Event]) -> int:
     """Keep events; how many were new or newer than the stored version: see `EventStore.write`."""
+    erased = transaction.execute(_ERASED).scalars().all()
+    if erased:
+        events = Erased(erased).among(events)
     return sum(_write_kind(transaction, event_type, own) for event_type, own in by_type(events))
 
 
@@ -42,6 +46,7 @@ def set_revision(transaction: Transaction, event_type: type[Event], revision: in
     transaction.execute(statement.on_conflict_do_update(index_elements=["kind"], set_={"revision": revision}))
 
 
+_ERASED = sa.select(ERASED_PERSON.c.mark)
 _REVISION_OF = sa.select(KIND_REVISION.c.revision).where(KIND_REVISION.c.kind == sa.bindparam("kind"))
 
 

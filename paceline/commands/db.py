@@ -1,4 +1,4 @@
-"""The commands about the store itself: `db backup`, `db restore`, `db move`, `db migrate`."""
+"""The commands about the store itself: `db backup`, `db restore`, `db move`, `db migrate`, `db delete-source`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 
 from collector.errors import StoreError
 from collector.store import SCHEMA_REVISION, Database, Place, TableDigest, copy_store
+from paceline.commands.deleting import delete_source_command
 from paceline.commands.examples import examples
 from paceline.commands.options import config_option, configured, output_option
 from paceline.commands.output import print_json, table
@@ -23,7 +24,10 @@ _SHOWN = 16
 
 @click.group()
 def db() -> None:
-    """Back up, restore and move the store, verified by counts and digests of every table."""
+    """Back up, restore and move the store, verified by counts and digests of every table; delete from it."""
+
+
+db.add_command(delete_source_command)
 
 
 @db.command(epilog=examples("paceline db backup backup/paceline.db"))

@@ -1,4 +1,4 @@
-"""The commands about people: `privacy audit`."""
+"""The commands about people: `privacy audit`, `privacy erase`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from collector.bulk import seldom_collecting
+from paceline.commands.deleting import erase_command
 from paceline.commands.examples import examples
 from paceline.commands.options import config_option, output_option
 from paceline.commands.output import print_json, table
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 @click.group()
 def privacy() -> None:
     """See to it that nobody is named."""
+
+
+privacy.add_command(erase_command)
 
 
 @privacy.command(name="audit", epilog=examples("paceline privacy audit"))

@@ -286,6 +286,8 @@ class _Journey:
 
     def _tickets(self) -> Iterator[Observation]:
         """The tickets that ask for the journey: since its first attempt they need not have been written."""
+        if not self.attempts:
+            return  # those there were are gone: without any it is no journey
         horizon = min((a.started_at for a in self.attempts if not (a.dry_run or a.load_test)), default=None)
         for call in self.calls.asking(self.name):
             outcome, reason = Outcome.EXCLUDED, ""

@@ -37,6 +37,8 @@ NOT_RUN = {
     "README.md: paceline serve --config paceline.yaml": _STAYS,
     "docs/catalogue.md: paceline catalogue portal --out services.yaml": "asks a portal; its own tests answer it",
     "docs/operations.md: paceline db move": "needs a PostgreSQL; tests/paceline/test_db.py moves into one",
+    "docs/operations.md: paceline db delete-source old-ci": "asks; tests/paceline/test_deleting.py answers it",
+    "docs/privacy.md: paceline privacy erase <who.txt": "reads who; tests/paceline/test_deleting.py tells it",
     "docs/dashboards.md: .venv/bin/pytest tests/dashboards -k ladder": "tests of their own",
     "docs/first-minutes.md: make demo": _RUNS,
     "docs/first-minutes.md: cd team/shop": "the reader's own repository",

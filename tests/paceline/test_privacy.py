@@ -369,6 +369,8 @@ NOT_LOOKED_AT = {
     "db restore": "copies a store, likewise",
     "db move": "copies a store, likewise",
     "db migrate": "prints two numbers of the schema",
+    "db delete-source": "counts rows of tables",
+    "privacy erase": "counts rows of tables",
     "doctor": "reads the sources, and nothing of what is stored",
     "init": "looks at repositories, and suggests targets by numbers that the pages tell of",
     "collect": "its outcomes are those of the log",
