@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -39,7 +40,7 @@ from collector.events import (
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAYS = 90
-PEOPLE = tuple(f"person:{number + 1:032x}" for number in range(7))
+PEOPLE = tuple(f"person:{hashlib.md5(bytes([n]), usedforsecurity=False).hexdigest()}" for n in range(7))
 SOURCES = ("kept", "other")
 
 
