@@ -65,7 +65,7 @@ class Stored:
 
     def holds(self, text: str) -> dict[str, int]:
         """In which tables a text stands, looked for in everything that is stored, and in how many rows."""
-        found = {}
+        found: dict[str, int] = {}
         with self.database.reading() as connection:
             for table in METADATA.sorted_tables:
                 rows = sum(any(text in _plain(cell) for cell in row) for row in connection.execute(sa.select(table)))
