@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the real programs some tests run against, where they are missing and we may: Debian packages as root,
-# Buildbot into a venv of its own; Prism with GitHub's description of its API, TypeScript with Grafana's types and uPlot into
+# Buildbot and Helm's engine with other tools of what is in deploy/ into venvs of their own; Prism with GitHub's description of its API, TypeScript with Grafana's types and uPlot into
 # tests/npm. Locks say which.
 # Elsewhere it says what will be skipped; with CI=true a missing one is a failure. Expects scripts/setup.sh dev.
 # shellcheck disable=SC2086 # $packages is several words
@@ -10,7 +10,7 @@
 postgresql=(/usr/lib/postgresql/*/bin/initdb)
 # command=packages, or a file of theirs; Redmine's server is puma, with its data in SQLite.
 wanted=(promtool=prometheus prometheus-alertmanager=prometheus-alertmanager chromium=chromium npm=npm
-    prometheus-blackbox-exporter=prometheus-blackbox-exporter puma=puma "${postgresql[0]}=postgresql"
+    prometheus-blackbox-exporter=prometheus-blackbox-exporter puma=puma bwrap=bubblewrap systemd-analyze=systemd "${postgresql[0]}=postgresql"
     /usr/share/redmine/config.ru="redmine redmine-sqlite ruby-sqlite3 sqlite3")
 
 missing() {
@@ -38,10 +38,11 @@ once() {
     "$@" && echo "$now" >"$stamp"
 }
 
-buildbot() {
+# from_pypi <name>: .venv-<name> with what requirements/<name>.txt locks.
+from_pypi() {
     local uv=(.venv/bin/python -m uv --quiet)
-    "${uv[@]}" venv --python .venv/bin/python .venv-buildbot &&
-        "${uv[@]}" pip sync --python .venv-buildbot/bin/python --require-hashes --no-build requirements/buildbot.txt
+    "${uv[@]}" venv --python .venv/bin/python ".venv-$1" &&
+        "${uv[@]}" pip sync --python ".venv-$1/bin/python" --require-hashes --no-build "requirements/$1.txt"
 }
 
 from_npm() {
@@ -57,7 +58,8 @@ if [[ $packages ]] && can_apt; then
     apt_install $packages fonts-dejavu || echo "apt-get failed, see above." >&2
     packages=$(missing)
 fi
-once .venv-buildbot requirements/buildbot.txt -- buildbot || packages+=" buildbot"
+once .venv-buildbot requirements/buildbot.txt -- from_pypi buildbot || packages+=" buildbot"
+once .venv-deploy requirements/deploy.txt -- from_pypi deploy || packages+=" helm-python-sdk"
 once tests/npm/node_modules tests/npm/package-lock.json -- from_npm || packages+=" prism typescript"
 if [[ -z $packages ]]; then exit 0; fi
 echo "Missing, so the tests that need them are skipped:" $packages

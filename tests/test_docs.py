@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import click
 import pytest
 from api_page import api_page, paths
+from chart_files import CHART, written
 from fastapi import FastAPI
 from pydantic import AwareDatetime, BaseModel, SecretStr
 from replay import Provider, Reply, Request, page_of
@@ -37,7 +38,7 @@ from slo_engine.organisation import Organisation
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", CHART / "README.md", *sorted(DOCS.rglob("*.md"))]
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 _NOTE = "<!-- Generated from the code by tests/test_docs.py: UPDATE_GOLDEN=1 writes it anew. -->\n"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -385,6 +386,16 @@ def _commands() -> dict[str, tuple[click.Command, click.Context]]:
 def test_a_reference_is_what_the_code_says(page: str, text: Callable[[], str], golden: Golden) -> None:
     """Every setting, variable, metric and command appears with the code's own words."""
     golden(DOCS / page, text())
+
+
+def test_the_chart_holds_what_the_code_says(golden: Golden) -> None:
+    """Rules, boards, the starter's SLOs and the table of values in the Helm chart are those of this version."""
+    texts = written()
+
+    for path, text in texts.items():
+        golden(path, text)
+    there = {p for p in (CHART / "files").rglob("*") if p.is_file()}
+    assert there - set(texts) == set()
 
 
 @pytest.mark.parametrize("family", [f for f in families() if f.options is not None], ids=lambda f: f.name)

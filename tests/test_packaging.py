@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LOCKS = [ROOT / "requirements" / name for name in ("uv.txt", "build.txt", "run.txt", "dev.txt", "buildbot.txt")]
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 each_lock = pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
 
 
