@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
+from chart_files import schema
 from code_blocks import ROOT, Block, blocks
 
 from collector.document import Document, read_documents
@@ -110,6 +112,13 @@ def _templates(path: Path) -> None:
     assert [json.loads(re.sub(r"\{\{[^{}]*\}\}", "null", body)) for body in bodies]
 
 
+def _values(path: Path) -> None:
+    """Values of the Helm chart are accepted by its schema."""
+    (document,) = read_documents(path)
+
+    jsonschema.validate(document.value, schema())
+
+
 def _slos() -> list[Slo]:
     """The SLOs that the pages speak of."""
     (starter,) = load_slos(STARTER, indicators())
@@ -126,6 +135,7 @@ _KINDS: Mapping[str, Callable[[Path], Any]] = {
     "Alertmanager": _alertmanager,
     "Prometheus": _prometheus,
     "templates": _templates,
+    "values": _values,
     "settings": _settings,
 }
 
@@ -141,6 +151,9 @@ def _kind(document: Document) -> str:
         "receivers": "Alertmanager",
         "scrape_configs": "Prometheus",
         "service.webhook.paceline": "templates",
+        "config": "values",
+        "ingress": "values",
+        "postgresql": "values",
     }
     entries = next((v for k in ("exclusions", "overrides") if isinstance(v := document.value.get(k), list)), [])
     if entries and isinstance(entries[0], dict):

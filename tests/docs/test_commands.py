@@ -23,6 +23,8 @@ pytestmark = pytest.mark.integration
 FOLLOWED = {
     "docs/tutorial.md": "tests/docs/test_tutorial.py follows it from the first block to the last",
     "docs/demo.md": "tests/paceline/test_demo_stories.py runs them in the example",
+    "docs/install.md": "changes the machine; tests/deploy looks at what is installed, and runs the image's command",
+    "docs/kubernetes.md": "needs a cluster; tests/deploy has Helm render the chart, and Kubernetes' schemas read it",
 }
 """Pages whose commands other tests run."""
 _TESTS = "it is what runs this test"

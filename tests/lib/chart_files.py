@@ -1,4 +1,4 @@
-"""What the code and the schema write into the Helm chart: rules, boards, the starter's SLOs, the table of its values."""
+"""What code and schema write into the Helm chart: rules, boards, the starter's SLOs, the table of its values."""
 
 from __future__ import annotations
 

@@ -1,0 +1,159 @@
+"""The Compose file: valid by the specification, its files there, its commands and variables known to Paceline."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from chart_release import Json, Tools, loaded
+from image import ROOT, Image
+
+from collector.registry import source_types
+from paceline.cli import cli
+from paceline.settings import ENVIRONMENT, OTHER_VARIABLES, load
+from slo_engine.indicator import families
+
+pytestmark = pytest.mark.integration
+
+FOLDER = ROOT / "deploy"
+TEXT = (FOLDER / "compose.yaml").read_text(encoding="utf-8")
+OURS = ("paceline", "rules", "boards")
+
+
+def _compose() -> Json:
+    found: Json = loaded(TEXT)
+    return found
+
+
+def _command(service: Json) -> Sequence[str]:
+    found: list[str] = service.get("command") or Image.read().command[1:]
+    return found
+
+
+def test_the_specification_of_compose_takes_it(deploy_tools: Tools) -> None:
+    """A reader that knows the specification, and refuses unknown keys, finds every service."""
+    assert deploy_tools(asked="compose", text=json.dumps(_compose())) == sorted(_compose()["services"])
+
+
+def test_what_is_mounted_is_there() -> None:
+    """Each folder and file beside it exists, and each volume is declared."""
+    mounts = [text.split(":")[0] for one in _compose()["services"].values() for text in one.get("volumes", [])]
+
+    assert [m for m in mounts if m.startswith(".") and not (FOLDER / m).exists()] == []
+    assert {m for m in mounts if not m.startswith(".")} == set(_compose()["volumes"])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_paceline_knows_its_commands(name: str) -> None:
+    """Each command line of ours is one that Paceline takes."""
+    words, command = list(_command(_compose()["services"][name])), cli
+    found: click.Command = command
+    while isinstance(found, click.Group):
+        inner = found.get_command(click.Context(found), words.pop(0))
+        assert inner is not None
+        found = inner
+
+    assert found.make_context(name, words).params
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_container_of_ours_is_restricted(name: str) -> None:
+    """A read-only root, no capability, nothing to gain one by; what is written is in a volume."""
+    service = _compose()["services"][name]
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert all(text.endswith((":ro", ":/data")) for text in service["volumes"])
+
+
+def test_paceline_knows_its_variables() -> None:
+    """Each variable of ours is a setting or one that the settings name."""
+    environ = _compose()["services"]["paceline"]["environment"]
+
+    assert {name for name in environ if name.startswith("PACELINE_")} <= {*ENVIRONMENT, *OTHER_VARIABLES}
+
+
+def test_nothing_is_open_to_the_network() -> None:
+    """Ports are open on the machine alone until somebody decides otherwise."""
+    ports = [port for one in _compose()["services"].values() for port in one.get("ports", [])]
+
+    assert ports
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_no_password_stands_in_it() -> None:
+    """The database's is asked for."""
+    passwords = re.findall(r"PASSWORD: (.*)", TEXT)
+
+    assert passwords
+    assert [one for one in passwords if not one.startswith('"${')] == []
+
+
+def test_every_image_is_of_a_version() -> None:
+    """None is `latest`."""
+    images = [one["image"] for one in _compose()["services"].values()]
+
+    assert [image for image in images if not re.search(r":v?\d+\.\d+", image)] == []
+
+
+def test_its_settings_are_well_defined() -> None:
+    """The settings and SLOs that come with it have no mistake."""
+    path = FOLDER / "compose" / "paceline" / "paceline.yaml"
+
+    assert load(path, {}, source_types(), families()).slos
+
+
+def test_prometheus_takes_its_configuration(requires_tool: Callable[[str], str]) -> None:
+    """It scrapes Paceline, and reads the rules where they are written."""
+    path = FOLDER / "compose" / "prometheus.yml"
+    checked = [requires_tool("promtool"), "check", "config", "--syntax-only", str(path)]
+    done = subprocess.run(checked, check=False, capture_output=True, text=True)
+    services = _compose()["services"]
+
+    assert done.returncode == 0, done.stderr
+    assert loaded(path.read_text(encoding="utf-8"))["rule_files"] == ["/etc/prometheus/rules/rules.yml"]
+    assert "rules:/etc/prometheus/rules:ro" in services["prometheus"]["volumes"]
+    assert "/data/rules.yml" in services["rules"]["command"]
+
+
+def test_alertmanager_takes_its_configuration(
+    run_rules: Callable[..., str], requires_tool: Callable[[str], str]
+) -> None:
+    """It begins with what `paceline rules` writes for it, and names the receivers."""
+    path = FOLDER / "compose" / "alertmanager.yml"
+    requires_tool("prometheus-alertmanager")
+    checked = [requires_tool("amtool"), "check-config", str(path)]
+    done = subprocess.run(checked, check=False, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert path.read_text(encoding="utf-8").startswith(run_rules("--format", "alertmanager"))
+
+
+@pytest.fixture
+def run_rules(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What `paceline rules` prints for the settings that come with it."""
+
+    def run(*arguments: str) -> str:
+        config = FOLDER / "compose" / "paceline" / "paceline.yaml"
+        cli(["rules", "--config", str(config), *arguments], standalone_mode=False)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_grafana_finds_the_boards(tmp_path: Path) -> None:
+    """They are written where Grafana looks for them."""
+    services: Any = _compose()["services"]
+    provider = loaded((FOLDER / "compose" / "grafana" / "dashboards" / "paceline.yaml").read_text(encoding="utf-8"))
+    (options,) = [one["options"] for one in provider["providers"]]
+
+    assert f"boards:{options['path']}:ro" in services["grafana"]["volumes"]
+    assert "boards:/data" in services["boards"]["volumes"]
+    assert services["boards"]["command"][:4] == ["dashboards", "build", "--out", "/data"]
