@@ -52,6 +52,7 @@ from slo_engine.explain import Explanation, Selection, explain, find_indicator
 from slo_engine.exposition import Exposition, LineWriter, Publisher
 from slo_engine.indicator import Family, Indicator
 from slo_engine.organisation import unmatched
+from slo_engine.past import Past
 from slo_engine.reading import Reader
 from slo_engine.restated import RestatedLine, restated_lines
 from slo_engine.slo import Slo
@@ -142,6 +143,21 @@ class Service:
     def tiers(self) -> Sequence[Tier]:
         """The burn-rate tiers of alerts."""
         return self._tiers
+
+    @property
+    def past(self) -> Past:
+        """What a past is evaluated from."""
+        return Past(
+            observations=self.observations,
+            indicators=self.indicators,
+            slos=self.configuration.slos,
+            tiers=self._tiers,
+            organisation=self.configuration.organisation,
+            exclusions=self.configuration.exclusions,
+            sources=[source.name for source in self.configuration.sources],
+            version=version("paceline"),
+            series_limit=self.configuration.series_limit,
+        )
 
     @property
     def stamps(self) -> Mapping[str, Mapping[str, int | str]]:

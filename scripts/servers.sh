@@ -10,7 +10,8 @@
 postgresql=(/usr/lib/postgresql/*/bin/initdb)
 # command=packages, or a file of theirs; Redmine's server is puma, with its data in SQLite.
 wanted=(promtool=prometheus prometheus-alertmanager=prometheus-alertmanager chromium=chromium npm=npm
-    prometheus-blackbox-exporter=prometheus-blackbox-exporter puma=puma bwrap=bubblewrap systemd-analyze=systemd "${postgresql[0]}=postgresql"
+    prometheus-blackbox-exporter=prometheus-blackbox-exporter victoria-metrics=victoria-metrics puma=puma
+    bwrap=bubblewrap systemd-analyze=systemd "${postgresql[0]}=postgresql"
     /usr/share/redmine/config.ru="redmine redmine-sqlite ruby-sqlite3 sqlite3")
 
 missing() {

@@ -105,6 +105,12 @@ class Exposition:
         for family in self.families:
             yield b"".join(family.text.texts), b"".join(t for s in family.lines for t in s.texts)
 
+    def by_openmetrics_family(self) -> Iterator[tuple[str, bytes, bytes]]:
+        """Of each family the name that its lines begin with, its head in the OpenMetrics format, and its lines."""
+        for family in self.families:
+            name = family.text.texts[0].split(b" ", 3)[2].decode()
+            yield name, b"".join(family.openmetrics.texts), b"".join(t for s in family.lines for t in s.texts)
+
     @property
     def _text(self) -> Iterator[Segment]:
         return chain.from_iterable((f.text, *f.lines) for f in self.families)

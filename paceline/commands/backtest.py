@@ -30,7 +30,7 @@ from slo_engine.windows import parse_window
 _USUAL = timedelta(days=90)
 
 
-class _Time(click.ParamType[datetime]):
+class Time(click.ParamType[datetime]):
     """A time with its offset, or a day in UTC."""
 
     name = "time"
@@ -74,8 +74,8 @@ class _Range:
 )
 @click.argument("name", metavar="SLO")
 @config_option
-@click.option("--from", "start", type=_Time(), help="The beginning of the past; 90 days before its end unless given.")
-@click.option("--until", "end", type=_Time(), help="Its end; now unless given.")
+@click.option("--from", "start", type=Time(), help="The beginning of the past; 90 days before its end unless given.")
+@click.option("--until", "end", type=Time(), help="Its end; now unless given.")
 @click.option("--target", default="", help="Another target than the file's, such as 0.995.")
 @click.option("--window", default="", help="Another rolling window than the file's, such as 30d.")
 @click.option("--incident", "incidents", type=_Incident(), multiple=True, help="An incident that should have alerted.")

@@ -38,6 +38,12 @@ NOT_RUN = {
     "README.md: PACELINE_REPO=https://example.com/team/service.git make run": _RUNS,
     "README.md: paceline serve --config paceline.yaml": _STAYS,
     "docs/catalogue.md: paceline catalogue portal --out services.yaml": "asks a portal; its own tests answer it",
+    "docs/telemetry.md: paceline history export --from 2026-01-01 --until 2026-02-01 --step 5m --out past.om": (
+        "evaluates 9,000 times; tests/paceline/test_sending.py exports a week"
+    ),
+    "docs/telemetry.md: promtool tsdb create-blocks-from openmetrics --max-block-duration=8784h past.om data": (
+        "reads what the command before writes; run by the same tests"
+    ),
     "docs/operations.md: paceline db move": "needs a PostgreSQL; tests/paceline/test_db.py moves into one",
     "docs/operations.md: paceline db delete-source old-ci": "asks; tests/paceline/test_deleting.py answers it",
     "docs/privacy.md: paceline privacy erase <who.txt": "reads who; tests/paceline/test_deleting.py tells it",

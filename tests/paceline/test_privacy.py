@@ -371,6 +371,7 @@ NOT_LOOKED_AT = {
     "db migrate": "prints two numbers of the schema",
     "db delete-source": "counts rows of tables",
     "privacy erase": "counts rows of tables",
+    "history export": "writes what metrics tell of, at other times",
     "doctor": "reads the sources, and nothing of what is stored",
     "init": "looks at repositories, and suggests targets by numbers that the pages tell of",
     "collect": "its outcomes are those of the log",
