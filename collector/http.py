@@ -373,6 +373,15 @@ class ApiClient:
         question = _Question("POST", self._below(path), {}, headers, body, asked, understood)
         return self._patiently(question, None if repeatable else 1)
 
+    def post_form(self, body: str, *, headers: Mapping[str, str], understood: Collection[int] = ()) -> Answer:
+        """The answer to a POST of a form, already encoded, to the base URL; never repeated.
+
+        A refusal whose status is `understood` is an answer too.
+        """
+        extra = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+        asked = f"POST {self._origin}"
+        return self._patiently(_Question("POST", self._base, {}, extra, body.encode(), asked, understood), 1)
+
     def delete(self, path: str, *, understood: Collection[int] = ()) -> Answer:
         """The answer to a DELETE, repeated where that may help: what is gone already answers with another status.
 

@@ -95,6 +95,10 @@ class People:
         """The hash of somebody of whom only a display name is known: nobody's account, and nobody's address."""
         return self._hash(f"\0{normal_form(name)}")
 
+    def derived(self, purpose: str) -> bytes:
+        """A key for something else, 32 bytes: it tells nothing of this one, and hashes by it match none of these."""
+        return hmac.new(self._key, f"paceline/{purpose}".encode(), hashlib.sha256).digest()
+
     def is_bot(self, *names: str) -> bool:
         """True where a login or address belongs to automation, by what everybody knows or by what was told here."""
         known = self._automated.get(names)

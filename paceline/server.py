@@ -12,12 +12,14 @@ from datetime import datetime
 import uvicorn
 
 from collector.errors import PacelineError
+from paceline.access.connections import MOST_HEAD_BYTES, BoundedProtocol
+from paceline.access.tls import Certificate
 from paceline.enricher import build_enricher
 from paceline.scheduler import schedule, shut_down
 from paceline.web import create_app
 from paceline.webhooks import Webhooks
 from paceline.weeklies import Weeklies
-from paceline.wiring import Running
+from paceline.wiring import Running, access_of
 
 _SLOW_READER_SECONDS = 1
 
@@ -29,26 +31,35 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
     settings = service.configuration.settings.notify
     enricher = build_enricher(service, settings, tiers=service.tiers, log=log, clock=clock)
     webhooks = Webhooks(service, log, clock)
+    stop = threading.Event()
     try:
+        certificate = _certificate(running, stop)
         service.drain()
         # What the store knows already is published before the first scrape, not only after the first run.
         service.refresh()
         service.pushes.start()
         scheduler = schedule(service, log, clock)
         scheduler.start()
-        weeklies, stop = Weeklies(service), threading.Event()
+        weeklies = Weeklies(service)
         # A daemon: what it makes nobody waits for, so the end of the process may come at any time.
         threading.Thread(target=weeklies.keep_ready, args=(stop,), name="weeklies", daemon=True).start()
-        shown = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+        scheme = "http" if certificate is None else "https"
+        shown = f"{scheme}://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         say(f"Status page  {shown}/")
         say(f"Metrics      {shown}/metrics")
         say(f"SLOs         {shown}/api/v1/slos")
         config = uvicorn.Config(
-            create_app(service, enricher, webhooks, weeklies),
+            create_app(service, enricher, webhooks, weeklies, access_of(running, clock)),
             log_level="warning",
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_SLOW_READER_SECONDS,
+            http=BoundedProtocol,
+            ws="none",
+            proxy_headers=False,  # else anybody on this machine could say from where a request comes
+            limit_concurrency=service.configuration.settings.server.connections,
+            h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+            ssl_context_factory=None if certificate is None else lambda _config, _usual: certificate.context,
         )
         server = uvicorn.Server(config)
         _stop_on_signals(server)
@@ -67,6 +78,17 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
         webhooks.close()
         enricher.close()
         listening.close()
+
+
+def _certificate(running: Running, stop: threading.Event) -> Certificate | None:
+    """The certificate of the settings, kept new until told to stop; None where there is none."""
+    configuration = running.service.configuration
+    tls = configuration.settings.server.tls
+    if tls.certificate is None or tls.key is None:
+        return None
+    found = Certificate(configuration.base_dir / tls.certificate, configuration.base_dir / tls.key, running.log)
+    threading.Thread(target=found.keep_new, args=(stop,), name="certificate", daemon=True).start()
+    return found
 
 
 def _stop_on_signals(server: uvicorn.Server) -> None:

@@ -24,6 +24,8 @@ from collector.registry import SourceTypes
 from collector.secrets import Secret, is_in_file
 from collector.source import SourceConfig
 from collector.store import Place
+from paceline.access.mistakes import faults, open_door
+from paceline.access.settings import AccessSettings, OwnAddress, TlsSettings
 from paceline.calendar_settings import CalendarSettings, zone
 from paceline.catalogue import TeamRules, Texts, services
 from paceline.delivery_places import DIRECTORY, AnyDeliveries, Delivery, FileDelivery
@@ -89,6 +91,13 @@ class ServerSettings(_Section):
 
     host: str = Field(default="127.0.0.1", description="The address to listen on; loopback unless told.")
     port: int = Field(default=8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    url: OwnAddress = Field(
+        default="", description="The address under which people reach it, such as https://paceline.example."
+    )
+    connections: int = Field(
+        default=500, ge=10, le=100_000, description="How many connections at once; beyond it 503 is answered."
+    )
+    tls: TlsSettings = Field(default_factory=TlsSettings, description="The certificate with which it answers.")
 
 
 class LogSettings(_Section):
@@ -316,6 +325,7 @@ class Settings(_Section):
     notify: NotifySettings = Field(default_factory=NotifySettings, description="The enricher; see docs/enricher.md.")
     metrics: MetricsSettings = Field(default_factory=MetricsSettings, description="What `/metrics` may hold.")
     server: ServerSettings = Field(default_factory=ServerSettings, description="Where the service listens.")
+    access: AccessSettings = Field(default_factory=AccessSettings, description="Who may look; see docs/security.md.")
     logs: LogSettings = Field(default_factory=LogSettings, description="How the service logs.")
     telemetry: TelemetrySettings = Field(
         default_factory=TelemetrySettings, description="Where Paceline's own traces go, and its metrics."
@@ -329,6 +339,7 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "PACELINE_TIMEZONE": ("timezone",),
     "PACELINE_HOST": ("server", "host"),
     "PACELINE_PORT": ("server", "port"),
+    "PACELINE_URL": ("server", "url"),
     "PACELINE_LOG_LEVEL": ("logs", "level"),
     "PACELINE_LOG_FORMAT": ("logs", "format"),
     "PACELINE_REPORT_DIRECTORY": ("report", "directory"),
@@ -456,6 +467,7 @@ def load(path: Path, environ: Mapping[str, str], types: SourceTypes, families: S
         document=document,
     )
     mistakes.extend(_delivery_mistakes(found, document))
+    mistakes.extend(_access_mistakes(found.settings, document))
     if mistakes:
         raise ConfigError(*mistakes)
     return found
@@ -473,6 +485,15 @@ def _delivery_mistakes(found: Configuration, document: Document) -> Iterator[Mis
             expected = "a folder or a format of its own"
             yield document.mistake((*place, "path"), f"{one.name} writes the files of another delivery", expected)
         written.append(one.files)
+
+
+def _access_mistakes(settings: Settings, document: Document) -> Iterator[Mistake]:
+    """A door that stands open, and what does not fit together."""
+    server = settings.server
+    if (fault := open_door(server.host, settings.access)) is not None:
+        yield document.mistake(*fault)
+    for fault in faults(settings.access, server.tls, server.url):
+        yield document.mistake(*fault)
 
 
 def overlaid(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:

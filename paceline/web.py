@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.metadata import version
@@ -13,6 +13,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from collector.errors import StoreError
+from paceline.access.caller import caller_of
+from paceline.access.door import Access, put_behind
+from paceline.access.headers import HEADERS, SafeHeaders
 from paceline.annotations_routes import annotation_routes
 from paceline.delivery_routes import delivery_routes
 from paceline.enricher import Enricher, router
@@ -35,15 +38,6 @@ from slo_engine.restated import RestatedLine
 from slo_engine.sli_words import measured_by
 from slo_engine.slo import EventCounts, SloStatus
 from slo_engine.snapshot import SloState
-
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
-        "form-action 'self'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 
 
 class EventCountsView(BaseModel):
@@ -126,20 +120,15 @@ def create_app(  # noqa: C901 - one short function for each route
     enricher: Enricher | None = None,
     webhooks: Webhooks | None = None,
     weeklies: Weeklies | None = None,
+    access: Access | None = None,
 ) -> FastAPI:
     """The app of a service; with an enricher it takes alerts, with webhooks what systems send.
 
-    `weeklies`: the weekly summaries, where somebody else keeps them ready.
+    `weeklies`: the weekly summaries, where somebody else keeps them ready. `access`: who may ask for what; without it
+    nobody is asked who they are, as a look from within this process needs it.
     """
     app = FastAPI(title="Paceline", version=version("paceline"), docs_url=None, redoc_url=None)
     look = Look(service)
-
-    @app.middleware("http")
-    async def _headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call_next(request)
-        for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
 
     @app.head("/metrics", include_in_schema=False)
     @app.get("/metrics", response_class=Response, summary="Prometheus and OpenMetrics exposition")
@@ -160,13 +149,14 @@ def create_app(  # noqa: C901 - one short function for each route
         summary="A snapshot is published; problems are named",
         responses={503: {"model": HealthView}},
     )
-    async def readyz() -> Response:
+    async def readyz(request: Request) -> Response:
         published = service.published
         if published is None:
             view = HealthView(status="starting", problems=["no snapshot is published yet"])
             return JSONResponse(view.model_dump(), status_code=503)
         problems = _problems(published)
-        return JSONResponse(HealthView(status="degraded" if problems else "ok", problems=problems).model_dump())
+        shown = problems if caller_of(request.scope).is_known else []  # they name sources
+        return JSONResponse(HealthView(status="degraded" if problems else "ok", problems=shown).model_dump())
 
     @app.get(
         "/api/v1/slos",
@@ -213,7 +203,10 @@ def create_app(  # noqa: C901 - one short function for each route
     if webhooks is not None:  # after the alerts, which have a path of their own among them
         app.include_router(webhook_routes(webhooks))
     app.include_router(explain_routes(service, look))
-    answer_refusals(app, look, _HEADERS)
+    answer_refusals(app, look, HEADERS)
+    if access is not None:
+        put_behind(app, access, look)
+    app.add_middleware(SafeHeaders, headers=HEADERS)  # the last one is the outermost
     return app
 
 

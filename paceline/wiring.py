@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from collector.errors import ConfigError, Mistake
 from collector.people import People, load_key
@@ -36,6 +37,9 @@ from slo_engine.alert_windows import load_tiers
 from slo_engine.beside import Beside
 from slo_engine.indicator import families, indicators
 from slo_engine.processes import Processes
+
+if TYPE_CHECKING:
+    from paceline.access.door import Access
 
 DEFAULT_CONFIG = "paceline.yaml"
 
@@ -114,6 +118,16 @@ class Running:
         if self.second is not None:
             self.second.close()
         self.database.close()
+
+
+def access_of(running: Running, clock: Callable[[], datetime]) -> Access:
+    """Who may ask a running service for what, by its settings. `clock` tells real time, also where `as_of` stands."""
+    from paceline.access.door import Place as Here  # noqa: PLC0415 - only what serves pays for the web framework
+    from paceline.access.door import build_access  # noqa: PLC0415 - as above
+
+    found = running.service.configuration
+    here = Here(url=found.settings.server.url, base_dir=found.base_dir, data_dir=found.data_dir)
+    return build_access(found.settings.access, here, running.people.derived("access"), clock=clock, log=running.log)
 
 
 def build(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from paceline.access.mistakes import refuse_open_door
 from paceline.commands.examples import examples
 from paceline.commands.options import config_option, configured
 from paceline.wiring import build, utc_now
@@ -25,10 +26,12 @@ def serve(config: Path | None, host: str | None, port: int | None) -> None:
 
     found = configured(config)
     server = found.settings.server
+    host = host or server.host
+    refuse_open_door(host, found.settings.access, found.document)
     for note in found.notes:
         click.echo(note)
     running = build(found)
     try:
-        serve_service(running, host or server.host, server.port if port is None else port, utc_now, click.echo)
+        serve_service(running, host, server.port if port is None else port, utc_now, click.echo)
     finally:
         running.close()
