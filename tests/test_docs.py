@@ -21,6 +21,8 @@ from collector.http import Wire
 from collector.people import People
 from collector.registry import source_types
 from collector.source import About, SourceContext
+from paceline.access.door import Place, build_access
+from paceline.access.settings import AccessSettings, TokenSettings
 from paceline.calendar_settings import CalendarSettings
 from paceline.catalogue import ServiceSettings
 from paceline.cli import cli
@@ -203,6 +205,14 @@ def _settings_page() -> str:
         "| Setting | Type | Default | Meaning |",
         "|---|---|---|---|",
         *_source_rows(ServiceSettings),
+        "",
+        "## Tokens",
+        "",
+        "[Security](security.md#tokens) shows how to use them. Each of `access.tokens` has these settings:",
+        "",
+        "| Setting | Type | Default | Meaning |",
+        "|---|---|---|---|",
+        *_source_rows(TokenSettings),
         "",
         "## Calendars",
         "",
@@ -442,7 +452,14 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     settings = service.configuration.settings.notify
     enricher = build_enricher(service, settings, tiers=service.tiers, log=log, clock=lambda: NOW)
     webhooks = Webhooks(service, log, lambda: NOW)
-    yield create_app(service, enricher, webhooks)
+    access = build_access(
+        AccessSettings.model_validate({"oidc": {"issuer": "https://login.example", "client_id": "paceline"}}),
+        Place(url="https://paceline.example", base_dir=folder, data_dir=folder),
+        b"a key for a page",
+        clock=lambda: NOW,
+        log=log,
+    )
+    yield create_app(service, enricher, webhooks, None, access)
     webhooks.close()
     enricher.close()
     running.close()

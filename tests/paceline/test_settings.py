@@ -148,7 +148,9 @@ def test_a_variable_overrides_the_file(
     write: Write, variable: str, value: str, read: Callable[[Configuration], str | None]
 ) -> None:
     """Each variable wins over the file, and leaves its section's other settings alone."""
-    path = write("timezone: UTC\nserver: {host: h, port: 1}\nlogs: {level: debug, format: text}\nreport: {hour: 3}\n")
+    path = write(
+        "timezone: UTC\nserver: {host: localhost, port: 1}\nlogs: {level: debug, format: text}\nreport: {hour: 3}\n"
+    )
 
     found = loaded(path, **{variable: value})
 
