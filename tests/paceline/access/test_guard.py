@@ -306,7 +306,7 @@ def test_webhooks_have_a_limit_of_their_own(guarded: Guarded) -> None:
 
 
 def test_no_route_takes_a_large_body(guarded: Guarded) -> None:
-    """A body is refused by its announced length, before any of it is read; one without a length, once it is too long."""
+    """A body is refused by its announced length, before any of it is read."""
     client = guarded(tokens("read"))
     own, large = {"sec-fetch-site": "same-origin"}, b"x" * (LARGEST_OTHER_BYTES + 1)
     sent = client.post("/account/sign-out", content=large, headers=own)
