@@ -78,6 +78,7 @@ def container(bwrap: str, repository_at: Any, tmp_path_factory: pytest.TempPathF
     repository.tag("v1.0.0", at=2)
     (folder / "etc").mkdir()
     settings = "sources: [{type: git, name: shop, repository: /shop}]\nlogs: {format: json}\nprocesses: 1\n"
+    settings += "access: {anonymous: viewer}\n"
     (folder / "etc" / "paceline.yaml").write_text(settings, encoding="utf-8")
     writable = {"/data": folder / "data", "/tmp": folder / "tmp"}  # noqa: S108 - the container's own
     for path in writable.values():

@@ -79,6 +79,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- with include "paceline.baseUrl" . -}}
 {{- $_ := set $config "notify" (merge (default (dict) $config.notify) (dict "base_url" .)) -}}
+{{- $_ := set $config "server" (merge (default (dict) $config.server) (dict "url" .)) -}}
+{{- end -}}
+{{- if not $config.access -}}
+{{- $_ := set $config "access" (dict "anonymous" "viewer") -}}
 {{- end -}}
 {{- if include "paceline.hasWorkers" . -}}
 {{- $_ := set $config "replicas" (merge (default (dict) $config.replicas) (dict "collect" "workers")) -}}
