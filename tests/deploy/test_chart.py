@@ -42,7 +42,9 @@ def test_a_release_is_what_it_was(case: str, release: Of, golden: Callable[[Path
     """What each set of values makes of the chart stands in a file, so that a change of it is seen."""
     found = release(case)
     assert found.refused == ""
-    text = "".join(f"# {path}\n{text.strip()}\n" for path, text in sorted(found.texts.items()))
+    # The rules themselves are compared elsewhere, with the code that makes them.
+    texts = {path: text.partition("\n  groups:")[0].strip() for path, text in sorted(found.texts.items())}
+    text = "".join(f"# {path}\n{text}\n" for path, text in texts.items())
 
     golden(Path(__file__).parent / "golden" / f"{case}.yaml", text)
 
