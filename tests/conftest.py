@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -75,14 +75,17 @@ def absent(what: str) -> NoReturn:
 def pytest_configure(config: pytest.Config) -> None:
     """Say what the marker of files is for by which they are put in order."""
     config.addinivalue_line("markers", "long: what takes longest, and therefore begins first")
-    # Collecting makes a million objects that stay: looking through them again and again takes seconds.
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect no garbage while tests are collected: of a million objects all stay, and need no later look either."""
     gc.disable()
-
-
-def pytest_collection_finish() -> None:
-    """Let garbage be collected again, of what tests make alone."""
-    gc.freeze()
-    gc.enable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
