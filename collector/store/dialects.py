@@ -13,7 +13,19 @@ from sqlalchemy.dialects.postgresql import insert  # what it says after ON CONFL
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-__all__ = ["TEXT", "all_of", "element", "elements", "greatest", "in_order", "insert", "listed", "plain", "whole"]
+__all__ = [
+    "TEXT",
+    "all_of",
+    "among",
+    "element",
+    "elements",
+    "greatest",
+    "in_order",
+    "insert",
+    "listed",
+    "plain",
+    "whole",
+]
 
 POSTGRESQL = "postgresql"
 
@@ -81,6 +93,16 @@ class all_of(FunctionElement[str]):  # noqa: N801 - a function in a statement
     name = "all_of"
 
 
+class among(FunctionElement[Any]):  # noqa: N801 - a function in a statement
+    """Whether a key is among those of a query: each is looked up by the key's index, however few rows there seem.
+
+    It has no type, because a true one would be compared with 1, and SQLite reads every row for that.
+    """
+
+    inherit_cache = True
+    name = "among"
+
+
 def _said(function: type[FunctionElement[Any]], sqlite: str, postgresql: str) -> None:
     """Say how a function is written: `{0}`, `{1}`… are its arguments, `{all}` all, `{rest}` all but the first."""
 
@@ -101,3 +123,4 @@ _said(element, "json_extract({0}, '$[{1}]')", "CAST(CAST({0} AS json) ->> {1} AS
 _said(greatest, "max({all})", "greatest({all})")
 _said(listed, "json_group_array({0})", "coalesce(json_agg({0} ORDER BY {rest}), '[]')")
 _said(all_of, "json_array({all})", "CAST(json_build_array({all}) AS TEXT)")
+_said(among, "{0} IN {1}", "{0} = ANY (ARRAY{1})")

@@ -14,7 +14,7 @@ from collector.erasure import Erased
 from collector.events import Commit, Event, kind_of
 from collector.store.columns import columns_of, encoder
 from collector.store.database import Transaction
-from collector.store.dialects import elements, insert
+from collector.store.dialects import among, elements, insert
 from collector.store.tables import BELONGS_TO, DATED_BY, ERASED_PERSON, EVENT_MOVED, EVENT_TABLES, KIND_REVISION
 
 
@@ -131,12 +131,13 @@ def _listed(ids: Sequence[str]) -> str:
 
 
 _ASKED = elements(sa.bindparam("ids", type_=sa.Text)).table_valued("value", name="asked")
+_ASKED_IDS = sa.select(_ASKED.c.value).scalar_subquery()
 
 
 @lru_cache(maxsize=64)
 def _places_text(event_type: type[Event], of_a_revision: bool, dialect: Any) -> str:  # noqa: FBT001 - a key
     own = EVENT_TABLES[event_type].c
-    query = sa.select(own.id, *(own[name] for name in _place(event_type))).where(own.id.in_(sa.select(_ASKED.c.value)))
+    query = sa.select(own.id, *(own[name] for name in _place(event_type))).where(among(own.id, _ASKED_IDS))
     if of_a_revision:
         query = query.where(own.revision == sa.bindparam("revision"))
     return str(query.compile(dialect=dialect))
