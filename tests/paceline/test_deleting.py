@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -240,6 +241,52 @@ def test_no_byte_of_an_erased_person_is_left_in_the_file(store: Callable[[str], 
 
     assert before
     assert not any(digits in file.read_bytes() for file in files if file.exists())
+
+
+# --- while others run ---------------------------------------------------------------------------------
+
+
+def _meanwhile(stored: Stored, events: Sequence[Event], deletes: Callable[[], object]) -> None:
+    """Delete while another connection writes and derives."""
+
+    def works() -> None:
+        for start in range(0, len(events), 20):
+            stored.told(events[start : start + 20])
+
+    with ThreadPoolExecutor(2) as pool:
+        others = pool.submit(works)
+        pool.submit(deletes).result()
+        others.result()
+    stored.derive()
+
+
+def test_a_source_goes_while_a_service_writes_and_derives(store: Callable[[str], Stored], tmp_path: Path) -> None:
+    """What another one writes and derives meanwhile ends in the numbers of a store that never knew the source."""
+    history = History(11, 240)
+    mine, more = history.events[:160], _without(history.events[160:], "other")
+    known, never = store("known").told(mine), store("never").told(_without(history.events, "other"))
+    with closing(Database.open(tmp_path / "known")) as other:
+        beside = Stored(other)
+        _meanwhile(beside, more, lambda: delete_source(known.database, known.derive, "other"))
+
+    assert known.judged() == never.judged()
+    assert known.events.counts() == never.events.counts()
+
+
+def test_a_person_goes_while_a_service_writes_and_derives(store: Callable[[str], Stored], tmp_path: Path) -> None:
+    """What another one writes of them meanwhile is nobody's; a second erasure finds nothing, or takes the rest."""
+    history, digits = History(12, 240), PEOPLE[3].partition(":")[2]
+    known = store("known").told(history.events[:160])
+    never = store("never").told(Erased([mark_of(PEOPLE[3])]).among(history.events))
+    with closing(Database.open(tmp_path / "known")) as other:
+        beside = Stored(other)
+        _meanwhile(beside, history.events[160:], lambda: erase(known.database, known.derive, [PEOPLE[3]]))
+
+    proof = erase(known.database, known.derive, [PEOPLE[3]])
+
+    assert [one for one in proof if one.after] == []
+    assert known.holds(digits) == {}
+    assert known.judged() == never.judged()
 
 
 # --- the commands -------------------------------------------------------------------------------------
