@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -95,6 +95,9 @@ class Transaction:
 class Database:
     """A migrated database: SQLite, or PostgreSQL for several processes. Readers never wait for a writer."""
 
+    opened_by: ClassVar[Callable[[Place], Engine]]
+    """What opens a place: `engine_of`. Tests have it open another one, so that the same tests run on each database."""
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         # SQLite allows one writer; inside one process a lock is fairer and faster than waiting for its timeout.
@@ -110,7 +113,7 @@ class Database:
         Raises StoreError where it cannot be opened or written, or is of a newer Paceline.
         """
         try:
-            database = cls(_engine_of(place))
+            database = cls(cls.opened_by(place))
             with contextlib.ExitStack() as on_failure:
                 on_failure.callback(database.close)
                 database._migrate()
@@ -268,14 +271,14 @@ def _bulk(connection: Connection) -> Callable[..., int] | None:
     """What writes many rows where there is a faster way than a statement for each."""
     if connection.dialect.name != POSTGRESQL:
         return None
-    from collector.store.postgresql import write_rows  # noqa: PLC0415 - as in `_engine_of`
+    from collector.store.postgresql import write_rows  # noqa: PLC0415 - as in `engine_of`
 
     return write_rows
 
 
 def _fetched(connection: Connection, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     if connection.dialect.name == POSTGRESQL:
-        from collector.store.postgresql import plain_cursor  # noqa: PLC0415 - as in `_engine_of`
+        from collector.store.postgresql import plain_cursor  # noqa: PLC0415 - as in `engine_of`
 
         cursor = plain_cursor(connection.connection)
     else:
@@ -319,13 +322,17 @@ def _positional(statement: Any, dialect: Any, names: tuple[str, ...]) -> str | N
     return str(compiled) if tuple(compiled.positiontup or ()) == names else None
 
 
-def _engine_of(place: Place) -> Engine:
+def engine_of(place: Place) -> Engine:
+    """The engine of a place, whose folder is made. Raises StoreError for an address of no PostgreSQL."""
     if isinstance(place, Path):
         place.mkdir(parents=True, exist_ok=True)
         return _sqlite_engine(place / "paceline.db")
     from collector.store.postgresql import postgresql_engine  # noqa: PLC0415 - who has a file does not pay for it
 
     return postgresql_engine(reveal(place))
+
+
+Database.opened_by = staticmethod(engine_of)
 
 
 def _named(place: Place) -> str:

@@ -12,12 +12,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from pydantic import SecretStr
 
-from collector.store import Database, database
+from collector.store import Database, Place
+from collector.store.database import engine_of
 
 MARK = "paceline.postgresql"
 """The file of a folder that names its database: who empties the folder gets another one."""
@@ -116,9 +116,12 @@ def _running(folder: str) -> Iterator[Server]:
 @contextlib.contextmanager
 def redirected(server: Server) -> Iterator[None]:
     """Meanwhile who opens the store of a folder gets its database on the server."""
-    usual: Any = database._engine_of
-    database._engine_of = lambda place: usual(SecretStr(server.of(place)) if isinstance(place, Path) else place)
+    Database.opened_by = staticmethod(lambda place: engine_of(_address(server, place)))
     try:
         yield
     finally:
-        database._engine_of = usual
+        Database.opened_by = staticmethod(engine_of)
+
+
+def _address(server: Server, place: Place) -> Place:
+    return SecretStr(server.of(place)) if isinstance(place, Path) else place
