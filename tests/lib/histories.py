@@ -47,7 +47,7 @@ SOURCES = ("kept", "other")
 class History:
     """A made-up history."""
 
-    def __init__(self, seed: int, size: int = 160) -> None:
+    def __init__(self, seed: int, size: int = 100) -> None:
         self._random = Random(seed)  # noqa: S311 - a test's own worlds
         self._number = 0
         self._shas: list[str] = []

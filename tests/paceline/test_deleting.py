@@ -262,8 +262,8 @@ def _meanwhile(stored: Stored, events: Sequence[Event], deletes: Callable[[], ob
 
 def test_a_source_goes_while_a_service_writes_and_derives(store: Callable[[str], Stored], tmp_path: Path) -> None:
     """What another one writes and derives meanwhile ends in the numbers of a store that never knew the source."""
-    history = History(11, 240)
-    mine, more = history.events[:160], _without(history.events[160:], "other")
+    history = History(11, 150)
+    mine, more = history.events[:100], _without(history.events[100:], "other")
     known, never = store("known").told(mine), store("never").told(_without(history.events, "other"))
     with closing(Database.open(tmp_path / "known")) as other:
         beside = Stored(other)
@@ -275,12 +275,12 @@ def test_a_source_goes_while_a_service_writes_and_derives(store: Callable[[str],
 
 def test_a_person_goes_while_a_service_writes_and_derives(store: Callable[[str], Stored], tmp_path: Path) -> None:
     """What another one writes of them meanwhile is nobody's; a second erasure finds nothing, or takes the rest."""
-    history, digits = History(12, 240), PEOPLE[3].partition(":")[2]
-    known = store("known").told(history.events[:160])
+    history, digits = History(12, 150), PEOPLE[3].partition(":")[2]
+    known = store("known").told(history.events[:100])
     never = store("never").told(Erased([mark_of(PEOPLE[3])]).among(history.events))
     with closing(Database.open(tmp_path / "known")) as other:
         beside = Stored(other)
-        _meanwhile(beside, history.events[160:], lambda: erase(known.database, known.derive, [PEOPLE[3]]))
+        _meanwhile(beside, history.events[100:], lambda: erase(known.database, known.derive, [PEOPLE[3]]))
 
     proof = erase(known.database, known.derive, [PEOPLE[3]])
 
