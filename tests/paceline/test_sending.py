@@ -233,6 +233,28 @@ def test_a_past_is_what_would_have_been_published(past: Path, collected: Service
     assert not [name for name, _ in shown if name.startswith("platform_collector_")]
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--from", "2027-01-01"), "there is no step between"),
+        (("--from", "2026-03-08", "--until", "2026-03-01"), "there is no step between"),
+        (("--step", "500ms"), "expected"),
+        (("--step", "often"), "expected"),
+        (("--from", "yesterday"), "is no time"),
+    ],
+)
+def test_a_past_that_is_none_leaves_no_file(
+    run: Callable[..., tuple[object, str, str]], tmp_path: Path, asked: tuple[str, ...], said: str
+) -> None:
+    """It says what was expected, and neither a file nor a part of one is left."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+
+    code, _, errors = run("history", "export", *asked, "-o", str(folder / "past.om"))
+
+    assert (code != 0, said in errors, list(folder.iterdir())) == (True, True, []), errors
+
+
 def test_samples_are_sorted_the_same_with_little_memory() -> None:
     """Whatever fits into memory at once, the file is the same."""
 
