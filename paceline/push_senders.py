@@ -41,6 +41,10 @@ def senders(
         yield RemoteWriteSender(remote_write, base_dir, stopped)
 
 
+def _always() -> bool:
+    return True
+
+
 class _HttpSender:
     """Posts one request after the other. Credentials are read anew for each push."""
 
@@ -79,11 +83,13 @@ class _HttpSender:
             self._with = (headers, basic)
         return self._client
 
-    def _considerately(self, bodies: Iterable[bytes]) -> Iterator[bytes]:
+    def _considerately(self, bodies: Iterable[bytes], may: Callable[[], bool]) -> Iterator[bytes]:
         """Requests as they are made, with pauses as long as that takes: half the time is left to others."""
         begun = time.thread_time()
         for body in bodies:
             taken = time.thread_time() - begun
+            if not may():  # a process that stood still for long may find another one in its place
+                return
             yield body
             self._sleep(taken)
             begun = time.thread_time()
@@ -110,13 +116,13 @@ class OtlpSender(_HttpSender):
         self._began = began
         self._began_at: int | None = None
 
-    def send(self, exposition: Exposition, at: datetime) -> None:
-        """Send it all. Raises PacelineError for what was not taken."""
+    def send(self, exposition: Exposition, at: datetime, may: Callable[[], bool] = _always) -> None:
+        """Send it all, while it may. Raises PacelineError for what was not taken."""
         client, refused, asked = self._connected(), 0, ""
         if self._began_at is None:
             self._began_at = _nanos(self._began())
         why = ""
-        for body in self._considerately(metrics_requests(families(exposition), _nanos(at), self._began_at)):
+        for body in self._considerately(metrics_requests(families(exposition), _nanos(at), self._began_at), may):
             answer = client.post_bytes("v1/metrics", body, headers=METRICS_HEADERS, repeatable=True)
             try:
                 left_out, said = metrics_refused(answer.body)
@@ -144,12 +150,12 @@ class RemoteWriteSender(_HttpSender):
             headers["Authorization"] = f"Bearer {token}"
         return headers, (self._own.username, reveal(self._own.password)) if self._own.username else None
 
-    def send(self, exposition: Exposition, at: datetime) -> None:
-        """Send it all. What is refused for good is not sent again; the rest of it is. Raises PacelineError."""
+    def send(self, exposition: Exposition, at: datetime, may: Callable[[], bool] = _always) -> None:
+        """Send it all, while it may. What is refused for good is not sent again. Raises PacelineError."""
         # Two samples of one series must not have the same time, whatever the clock does.
         self._last = max(self._last + 1, int(at.timestamp() * 1_000))
         client, refused = self._connected(), list[str]()
-        for body in self._considerately(self._writer.requests(families(exposition), self._last)):
+        for body in self._considerately(self._writer.requests(families(exposition), self._last), may):
             answer = client.post_bytes("", body, headers=HEADERS, repeatable=True, understood=(_BAD_REQUEST,))
             if answer.status == _BAD_REQUEST:
                 refused.append(f"{answer.asked}: answered {_BAD_REQUEST}: {_plain(answer.body)}")

@@ -26,8 +26,8 @@ class Sender(Protocol):
     kind: str
     every: timedelta
 
-    def send(self, exposition: Exposition, at: datetime) -> None:
-        """Send it all. Raises PacelineError for what was not taken."""
+    def send(self, exposition: Exposition, at: datetime, may: Callable[[], bool]) -> None:
+        """Send it all, while it may: it asks before each request. Raises PacelineError for what was not taken."""
 
     def close(self) -> None:
         """Let go of what it holds."""
@@ -113,10 +113,12 @@ class Pushes:
     def _push(self, lane: _Lane, exposition: Exposition) -> None:
         at = self._clock()
         try:
-            lane.sender.send(exposition, at)
+            lane.sender.send(exposition, at, self._allowed)
         except Exception as error:  # noqa: BLE001 - whatever a receiver answers must not end the thread
             if not self._stopped.is_set():
                 self._failed(lane, error)
+            return
+        if not self._allowed():
             return
         with self._changed:
             lane.state = replace(lane.state, last_success_at=at, succeeded=True)

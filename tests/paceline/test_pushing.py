@@ -293,6 +293,19 @@ def test_a_receiver_that_asks_for_long_patience_is_left_alone(receiver: Hook, st
     assert len(receiver.posted) == 1
 
 
+def test_who_is_replaced_in_the_middle_sends_no_more(receiver: Hook, stopped: threading.Event) -> None:
+    """A process that stood still between two requests does not send the second one."""
+    many = shop(1.0, *(f"service-{n}" for n in range(4_500)))
+    for sender in (otlp(receiver, stopped), remote_write(receiver, stopped)):
+        may = iter((True, True, False)).__next__
+        receiver.posted.clear()
+
+        with closing(sender):
+            sender.send(many, NOW, may)
+
+        assert len(receiver.posted) == 2
+
+
 def test_credentials_are_those_of_now(receiver: Hook, stopped: threading.Event, tmp_path: Path) -> None:
     """A token that is replaced in its file is used from the next push on; headers are given along."""
     (tmp_path / "token").write_text("first\n", encoding="utf-8")
@@ -349,9 +362,9 @@ class _Noting:
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
-    def send(self, exposition: Exposition, at: datetime) -> None:
+    def send(self, exposition: Exposition, at: datetime, may: Callable[[], bool]) -> None:
         """Note it."""
-        del at
+        del at, may
         self.sent.append(exposition)
         self.went_on.release()
         self.may_go_on.wait(20)
