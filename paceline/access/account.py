@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from paceline.access.caller import By, Role, caller_of
 from paceline.access.doorkeeper import SESSION, Doorkeeper
-from paceline.access.oidc import Attempt, Provider, SignInError
+from paceline.access.oidc import Attempt, Provider, ProviderDownError, SignInError
 from paceline.access.trail import Trail
 from paceline.explanations import Refusal
 from paceline.logs import Log
@@ -146,7 +146,7 @@ def _sign_in_routes(
 
     def _failed(error: SignInError) -> Response:
         log.warning("a sign-in failed", why=str(error))
-        return look.message(f"The sign-in failed: {error}.", 503 if "answered" in str(error) else 403)
+        return look.message(f"The sign-in failed: {error}.", 503 if isinstance(error, ProviderDownError) else 403)
 
 
 def _remember(answer: Response, keeper: Doorkeeper, purpose: str, text: str, lasts: timedelta) -> None:

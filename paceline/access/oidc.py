@@ -25,7 +25,7 @@ from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import Key, KeySet, import_key
 
-from collector.errors import ContractError, SourceError
+from collector.errors import ContractError, RetryableError, SourceError
 from collector.http import ApiClient, Limits, Wire
 from collector.secrets import reveal
 from paceline.access.settings import OidcSettings
@@ -44,6 +44,10 @@ _MOST_GROUPS = 500
 
 class SignInError(Exception):
     """Somebody did not get signed in: why, in words without what was sent."""
+
+
+class ProviderDownError(SignInError):
+    """The provider cannot be asked now: trying again later may help."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +173,7 @@ class Provider:
                 code_verifier=attempt.verifier,
             )
         except SourceError as error:
-            raise SignInError(str(error)) from None
+            raise _failure(error) from None
         except (AuthlibBaseError, ValueError, TypeError):
             raise SignInError("the provider did not take the code that it gave") from None
         claims = self._claims(told, attempt)
@@ -179,7 +183,7 @@ class Provider:
         try:
             secret = reveal(self._settings.client_secret)
         except SourceError as error:
-            raise SignInError(str(error)) from None
+            raise _failure(error) from None
         methods = metadata.token_endpoint_auth_methods_supported
         with_secret = "client_secret_basic" if "client_secret_basic" in methods else "client_secret_post"
         return OAuth2Client(
@@ -237,7 +241,7 @@ class Provider:
                 bearer = {"Authorization": f"Bearer {told['access_token']}"}
                 more = self._client(metadata.userinfo_endpoint).get(headers=bearer).read(dict[str, Any])
             except SourceError as error:
-                raise SignInError(str(error)) from None
+                raise _failure(error) from None
             if more.get("sub") == claims["sub"]:
                 found = claim(more, self._settings.groups_claim)
         listed: Sequence[Any] = [found] if isinstance(found, str) else found if isinstance(found, list) else []
@@ -251,7 +255,7 @@ class Provider:
                 try:
                     self._known = self._read(now)
                 except SourceError as error:
-                    raise SignInError(str(error)) from None
+                    raise _failure(error) from None
             return self._known
 
     def _read(self, now: datetime) -> _Known:
@@ -267,6 +271,10 @@ class Provider:
         if not keys:
             raise ContractError("the provider shows no key to check a sign-in with")
         return _Known(metadata, KeySet(keys), now)
+
+
+def _failure(error: SourceError) -> SignInError:
+    return ProviderDownError(str(error)) if isinstance(error, RetryableError) else SignInError(str(error))
 
 
 def claim(claims: Mapping[str, Any], name: str) -> Any:

@@ -1,0 +1,185 @@
+"""Connections over real sockets: who is slow is hung up on, certificates change, old TLS is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import shutil
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from collector.errors import PacelineError
+from paceline.access.connections import MOST_HEAD_BYTES, BoundedProtocol
+from paceline.access.tls import Certificate
+from paceline.logs import configure
+
+LARGE = b"x" * (16 << 20)
+
+
+class Hasty(BoundedProtocol):
+    """The same with less patience."""
+
+    head_seconds, stalled_seconds = 0.3, 0.3
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answers something large."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": LARGE})
+
+
+@contextlib.contextmanager
+def served(certificate: Certificate | None = None) -> Iterator[int]:
+    """A server of this app: its port."""
+    config = uvicorn.Config(
+        app,
+        log_level="critical",
+        http=Hasty,
+        ws="none",
+        lifespan="off",
+        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+        ssl_context_factory=None if certificate is None else lambda _config, _usual: certificate.context,
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+def hung_up(connection: socket.socket, dribble: bytes = b"") -> bool:
+    """Whether the other side hangs up in time while one sends a byte now and then."""
+    connection.settimeout(0.1)
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        try:
+            if dribble:
+                connection.send(dribble)
+            if not connection.recv(1):
+                return True
+        except TimeoutError:
+            continue
+        except OSError:
+            return True
+    return False
+
+
+def test_who_is_slow_is_hung_up_on() -> None:
+    """Nothing sent, headers that dribble in, a head without end, an answer that nobody reads: none lasts."""
+    with served() as port:
+
+        def connected() -> socket.socket:
+            return socket.create_connection(("127.0.0.1", port), timeout=5)
+
+        with connected() as silent:
+            assert hung_up(silent)
+        with connected() as slow:
+            slow.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
+            assert hung_up(slow, b"a")
+        with connected() as long, contextlib.suppress(OSError):
+            long.sendall(b"GET / HTTP/1.1\r\nX: " + b"a" * (2 * MOST_HEAD_BYTES))
+            assert long.recv(100).startswith(b"HTTP/1.1 400")
+        with connected() as sleeper:
+            sleeper.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            time.sleep(1.5)
+            assert _read_whole(sleeper) < len(LARGE)
+
+
+def test_who_reads_steadily_gets_it_all() -> None:
+    """A reader that takes longer than the wait, but reads, is no sleeper."""
+    with served() as port, socket.create_connection(("127.0.0.1", port), timeout=5) as reader:
+        reader.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert _read_whole(reader, pause=0.05) >= len(LARGE)
+
+
+def _read_whole(connection: socket.socket, pause: float = 0.0) -> int:
+    """How many bytes there are to read."""
+    size = 0
+    with contextlib.suppress(OSError):
+        while chunk := connection.recv(1 << 20):
+            size += len(chunk)
+            time.sleep(pause)
+    return size
+
+
+# --- certificates ----------------------------------------------------------------------------------------
+
+
+def made(folder: Path, name: str) -> tuple[Path, Path]:
+    """A certificate of its own for loopback."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / f"{name}.crt", folder / f"{name}.key"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, *private))
+    return paths
+
+
+def shown(port: int, most: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> str:
+    """The name in the certificate that a server shows."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version, context.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, most
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        context.wrap_socket(plain) as wrapped,
+    ):
+        told = x509.load_der_x509_certificate(wrapped.getpeercert(binary_form=True) or b"")
+        return str(told.subject.rfc4514_string())
+
+
+def test_a_new_certificate_is_shown_without_a_restart(tmp_path: Path) -> None:
+    """Half of a pair changes nothing; the whole is shown to the next connection. TLS 1.2 is the least."""
+    first, second = made(tmp_path, "first"), made(tmp_path, "second")
+    files = tmp_path / "tls.crt", tmp_path / "tls.key"
+    copy: Callable[..., Any] = shutil.copyfile
+    for file, source in zip(files, first, strict=True):
+        copy(source, file)
+    certificate = Certificate(*files, configure("error", "text"))
+    with served(certificate) as port:
+        assert shown(port) == "CN=first"
+        assert certificate.renew() is False
+        copy(second[0], files[0])
+        assert (certificate.renew(), shown(port)) == (False, "CN=first")
+        copy(second[1], files[1])
+        assert (certificate.renew(), shown(port)) == (True, "CN=second")
+        assert shown(port, ssl.TLSVersion.TLSv1_2) == "CN=second"
+        assert certificate.context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_a_certificate_that_cannot_be_used_is_told_at_the_start(tmp_path: Path) -> None:
+    """A missing file, and a key that does not fit, stop the start in a clear sentence."""
+    (first, _), (_, other) = made(tmp_path, "first"), made(tmp_path, "second")
+    with pytest.raises(PacelineError, match=r"server\.tls"):
+        Certificate(tmp_path / "gone.crt", other, configure("error", "text"))
+    with pytest.raises(PacelineError, match=r"server\.tls"):
+        Certificate(first, other, configure("error", "text"))
