@@ -108,7 +108,7 @@ class Families:
         self._alone: dict[bytes, Segment] = {}
 
     def hold(self, blocks: Iterable[Pieces], limit: int) -> dict[str, int]:
-        """Have the lines of some blocks, in their order; by family how many of them are cut.
+        """Have the lines of some blocks, in their order; by family how many of them are cut, in the order of `lines`.
 
         A block is the same while it is the same object. A family with more lines than the limit is cut from the first
         block on that does not fit.
@@ -124,7 +124,7 @@ class Families:
         self._cut = {name: own.cut_to(limit) for name, own in many.items()}
         for name, own in self._cut.items():
             own.divide(_by_texts(known.get(name)))
-        return {name: own.lines - self._cut[name].lines for name, own in many.items()}
+        return {name: many[name].lines - self._cut[name].lines for name in sorted(many, key=self._order)}
 
     @property
     def names(self) -> Iterable[str]:

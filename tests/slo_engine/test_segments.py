@@ -24,9 +24,9 @@ def pieces(block: Mapping[str, bytes], number: int) -> Pieces:
 
 def published(
     families: Families, blocks: Sequence[Pieces], limit: int
-) -> tuple[dict[str, int], list[tuple[str, bytes]]]:
-    """What is cut of some blocks, and the lines of each family in their order, as they are read by a scraper."""
-    cut = families.hold(blocks, limit)
+) -> tuple[list[tuple[str, int]], list[tuple[str, bytes]]]:
+    """What is cut of some blocks, and the lines of each family, as they are read by a scraper: both in their order."""
+    cut = list(families.hold(blocks, limit).items())
     families.compress(())
     zipped = [(name, member([s.packed for s in segments])) for name, _, segments in families.lines()]
     return cut, [(name, zlib.decompress(own, zlib.MAX_WBITS | 16)) for name, own in zipped]
@@ -43,6 +43,16 @@ def test_lines_that_were_exchanged_are_those_that_are_sorted_anew(
         own = [pieces(block, number) for number, block in enumerate(blocks)]
 
         assert published(families, own, limit) == published(Families(), own, limit)
+
+
+def test_what_is_cut_is_told_in_the_order_of_the_lines() -> None:
+    """A metric that got its first line after the others stands where it would if all were sorted anew."""
+    families, late = Families(), [pieces({"b": b"b\n" * 9}, 0), pieces({"a": b"a\n" * 9, "b": b"b\n" * 9}, 0)]
+    published(families, [late[0], pieces({"c": b"c\n" * 9}, 1)], FEW)
+
+    cut, _ = published(families, [late[1], pieces({"c": b"c\n" * 9}, 1)], FEW)
+
+    assert cut == [("a", 9), ("b", 9), ("c", 9)]
 
 
 def test_segments_without_news_are_the_same() -> None:
