@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
+import pickle
 import random
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 
 from collector.bulk import seldom_collecting
 from collector.errors import (
@@ -28,7 +32,7 @@ from collector.errors import (
 from collector.events import Collection, happened_at
 from collector.http import Traffic
 from collector.source import Page, Source
-from collector.store import Database, EventStore, SourceRun, Transaction, to_micros
+from collector.store import Database, EventStore, Guard, SourceRun, Transaction, to_micros
 
 _ATTEMPTS = 4
 _FIRST_WAIT_SECONDS = 2.0
@@ -36,6 +40,7 @@ _LONGEST_WAIT_SECONDS = 120.0
 # Up to here a run's pages wait in memory, so that a slow source does not hold the store's write lock meanwhile.
 _HELD_EVENTS = 5_000
 _SHOWN_RECORDS = 100
+_SPOOLED_BYTES = 32 << 20
 # What happened within this time before a list was asked for may have come by a webhook, and not be in the list yet.
 _NOT_LISTED_YET = timedelta(minutes=10)
 
@@ -93,6 +98,8 @@ class RunOutcome:
     requests: int = 0
     error: str | None = None
     failure: Failure | None = None
+    limited_seconds: float = 0.0
+    """For how long the system, or the account that it was asked with, wants to be left alone."""
 
     @property
     def succeeded(self) -> bool:
@@ -143,6 +150,13 @@ class Runner:
     clock: Callable[[], datetime]
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
+    spool: Path | None = None
+    """Where several processes write: a folder in which the pages of a long run wait, so that no other writer does."""
+
+    def guarded(self, guard: Guard) -> Runner:
+        """The same, whose runs write only where a guard lets them."""
+        database = self.database.guarded(guard)
+        return dataclasses.replace(self, database=database, store=EventStore(database))
 
     def run(
         self,
@@ -158,11 +172,12 @@ class Runner:
         what the source's clients ask.
         """
         started_at, started = self.clock(), time.perf_counter()
-        tally, error, failure = _Tally(), None, None
+        tally, error, failure, limited = _Tally(), None, None, 0.0
         try:
             self._with_retries(name, source, tally, progress)
         except PacelineError as problem:
             error, failure = str(problem), next(f for kind, f in _FAILURES if isinstance(problem, kind))
+            limited = (isinstance(problem, RetryableError) and problem.retry_after_seconds) or 0.0
         except Exception as problem:  # noqa: BLE001 - a defect in one source must not stop the others
             error = f"{type(problem).__name__}: a defect in the source, not in its data; please report it"
             failure = Failure.DEFECT
@@ -183,6 +198,7 @@ class Runner:
             requests=traffic.requests if traffic else 0,
             error=error,
             failure=failure,
+            limited_seconds=max(limited, _resets_in_seconds(traffic)),
         )
         with contextlib.suppress(PacelineError):  # the outcome itself still reaches the caller
             self.store.record_run(_as_record(outcome, traffic), _as_event(outcome, stale_after))
@@ -237,7 +253,10 @@ class Runner:
         if not held:
             return
         kept = copy.deepcopy(tally)
-        with self.database.transaction() as transaction:
+        with contextlib.ExitStack() as stack:
+            if self.spool is not None:
+                more = stack.enter_context(_spooled(more, self.spool))
+            transaction = stack.enter_context(self.database.transaction())
             if kept.began is not None and self.store.cursor_within(transaction, name) is None:
                 raise StoreError(f"{name} was deleted while it was read; the next run reads it anew")
             last = held[-1].cursor
@@ -270,6 +289,28 @@ class Runner:
                 at=to_micros(self.clock()),
             )
         self.store.reject(transaction, name, page.rejected)
+
+
+@contextlib.contextmanager
+def _spooled(pages: Iterable[Page], folder: Path) -> Iterator[Iterator[Page]]:
+    """The pages up to the next checkpoint, all of which are read before the first is given; small ones wait in memory.
+
+    They are our own objects in a file without a name.
+    """
+    with tempfile.SpooledTemporaryFile(max_size=_SPOOLED_BYTES, dir=str(folder)) as file:
+        for page in pages:
+            pickle.dump(page, file, pickle.HIGHEST_PROTOCOL)
+            if page.checkpoint:
+                break
+        end = file.tell()
+        file.seek(0)
+        yield (pickle.load(file) for _ in iter(lambda: file.tell() < end, False))  # noqa: S301 - written above
+
+
+def _resets_in_seconds(traffic: Traffic | None) -> float:
+    """When the last of the used up limits is over."""
+    spent = [left.resets_in_seconds for left in traffic.quota.values() if left.remaining <= 0] if traffic else []
+    return max((seconds for seconds in spent if seconds), default=0.0)
 
 
 def _checkpoints(held: Sequence[Page]) -> int:

@@ -38,6 +38,7 @@ _WHERE: Mapping[str, str] = {
     "rules": "generated:rules",
     "serve": "serving:serve",
     "slo": "slos:slo",
+    "worker": "worker:worker",
 }
 """The modules of commands, and their names there, imported when asked for: a start pays for its own command."""
 
@@ -63,6 +64,7 @@ SHORT: Mapping[str, str] = {
     "rules": "Write Prometheus recording and alerting rules for the SLOs.",
     "serve": "Collect, evaluate and serve until interrupted.",
     "slo": "List SLOs, prove their rules, import and export their files.",
+    "worker": "Collect what the elected evaluator asks for until interrupted; any number may run on one PostgreSQL.",
 }
 """What each does, as its help begins: for lists, which import none of them."""
 

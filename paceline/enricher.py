@@ -7,6 +7,7 @@ out as it came.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import heapq
 import hmac
@@ -19,14 +20,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from collector.errors import PacelineError, RetryableError
+from collector.errors import PacelineError, RetryableError, StoreError
 from collector.secrets import reveal
 from paceline.logs import Log
 from paceline.notify import Message, NotifySettings, Sender, Target
@@ -45,6 +46,8 @@ SAME_SECONDS = 3_600.0
 GIVE_UP_SECONDS = 3_600.0
 """How long sending is tried. An older notification would mislead, and Alertmanager repeats what still fires."""
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 60.0
+_HELD_SECONDS = 60.0
+"""How long other replicas leave a notification to the one that took it, unless that one says more."""
 _ENRICH_SECONDS = 10.0
 """How long the alerts of one notification may be enriched; the rest of them goes out as it came."""
 _CLOSE_SECONDS = 5.0
@@ -163,8 +166,38 @@ class _Job:
     failures: int = field(default=0, compare=False)
 
 
+class Claims(Protocol):
+    """What replicas tell each other of notifications, by their keys. Every method may raise StoreError."""
+
+    def take_alert(self, name: str, seconds: float) -> bool:
+        """Take one for some seconds; False where another replica has it."""
+
+    def keep_alert(self, name: str, seconds: float) -> None:
+        """It was sent."""
+
+    def forget_alert(self, name: str) -> None:
+        """It was not."""
+
+
+class _Nobody:
+    """There is no other replica."""
+
+    def take_alert(self, name: str, seconds: float) -> bool:
+        del name, seconds
+        return True
+
+    def keep_alert(self, name: str, seconds: float) -> None:
+        """Nobody asks."""
+
+    def forget_alert(self, name: str) -> None:
+        """Nobody asks."""
+
+
 class Enricher:
-    """Takes notifications and hands them on, enriched. Its thread starts with the first one."""
+    """Takes notifications and hands them on, enriched. Its thread starts with the first one.
+
+    `claims`: what tells a repetition that reaches another replica.
+    """
 
     def __init__(
         self,
@@ -174,7 +207,9 @@ class Enricher:
         *,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
+        claims: Claims | None = None,
     ) -> None:
+        self._claims: Claims = claims or _Nobody()
         self._lookup, self._destinations, self._log = lookup, tuple(destinations), log
         self._clock, self._chance = clock, chance
         self._changed = threading.Condition()
@@ -270,6 +305,9 @@ class Enricher:
 
     def _enrich(self, job: _Job) -> None:
         notification = job.notification
+        if not self._claimed(notification.key, _HELD_SECONDS):
+            self._log.info("the same alerts were sent by another replica", status=notification.status)
+            return
         began = self._clock()
         message = Message(
             status=notification.status,
@@ -282,6 +320,22 @@ class Enricher:
             for destination in self._destinations:
                 if destination.target.wants(notification.receiver):
                     self._push(job.due, notification, job.accepted_at, destination, message)
+
+    def _claimed(self, key: str, seconds: float) -> bool:
+        """Whether no other replica has it. Where that cannot be asked it is sent: twice is better than never."""
+        try:
+            return self._claims.take_alert(key, seconds)
+        except StoreError as error:
+            self._log.warning("whether another replica has sent the same alerts cannot be asked", error=str(error))
+            return True
+
+    def _settled(self, key: str, *, sent: bool) -> None:
+        """Tell other replicas what became of it."""
+        with contextlib.suppress(StoreError):
+            if sent:
+                self._claims.keep_alert(key, SAME_SECONDS)
+            else:
+                self._claims.forget_alert(key)
 
     def _enriched(self, alert: Alert, began: float) -> EnrichedAlert:
         if self._clock() - began > _ENRICH_SECONDS:
@@ -307,6 +361,7 @@ class Enricher:
             with self._changed:
                 self._counts[name, "sent"] += 1
                 self._paused.pop(name, None)
+            self._settled(job.notification.key, sent=True)
             self._log.info(
                 "alert sent", target=name, status=job.notification.status, alerts=len(job.notification.alerts)
             )
@@ -319,6 +374,7 @@ class Enricher:
         if self._closing or due - job.accepted_at > GIVE_UP_SECONDS:
             self._failed(job, name, error)
             return
+        self._claimed(job.notification.key, wait + _HELD_SECONDS)
         self._log.warning("alert not sent, it is tried again", target=name, error=str(error), seconds=round(wait, 1))
         with self._changed:
             self._counts[name, "retried"] += 1
@@ -338,6 +394,7 @@ class Enricher:
             self._counts[name, "failed"] += 1
             # Alertmanager may send it again: then it is no repetition.
             self._taken.pop(job.notification.key, None)
+        self._settled(job.notification.key, sent=False)
 
 
 def _said(error: Exception) -> str:
@@ -352,10 +409,11 @@ def build_enricher(
     tiers: Sequence[Tier],
     log: Log,
     clock: Callable[[], datetime],
+    claims: Claims | None = None,
 ) -> Enricher:
-    """The enricher of a service."""
+    """The enricher of a service; `claims`: where it has replicas."""
     destinations = [Destination(target=target, sender=target.build(clock)) for target in settings.targets]
-    return Enricher(lookup_of(service, settings, tiers=tiers, clock=clock), destinations, log)
+    return Enricher(lookup_of(service, settings, tiers=tiers, clock=clock), destinations, log, claims=claims)
 
 
 def lookup_of(

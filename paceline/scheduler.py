@@ -16,22 +16,33 @@ from apscheduler.triggers.interval import IntervalTrigger
 from collector.errors import PacelineError
 from collector.source import SourceConfig
 from paceline.deliveries import Deliveries
+from paceline.delivery_places import Delivery
+from paceline.dispatch import Dispatch
 from paceline.logs import Log
 from paceline.service import Service
 
 _GRACE_SECONDS = 2.0
 _LOOK_FOR_DELIVERIES_SECONDS = 60.0
 _DRAIN_SECONDS = 1.0
+_DISPATCH_SECONDS = 1.0
 _MINUTE = timedelta(minutes=1)
 _COLLECTING, _PUNCTUAL, _OWN = "default", "punctual", "own"
 _AT_ONCE = 10
 """How many sources are collected at the same time; those that are punctual wait for none of them."""
 
 
-def schedule(service: Service, log: Log, clock: Callable[[], datetime]) -> BackgroundScheduler:
-    """A scheduler, not yet started, with every job of the service."""
+def schedule(
+    service: Service, log: Log, clock: Callable[[], datetime], dispatch: Dispatch | None = None
+) -> BackgroundScheduler:
+    """A scheduler, not yet started, with every job of the service.
+
+    `dispatch`: what gives sources to workers, where they collect. Of several replicas only the elected evaluator
+    collects, drains, dispatches and delivers; the others look at what is stored.
+    """
     settings = service.configuration.settings
     sources, receivers = service.configuration.sources, service.configuration.deliveries
+    if dispatch is not None:
+        sources = ()
     punctual = [source for source in sources if source.punctual]
     scheduler = BackgroundScheduler(
         timezone=service.zone,
@@ -39,7 +50,7 @@ def schedule(service: Service, log: Log, clock: Callable[[], datetime]) -> Backg
         executors={
             _COLLECTING: ThreadPoolExecutor(_AT_ONCE),
             _PUNCTUAL: ThreadPoolExecutor(max(1, len(punctual))),
-            _OWN: ThreadPoolExecutor(3 + len(receivers)),
+            _OWN: ThreadPoolExecutor(4 + len(receivers)),
         },
         # A late job still runs, once, and never beside itself.
         job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
@@ -47,9 +58,9 @@ def schedule(service: Service, log: Log, clock: Callable[[], datetime]) -> Backg
     for source in punctual:
         minute = clock().replace(second=0, microsecond=0) + _MINUTE
         scheduler.add_job(
-            service.collect,
+            _collect_punctual,
             IntervalTrigger(seconds=source.every.total_seconds(), start_date=minute),
-            args=(source,),
+            args=(service, source),
             id=f"collect {source.name}",
             executor=_PUNCTUAL,
         )
@@ -62,9 +73,19 @@ def schedule(service: Service, log: Log, clock: Callable[[], datetime]) -> Backg
                 id=f"collect {source.name}",
                 next_run_time=clock(),
             )
+    if dispatch is not None:
+        scheduler.add_job(
+            _dispatch,
+            IntervalTrigger(seconds=_DISPATCH_SECONDS),
+            args=(service, dispatch, clock),
+            id="dispatch",
+            next_run_time=clock(),
+            executor=_OWN,
+        )
     scheduler.add_job(
-        service.drain,
+        _drain,
         IntervalTrigger(seconds=_DRAIN_SECONDS),
+        args=(service,),
         id="drain",
         next_run_time=clock(),
         # One that comes while another is at work leaves at once; skipping it would be logged each second.
@@ -82,9 +103,9 @@ def schedule(service: Service, log: Log, clock: Callable[[], datetime]) -> Backg
     for delivery in receivers:
         # Each in a job of its own: a slow receiver holds up no other, and one's defect stops no other.
         scheduler.add_job(
-            deliveries.send_due,
+            _deliver,
             IntervalTrigger(seconds=_LOOK_FOR_DELIVERIES_SECONDS),
-            args=(delivery,),
+            args=(service, deliveries, delivery),
             id=f"deliver {delivery.name}",
             next_run_time=clock(),
             executor=_OWN,
@@ -100,9 +121,35 @@ def shut_down(scheduler: BackgroundScheduler) -> bool:
     return not waiting.is_alive()
 
 
+def evaluate_now(scheduler: BackgroundScheduler, service: Service, log: Log) -> None:
+    """Evaluate at once, beside what is planned: this replica was elected."""
+    scheduler.add_job(_refresh, args=(service, log), executor=_OWN)
+
+
 def _collect(service: Service, source: SourceConfig, log: Log) -> None:
-    service.collect(source)
-    _refresh(service, log)
+    if service.exposes():
+        service.collect(source)
+        _refresh(service, log)
+
+
+def _collect_punctual(service: Service, source: SourceConfig) -> None:
+    if service.exposes():
+        service.collect(source)
+
+
+def _dispatch(service: Service, dispatch: Dispatch, clock: Callable[[], datetime]) -> None:
+    if service.exposes():
+        dispatch.look(clock())
+
+
+def _drain(service: Service) -> None:
+    if service.exposes():
+        service.drain()
+
+
+def _deliver(service: Service, deliveries: Deliveries, delivery: Delivery) -> None:
+    if service.exposes():
+        deliveries.send_due(delivery)
 
 
 def _refresh(service: Service, log: Log) -> None:

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 import uvicorn
 
@@ -15,7 +16,7 @@ from collector.errors import PacelineError
 from paceline.access.connections import MOST_HEAD_BYTES, BoundedProtocol
 from paceline.access.tls import Certificate
 from paceline.enricher import build_enricher
-from paceline.scheduler import schedule, shut_down
+from paceline.scheduler import evaluate_now, schedule, shut_down
 from paceline.web import create_app
 from paceline.webhooks import Webhooks
 from paceline.weeklies import Weeklies
@@ -27,19 +28,27 @@ _SLOW_READER_SECONDS = 1
 def serve(running: Running, host: str, port: int, clock: Callable[[], datetime], say: Callable[[str], object]) -> None:
     """Serve until interrupted. Raises PacelineError where the address cannot be used."""
     service, log = running.service, running.log
-    listening = _listen(host, port)
+    listening = listen(host, port)
     settings = service.configuration.settings.notify
-    enricher = build_enricher(service, settings, tiers=service.tiers, log=log, clock=clock)
+    replica = running.replica
+    claims = None if replica is None else replica.coordination
+    enricher = build_enricher(service, settings, tiers=service.tiers, log=log, clock=clock, claims=claims)
     webhooks = Webhooks(service, log, clock)
     stop = threading.Event()
     try:
         certificate = _certificate(running, stop)
-        service.drain()
+        if replica is not None:
+            replica.election.look()
+        if service.exposes():
+            service.drain()
         # What the store knows already is published before the first scrape, not only after the first run.
         service.refresh()
         service.pushes.start()
-        scheduler = schedule(service, log, clock)
+        workers = service.configuration.settings.replicas.collect == "workers"
+        scheduler = schedule(service, log, clock, replica.dispatch if replica is not None and workers else None)
         scheduler.start()
+        if replica is not None:
+            replica.election.start(partial(evaluate_now, scheduler, service, log))
         weeklies = Weeklies(service)
         # A daemon: what it makes nobody waits for, so the end of the process may come at any time.
         threading.Thread(target=weeklies.keep_ready, args=(stop,), name="weeklies", daemon=True).start()
@@ -62,11 +71,14 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
             ssl_context_factory=None if certificate is None else lambda _config, _usual: certificate.context,
         )
         server = uvicorn.Server(config)
-        _stop_on_signals(server)
+        stop_on_signals(server)
         try:
             server.run(sockets=[listening])
         finally:
             stop.set()
+            if replica is not None:
+                # From now on nothing is exposed here: another replica need not wait for the lease's end.
+                replica.election.close()
             finished = shut_down(scheduler)
         if not finished:
             # Threads cannot be stopped. Giving up a run is harmless: it keeps all or nothing.
@@ -91,7 +103,7 @@ def _certificate(running: Running, stop: threading.Event) -> Certificate | None:
     return found
 
 
-def _stop_on_signals(server: uvicorn.Server) -> None:
+def stop_on_signals(server: uvicorn.Server) -> None:
     """Uvicorn raises a signal again once it has shut down: the default action would end us before the rest is."""
 
     def stop(_number: int, _frame: object) -> None:
@@ -101,7 +113,8 @@ def _stop_on_signals(server: uvicorn.Server) -> None:
         signal.signal(number, stop)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket to serve on. Raises PacelineError where the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

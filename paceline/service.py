@@ -26,6 +26,7 @@ from collector.store import (
     DeliveryState,
     DerivationStore,
     EventStore,
+    Guard,
     InboxStore,
     ObservationStore,
     Restatement,
@@ -40,6 +41,7 @@ from paceline.gate import Answer, ask, log_overrides
 from paceline.logs import Log
 from paceline.privacy import with_no_address
 from paceline.pushing import Pushes
+from paceline.replicas import Alone, Role
 from paceline.settings import Configuration
 from paceline.telemetry import Telemetry
 from slo_engine.benchmark_files import load_benchmarks
@@ -102,6 +104,7 @@ class Service:
         helpers: Helpers | None = None,
         second: Beside | None = None,
         slos_then: Callable[[Week], tuple[Sequence[Slo], Sequence[Slo]] | None] = lambda _: None,
+        role: Role | None = None,
     ) -> None:
         self.configuration = configuration
         self.events = events
@@ -114,6 +117,9 @@ class Service:
         self.findings: dict[str, Findings] = {}
         """By source, what its last run here noticed of its rules; empty until it ran."""
         self.started_at = clock()
+        self.role: Role = role or Alone()
+        """What this process may do, where several are at work."""
+        self._was_elected = False
         self._context = context
         self._runner = runner
         self._families = families
@@ -174,6 +180,10 @@ class Service:
         """The last whole week."""
         return Week.last_before(self._clock(), self.zone)
 
+    def exposes(self) -> bool:
+        """Whether this process is, at this moment, the one that derives, exposes and sends. The others only show."""
+        return self.role.exposes()
+
     def collect(
         self,
         source: SourceConfig,
@@ -181,18 +191,20 @@ class Service:
         *,
         since: datetime | None = None,
         wire: Wire | None = None,
+        guard: Guard | None = None,
     ) -> RunOutcome:
         """Run one source. What goes wrong is in the outcome and the log; it is never raised.
 
         `since`: read everything from then on, whatever was read before. `wire`: how its clients reach servers, where
-        they do it in another way than usual.
+        they do it in another way than usual. `guard`: what lets the run write.
         """
         if not source.punctual:
             self.drain()
         with self._telemetry.span("paceline.collect") as span:
             context = dataclasses.replace(self._context, wire=wire or Wire(), since=since, findings=Findings())
             built = _Built(source, context, self.configuration.settings.privacy.is_public)
-            outcome = self._runner.run(source.name, built, progress, source.stale_after, context.wire.traffic)
+            runner = self._runner if guard is None else self._runner.guarded(guard)
+            outcome = runner.run(source.name, built, progress, source.stale_after, context.wire.traffic)
             self.findings[source.name] = context.findings
             span.tell(source=source.name, events=outcome.events, changed=outcome.changed)
             if outcome.error is not None:
@@ -251,7 +263,7 @@ class Service:
             self.inbox.forget(to_micros(now - DELIVERIES_REMEMBERED))
 
     def refresh(self) -> Published:
-        """Derive what changed, evaluate, and publish.
+        """Derive what changed, evaluate, and publish. Who is not elected evaluates what is stored, and writes nothing.
 
         Raises StoreError, and ConfigError for benchmarks that cannot be read, keeping what was published before.
         """
@@ -259,7 +271,12 @@ class Service:
             started, at = time.perf_counter(), self._clock()
             # Looked at before deriving: a source that ends meanwhile is not called fresh before its events count.
             states = self.source_states(at)
-            self._derive()
+            elected = self._elected()
+            if elected:
+                self._derive()
+            else:
+                with self._deriving:
+                    self._look_again()
             slos, organisation = self.configuration.slos, self.configuration.organisation
             snapshot = self._evaluator.evaluate(
                 self.indicators,
@@ -273,6 +290,7 @@ class Service:
             names = self.unmatched()
             snapshot = dataclasses.replace(
                 snapshot,
+                leads=True if self.role.shared else None,
                 industry=self._industry(),
                 unmatched={kind: len(found) for kind, found in names.items()},
                 restatements=self._derivations.restated_units(),
@@ -283,10 +301,11 @@ class Service:
                 snapshot,
                 self.indicators,
                 version("paceline"),
-                self.observations.raise_counters,
+                self.observations.raise_counters if elected else self.observations.raised_counters,
                 self.configuration.series_limit,
             )
-            self._derivations.published(to_micros(at))
+            if elected:
+                self._derivations.published(to_micros(at))
             span.tell(series=exposition.series, numbers=len(snapshot.numbers))
             self.published = Published(
                 snapshot=snapshot, exposition=exposition, unmatched=names, undelivered=self._undelivered()
@@ -297,6 +316,23 @@ class Service:
         for metric, series in exposition.cut.items():
             self._log.warning("a metric has too many series, some are cut", metric=metric, cut=series)
         return self.published
+
+    def _elected(self) -> bool:
+        """Whether to derive. Who just became the evaluator believes nothing that it remembers of another's work."""
+        elected = self.exposes()
+        if elected and not self._was_elected and self.role.shared:
+            self._stamps = {}
+            self.observations.forget_counters()
+        self._was_elected = elected
+        return elected
+
+    def _look_again(self) -> None:
+        """Forget what is remembered where another process derived, too."""
+        stamps = {f.name: self._derivations.stamp(f.name) for f in self._families}
+        if stamps != self._stamps:
+            self._evaluator = Evaluator(self.observations, self._second, LineWriter())
+            self.changes.forget()
+            self._stamps = stamps
 
     def _undelivered(self) -> dict[str, str]:
         newest = self.delivery_log.newest()
@@ -343,11 +379,7 @@ class Service:
 
     def _derive(self) -> None:
         with self._deriving, self._telemetry.span("paceline.derive") as span:
-            stamps = {f.name: self._derivations.stamp(f.name) for f in self._families}
-            if stamps != self._stamps:
-                # Another process derived, too.
-                self._evaluator = Evaluator(self.observations, self._second, LineWriter())
-                self.changes.forget()
+            self._look_again()
             organisation, at = self.configuration.organisation, self._clock()
             own = self._families, self.events, self._derivations, organisation, at, self._helpers, self._second
             try:

@@ -247,6 +247,17 @@ class MetricsSettings(_Section):
     series_limit: int = Field(default=250_000, ge=1, description="Series of one metric, above which it is cut.")
 
 
+class ReplicaSettings(_Section):
+    """What several processes on one PostgreSQL share."""
+
+    collect: Literal["here", "workers"] = Field(
+        default="here",
+        description="Who collects: the process that serves, or `paceline worker`s; these need a `store`. See "
+        "docs/operations.md.",
+    )
+    jobs: int = Field(default=4, ge=1, le=64, description="How many sources one worker collects at the same time.")
+
+
 class Settings(_Section):
     """Everything a person can set."""
 
@@ -331,6 +342,9 @@ class Settings(_Section):
         default_factory=TelemetrySettings, description="Where Paceline's own traces go, and its metrics."
     )
     report: ReportSettings = Field(default_factory=ReportSettings, description="The weekly summary.")
+    replicas: ReplicaSettings = Field(
+        default_factory=ReplicaSettings, description="What several processes on one PostgreSQL share."
+    )
 
 
 ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
@@ -343,6 +357,7 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
     "PACELINE_LOG_LEVEL": ("logs", "level"),
     "PACELINE_LOG_FORMAT": ("logs", "format"),
     "PACELINE_REPORT_DIRECTORY": ("report", "directory"),
+    "PACELINE_COLLECT": ("replicas", "collect"),
     "OTEL_EXPORTER_OTLP_ENDPOINT": ("telemetry", "otlp_endpoint"),
 }
 """Variables that override a setting of the file."""
@@ -468,6 +483,7 @@ def load(path: Path, environ: Mapping[str, str], types: SourceTypes, families: S
     )
     mistakes.extend(_delivery_mistakes(found, document))
     mistakes.extend(_access_mistakes(found.settings, document))
+    mistakes.extend(_replica_mistakes(found, document))
     if mistakes:
         raise ConfigError(*mistakes)
     return found
@@ -494,6 +510,13 @@ def _access_mistakes(settings: Settings, document: Document) -> Iterator[Mistake
         yield document.mistake(*fault)
     for fault in faults(settings.access, server.tls, server.url):
         yield document.mistake(*fault)
+
+
+def _replica_mistakes(found: Configuration, document: Document) -> Iterator[Mistake]:
+    """Workers that share no database."""
+    if found.settings.replicas.collect == "workers" and found.settings.store is None:
+        expected = "`store`, the address of a PostgreSQL database, or `collect: here`"
+        yield document.mistake(("replicas", "collect"), "workers share no file", expected)
 
 
 def overlaid(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:

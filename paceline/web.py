@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -34,6 +34,7 @@ from paceline.service import Published, Service
 from paceline.webhooks import Webhooks, webhook_routes
 from paceline.weeklies import Weeklies
 from paceline.weekly_routes import weekly_routes
+from slo_engine.exposition import follower_samples, render
 from slo_engine.restated import RestatedLine
 from slo_engine.sli_words import measured_by
 from slo_engine.slo import EventCounts, SloStatus
@@ -107,6 +108,9 @@ class HealthView(BaseModel):
 
     status: str
     problems: list[str] = []
+    evaluator: str | None = Field(
+        default=None, description="Of several replicas, which one is the evaluator: this replica, another, or nobody."
+    )
 
 
 _Since = Annotated[
@@ -115,7 +119,7 @@ _Since = Annotated[
 _Limit = Annotated[int, Query(ge=1, le=1_000, description="At most so many.")]
 
 
-def create_app(  # noqa: C901 - one short function for each route
+def create_app(  # noqa: C901, PLR0915 - one short function for each route
     service: Service,
     enricher: Enricher | None = None,
     webhooks: Webhooks | None = None,
@@ -129,6 +133,7 @@ def create_app(  # noqa: C901 - one short function for each route
     """
     app = FastAPI(title="Paceline", version=version("paceline"), docs_url=None, redoc_url=None)
     look = Look(service)
+    follower = render(follower_samples(version("paceline")))
 
     @app.head("/metrics", include_in_schema=False)
     @app.get("/metrics", response_class=Response, summary="Prometheus and OpenMetrics exposition")
@@ -138,9 +143,11 @@ def create_app(  # noqa: C901 - one short function for each route
             return Response("no snapshot yet\n", status_code=503, media_type="text/plain")
         accept, encoding = (request.headers.get(h, "") for h in ("accept", "accept-encoding"))
         body, headers = published.exposition.negotiate(accept, encoding)
+        if not service.exposes():  # asked last: a process that was frozen shows nothing that is old
+            body, headers = follower.negotiate(accept, encoding)
         return Response(body, headers=headers)
 
-    @app.get("/healthz", summary="The process answers")
+    @app.get("/healthz", summary="The process answers", response_model_exclude_none=True)
     async def healthz() -> HealthView:
         return HealthView(status="ok")
 
@@ -153,10 +160,14 @@ def create_app(  # noqa: C901 - one short function for each route
         published = service.published
         if published is None:
             view = HealthView(status="starting", problems=["no snapshot is published yet"])
-            return JSONResponse(view.model_dump(), status_code=503)
+            return JSONResponse(_told(view), status_code=503)
+        evaluator = service.role.evaluator() if service.role.shared else None
         problems = _problems(published)
+        if evaluator == "nobody":
+            problems.insert(0, "no replica is the evaluator")
         shown = problems if caller_of(request.scope).is_known else []  # they name sources
-        return JSONResponse(HealthView(status="degraded" if problems else "ok", problems=shown).model_dump())
+        view = HealthView(status="degraded" if problems else "ok", problems=shown, evaluator=evaluator)
+        return JSONResponse(_told(view))
 
     @app.get(
         "/api/v1/slos",
@@ -168,7 +179,7 @@ def create_app(  # noqa: C901 - one short function for each route
         published = service.published
         if published is None:  # an empty list would read as "there are no SLOs"
             view = HealthView(status="starting", problems=["no snapshot is published yet"])
-            return JSONResponse(view.model_dump(), status_code=503)
+            return JSONResponse(_told(view), status_code=503)
         return SlosView(at=published.snapshot.at, slos=[_slo_view(s) for s in published.snapshot.slos])
 
     @app.get(
@@ -183,7 +194,7 @@ def create_app(  # noqa: C901 - one short function for each route
             lines = service.restated(since if since is None or since.tzinfo else since.replace(tzinfo=UTC), limit)
         except StoreError:
             view = HealthView(status="degraded", problems=["the store cannot be read"])
-            return JSONResponse(view.model_dump(), status_code=503)
+            return JSONResponse(_told(view), status_code=503)
         return RestatementsView(restatements=[_restatement_view(line) for line in lines])
 
     app.include_router(static_routes())
@@ -208,6 +219,11 @@ def create_app(  # noqa: C901 - one short function for each route
         put_behind(app, access, look)
     app.add_middleware(SafeHeaders, headers=HEADERS)  # the last one is the outermost
     return app
+
+
+def _told(view: HealthView) -> dict[str, Any]:
+    """The view; nothing of an evaluator where there are no replicas."""
+    return view.model_dump(exclude_none=True)
 
 
 def _problems(published: Published) -> list[str]:

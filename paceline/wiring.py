@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
 
 from collector.errors import ConfigError, Mistake
 from collector.people import People, load_key
@@ -24,10 +28,13 @@ from collector.store import (
     ObservationStore,
     from_micros,
 )
+from collector.store.leases import connections_of
+from paceline.dispatch import Dispatch
 from paceline.logs import Log, configure
 from paceline.privacy import DiscreetEvents
 from paceline.pushing import Pushes
 from paceline.quickstart import quickstart
+from paceline.replicas import Election, account_of
 from paceline.resources import alert_windows
 from paceline.service import Service
 from paceline.settings import Configuration, load
@@ -36,12 +43,15 @@ from paceline.telemetry import Telemetry
 from slo_engine.alert_windows import load_tiers
 from slo_engine.beside import Beside
 from slo_engine.indicator import families, indicators
-from slo_engine.processes import Processes
+from slo_engine.processes import Processes, no_guard
 
 if TYPE_CHECKING:
     from paceline.access.door import Access
 
 DEFAULT_CONFIG = "paceline.yaml"
+_KEY = "PACELINE_PEOPLE_KEY"
+_FROZEN_SECONDS = 15
+"""After so long PostgreSQL ends what a worker left open: its runs are given to another one by then."""
 
 
 def utc_now() -> datetime:
@@ -96,8 +106,39 @@ def clock_of(found: Configuration) -> Callable[[], datetime]:
 
 def people_of(found: Configuration, environ: Mapping[str, str]) -> People:
     """What makes keyed hashes of people, with the key of a configuration, which is made where there is none."""
-    key = load_key(found.data_dir, environ.get("PACELINE_PEOPLE_KEY"))
+    key = load_key(found.data_dir, environ.get(_KEY))
     return People(key, found.settings.bots.named)
+
+
+if TYPE_CHECKING:
+    from collector.store.coordination import Coordination
+    from paceline.queue import Asking
+
+
+class Part(Enum):
+    """What a process does on a store that it may share."""
+
+    ALONE = auto()
+    """One command, or a service that is the only one."""
+    SERVE = auto()
+    WORK = auto()
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One of several processes on a PostgreSQL: its place in the election, and the queue of collecting."""
+
+    place: SecretStr
+    coordination: Coordination
+    election: Election
+    dispatch: Dispatch
+    queue: Asking
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        self.election.close()
+        self.queue.close()
+        self.coordination.close()
 
 
 @dataclass(frozen=True)
@@ -110,11 +151,15 @@ class Running:
     telemetry: Telemetry
     people: People
     second: Beside | None = None
+    replica: Replica | None = None
+    """What this process shares with others on one PostgreSQL, where it does."""
 
     def close(self) -> None:
         """Send what is waiting, end the process beside and close the store."""
         self.service.pushes.close()
         self.telemetry.close()
+        if self.replica is not None:
+            self.replica.close()
         if self.second is not None:
             self.second.close()
         self.database.close()
@@ -134,41 +179,63 @@ def build(
     found: Configuration,
     clock: Callable[[], datetime] | None = None,
     environ: Mapping[str, str] = os.environ,
+    part: Part = Part.ALONE,
 ) -> Running:
-    """The service of a configuration, with its store opened and migrated. It tells the time that the settings say."""
+    """The service of a configuration, with its store opened and migrated. It tells the time that the settings say.
+
+    `part`: as what it takes part where several processes share a PostgreSQL. A store in a file is nobody else's.
+    """
     settings = found.settings
     clock = clock or clock_of(found)
     log = configure(settings.logs.level, settings.logs.format)
     telemetry = Telemetry(settings.telemetry.otlp_endpoint)
-    database = Database.open(found.place)
+    place = found.place if part is not Part.ALONE and isinstance(found.place, SecretStr) else None
+    holder = secrets.token_hex(8)
+    database = Database.open(
+        found.place,
+        "paceline" if place is None else connections_of(holder),
+        _FROZEN_SECONDS if part is Part.WORK else 0,
+    )
     people = people_of(found, environ)
     found = replace(found, identities=found.reviewed.hashed(people))
-    second = Beside(found.place) if settings.processes > 1 else None
+    second = Beside(found.place) if settings.processes > 1 and part is not Part.WORK else None
     events = DiscreetEvents(database, people, found.identities, settings.privacy.is_public)
-    observations = ObservationStore(database)
+    replica, own = None, database
+    if place is not None:
+        replica = _replica(found, place, holder, database, events, load_key(found.data_dir, environ.get(_KEY)), log)
+        own = database.guarded(replica.election.guard)
+    observations = ObservationStore(own)
     service = Service(
         configuration=found,
         context=_context(found, people, clock),
-        runner=Runner(database=database, store=events, clock=clock),
+        runner=Runner(
+            database=database,
+            store=events,
+            clock=clock,
+            spool=found.data_dir if isinstance(found.place, SecretStr) else None,
+        ),
         events=events,
         inbox=InboxStore(database, EventStore(database)),
         observations=observations,
-        derivations=DerivationStore(database),
+        derivations=DerivationStore(own),
         delivery_log=DeliveryLog(database),
         families=families(),
         tiers=load_tiers(alert_windows()),
         telemetry=telemetry,
-        pushes=_pushes(found, observations, log),
+        pushes=_pushes(found, observations, log, (lambda: True) if replica is None else replica.election.exposes),
         log=log,
         clock=clock,
-        helpers=Processes(found.place, settings.processes),
+        helpers=Processes(found.place, settings.processes, no_guard if replica is None else replica.election.fence),
         second=second,
         slos_then=SloHistory(found, environ, indicators()).of,
+        role=None if replica is None else replica.election,
     )
-    return Running(service, log, database, telemetry, people, second)
+    return Running(service, log, database, telemetry, people, second, replica)
 
 
-def _pushes(found: Configuration, observations: ObservationStore, log: Log) -> Pushes:
+def _pushes(
+    found: Configuration, observations: ObservationStore, log: Log, allowed: Callable[[], bool]
+) -> Pushes:
     """What sends metrics on, once it is started. It lives in the present, also where the settings stand still."""
     telemetry, stopped, started_at = found.settings.telemetry, threading.Event(), utc_now()
     if telemetry.otlp_metrics is None and telemetry.remote_write is None:
@@ -182,4 +249,19 @@ def _pushes(found: Configuration, observations: ObservationStore, log: Log) -> P
         return started_at if first is None else min(from_micros(first), started_at)
 
     own = senders(telemetry.otlp_metrics, telemetry.remote_write, found.base_dir, began, stopped)
-    return Pushes(tuple(own), log, utc_now, stopped)
+    return Pushes(tuple(own), log, utc_now, stopped, allowed)
+
+
+def _replica(  # noqa: PLR0913, PLR0917 - it is put together here alone
+    found: Configuration, place: SecretStr, holder: str, database: Database, events: EventStore, key: bytes, log: Log
+) -> Replica:
+    # Who has a file does not pay for these.
+    from collector.store.coordination import Coordination, prepared  # noqa: PLC0415
+    from paceline.queue import Asking, steps  # noqa: PLC0415
+
+    prepared(database, tuple(steps()))
+    coordination, queue = Coordination(place, holder), Asking(place)
+    dispatch = Dispatch(
+        found.sources, events.runs, queue, coordination.paused, lambda source: account_of(source, key), log
+    )
+    return Replica(place, coordination, Election(coordination, log), dispatch, queue)

@@ -263,6 +263,18 @@ INDICATOR_INFO = _gauge(
     "platform_indicator_info", "indicator version", "Version of an indicator's definition; always 1."
 )
 BUILD_INFO = _gauge("platform_build_info", "version", "Version of Paceline; always 1.")
+EVALUATOR_LEADER = _gauge(
+    "platform_evaluator_leader",
+    "",
+    "Of several replicas on one PostgreSQL, 1 at the one that exposes all the rest, else 0; absent without replicas.",
+)
+WORKER_JOBS = _counter(
+    "platform_worker_jobs_total",
+    "outcome",
+    "Runs of sources that this worker ended; of postponed ones the turn came early.",
+)
+WORKER_BUSY = _gauge("platform_worker_busy", "", "Runs of sources that are going on at this worker.")
+WORKER_READY = _gauge("platform_worker_ready", "", "1 while this worker takes runs from the queue, else 0.")
 
 FIXED = (
     SLO_INFO,
@@ -318,6 +330,10 @@ FIXED = (
     RESTATEMENTS,
     INDICATOR_INFO,
     BUILD_INFO,
+    EVALUATOR_LEADER,
+    WORKER_JOBS,
+    WORKER_BUSY,
+    WORKER_READY,
 )
 
 

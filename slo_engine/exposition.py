@@ -746,8 +746,24 @@ def self_samples(snapshot: Snapshot, indicators: Mapping[str, Indicator], versio
         if push.last_success_at is not None:
             yield catalog.PUSH_TIMESTAMP, (push.kind,), push.last_success_at.timestamp()
     yield catalog.BUILD_INFO, (version,), 1.0
+    if snapshot.leads is not None:
+        yield catalog.EVALUATOR_LEADER, (), float(snapshot.leads)
     for indicator in indicators.values():
         yield catalog.INDICATOR_INFO, (indicator.name, indicator.version), 1.0
+
+
+def follower_samples(version: str) -> Iterator[Sample]:
+    """A replica that is not the evaluator: nothing but itself."""
+    yield catalog.BUILD_INFO, (version,), 1.0
+    yield catalog.EVALUATOR_LEADER, (), 0.0
+
+
+def worker_samples(version: str, jobs: Mapping[str, int], busy: int, *, ready: bool) -> Iterator[Sample]:
+    """A worker: how its runs ended, by outcome, how many are going on, and whether it takes any."""
+    yield catalog.BUILD_INFO, (version,), 1.0
+    yield from ((catalog.WORKER_JOBS, (outcome,), float(n)) for outcome, n in sorted(jobs.items()))
+    yield catalog.WORKER_BUSY, (), float(busy)
+    yield catalog.WORKER_READY, (), float(ready)
 
 
 def _timestamp(at: datetime | None) -> float | None:

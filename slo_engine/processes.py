@@ -10,7 +10,7 @@ import contextlib
 import multiprocessing
 import signal
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -19,7 +19,7 @@ from typing import NamedTuple, cast
 
 from collector.bulk import seldom_collecting
 from collector.errors import StoreError
-from collector.store import Database, DerivationStore, EventStore, Place
+from collector.store import Database, DerivationStore, EventStore, Guard, Place
 from slo_engine.derive import Done, Finished, Task, written
 from slo_engine.indicator import Asked
 from slo_engine.organisation import Organisation
@@ -39,14 +39,23 @@ class _Work(NamedTuple):
     place: Place
     organisation: Organisation
     shares: Sequence[Task]
+    guard: Guard | None = None
+
+
+def no_guard() -> None:
+    """Nothing: every transaction may write."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Derives in `count` processes on the store at a place; see `slo_engine.derive.Helpers`."""
+    """Derives in `count` processes on the store at a place; see `slo_engine.derive.Helpers`.
+
+    `guard`: what lets transactions write at that time, which goes to the other processes.
+    """
 
     place: Place
     count: int
+    guard: Callable[[], Guard | None] = no_guard
 
     @contextlib.contextmanager
     def __call__(self, organisation: Organisation, tasks: Sequence[Task]) -> Iterator[Finished]:
@@ -60,7 +69,7 @@ class Processes:
             return
         # Not forked: the service has threads, whose locks a copy would hold for ever.
         context = multiprocessing.get_context("spawn")
-        work = _Work(self.place, organisation, [share for task in tasks for share in self._shares(task)])
+        work = _Work(self.place, organisation, [share for task in tasks for share in self._shares(task)], self.guard())
         taken = context.Value("i", 0)
         with contextlib.ExitStack() as stack:
             lines = [context.Pipe(duplex=False) for _ in range(self.count)]
@@ -108,6 +117,8 @@ def _work(work: _Work, taken: Synchronized[int], told: Connection) -> None:
     with contextlib.suppress(BrokenPipeError):
         try:
             database = Database.open(work.place)
+            if work.guard is not None:
+                database = database.guarded(work.guard)
             events = EventStore(database)
             with seldom_collecting(), events.steadily():
                 for share in _taken(work.shares, taken):

@@ -199,6 +199,8 @@ class Snapshot:
     pushes: tuple[PushState, ...] = ()
     """Where metrics are sent, besides being scraped."""
     duration_seconds: float = 0.0
+    leads: bool | None = None
+    """Of several replicas, that this one exposes; None where there is no other."""
     made_of: _MadeOf | None = field(default=None, repr=False, compare=False)
     """The parts that it was made of, so that they stay the same objects in a copy with something added."""
 

@@ -6,7 +6,7 @@ straight into arrays. Bulk writes send tuples through SQLAlchemy Core; no object
 """
 
 from collector.store.columns import from_micros, to_micros
-from collector.store.database import SCHEMA_REVISION, Database, Place, Transaction
+from collector.store.database import SCHEMA_REVISION, Database, Guard, Place, Transaction
 from collector.store.deletion import Deletion, Traces
 from collector.store.deliveries import DeliveryLog, DeliveryRecord, DeliveryState
 from collector.store.derivations import DerivationStore, PieceRecord, Replacement, Restatement
@@ -26,6 +26,7 @@ __all__ = [
     "DerivationStore",
     "Drained",
     "EventStore",
+    "Guard",
     "InboxStore",
     "Judge",
     "ObservationRow",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -92,14 +93,23 @@ class Transaction:
         return changed
 
 
+Guard = Callable[[Transaction], None]
+"""Looks whether a transaction may write, and raises StoreError where it must not."""
+
+
+def _unguarded(transaction: Transaction) -> None:
+    """Let every transaction write."""
+
+
 class Database:
     """A migrated database: SQLite, or PostgreSQL for several processes. Readers never wait for a writer."""
 
-    opened_by: ClassVar[Callable[[Place], Engine]]
+    opened_by: ClassVar[Callable[..., Engine]]
     """What opens a place: `engine_of`. Tests have it open another one, so that the same tests run on each database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._guard: Guard = _unguarded
         # SQLite allows one writer; inside one process a lock is fairer and faster than waiting for its timeout.
         self._writing = threading.Lock()
         self._steady = threading.local()
@@ -107,13 +117,15 @@ class Database:
         """The schema that was there when it was opened; None where there was none."""
 
     @classmethod
-    def open(cls, place: Place) -> Database:
+    def open(cls, place: Place, name: str = "paceline", frozen_seconds: int = 0) -> Database:
         """The database at a place, created and migrated if need be: `paceline.db` in a folder, or a PostgreSQL.
 
-        Raises StoreError where it cannot be opened or written, or is of a newer Paceline.
+        `name`: what PostgreSQL calls the connections of this process. `frozen_seconds`: how long it lets them be idle
+        in a transaction, which holds up whoever writes; 0 for ever. Raises StoreError where it cannot be opened or
+        written, or is of a newer Paceline.
         """
         try:
-            database = cls(cls.opened_by(place))
+            database = cls(cls.opened_by(place, name, frozen_seconds))
             with contextlib.ExitStack() as on_failure:
                 on_failure.callback(database.close)
                 database._migrate()
@@ -121,6 +133,21 @@ class Database:
         except (OSError, SQLAlchemyError, RetryableError) as error:
             raise StoreError(f"the store {_named(place)} cannot be opened: {_first_line(error)}") from error
         return database
+
+    def guarded(self, guard: Guard) -> Database:
+        """The same database, on which a transaction writes only where a guard lets it: at its begin and at its end."""
+        found = copy.copy(self)
+        found._guard = guard  # noqa: SLF001 - it is one of us
+        return found
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """A transaction for making tables: it waits as long as another process makes them. Raises StoreError."""
+        try:
+            with _alone(self._engine) as connection:
+                yield connection
+        except (SQLAlchemyError, self._engine.dialect.dbapi.Error) as error:  # type: ignore[union-attr] # it has one
+            raise StoreError(f"the store's tables cannot be made: {_first_line(error)}") from error
 
     @contextlib.contextmanager
     def transaction(self, *, flushed: bool = False) -> Iterator[Transaction]:
@@ -137,7 +164,10 @@ class Database:
                 else:
                     begun = self._engine.begin() if steady is None else _begun(steady)
                 with begun as connection:
-                    yield Transaction(connection)
+                    transaction = Transaction(connection)
+                    self._guard(transaction)
+                    yield transaction
+                    self._guard(transaction)
             except (SQLAlchemyError, self._engine.dialect.dbapi.Error) as error:  # type: ignore[union-attr] # it has one
                 raise StoreError(f"the store failed, nothing was kept: {_first_line(error)}") from error
 
@@ -322,14 +352,14 @@ def _positional(statement: Any, dialect: Any, names: tuple[str, ...]) -> str | N
     return str(compiled) if tuple(compiled.positiontup or ()) == names else None
 
 
-def engine_of(place: Place) -> Engine:
+def engine_of(place: Place, name: str = "paceline", frozen_seconds: int = 0) -> Engine:
     """The engine of a place, whose folder is made. Raises StoreError for an address of no PostgreSQL."""
     if isinstance(place, Path):
         place.mkdir(parents=True, exist_ok=True)
         return _sqlite_engine(place / "paceline.db")
     from collector.store.postgresql import postgresql_engine  # noqa: PLC0415 - who has a file does not pay for it
 
-    return postgresql_engine(reveal(place))
+    return postgresql_engine(reveal(place), name, frozen_seconds)
 
 
 Database.opened_by = staticmethod(engine_of)

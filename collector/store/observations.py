@@ -314,6 +314,16 @@ class ObservationStore:
                 known.update(higher)
             return {s: max(v, known.get(s, v)) for s, v in values.items()}
 
+    def raised_counters(self, values: Mapping[str, float]) -> dict[str, float]:
+        """The same without keeping anything, by what is stored now: for who only looks on while another raises them."""
+        known = self._published_counters()
+        return {s: max(v, known.get(s, v)) for s, v in values.items()}
+
+    def forget_counters(self) -> None:
+        """Read anew what is stored: another process raised them until now."""
+        with self._counting:
+            self._counters = None
+
     def _published_counters(self) -> dict[str, float]:
         with self._database.reading() as connection:
             return {r.series: r.value for r in connection.execute(sa.select(PUBLISHED_COUNTER))}

@@ -32,18 +32,15 @@ _FEW = 50
 """So many rows are sent one by one: a table to stage them in would cost more."""
 
 
-def postgresql_engine(text: str) -> Engine:
-    """An engine for `postgresql://user:password@host/database`. Raises StoreError, without the text, for another."""
-    try:
-        url = sa.make_url(text)
-    except (sa.exc.ArgumentError, ValueError):
-        raise StoreError("the address of the store cannot be read; expected postgresql://user@host/database") from None
-    if url.drivername not in {"postgresql", "postgres"}:
-        raise StoreError(f"the store {url.drivername} is not known; expected postgresql://user@host/database")
+def postgresql_engine(text: str, name: str = "paceline", frozen_seconds: int = 0) -> Engine:
+    """An engine for `postgresql://user:password@host/database`. Raises StoreError, without the text, for another.
+
+    `name`: what the server calls its connections. `frozen_seconds`: see `Database.open`.
+    """
     # Not the driver but SQLAlchemy says when a transaction begins; a single select needs none.
-    options = {"autocommit": True, "connect_timeout": _CONNECT_SECONDS, "application_name": "paceline"}
+    options = {"autocommit": True, "connect_timeout": _CONNECT_SECONDS, "application_name": name}
     engine = create_engine(
-        url.set(drivername="postgresql+psycopg"),
+        _url(text),
         connect_args=options,
         paramstyle="format",
         pool_size=_CONNECTIONS,
@@ -56,6 +53,7 @@ def postgresql_engine(text: str) -> Engine:
         raw.adapters.register_dumper(float, _Number)
         raw.adapters.register_dumper(str, _Text)
         raw.execute(f"SET lock_timeout = {_PATIENCE_MS}")
+        raw.execute(f"SET idle_in_transaction_session_timeout = {frozen_seconds * 1_000}")
 
     @sa.event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
@@ -63,6 +61,22 @@ def postgresql_engine(text: str) -> Engine:
         raw.execute(_beginning(connection.get_execution_options()))
 
     return engine
+
+
+def connection_options(text: str) -> dict[str, Any]:
+    """What the driver itself needs to connect to an address. Raises StoreError, without the text, for another."""
+    url = _url(text)
+    return dict(url.get_dialect()().create_connect_args(url)[1])
+
+
+def _url(text: str) -> sa.URL:
+    try:
+        url = sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError):
+        raise StoreError("the address of the store cannot be read; expected postgresql://user@host/database") from None
+    if url.drivername not in {"postgresql", "postgres"}:
+        raise StoreError(f"the store {url.drivername} is not known; expected postgresql://user@host/database")
+    return url.set(drivername="postgresql+psycopg")
 
 
 def _beginning(options: Any) -> str:

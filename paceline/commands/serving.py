@@ -9,7 +9,7 @@ import click
 from paceline.access.mistakes import refuse_open_door
 from paceline.commands.examples import examples
 from paceline.commands.options import config_option, configured
-from paceline.wiring import build, utc_now
+from paceline.wiring import Part, build, utc_now
 
 
 @click.command(epilog=examples("paceline serve", "paceline serve --port 9000"))
@@ -30,7 +30,7 @@ def serve(config: Path | None, host: str | None, port: int | None) -> None:
     refuse_open_door(host, found.settings.access, found.document)
     for note in found.notes:
         click.echo(note)
-    running = build(found)
+    running = build(found, part=Part.SERVE)
     try:
         serve_service(running, host, server.port if port is None else port, utc_now, click.echo)
     finally:

@@ -116,7 +116,7 @@ def _running(folder: str) -> Iterator[Server]:
 @contextlib.contextmanager
 def redirected(server: Server) -> Iterator[None]:
     """Meanwhile who opens the store of a folder gets its database on the server."""
-    Database.opened_by = staticmethod(lambda place: engine_of(_address(server, place)))
+    Database.opened_by = staticmethod(lambda place, *more: engine_of(_address(server, place), *more))
     try:
         yield
     finally:
