@@ -192,14 +192,16 @@ def _app(connector: Any) -> procrastinate.App:
 
 
 def _pool(place: SecretStr) -> dict[str, Any]:
-    return {"conninfo": "", "kwargs": {**connection_options(reveal(place)), "autocommit": True}, "min_size": 1}
+    return {"conninfo": "", "kwargs": connection_options(reveal(place)), "min_size": 1}
 
 
 def _searching(connection: Any) -> None:
+    connection.autocommit = True  # else the pool finds it in a transaction
     connection.execute(f"SET search_path = {SCHEMA}")
 
 
 async def _searching_async(connection: Any) -> None:
+    await connection.set_autocommit(True)
     await connection.execute(f"SET search_path = {SCHEMA}")
 
 

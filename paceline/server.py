@@ -37,18 +37,18 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
     stop = threading.Event()
     try:
         certificate = _certificate(running, stop)
+        workers = service.configuration.settings.replicas.collect == "workers"
+        scheduler = schedule(service, log, clock, replica.dispatch if replica is not None and workers else None)
         if replica is not None:
             replica.election.look()
+            # Now: the lease is renewed while a first derivation goes on.
+            replica.election.start(partial(evaluate_now, scheduler, service, log))
         if service.exposes():
             service.drain()
         # What the store knows already is published before the first scrape, not only after the first run.
         service.refresh()
         service.pushes.start()
-        workers = service.configuration.settings.replicas.collect == "workers"
-        scheduler = schedule(service, log, clock, replica.dispatch if replica is not None and workers else None)
         scheduler.start()
-        if replica is not None:
-            replica.election.start(partial(evaluate_now, scheduler, service, log))
         weeklies = Weeklies(service)
         # A daemon: what it makes nobody waits for, so the end of the process may come at any time.
         threading.Thread(target=weeklies.keep_ready, args=(stop,), name="weeklies", daemon=True).start()

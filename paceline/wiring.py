@@ -233,9 +233,7 @@ def build(
     return Running(service, log, database, telemetry, people, second, replica)
 
 
-def _pushes(
-    found: Configuration, observations: ObservationStore, log: Log, allowed: Callable[[], bool]
-) -> Pushes:
+def _pushes(found: Configuration, observations: ObservationStore, log: Log, allowed: Callable[[], bool]) -> Pushes:
     """What sends metrics on, once it is started. It lives in the present, also where the settings stand still."""
     telemetry, stopped, started_at = found.settings.telemetry, threading.Event(), utc_now()
     if telemetry.otlp_metrics is None and telemetry.remote_write is None:

@@ -264,6 +264,17 @@ def health_alerts() -> Iterator[Rule]:
         },
     )
     yield Rule(
+        alert="PlatformNoEvaluator",
+        expr=f"max({catalog.EVALUATOR_LEADER.name}) == 0",
+        wait="2m",
+        labels={"severity": "ticket"},
+        annotations={
+            "summary": "No replica of Paceline is the evaluator: nothing is derived, exposed or sent",
+            "description": "Replicas answer and none of them holds the lease. Look at their logs, and whether they "
+            "reach PostgreSQL and may write there.",
+        },
+    )
+    yield Rule(
         alert="PlatformMetricsIncomplete",
         expr=f"max({catalog.EXPOSITION_FAILED.name}) == 1",
         wait="5m",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from paceline.access.mistakes import refuse_open_door
 from paceline.commands.examples import examples
 from paceline.commands.options import config_option, configured
 from paceline.wiring import Part, build
@@ -32,12 +33,12 @@ def worker(config: Path | None, host: str | None, port: int | None) -> None:
             "the settings do not say `replicas.collect: workers`; nobody would give a worker a source"
         )
     server = found.settings.server
+    host = host or server.host
+    refuse_open_door(host, found.settings.access, found.document)
     running = build(found, part=Part.WORK)
     try:
         if running.replica is None:
             raise click.UsageError("workers need a PostgreSQL as `store`")
-        work_until_stopped(
-            running, running.replica, host or server.host, server.port if port is None else port, click.echo
-        )
+        work_until_stopped(running, running.replica, host, server.port if port is None else port, click.echo)
     finally:
         running.close()

@@ -375,6 +375,7 @@ NOT_LOOKED_AT = {
     "doctor": "reads the sources, and nothing of what is stored",
     "init": "looks at repositories, and suggests targets by numbers that the pages tell of",
     "collect": "its outcomes are those of the log",
+    "worker": "its metrics count its own runs, by how they ended",
     "serve": "its pages and answers are asked for in the process",
     "demo": "makes another organisation",
     "backtest": "tells of alerts and numbers that metrics and pages tell of",

@@ -126,6 +126,7 @@ def test_without_an_slo_paceline_itself_is_still_watched() -> None:
     """No SLO at all gives a file with the alerts on freshness."""
     assert [rule.alert for rule in rules((), TIERS)] == [
         "PlatformDataOld",
+        "PlatformNoEvaluator",
         "PlatformMetricsIncomplete",
         "PlatformMetricsNotSent",
         "PlatformSourceStale",

@@ -310,6 +310,19 @@ def test_the_objective_survives_an_absent_exporter(says: Says) -> None:
     )
 
 
+def test_replicas_without_an_evaluator_are_an_alert(says: Says) -> None:
+    """No replica leads for two minutes: a ticket. A change of leader is none, nor a store without replicas."""
+    leader = "platform_evaluator_leader"
+    given = series([slo()], 30) | {
+        f'{leader}{{instance="a"}}': "1x9 0x10 1x10",
+        f'{leader}{{instance="b"}}': "0x9 1x2 0x7 0x10",
+    }
+    firing = 'count(ALERTS{alertstate="firing",alertname="PlatformNoEvaluator"})'
+
+    says([slo()], given, {(9, firing): {}, (13, firing): {}, (16, firing): {"{}": 1}, (23, firing): {}})
+    says([slo()], series([slo()], 30), {(29, firing): {}})
+
+
 def test_a_nan_does_not_poison_the_sums(says: Says) -> None:
     """One NaN of an exporter is no sample: the sums of the period go on."""
     given = series([slo()], 30) | {
