@@ -143,6 +143,19 @@ def test_without_slos_those_that_come_with_paceline_count(release: Of, tmp_path:
     assert [slo.name for slo in _configuration(release("default"), "serve", tmp_path).slos] == ["merge-to-production"]
 
 
+def test_workers_read_the_same_settings(release: Of, tmp_path: Path) -> None:
+    """Those who collect and those who serve share settings, the store, the people key and the tokens."""
+    folders = [tmp_path / name for name in ("serve", "worker")]
+    for folder in folders:
+        folder.mkdir()
+    serve, worker = (_mounted(release("postgresql"), folder.name, folder) for folder in folders)
+
+    assert serve == worker
+    assert worker["PACELINE_STORE"] == "file:/run/secrets/store/uri"
+    assert worker.keys() >= {"PACELINE_PEOPLE_KEY", "PIPELINES_SECRET"}
+    assert loaded((folders[1] / "paceline.yaml").read_text(encoding="utf-8"))["replicas"] == {"collect": "workers"}
+
+
 @every_case
 def test_every_pod_runs_a_command_that_exists(case: str, release: Of) -> None:
     """What is given to the image's entry point is a command of Paceline."""
@@ -193,7 +206,7 @@ def test_no_secret_is_among_the_values(release: Of) -> None:
 
 def test_a_scrape_keeps_the_labels_of_numbers(release: Of) -> None:
     """`service` is what a number is about: the operator's own label of that name neither replaces nor joins it."""
-    for kind, key in (("ServiceMonitor", "endpoints"),):
+    for kind, key in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
         (endpoint,) = release("postgresql").of(kind)["spec"][key]
         assert endpoint["honorLabels"] is True
         assert any(re.fullmatch(one["regex"], "service") for one in endpoint["relabelings"])
