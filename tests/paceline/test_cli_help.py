@@ -47,7 +47,7 @@ def test_every_command_has_an_example(name: str) -> None:
 @pytest.mark.parametrize(("name", "line"), EXAMPLES)
 def test_an_example_is_a_command_line(name: str, line: str) -> None:
     """An example names its own command, and options that this has."""
-    called = re.search(rf"paceline {name}( [^>#)]*|$)", line)
+    called = re.search(rf"paceline {name}( [^<>#)]*|$)", line)
 
     assert called is not None
     assert COMMANDS[name].make_context(name, shlex.split(called[1]), parent=click.Context(cli, **cli.context_settings))
