@@ -25,6 +25,7 @@ _GRACE_SECONDS = 2.0
 _LOOK_FOR_DELIVERIES_SECONDS = 60.0
 _DRAIN_SECONDS = 1.0
 _DISPATCH_SECONDS = 1.0
+_LOOK_SECONDS = 15.0
 _MINUTE = timedelta(minutes=1)
 _COLLECTING, _PUNCTUAL, _OWN = "default", "punctual", "own"
 _AT_ONCE = 10
@@ -50,7 +51,7 @@ def schedule(
         executors={
             _COLLECTING: ThreadPoolExecutor(_AT_ONCE),
             _PUNCTUAL: ThreadPoolExecutor(max(1, len(punctual))),
-            _OWN: ThreadPoolExecutor(4 + len(receivers)),
+            _OWN: ThreadPoolExecutor(5 + len(receivers)),
         },
         # A late job still runs, once, and never beside itself.
         job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
@@ -90,6 +91,13 @@ def schedule(
         next_run_time=clock(),
         # One that comes while another is at work leaves at once; skipping it would be logged each second.
         max_instances=2,
+        executor=_OWN,
+    )
+    scheduler.add_job(
+        service.look,
+        IntervalTrigger(seconds=_LOOK_SECONDS),
+        id="look",
+        next_run_time=clock(),
         executor=_OWN,
     )
     scheduler.add_job(
@@ -153,7 +161,12 @@ def _deliver(service: Service, deliveries: Deliveries, delivery: Delivery) -> No
 
 
 def _refresh(service: Service, log: Log) -> None:
+    failed_before = service.health.state.evaluated is False
     try:
         service.refresh()
     except PacelineError as error:
-        log.error("evaluate failed; the last numbers stay published", error=str(error))
+        if not failed_before:
+            log.error("evaluate failed; the last numbers stay published", error=str(error))
+    else:
+        if failed_before:
+            log.info("evaluates again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -34,14 +34,17 @@ from collector.store import (
     from_micros,
     to_micros,
 )
+from collector.store.leases import NoLongerHolder
 from collector.webhooks import Receiver
 from paceline import resources
 from paceline.changes import Changes
 from paceline.gate import Answer, ask, log_overrides
+from paceline.health import Health
 from paceline.logs import Log
 from paceline.privacy import with_no_address
 from paceline.pushing import Pushes
 from paceline.replicas import Alone, Role
+from paceline.said import Said
 from paceline.settings import Configuration
 from paceline.telemetry import Telemetry
 from slo_engine.benchmark_files import load_benchmarks
@@ -99,6 +102,7 @@ class Service:
         tiers: Sequence[Tier],
         telemetry: Telemetry,
         pushes: Pushes,
+        health: Health,
         log: Log,
         clock: Callable[[], datetime],
         helpers: Helpers | None = None,
@@ -130,11 +134,15 @@ class Service:
         self._tiers = tiers
         self._telemetry = telemetry
         self.pushes = pushes
+        self.health = health
+        self._joined: tuple[Exposition, Exposition, Exposition] | None = None
+        """The numbers, how this process fares, and both: made anew where one of them is another."""
         self._log = log
         self._clock = clock
         self._helpers = helpers
         self._second = second
         self._slos_then = slos_then
+        self._said = Said()
         self._forgot_at: datetime | None = None
         self._draining = threading.Lock()
         self._refreshing = threading.Lock()
@@ -214,15 +222,18 @@ class Service:
             "seconds": round(outcome.duration_seconds, 3),
             "events": outcome.events,
         }
-        if outcome.error is not None:
-            self._log.error("collect failed", error=outcome.error, needs_a_person=outcome.needs_a_person, **said)
-        else:
+        for error in self._news(source, "fails", [] if outcome.error is None else [outcome.error]):
+            self._log.error("collect failed", error=error, needs_a_person=outcome.needs_a_person, **said)
+        if outcome.error is None:
             self._log.info("collected", changed=outcome.changed, rejected=outcome.rejected_total, **said)
-        for warning in outcome.warnings:
+        for warning in self._news(source, "warns", outcome.warnings):
             self._log.warning("collected with a warning", source=source.name, warning=warning)
-        for truncation in outcome.truncations:
+        for truncation in self._news(source, "cuts off", outcome.truncations):
             self._log.warning("the source holds more than it handed out", source=source.name, what=truncation)
         return outcome
+
+    def _news(self, source: SourceConfig, what: str, texts: Iterable[str]) -> list[str]:
+        return self._said.news(f"{source.name} {what}", texts)
 
     def receiver(self, source: SourceConfig) -> Receiver | None:
         """What takes the webhooks of a source; None where it has none or is closed. Raises SourceError."""
@@ -267,6 +278,30 @@ class Service:
 
         Raises StoreError, and ConfigError for benchmarks that cannot be read, keeping what was published before.
         """
+        try:
+            published = self._refresh()
+        except NoLongerHolder:
+            raise
+        except Exception:
+            self.health.evaluation_failed()
+            raise
+        self.health.evaluated()
+        self.pushes.publish(self.told(published))
+        self._tell(published.exposition)
+        return published
+
+    def told(self, published: Published) -> Exposition:
+        """What is published, with how this process fares beside it."""
+        own, known = self.health.exposition, self._joined
+        if known is None or known[0] is not published.exposition or known[1] is not own:
+            known = self._joined = published.exposition, own, published.exposition.beside(own)
+        return known[2]
+
+    def look(self) -> None:
+        """Look at how this process fares. Never raises."""
+        self.health.look()
+
+    def _refresh(self) -> Published:
         with self._refreshing, seldom_collecting(), self._telemetry.span("paceline.evaluate") as span:
             started, at = time.perf_counter(), self._clock()
             # Looked at before deriving: a source that ends meanwhile is not called fresh before its events count.
@@ -310,12 +345,14 @@ class Service:
             self.published = Published(
                 snapshot=snapshot, exposition=exposition, unmatched=names, undelivered=self._undelivered()
             )
-        self.pushes.publish(exposition)
-        for part in exposition.failed_parts:
-            self._log.error("a part of the metrics failed and is missing", part=part)
-        for metric, series in exposition.cut.items():
-            self._log.warning("a metric has too many series, some are cut", metric=metric, cut=series)
         return self.published
+
+    def _tell(self, exposition: Exposition) -> None:
+        """Log what is missing from the metrics, when it begins to be."""
+        for part in self._said.news("metrics are missing", exposition.failed_parts):
+            self._log.error("a part of the metrics failed and is missing", part=part)
+        for metric in self._said.news("metrics are cut", exposition.cut):
+            self._log.warning("a metric has too many series, some are cut", metric=metric, cut=exposition.cut[metric])
 
     def _elected(self) -> bool:
         """Whether to derive. Who just became the evaluator believes nothing that it remembers of another's work."""

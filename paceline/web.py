@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -30,7 +30,8 @@ from paceline.pages.look import Look, static_routes
 from paceline.pages.refusals import answer_refusals
 from paceline.pages.slos import slo_routes
 from paceline.pages.sources import source_routes
-from paceline.service import Published, Service
+from paceline.readiness import HealthView, readiness, starting
+from paceline.service import Service
 from paceline.webhooks import Webhooks, webhook_routes
 from paceline.weeklies import Weeklies
 from paceline.weekly_routes import weekly_routes
@@ -103,23 +104,13 @@ class RestatementsView(BaseModel):
     restatements: list[RestatementView]
 
 
-class HealthView(BaseModel):
-    """Whether the service works, and what does not."""
-
-    status: str
-    problems: list[str] = []
-    evaluator: str | None = Field(
-        default=None, description="Of several replicas, which one is the evaluator: this replica, another, or nobody."
-    )
-
-
 _Since = Annotated[
     datetime | None, Query(description="Only what was noticed after this time; UTC unless it says another zone.")
 ]
 _Limit = Annotated[int, Query(ge=1, le=1_000, description="At most so many.")]
 
 
-def create_app(  # noqa: C901, PLR0915 - one short function for each route
+def create_app(  # noqa: C901 - one short function for each route
     service: Service,
     enricher: Enricher | None = None,
     webhooks: Webhooks | None = None,
@@ -142,9 +133,9 @@ def create_app(  # noqa: C901, PLR0915 - one short function for each route
         if published is None:
             return Response("no snapshot yet\n", status_code=503, media_type="text/plain")
         accept, encoding = (request.headers.get(h, "") for h in ("accept", "accept-encoding"))
-        body, headers = published.exposition.negotiate(accept, encoding)
+        body, headers = service.told(published).negotiate(accept, encoding)
         if not service.exposes():  # asked last: a process that was frozen shows nothing that is old
-            body, headers = follower.negotiate(accept, encoding)
+            body, headers = follower.beside(service.health.exposition).negotiate(accept, encoding)
         return Response(body, headers=headers)
 
     @app.get("/healthz", summary="The process answers", response_model_exclude_none=True)
@@ -153,21 +144,16 @@ def create_app(  # noqa: C901, PLR0915 - one short function for each route
 
     @app.get(
         "/readyz",
-        summary="A snapshot is published; problems are named",
+        summary="A snapshot is published; what does not work is named, and what does",
+        response_model=HealthView,
+        response_model_exclude_none=True,
         responses={503: {"model": HealthView}},
     )
     async def readyz(request: Request) -> Response:
-        published = service.published
-        if published is None:
-            view = HealthView(status="starting", problems=["no snapshot is published yet"])
-            return JSONResponse(_told(view), status_code=503)
-        evaluator = service.role.evaluator() if service.role.shared else None
-        problems = _problems(published)
-        if evaluator == "nobody":
-            problems.insert(0, "no replica is the evaluator")
-        shown = problems if caller_of(request.scope).is_known else []  # they name sources
-        view = HealthView(status="degraded" if problems else "ok", problems=shown, evaluator=evaluator)
-        return JSONResponse(_told(view))
+        view = readiness(service.published, service.health, service.role)
+        if not caller_of(request.scope).is_known:
+            view = view.model_copy(update={"problems": [], "parts": None})  # they name sources
+        return JSONResponse(view.told(), status_code=503 if view.status == "starting" else 200)
 
     @app.get(
         "/api/v1/slos",
@@ -178,8 +164,8 @@ def create_app(  # noqa: C901, PLR0915 - one short function for each route
     async def slos() -> SlosView | JSONResponse:
         published = service.published
         if published is None:  # an empty list would read as "there are no SLOs"
-            view = HealthView(status="starting", problems=["no snapshot is published yet"])
-            return JSONResponse(_told(view), status_code=503)
+            view = starting()
+            return JSONResponse(view.told(), status_code=503)
         return SlosView(at=published.snapshot.at, slos=[_slo_view(s) for s in published.snapshot.slos])
 
     @app.get(
@@ -194,7 +180,7 @@ def create_app(  # noqa: C901, PLR0915 - one short function for each route
             lines = service.restated(since if since is None or since.tzinfo else since.replace(tzinfo=UTC), limit)
         except StoreError:
             view = HealthView(status="degraded", problems=["the store cannot be read"])
-            return JSONResponse(_told(view), status_code=503)
+            return JSONResponse(view.told(), status_code=503)
         return RestatementsView(restatements=[_restatement_view(line) for line in lines])
 
     app.include_router(static_routes())
@@ -219,20 +205,6 @@ def create_app(  # noqa: C901, PLR0915 - one short function for each route
         put_behind(app, access, look)
     app.add_middleware(SafeHeaders, headers=HEADERS)  # the last one is the outermost
     return app
-
-
-def _told(view: HealthView) -> dict[str, Any]:
-    """The view; nothing of an evaluator where there are no replicas."""
-    return view.model_dump(exclude_none=True)
-
-
-def _problems(published: Published) -> list[str]:
-    """What does not work although the service answers. Details stay in the log: this page may be public."""
-    found = [f"source {s.name} is not fresh" for s in published.snapshot.sources if not s.fresh]
-    found += [f"the {part} metrics are missing" for part in published.exposition.failed_parts]
-    found += [f"{n} series of {metric} are cut" for metric, n in sorted(published.exposition.cut.items())]
-    found += [f"delivery {name} of week {week} failed" for name, week in sorted(published.undelivered.items())]
-    return found
 
 
 def _restatement_view(line: RestatedLine) -> RestatementView:

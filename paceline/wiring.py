@@ -30,6 +30,7 @@ from collector.store import (
 )
 from collector.store.leases import connections_of
 from paceline.dispatch import Dispatch
+from paceline.health import Health
 from paceline.logs import Log, configure
 from paceline.privacy import DiscreetEvents
 from paceline.pushing import Pushes
@@ -205,6 +206,17 @@ def build(
         replica = _replica(found, place, holder, database, events, load_key(found.data_dir, environ.get(_KEY)), log)
         own = database.guarded(replica.election.guard)
     observations = ObservationStore(own)
+    inbox, delivery_log = InboxStore(database, EventStore(database)), DeliveryLog(database)
+    health = Health(
+        database=database,
+        inbox=inbox,
+        reports=delivery_log,
+        deliveries=[delivery.name for delivery in found.deliveries],
+        folder=found.data_dir,
+        clock=clock,
+        real=utc_now,
+        log=log,
+    )
     service = Service(
         configuration=found,
         context=_context(found, people, clock),
@@ -215,14 +227,15 @@ def build(
             spool=found.data_dir if isinstance(found.place, SecretStr) else None,
         ),
         events=events,
-        inbox=InboxStore(database, EventStore(database)),
+        inbox=inbox,
         observations=observations,
         derivations=DerivationStore(own),
-        delivery_log=DeliveryLog(database),
+        delivery_log=delivery_log,
         families=families(),
         tiers=load_tiers(alert_windows()),
         telemetry=telemetry,
         pushes=_pushes(found, observations, log, (lambda: True) if replica is None else replica.election.exposes),
+        health=health,
         log=log,
         clock=clock,
         helpers=Processes(found.place, settings.processes, no_guard if replica is None else replica.election.fence),

@@ -44,6 +44,13 @@ DATA_OLD = "PlatformDataOld"
 FEWEST_BAD_EVENTS = 2
 """One bad event alone never alerts, whatever a policy says."""
 
+LEAST_FREE_BYTES = 512 << 20
+"""Where less is left, a disk is nearly full."""
+MOST_SKEW_SECONDS = 10
+"""By how much clocks may differ."""
+LONGEST_WAIT_SECONDS = 300
+"""How long a delivery of a webhook may wait until it is written."""
+
 _STALE_AFTER = "15m"
 _OLD_SNAPSHOT_SECONDS = 900
 _GROUP_GONE = "6h"
@@ -294,6 +301,18 @@ def health_alerts() -> Iterator[Rule]:
             "description": "Where only it has them, its alerts see nothing new. The log of Paceline says why.",
         },
     )
+    yield from _own_alerts()
+    yield Rule(
+        alert="PlatformSourceRefused",
+        expr=f'max by (source) ({catalog.COLLECTOR_FAILURE.name}{{kind="credentials"}}) == 1',
+        wait=_STALE_AFTER,
+        labels={"severity": "ticket"},
+        annotations={
+            "summary": "The system of source {{ $labels.source }} refuses its credentials",
+            "description": "Waiting does not help: give it a token that is valid and may read what is asked. The page "
+            "of the sources says which rights it needs.",
+        },
+    )
     yield Rule(
         alert="PlatformSourceStale",
         expr=f"max by (source) ({fresh}) == 0",
@@ -302,6 +321,61 @@ def health_alerts() -> Iterator[Rule]:
         annotations={
             "summary": "The source {{ $labels.source }} has not been collected for too long",
             "description": "Its numbers are withheld. The status page and the log of Paceline say what failed.",
+        },
+    )
+
+
+def _own_alerts() -> Iterator[Rule]:
+    """What a process says of itself, where a person must act."""
+    told: tuple[tuple[str, str, str, str, str], ...] = (
+        (
+            "PlatformStoreNotWritable",
+            f"min({catalog.STORE_WRITABLE.name}) == 0",
+            "5m",
+            "Paceline cannot write its store: nothing is collected, webhooks are refused",
+            "What was published stays shown. The log says why: a full disk, a database that is down, or one in use.",
+        ),
+        (
+            "PlatformDataDiskFull",
+            f"min({catalog.DATA_FREE.name}) < {LEAST_FREE_BYTES}",
+            "5m",
+            "The disk of Paceline's data is nearly full: {{ $value | humanize1024 }}B are left",
+            "Before it is full, make room or a larger volume: then nothing can be collected, nor a webhook taken.",
+        ),
+        (
+            "PlatformClockSkew",
+            f"max(abs({catalog.STORE_CLOCK_AHEAD.name})) > {MOST_SKEW_SECONDS}",
+            "5m",
+            "The clocks of Paceline and its database differ by {{ $value | humanizeDuration }}",
+            "Staleness and deadlines are by Paceline's clock. Look at the time service of both machines.",
+        ),
+        (
+            "PlatformInboxBacklog",
+            f"max({catalog.INBOX_OLDEST.name}) > {LONGEST_WAIT_SECONDS}",
+            "5m",
+            "Deliveries of webhooks wait for {{ $value | humanizeDuration }} to be written as events",
+            "They are kept and not lost; numbers lack them. Look whether the store takes writes, and at the log.",
+        ),
+        (
+            "PlatformEvaluationFails",
+            f"min({catalog.EVALUATION_SUCCESS.name}) == 0",
+            "10m",
+            "Paceline cannot evaluate what it has: the numbers that it shows grow old",
+            "The log says why. Collecting goes on, and nothing is lost: the next evaluation that works has it all.",
+        ),
+    )
+    for name, condition, wait, summary, description in told:
+        texts = {"summary": summary, "description": description}
+        yield Rule(alert=name, expr=condition, wait=wait, labels={"severity": "ticket"}, annotations=texts)
+    yield Rule(
+        alert="PlatformReportNotDelivered",
+        expr=f'max by (kind) ({catalog.REPORT_DELIVERY.name}{{status=~"retrying|failed"}}) == 1',
+        wait="1h",
+        labels={"severity": "ticket"},
+        annotations={
+            "summary": "The weekly summary does not reach {{ $labels.kind }}",
+            "description": "GET /api/v1/deliveries says why. What failed is tried no more: mend it and send it with "
+            "`paceline report --deliver`.",
         },
     )
 

@@ -268,6 +268,35 @@ EVALUATOR_LEADER = _gauge(
     "",
     "Of several replicas on one PostgreSQL, 1 at the one that exposes all the rest, else 0; absent without replicas.",
 )
+STORE_WRITABLE = _gauge("platform_store_writable", "", "1 where the store took what was written to try it, else 0.")
+STORE_CLOCK_AHEAD = _gauge(
+    "platform_store_clock_ahead_seconds",
+    "",
+    "By how much the database's clock is ahead of this machine's, negative where it is behind; absent for a file.",
+)
+DATA_FREE = _gauge("platform_data_free_bytes", "", "Space that is left where `data_dir` is, in whole steps of 16 MiB.")
+DATA_SIZE = _gauge("platform_data_size_bytes", "", "Space that there is where `data_dir` is.")
+INBOX_WAITING = _gauge(
+    "platform_inbox_waiting_deliveries", "", "Deliveries of webhooks that are kept and not written as events yet."
+)
+INBOX_OLDEST = _gauge(
+    "platform_inbox_oldest_delivery_seconds", "", "For how long the first of these waits; 0 where none does."
+)
+EVALUATION_SUCCESS = _gauge(
+    "platform_evaluation_last_success", "", "1 where the last evaluation succeeded, else 0: older numbers stay shown."
+)
+EVALUATION_FAILURES = Metric(
+    name="platform_evaluation_failures_total",
+    type="counter",
+    help="Evaluations that failed since the start of the process.",
+    of_process=True,
+)
+REPORT_DELIVERY = _gauge(
+    "platform_report_delivery_status",
+    "kind status",
+    "1 for what became of the newest weekly summary on its way to a delivery (kind): waiting, retrying, sent or "
+    "failed, else 0; absent before the first.",
+)
 WORKER_JOBS = _counter(
     "platform_worker_jobs_total",
     "outcome",
@@ -331,6 +360,15 @@ FIXED = (
     INDICATOR_INFO,
     BUILD_INFO,
     EVALUATOR_LEADER,
+    STORE_WRITABLE,
+    STORE_CLOCK_AHEAD,
+    DATA_FREE,
+    DATA_SIZE,
+    INBOX_WAITING,
+    INBOX_OLDEST,
+    EVALUATION_SUCCESS,
+    EVALUATION_FAILURES,
+    REPORT_DELIVERY,
     WORKER_JOBS,
     WORKER_BUSY,
     WORKER_READY,

@@ -12,7 +12,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, partial
@@ -38,7 +38,7 @@ from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import label_values
 from slo_engine.segments import Families, Piece, Segment
 from slo_engine.slo import Composite, IndicatorSli, SloStatus
-from slo_engine.snapshot import Accounting, Number, Part, SloState, Snapshot, SourceState, Written
+from slo_engine.snapshot import Accounting, Number, OwnHealth, Part, SloState, Snapshot, SourceState, Written
 
 MOST_SERIES = 250_000
 """How many series of one metric are published unless told otherwise."""
@@ -119,6 +119,10 @@ class Exposition:
     def _openmetrics(self) -> Iterator[Segment]:
         yield from chain.from_iterable((f.openmetrics, *f.lines) for f in self.families)
         yield self.end
+
+    def beside(self, other: Exposition) -> Exposition:
+        """These families and after them those of another exposition, which must be others."""
+        return replace(self, families=(*self.families, *other.families), series=self.series + other.series)
 
     def negotiate(self, accept: str, accept_encoding: str) -> tuple[bytes, dict[str, str]]:
         """The bytes and headers for what a scraper accepts."""
@@ -750,6 +754,28 @@ def self_samples(snapshot: Snapshot, indicators: Mapping[str, Indicator], versio
         yield catalog.EVALUATOR_LEADER, (), float(snapshot.leads)
     for indicator in indicators.values():
         yield catalog.INDICATOR_INFO, (indicator.name, indicator.version), 1.0
+
+
+REPORT_STATES = ("waiting", "retrying", "sent", "failed")
+"""What may have become of a weekly summary on its way."""
+
+
+def health_samples(health: OwnHealth) -> Iterator[Sample]:
+    """How this process fares, whether it publishes numbers or not."""
+    optional = (
+        (catalog.STORE_WRITABLE, health.writable),
+        (catalog.STORE_CLOCK_AHEAD, health.clock_ahead_seconds),
+        (catalog.DATA_FREE, health.free_bytes),
+        (catalog.DATA_SIZE, health.size_bytes),
+        (catalog.INBOX_WAITING, health.waiting),
+        (catalog.INBOX_OLDEST, health.waiting_seconds),
+        (catalog.EVALUATION_SUCCESS, health.evaluated),
+    )
+    yield from ((metric, (), float(value)) for metric, value in optional if value is not None)
+    yield catalog.EVALUATION_FAILURES, (), float(health.evaluation_failures)
+    for name, found in sorted(health.reports.items()):
+        for state in REPORT_STATES:
+            yield catalog.REPORT_DELIVERY, (name, state), float(state == found)
 
 
 def follower_samples(version: str) -> Iterator[Sample]:

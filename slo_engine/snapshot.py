@@ -157,6 +157,26 @@ class PushState:
     last_success_at: datetime | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnHealth:
+    """How this process fares, beside the numbers that it publishes. What was not looked at yet is None.
+
+    `clock_ahead_seconds`: by how much the database's clock is ahead of ours; None where it has no other. `waiting`:
+    deliveries of webhooks that are not written yet, and for how long the first of them waits. `evaluated`: whether the
+    last evaluation succeeded. `reports`: by delivery of the weekly summary, what became of its newest week.
+    """
+
+    writable: bool | None = None
+    clock_ahead_seconds: float | None = None
+    free_bytes: int | None = None
+    size_bytes: int | None = None
+    waiting: int | None = None
+    waiting_seconds: float | None = None
+    evaluated: bool | None = None
+    evaluation_failures: int = 0
+    reports: Mapping[str, str] = field(default_factory=dict)
+
+
 class _MadeOf(NamedTuple):
     """The parts of a snapshot, and what of it they make up."""
 

@@ -7,6 +7,7 @@ import copy
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -31,6 +32,15 @@ _CACHE_KIB = 64 * 1024
 _PAGE_BYTES = 8192
 # 64 MB of log: what many transactions change, as the pages of an index, is moved to the file and synced once.
 _LOG_PAGES = 8_192
+_ADVICE = (
+    ("is not a database", "its file is damaged: put it aside and restore a backup"),
+    ("malformed", "its file is damaged: put it aside and restore a backup"),
+    ("disk is full", "make room where its file is"),
+    ("No space left on device", "make room where the database is"),
+    ("database is locked", "another process has been writing for too long"),
+    ("readonly database", "its file, or the folder of it, may not be written"),
+)
+"""What to do about the words of a database."""
 _SYNCHRONOUS = "PRAGMA synchronous=NORMAL"
 # Else the driver looks in vain, for each value, how these are told to SQLite: of an insert that took a quarter.
 sqlite3.register_adapter(type(None), lambda nothing: nothing)
@@ -207,6 +217,21 @@ class Database:
                 return _fetched(connection, text(_dialect(connection.dialect)), values)
         except (SQLAlchemyError, self._engine.dialect.dbapi.Error) as error:  # type: ignore[union-attr] # it has one
             raise StoreError(f"the store cannot be read: {_first_line(error)}") from error
+
+    def probe(self) -> datetime | None:
+        """Write a trifle and keep it, as every run would; the database's own time, None for a file. Raises StoreError.
+
+        SQLite notes a number in its file's head, PostgreSQL its version once more: nothing of ours changes.
+        """
+        with self.transaction() as transaction:
+            if self._engine.dialect.name == POSTGRESQL:
+                transaction.execute(sa.text("UPDATE alembic_version SET version_num = version_num"))
+                at: datetime = transaction.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+                return at
+            before = int(transaction.execute(sa.text("PRAGMA user_version")).scalar_one())
+            # Another number each time: what does not differ would not be written.
+            transaction.execute(sa.text(f"PRAGMA user_version={(before + 1) % (1 << 30)}"))
+            return None
 
     def compact(self) -> None:
         """Give up what was deleted: no page of the database's files holds it any more.
@@ -395,4 +420,5 @@ def _sqlite_engine(path: Path) -> Engine:
 def _first_line(error: BaseException) -> str:
     """The database's own words without the statement and its values, which may hold what must not be logged."""
     cause = getattr(error, "orig", None) or error
-    return (str(cause).splitlines() or [type(cause).__name__])[0]
+    said = (str(cause).splitlines() or [type(cause).__name__])[0]
+    return said + next((f"; {advice}" for words, advice in _ADVICE if words in said), "")

@@ -113,6 +113,13 @@ class InboxStore:
         with self._database.reading() as connection:
             return int(connection.scalar(query) or 0)
 
+    def oldest(self) -> int | None:
+        """When the delivery came that waits longest to be written, in microseconds since 1970 UTC; None without one."""
+        query = sa.select(sa.func.min(INBOX.c.received_at)).where(INBOX.c.events.is_not(None))
+        with self._database.reading() as connection:
+            found = connection.scalar(query)
+        return None if found is None else int(found)
+
     def drain(self, only_told: Mapping[str, Join | None], at: int) -> list[Drained]:
         """Write the events of the deliveries that came first; nothing once none waits. Raises StoreError.
 

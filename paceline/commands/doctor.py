@@ -13,14 +13,15 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from collector.store import Database, EventStore
+from collector.store import Database, DeliveryLog, EventStore, InboxStore
 from paceline.commands.examples import examples
 from paceline.commands.options import config_option, configured, output_option
 from paceline.commands.output import print_json, table
 from paceline.doctor import Diagnosis, Seen, Share, examine, stored, together
 from paceline.exits import FAILED
+from paceline.health import Health
 from paceline.settings import Configuration
-from paceline.wiring import clock_of, looking
+from paceline.wiring import clock_of, looking, utc_now
 from slo_engine.event_lines import one_line
 from slo_engine.words import share_text
 
@@ -69,21 +70,57 @@ def _examined(found: Configuration, names: Sequence[str], span: timedelta, seen:
 
 
 def _with_store(found: Configuration, diagnoses: list[Diagnosis]) -> tuple[list[Diagnosis], list[str]]:
-    """The diagnoses with what the store says of each source, where there is one; and what the store lacks."""
+    """The diagnoses with what the store says of each source, where there is one; and what is wrong with it itself."""
     if found.settings.store is None and not (found.data_dir / STORE).exists():
         return diagnoses, []
-    database = Database.open(found.place)
+    database, clock = Database.open(found.place), clock_of(found)
     try:
-        runs = EventStore(database).runs()
+        runs, own = EventStore(database).runs(), _troubles(found, database)
     finally:
         database.close()
-    of, at = {s.name: s for s in found.sources}, clock_of(found)()
-    told = [replace(d, advice=(*d.advice, *stored(of[d.source], runs.get(d.source), at))) for d in diagnoses]
+    of = {s.name: s for s in found.sources}
+    told = [replace(d, advice=(*d.advice, *stored(of[d.source], runs.get(d.source), clock()))) for d in diagnoses]
     if os.environ.get("PACELINE_PEOPLE_KEY") or (found.data_dir / KEY).exists():
-        return told, []
+        return told, own
     gone = f"The people key is gone: {found.settings.data_dir / KEY} is not there, but the store is. With a new one "
     gone += "everybody who was collected before is somebody else: bring the file back, or set PACELINE_PEOPLE_KEY."
-    return told, [gone]
+    return told, [gone, *own]
+
+
+def _troubles(found: Configuration, database: Database) -> list[str]:
+    """What does not work of what a service needs: whether the store takes writes, space, clocks, what waits."""
+    said = Lines()
+    health = Health(
+        database=database,
+        inbox=InboxStore(database, EventStore(database)),
+        reports=DeliveryLog(database),
+        deliveries=[delivery.name for delivery in found.deliveries],
+        folder=found.data_dir,
+        clock=clock_of(found),
+        real=utc_now,
+        log=said,
+    )
+    failed = [f"The weekly summary did not reach {n}." for n, s in health.look().reports.items() if s == "failed"]
+    whys = {what: why for what, why in said.errors if not what.endswith(" trouble")}
+    lines = [f"{t.said[0].upper()}{t.said[1:]}." for t in health.troubles()]
+    return [*lines, *(f"{what[0].upper()}{what[1:]}: {why}." for what, why in whys.items()), *failed]
+
+
+class Lines:
+    """A log that keeps what went wrong, for who prints it."""
+
+    def __init__(self) -> None:
+        self.errors: list[tuple[str, str]] = []
+
+    def info(self, event: str, **values: object) -> None:
+        """Nobody asks."""
+
+    def warning(self, event: str, **values: object) -> None:
+        """Nobody asks."""
+
+    def error(self, event: str, **values: object) -> None:
+        """Keep what failed, and why."""
+        self.errors.append((event, str(values.get("error", ""))))
 
 
 def print_diagnosis(found: Diagnosis) -> None:

@@ -994,7 +994,8 @@ def test_a_failed_delivery_is_seen(with_mail: MailBox, collected: Service, clock
     assert found["error"].endswith("answered 550; check the settings of this target")
     assert found["last_tried_at"] == "2026-03-09T07:00:00Z"
     assert "@" not in answer.text
-    assert ready == {"status": "degraded", "problems": ["delivery mail of week 2026-W10 failed"]}
+    assert (ready["status"], ready["problems"]) == ("degraded", ["delivery mail of week 2026-W10 failed"])
+    assert [part for part, how in ready["parts"].items() if how != "ok"] == ["deliveries"]
 
 
 def test_the_command_sends_now(run: Run, with_mail: MailBox) -> None:

@@ -454,6 +454,7 @@ def test_a_leaking_indicator_is_found(world: World, clock: Callable[[], datetime
         tiers=service.tiers,
         telemetry=world.running.telemetry,
         pushes=service.pushes,
+        health=service.health,
         log=world.running.log,
         clock=clock,
     )

@@ -324,12 +324,14 @@ def client(second: Service) -> Iterator[TestClient]:
 
 
 def test_a_replica_that_does_not_lead_exposes_only_itself(client: TestClient) -> None:
-    """It has pages and numbers, writes nothing, and its metrics are its version and that it does not lead."""
+    """It has pages and numbers, writes nothing, and its metrics are how it fares and that it does not lead."""
     lines = [line for line in client.get("/metrics").text.splitlines() if not line.startswith("#")]
 
     assert [line.partition("{")[0].partition(" ")[0] for line in lines] == [
         "platform_build_info",
         "platform_evaluator_leader",
+        "platform_evaluation_last_success",
+        "platform_evaluation_failures_total",
     ]
     assert lines[1] == "platform_evaluator_leader 0.0"
     assert client.get("/").status_code == 200

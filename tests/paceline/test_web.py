@@ -100,14 +100,15 @@ def test_a_scrape_needs_no_store(running: Running, collected: Service, settings_
 
 
 def test_metrics_are_the_published_bytes(client: TestClient, collected: Service) -> None:
-    """Text and OpenMetrics, plain and compressed, are the snapshot's own bytes."""
+    """Text and OpenMetrics, plain and compressed, are the snapshot's own bytes, and after them the process's."""
     assert collected.published is not None
-    exposition = collected.published.exposition
+    exposition = collected.told(collected.published)
     plain = client.get("/metrics", headers={"accept-encoding": "identity"})
     open_metrics = client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     packed = client.get("/metrics", headers={"accept-encoding": "gzip"})
 
     assert plain.content == exposition.text
+    assert plain.content.startswith(collected.published.exposition.text)
     assert open_metrics.content == exposition.openmetrics
     assert open_metrics.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert (packed.headers["content-encoding"], packed.content) == ("gzip", gzip.decompress(exposition.text_gzip))

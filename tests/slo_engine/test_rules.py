@@ -129,6 +129,13 @@ def test_without_an_slo_paceline_itself_is_still_watched() -> None:
         "PlatformNoEvaluator",
         "PlatformMetricsIncomplete",
         "PlatformMetricsNotSent",
+        "PlatformStoreNotWritable",
+        "PlatformDataDiskFull",
+        "PlatformClockSkew",
+        "PlatformInboxBacklog",
+        "PlatformEvaluationFails",
+        "PlatformReportNotDelivered",
+        "PlatformSourceRefused",
         "PlatformSourceStale",
     ]
 
@@ -570,6 +577,41 @@ def test_a_stale_source_is_an_alert(prometheus: Prometheus) -> None:
     minutes = [snapshot(m, sources=[source(fresh=False), replace(source(fresh=True), name="git")]) for m in range(20)]
 
     prometheus.says([CHECKOUT], series(minutes), firing={14: [], 15: ["SourceStale source=ci"]})
+
+
+WELL = {
+    "platform_store_writable": "1",
+    "platform_data_free_bytes": "536870912",
+    "platform_store_clock_ahead_seconds": "-9.9",
+    "platform_inbox_oldest_delivery_seconds": "300",
+    "platform_evaluation_last_success": "1",
+    'platform_report_delivery_status{kind="mail",status="sent"}': "1",
+    'platform_report_delivery_status{kind="mail",status="failed"}': "0",
+    'platform_collector_last_run_failure{source="ci",kind="unavailable"}': "1",
+}
+"""A process to which nothing must be done, each value as near to trouble as it may be."""
+TROUBLES = {
+    "platform_store_writable": ("0", 5, "StoreNotWritable"),
+    "platform_data_free_bytes": ("520093696", 5, "DataDiskFull"),
+    "platform_store_clock_ahead_seconds": ("-10.1", 5, "ClockSkew"),
+    "platform_inbox_oldest_delivery_seconds": ("301", 5, "InboxBacklog"),
+    "platform_evaluation_last_success": ("0", 10, "EvaluationFails"),
+    'platform_report_delivery_status{kind="mail",status="failed"}': ("1", 60, "ReportNotDelivered"),
+    'platform_report_delivery_status{kind="chat",status="retrying"}': ("1", 60, "ReportNotDelivered"),
+    'platform_collector_last_run_failure{source="ci",kind="credentials"}': ("1", 15, "SourceRefused source=ci"),
+}
+"""Of a series the value that a person must look at, after how many minutes, and the alert."""
+
+
+def test_what_a_process_says_of_itself_alerts_where_a_person_must_act(prometheus: Prometheus) -> None:
+    """Each trouble alone becomes its alert after its time, also where another replica is well; nothing else does."""
+    well = series([snapshot(m) for m in range(66)]) | {name: [value] * 66 for name, value in WELL.items()}
+    prometheus.says([CHECKOUT], well, firing={65: []})
+
+    for name, (value, minutes, alert) in TROUBLES.items():
+        labels = f'{name[:-1]},instance="b"}}' if "{" in name else f'{name}{{instance="b"}}'
+        given = well | {labels: [value] * 66}
+        prometheus.says([CHECKOUT], given, firing={minutes - 1: [], minutes: [alert]})
 
 
 def test_two_replicas_change_nothing(prometheus: Prometheus) -> None:
