@@ -5,9 +5,10 @@ A look never raises, and tells the log only what has changed. Readers take `stat
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Protocol
 
 from collector.errors import StoreError
 from collector.store import Database, DeliveryRecord, DeliveryState, from_micros
+from collector.store.leases import NoLongerHolder
 from paceline.logs import Log
 from slo_engine.alerts import LEAST_FREE_BYTES, LONGEST_WAIT_SECONDS, MOST_SKEW_SECONDS
 from slo_engine.exposition import Exposition, health_samples, render
@@ -99,17 +101,25 @@ class Health:
         self._tell()
         return self.state
 
-    def evaluated(self) -> None:
-        """An evaluation succeeded."""
-        with self._changing:
-            self.failing_since = None
-            self.state = replace(self.state, evaluated=True)
+    @contextlib.contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """Note whether an evaluation succeeds. Who is not the elected one any more has not failed."""
+        succeeded: bool | None = False
+        try:
+            yield
+            succeeded = True
+        except NoLongerHolder:
+            succeeded = None
+            raise
+        finally:
+            if succeeded is not None:
+                self._note(succeeded=succeeded)
 
-    def evaluation_failed(self) -> None:
-        """An evaluation failed."""
+    def _note(self, *, succeeded: bool) -> None:
         with self._changing:
-            self.failing_since = self.failing_since or self._clock()
-            self.state = replace(self.state, evaluated=False, evaluation_failures=self.state.evaluation_failures + 1)
+            self.failing_since = None if succeeded else self.failing_since or self._clock()
+            failures = self.state.evaluation_failures + (not succeeded)
+            self.state = replace(self.state, evaluated=succeeded, evaluation_failures=failures)
 
     def troubles(self) -> list[Trouble]:
         """What does not work, in sentences."""

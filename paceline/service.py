@@ -34,7 +34,6 @@ from collector.store import (
     from_micros,
     to_micros,
 )
-from collector.store.leases import NoLongerHolder
 from collector.webhooks import Receiver
 from paceline import resources
 from paceline.changes import Changes
@@ -278,14 +277,8 @@ class Service:
 
         Raises StoreError, and ConfigError for benchmarks that cannot be read, keeping what was published before.
         """
-        try:
+        with self.health.evaluation():
             published = self._refresh()
-        except NoLongerHolder:
-            raise
-        except Exception:
-            self.health.evaluation_failed()
-            raise
-        self.health.evaluated()
         self.pushes.publish(self.told(published))
         self._tell(published.exposition)
         return published

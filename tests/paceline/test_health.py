@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from collector.errors import StoreError
 from collector.store import Database
+from collector.store.leases import NoLongerHolder
 from paceline import readiness
 from paceline.health import Health
 from paceline.scheduler import _refresh
@@ -176,11 +177,15 @@ def test_deliveries_that_wait_for_long_are_told(
 
 
 def test_evaluations_that_fail_are_counted_since_when(health: Health) -> None:
-    """Until one succeeds; the counter stays."""
-    health.evaluation_failed()
-    health.evaluation_failed()
+    """Until one succeeds; the counter stays. Who lost the election has not failed."""
+    for _ in range(2):
+        with pytest.raises(StoreError), health.evaluation():
+            raise StoreError("the store cannot be read")
+    with pytest.raises(NoLongerHolder), health.evaluation():
+        raise NoLongerHolder("another replica is the evaluator")
     said = [trouble.said for trouble in health.troubles()]
-    health.evaluated()
+    with health.evaluation():
+        pass
 
     assert said == ["no evaluation has succeeded since 2026-03-09 06:00:00 UTC"]
     assert (broken(health), health.state.evaluation_failures, health.state.evaluated) == ([], 2, True)
