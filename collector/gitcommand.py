@@ -1,6 +1,7 @@
 """Runs git: its environment, its errors sorted by what the caller can do, its log as a stream of records.
 
-The only module that starts git. Knows no event and no rule.
+The only module that starts git. Knows no event and no rule. Git looks names up itself, so what a server is called is
+judged before and not held to: of it, only the protocol and redirects are under control.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import IO, TypeVar
 from urllib.parse import urlsplit
 
 from collector.errors import AuthError, ContractError, RetryableError, SourceError
+from collector.reach import OutOfReachError, Reach
 
 R = TypeVar("R")
 
@@ -48,6 +50,9 @@ _PATH_OPTIONS = (
 )
 
 
+_PROTOCOLS = frozenset({"https", "http", "ssh", "git+ssh", "ssh+git", "git", "file"})
+_OF_A_SERVER = frozenset({"clone", "fetch", "ls-remote"})
+
 # With these git writes what it sends, which is the secret, to where its errors are read from.
 _TELLS_TOO_MUCH = re.compile(r"GIT_TRACE|GIT_CURL_VERBOSE")
 
@@ -56,27 +61,42 @@ _TELLS_TOO_MUCH = re.compile(r"GIT_TRACE|GIT_CURL_VERBOSE")
 class Access:
     """How git reaches a server over HTTP: with these credentials, certificates and proxy.
 
-    `authorization` is the value of the header. It goes to the server of `url` and to no other: git follows no redirect
-    then, since it would take the header along. All of it is handed over in the environment, so that it stands in no
-    command line, no URL and no file, and no credentials of whoever runs git are used instead.
+    `authorization` is the value of the header. It goes to the server of `url` and to no other: git follows no redirect,
+    which would take the header along, and may lead anywhere. `reach`: which servers may be asked. All of it is handed
+    over in the environment, so that it stands in no command line, no URL and no file, and no credentials of whoever
+    runs git are used instead.
     """
 
     url: str
     authorization: str = field(default="", repr=False)
     ca_file: Path | None = None
     proxy: str = field(default="", repr=False)
+    reach: Reach = field(default_factory=Reach, repr=False)
+
+    def judge(self) -> None:
+        """Raise OutOfReachError for a server that must not be asked, and SourceError for what is no address of one."""
+        protocol, host = _server_of(self.url)
+        if protocol not in _PROTOCOLS:
+            raise SourceError(f"git is not asked over {protocol or 'this'}; expected https, ssh, http, git or file")
+        if protocol == "file" or self.proxy:
+            return
+        try:
+            self.reach.addresses(host, 0)
+        except OutOfReachError as error:
+            raise OutOfReachError(f"git: {error}; see docs/security.md") from None
+        except OSError:
+            return  # git says it in its own words
 
     @property
     def environment(self) -> dict[str, str]:
         """Variables that git understands; those that only add configuration count on from what is there."""
+        parts = urlsplit(self.url)
+        own = f"http.{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
         settings = [("http.proxy", self.proxy)] if self.proxy else []
+        settings += [("http.followRedirects", "false"), (f"{own}.followRedirects", "false")]
         if self.authorization:
-            parts = urlsplit(self.url)
-            own = f"http.{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
             settings += [
                 ("credential.helper", ""),
-                ("http.followRedirects", "false"),
-                (f"{own}.followRedirects", "false"),
                 (f"{own}.extraHeader", ""),
                 (f"{own}.extraHeader", f"Authorization: {self.authorization}"),
             ]
@@ -88,12 +108,34 @@ class Access:
         }
         certificates = {"GIT_SSL_CAINFO": str(self.ca_file)} if self.ca_file else {}
         asks_nobody = {"GIT_ASKPASS": ""} if self.authorization else {}
-        return {**added, **certificates, **asks_nobody, "GIT_CONFIG_COUNT": str(before + len(settings))}
+        protocol, _ = _server_of(self.url)
+        # What rewrites addresses is the configuration of whoever runs git: it may choose among those over networks.
+        allowed = protocol if protocol in {"file", "git"} else "https:http:ssh"
+        return {
+            **added,
+            **certificates,
+            **asks_nobody,
+            "GIT_ALLOW_PROTOCOL": allowed,
+            "GIT_CONFIG_COUNT": str(before + len(settings)),
+        }
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must stand nowhere."""
         return tuple(filter(None, (self.authorization.rpartition(" ")[2], self.proxy)))
+
+
+def _server_of(url: str) -> tuple[str, str]:
+    """The protocol by which git would ask for a URL, and the host; empty for what is none."""
+    if (helper := re.match(r"([\w+.-]*)::", url)) is not None:  # a program that git would start
+        return f"{helper[1]}::", ""
+    if "://" not in url:
+        return "ssh", url.partition(":")[0].rpartition("@")[2]
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", ""
+    return parts.scheme, parts.hostname or ""
 
 
 def basic(user: str, password: str) -> str:
@@ -119,6 +161,8 @@ class Git:
 
     def text(self, *arguments: str, stdin: str | None = None) -> str:
         """What a git command prints. Raises SourceError, sorted by what the caller can do."""
+        if self.access is not None and arguments[0] in _OF_A_SERVER:
+            self.access.judge()
         try:
             done = subprocess.run(
                 self.command(*arguments),
@@ -258,8 +302,8 @@ def failure(command: str, stderr: bytes, access: Access | None = None) -> Source
         if access is not None and access.authorization:
             return AuthError(f"{message}; the server refused the token: check it, and that it may read the repository")
         return AuthError(f"{message}; check the credentials git uses for this URL")
-    if access is not None and access.authorization and re.search(r"error: 30[12378]", words):
-        return SourceError(f"{message}; redirected, which is not followed with a token: give the final address")
+    if access is not None and re.search(r"error: 30[12378]", words):
+        return SourceError(f"{message}; redirected, which is not followed: give the final address")
     if re.search(
         r"Could not resolve|timed out|[Cc]onnection|early EOF|hung up|(HTTP|error:) (429|5\d\d)|index\.lock", words
     ):

@@ -403,7 +403,7 @@ def history(  # noqa: PLR0913 - what a server asks for differs
     source's settings, where they are given. The state holds the name of a look, which is kept beside the clone: all
     branches and tags of many repositories would make a large cursor.
     """
-    access = Access(url=url, authorization=authorization, ca_file=ca_file, proxy=proxy)
+    access = Access(url=url, authorization=authorization, ca_file=ca_file, proxy=proxy, reach=context.wire.reach)
     clone = Clone(path=clone_path(context, url), access=access)
     commits = Commits(source=source, git=Git(clone.path), repository=repository, people=context.people)
 

@@ -13,7 +13,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
@@ -23,9 +23,10 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urljoin, urlsplit
 
 import msgspec
 import requests
-from requests.adapters import BaseAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 
 from collector.errors import AuthError, BadRecord, ContractError, RetryableError, SourceError
+from collector.reach import OutOfReachError, Reach, pool_classes
 
 Method = Literal["GET", "POST", "DELETE"]
 T = TypeVar("T")
@@ -48,6 +49,7 @@ _REFUSAL_BYTES = 1 << 16
 _SECONDARY_LIMIT = re.compile(rb"secondary rate limit|abuse detection", re.IGNORECASE)
 _SECONDARY_WAIT_SECONDS = 60.0
 _EPOCHS = 10**9  # a larger reset is a time, a smaller one a wait
+_ODD = re.compile(r"[\\\s\x00-\x1f\x7f]")
 _CHARSET = re.compile(r"charset=\"?([\w.:-]+)", re.IGNORECASE)
 
 
@@ -252,7 +254,8 @@ class ApiClient:
 
     `headers` and `basic` (user and password) are credentials: they go to the base URL's server and to no other, and
     neither a `.netrc` nor a proxy of the environment replaces them. `ca_file` holds the certificates to trust instead
-    of the public ones.
+    of the public ones. `reach`: which addresses may be connected to; through a proxy that holds for the proxy, which
+    alone looks names up.
     """
 
     def __init__(  # noqa: PLR0913 - one client has one set of options
@@ -269,9 +272,10 @@ class ApiClient:
         chance: Callable[[], float] = random.random,
         traffic: Traffic | None = None,
         tape: Tape | None = None,
+        reach: Reach | None = None,
     ) -> None:
         self._base = base_url
-        self._origin = _origin_of(base_url)
+        self._origin = origin(base_url)
         self._limits = limits or Limits()
         self._sleep, self._chance = sleep, chance
         self._traffic, self._tape = traffic or Traffic(), tape
@@ -279,7 +283,7 @@ class ApiClient:
         if basic is not None:
             self._headers["Authorization"] = f"Basic {b64encode(':'.join(basic).encode()).decode()}"
         self._verify = True if ca_file is None else str(ca_file)
-        self._proxy, self._adapter = proxy, adapter
+        self._proxy, self._adapter, self._reach = proxy, adapter, reach or Reach()
         self._idle: list[requests.Session] = []
         """Sessions that nobody uses: threads come and go, and each that kept its own would leave a connection open."""
 
@@ -302,9 +306,9 @@ class ApiClient:
         session.verify = self._verify
         if self._proxy:
             session.proxies = {"http": self._proxy, "https": self._proxy}
-        if self._adapter is not None:
-            session.mount("http://", self._adapter)
-            session.mount("https://", self._adapter)
+        adapter = self._adapter or _Checked(self._reach)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
         return session
 
     def __repr__(self) -> str:
@@ -338,7 +342,7 @@ class ApiClient:
     def follow(self, url: str, asked: Answer) -> Answer:
         """The answer to a GET of an address that an answer gave, absolute or not: of this server, or ContractError."""
         target = urljoin(self._base, url)
-        if _origin_of(target) != self._origin:
+        if origin(target) != self._origin:
             raise ContractError(f"{asked.asked}: it names another server as its next page, which is not followed")
         return self._patiently(_Question("GET", target, {}, {}, None, asked.asked))
 
@@ -443,6 +447,8 @@ class ApiClient:
             return played, ""
         try:
             started = time.monotonic()
+            if self._proxy:
+                self._judged(url)
             with self._session() as session, closing(self._sent(session, question)) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 self._traffic.asked(response.status_code, headers)
@@ -463,20 +469,30 @@ class ApiClient:
                 content = beginning + self._body(response, started, asked)
                 self._kept(kept._replace(body=content))
                 return Answer(response.status_code, headers, content, asked), ""
-        except requests.exceptions.SSLError:
-            raise SourceError(f"{asked}: its certificate is not trusted; name its CA, or check the host") from None
-        except requests.exceptions.Timeout:
-            raise RetryableError(f"{asked}: no answer within {self._limits.seconds:g} s") from None
-        except (
-            requests.exceptions.ConnectionError,
-            requests.exceptions.ChunkedEncodingError,
-        ):
-            raise RetryableError(
-                f"{asked}: the connection failed; is the server up, and reachable from here?"
-            ) from None
-        except (requests.exceptions.RequestException, OSError, ValueError):
-            # A broken address or header, a body that cannot be unpacked, certificates that cannot be read.
-            raise SourceError(f"{asked}: the request could not be made; check address, proxy and CA file") from None
+        except (OutOfReachError, requests.exceptions.RequestException, OSError, ValueError) as error:
+            raise self._failure(error, asked) from None
+
+    def _failure(self, error: Exception, asked: str) -> SourceError:
+        """Why a request failed, in our words."""
+        if isinstance(error, OutOfReachError):
+            return OutOfReachError(f"{asked}: {error}; see docs/security.md")
+        if isinstance(error, requests.exceptions.SSLError):
+            return SourceError(f"{asked}: its certificate is not trusted; name its CA, or check the host")
+        if isinstance(error, requests.exceptions.Timeout):
+            return RetryableError(f"{asked}: no answer within {self._limits.seconds:g} s")
+        if isinstance(error, (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+            return RetryableError(f"{asked}: the connection failed; is the server up, and reachable from here?")
+        # A broken address or header, a body that cannot be unpacked, certificates that cannot be read.
+        return SourceError(f"{asked}: the request could not be made; check address, proxy and CA file")
+
+    def _judged(self, url: str) -> None:
+        """Raise OutOfReachError where a proxy would be asked for an address, not a name, that is out of reach."""
+        try:
+            fault = self._reach.fault(urlsplit(url).hostname or "")
+        except ValueError:  # a name, which the proxy looks up
+            return
+        if fault is not None:
+            raise OutOfReachError(f"it is {fault}, which `network` does not allow")
 
     def _sent(self, session: requests.Session, question: _Question) -> requests.Response:
         """The response to one request, its body still to be read."""
@@ -511,9 +527,28 @@ class ApiClient:
         target = response.headers.get("location", "")
         if method != "GET" and response.status_code in _SEEN_OTHER:
             raise ContractError(f"{asked}: redirected, which a {method} does not survive; give the final address")
-        if _origin_of(urljoin(url, target)) != self._origin:
+        if origin(urljoin(url, target)) != self._origin:
             raise ContractError(f"{asked}: redirected to another server, which is not followed; give its address")
         return target
+
+
+class _Checked(HTTPAdapter):
+    """Connects to what may be reached."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Make the pools of connections."""
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = pool_classes(self._reach)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """The pools of connections to a proxy: a person set it, and it may stand where the target must not."""
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = pool_classes(replace(self._reach, private=True))
+        return manager
 
 
 class _Question(NamedTuple):
@@ -602,14 +637,15 @@ def _path_of(url: str, parameters: Mapping[str, Any]) -> str:
     return parts.path + (f"?{query}" if query else "")
 
 
-def _origin_of(url: str) -> str:
+def origin(url: str) -> str:
     """Scheme, host and port of an address, as they may be shown. Raises ContractError for what is no web address."""
     try:
         parts: SplitResult = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
-    if not host or parts.scheme not in _DEFAULT_PORTS:
+    # Where these stand before the path, readers of addresses disagree on what is the host.
+    if not host or parts.scheme not in _DEFAULT_PORTS or _ODD.search(parts.netloc):
         raise ContractError("an address is not usable; expected http:// or https:// and a host")
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}" + ("" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}")
@@ -624,8 +660,9 @@ class Wire:
     chance: Callable[[], float] = random.random
     traffic: Traffic = field(default_factory=Traffic)
     tape: Tape | None = None
+    reach: Reach = field(default_factory=Reach)
 
-    def client(
+    def client(  # noqa: PLR0913 - one client has one set of options
         self,
         base_url: str,
         *,
@@ -634,8 +671,9 @@ class Wire:
         ca_file: Path | None = None,
         proxy: str = "",
         limits: Limits | None = None,
+        of_data: bool = False,
     ) -> ApiClient:
-        """A client over this wire."""
+        """A client over this wire. `of_data`: the address was not configured, but told by another system."""
         return ApiClient(
             base_url,
             headers=headers,
@@ -648,4 +686,5 @@ class Wire:
             chance=self.chance,
             traffic=self.traffic,
             tape=self.tape,
+            reach=self.reach.of_data if of_data else self.reach,
         )

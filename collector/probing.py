@@ -1,8 +1,7 @@
 """Checks of targets: does a server answer, is a port open, is a certificate trusted and does it last.
 
 A check is a measurement: it has a connection of its own, is never repeated, and is over within its timeout whatever the
-other side does. Why it failed is said in words of ours: nothing that a server sent stands in them. Imports nothing of
-ours.
+other side does. Why it failed is said in words of ours: nothing that a server sent stands in them.
 """
 
 from __future__ import annotations
@@ -17,11 +16,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, cast
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+from collector.reach import Found, OutOfReachError, Reach
 
 NO_NETWORK = frozenset({"name not resolved", "network unreachable"})
 """Failures that no target is at fault for where every target has them."""
@@ -89,9 +91,17 @@ class Deadline:
         return left
 
 
-def connected(host: str, port: int, deadline: Deadline) -> socket.socket:
-    """A connection to the first address of a host that takes one. Raises OSError for the last that does not."""
-    addresses = _addresses(host, port, deadline)
+Connect = Callable[[str, int, Deadline], socket.socket]
+"""Makes a connection to a port of a host in time."""
+
+
+def connected(host: str, port: int, deadline: Deadline, reach: Reach | None = None) -> socket.socket:
+    """A connection to the first address of a host that takes one, of those that may be reached.
+
+    Raises OSError for the last that does not, and OutOfReachError where none may be.
+    """
+    reach = reach or Reach()
+    addresses = reach.checked(_addresses(host, port, deadline, reach))
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
         line = socket.socket(family, kind, protocol)
         try:
@@ -107,13 +117,13 @@ def connected(host: str, port: int, deadline: Deadline) -> socket.socket:
     raise socket.gaierror(socket.EAI_NONAME, "no address")
 
 
-def _addresses(host: str, port: int, deadline: Deadline) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+def _addresses(host: str, port: int, deadline: Deadline, reach: Reach) -> list[Found]:
     """The addresses of a host. Looked up beside: the system's resolver knows no deadline."""
     found = SimpleQueue[object]()
 
     def look() -> None:
         try:
-            found.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            found.put(reach.resolve(host, port, type=socket.SOCK_STREAM))
         except (OSError, UnicodeError) as error:
             found.put(error)
 
@@ -129,7 +139,7 @@ def _addresses(host: str, port: int, deadline: Deadline) -> list[tuple[int, int,
         raise answer
     if isinstance(answer, UnicodeError):
         raise socket.gaierror(socket.EAI_NONAME, "no name of a host") from None
-    return cast("list[tuple[int, int, int, str, tuple[str, int]]]", answer)
+    return cast("list[Found]", answer)
 
 
 def is_host(name: str | None) -> bool:
@@ -144,22 +154,31 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
 
 @dataclass(frozen=True)
 class Prober:
-    """Makes checks, in any thread."""
+    """Makes checks, in any thread. `elsewhere`: how another host is reached to which a redirect leads."""
 
-    connect: Callable[[str, int, Deadline], socket.socket] = connected
+    connect: Connect = connected
     timer: Callable[[], float] = time.monotonic
+    elsewhere: Connect | None = None
 
     def check(self, check: Check, now_seconds: float) -> Checked | None:
         """How a check made now ends, in seconds since 1970; None where this machine cannot make it."""
         started = self.timer()
-        visit = _Visit(check, self.connect, Deadline(started + check.timeout_seconds, self.timer), now_seconds)
+        deadline = Deadline(started + check.timeout_seconds, self.timer)
+        visit = _Visit(check, self.connect, self.elsewhere or self.connect, deadline, now_seconds)
         try:
             failure = visit.ended()
+        except OutOfReachError:
+            failure = "address not allowed"
         except (OSError, HTTPException) as error:
             if isinstance(error, OSError) and error.errno in _OWN_TROUBLE:
                 return None
             failure = _failure(error)
         return Checked(failure, self.timer() - started)
+
+
+def prober(reach: Reach) -> Prober:
+    """One that reaches what a person configured, and by redirects no more than data may lead to."""
+    return Prober(partial(connected, reach=reach), elsewhere=partial(connected, reach=reach.of_data))
 
 
 def _failure(error: OSError | HTTPException) -> str:
@@ -185,7 +204,8 @@ class _Visit:
     """One check under way."""
 
     check: Check
-    connect: Callable[[str, int, Deadline], socket.socket]
+    connect: Connect
+    elsewhere: Connect
     deadline: Deadline
     now_seconds: float
 
@@ -200,7 +220,8 @@ class _Visit:
     def _opened(self, parts: SplitResult) -> socket.socket:
         """A connection to a server, encrypted where its address says so."""
         host = str(parts.hostname)
-        line = self.connect(host, parts.port or PORTS[parts.scheme], self.deadline)
+        connect = self.connect if host == urlsplit(self.check.url).hostname else self.elsewhere
+        line = connect(host, parts.port or PORTS[parts.scheme], self.deadline)
         if parts.scheme not in {"https", "tls"}:
             return line
         with closing(line):  # its descriptor moves on; what is closed here is an empty shell

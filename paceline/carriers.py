@@ -21,10 +21,11 @@ from email.utils import format_datetime, getaddresses, parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from collector.errors import AuthError, ContractError, RetryableError, SourceError
 from collector.http import Answer, ApiClient, Limits
+from collector.reach import OutOfReachError, Reach
 from collector.secrets import Secret, is_in_file, reveal
 from slo_engine.event_lines import one_line, web_link
 
@@ -86,35 +87,57 @@ class Carrier(BaseModel):
     """Base of what carries."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    _reach: Reach = PrivateAttr(default_factory=Reach)
+
+    def within(self, reach: Reach) -> Self:
+        """The same, which connects to what may be reached alone."""
+        made = self.model_copy()
+        made._reach = reach  # noqa: SLF001 - of the same model
+        return made
 
 
-class SlackWebhook(Carrier):
-    """An incoming webhook of Slack, or of what understands its blocks."""
+class _Posted(Carrier):
+    """What is posted to."""
 
-    url: _WebAddress = Field(description="The incoming webhook; it is a secret: give it as ${NAME} or as file:/path.")
+    url: _WebAddress
     ca_file: Path | None = Field(default=None, description="Certificates to trust instead of the public ones.")
     proxy: Secret = Field(default=SecretStr(""), description="Proxy for this target; none unless given.")
 
+    def _client(self, headers: Mapping[str, str] | None = None) -> ApiClient:
+        limits = Limits(seconds=SEND_SECONDS, bytes=_LARGEST_ANSWER_BYTES, attempts=1)
+        return ApiClient(
+            reveal(self.url),
+            headers=headers,
+            ca_file=self.ca_file,
+            proxy=reveal(self.proxy),
+            limits=limits,
+            reach=self._reach,
+        )
+
+
+class SlackWebhook(_Posted):
+    """An incoming webhook of Slack, or of what understands its blocks."""
+
+    url: _WebAddress = Field(description="The incoming webhook; it is a secret: give it as ${NAME} or as file:/path.")
+
     def post(self, message: Mapping[str, Any]) -> None:
         """Send a message of blocks. Raises SourceError, sorted by whether later is worth a try."""
-        answer = _post(reveal(self.url), message, self.ca_file, reveal(self.proxy))
+        answer = _post(self._client(), message)
         if word := _refusal(answer):
             raise SourceError(f"{answer.asked}: answered {word}; check the webhook and its channel")
 
 
-class Webhook(Carrier):
+class Webhook(_Posted):
     """Any address that takes JSON."""
 
     url: _WebAddress = Field(description="Where the JSON is posted to.")
     token: Secret = Field(default=SecretStr(""), description="Bearer token: give it as ${NAME} or as file:/path.")
-    ca_file: Path | None = Field(default=None, description="Certificates to trust instead of the public ones.")
-    proxy: Secret = Field(default=SecretStr(""), description="Proxy for this target; none unless given.")
 
     def post(self, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
         """Send JSON with its token and other headers. Raises SourceError, sorted by whether later is worth a try."""
         token = reveal(self.token)
         shown = {"Authorization": f"Bearer {token}"} if token else {}
-        _post(reveal(self.url), body, self.ca_file, reveal(self.proxy), {**shown, **(headers or {})})
+        _post(self._client({**shown, **(headers or {})}), body)
 
 
 class MailServer(Carrier):
@@ -149,6 +172,8 @@ class MailServer(Carrier):
         try:
             with self._connected(self._context(asked)) as server:
                 refused = server.send_message(mail)
+        except OutOfReachError as error:
+            raise OutOfReachError(f"{asked}: {error}; see docs/security.md") from None
         except (smtplib.SMTPException, OSError, UnicodeError) as error:
             if refused is None:  # else the mail was taken, and how we part changes nothing
                 raise _mail_error(error, asked) from None
@@ -164,17 +189,33 @@ class MailServer(Carrier):
     @contextlib.contextmanager
     def _connected(self, context: ssl.SSLContext) -> Iterator[smtplib.SMTP]:
         until = time.monotonic() + MAIL_SECONDS
-        where = (self.host, self.port, domain_of(self.sender))
-        if self.security == "tls":
-            made: smtplib.SMTP = smtplib.SMTP_SSL(*where, timeout=SEND_SECONDS, context=context)
-        else:
-            made = smtplib.SMTP(*where, timeout=SEND_SECONDS)
+        where = (self._reach, self.host, self.port, domain_of(self.sender))
+        made = _EncryptedMail(*where, context) if self.security == "tls" else _Mail(*where)
         with _cut_off(made, until - time.monotonic()), made as server:
             if self.security == "starttls":
                 server.starttls(context=context)
             if self.username:
                 server.login(self.username, reveal(self.password))
             yield server
+
+
+class _Mail(smtplib.SMTP):
+    """A mail server at an address that may be reached."""
+
+    def __init__(self, reach: Reach, host: str, port: int, own_name: str) -> None:
+        self._reach = reach
+        super().__init__(host, port, own_name, timeout=SEND_SECONDS)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        return self._reach.connected(host, port, timeout)
+
+
+class _EncryptedMail(smtplib.SMTP_SSL, _Mail):
+    """The same, encrypted from the beginning."""
+
+    def __init__(self, reach: Reach, host: str, port: int, own_name: str, context: ssl.SSLContext) -> None:
+        self._reach = reach
+        smtplib.SMTP_SSL.__init__(self, host, port, own_name, timeout=SEND_SECONDS, context=context)
 
 
 @contextlib.contextmanager
@@ -262,12 +303,6 @@ def _refusal(answer: Answer) -> str:
     return text if _ERROR_WORD.fullmatch(text) else ""
 
 
-def _post(
-    url: str, body: Any, ca_file: Path | None, proxy: str = "", headers: Mapping[str, str] | None = None
-) -> Answer:
-    limits = Limits(seconds=SEND_SECONDS, bytes=_LARGEST_ANSWER_BYTES, attempts=1)
-    client = ApiClient(url, headers=headers, ca_file=ca_file, proxy=proxy, limits=limits)
-    try:
+def _post(client: ApiClient, body: Any) -> Answer:
+    with contextlib.closing(client):
         return client.post(body=body)
-    finally:
-        client.close()

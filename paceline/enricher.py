@@ -412,7 +412,9 @@ def build_enricher(
     claims: Claims | None = None,
 ) -> Enricher:
     """The enricher of a service; `claims`: where it has replicas."""
-    destinations = [Destination(target=target, sender=target.build(clock)) for target in settings.targets]
+    reach = service.configuration.settings.network.reach
+    targets = [target.within(reach) for target in settings.targets]
+    destinations = [Destination(target=target, sender=target.build(clock)) for target in targets]
     return Enricher(lookup_of(service, settings, tiers=tiers, clock=clock), destinations, log, claims=claims)
 
 

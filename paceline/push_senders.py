@@ -11,11 +11,13 @@ from typing import Any
 
 from collector.errors import PacelineError, SourceError
 from collector.http import ApiClient, Limits
+from collector.reach import Reach
 from collector.secrets import reveal
 from collector.store import to_micros
 from paceline.push_settings import Destination, OtlpSettings, RemoteWriteSettings
 from paceline.pushing import Sender
 from paceline.remote_write import HEADERS, Writer
+from paceline.settings import Settings
 from paceline.telemetry import METRICS_HEADERS, metrics_refused, metrics_requests
 from slo_engine.exposition import Exposition
 from slo_engine.readings import families
@@ -28,17 +30,17 @@ _ATTEMPTS = 3
 
 
 def senders(
-    otlp: OtlpSettings | None,
-    remote_write: RemoteWriteSettings | None,
+    settings: Settings,
     base_dir: Path,
     began: Callable[[], datetime],
     stopped: threading.Event,
 ) -> Iterator[Sender]:
     """The senders of what is configured."""
-    if otlp is not None:
-        yield OtlpSender(otlp, base_dir, stopped, began)
-    if remote_write is not None:
-        yield RemoteWriteSender(remote_write, base_dir, stopped)
+    told, reach = settings.telemetry, settings.network.reach
+    if told.otlp_metrics is not None:
+        yield OtlpSender(told.otlp_metrics, base_dir, stopped, began, reach)
+    if told.remote_write is not None:
+        yield RemoteWriteSender(told.remote_write, base_dir, stopped, reach)
 
 
 def _always() -> bool:
@@ -50,11 +52,13 @@ class _HttpSender:
 
     kind: str
 
-    def __init__(self, settings: Destination, base_dir: Path, stopped: threading.Event) -> None:
+    def __init__(
+        self, settings: Destination, base_dir: Path, stopped: threading.Event, reach: Reach | None = None
+    ) -> None:
         self.every = settings.every
         self._settings = settings
         self._ca_file = None if settings.ca_file is None else base_dir / settings.ca_file.expanduser()
-        self._stopped = stopped
+        self._stopped, self._reach = stopped, reach
         self._client: ApiClient | None = None
         self._with: tuple[Any, ...] = ()
 
@@ -79,6 +83,7 @@ class _HttpSender:
                     patience_seconds=_PATIENCE_SECONDS,
                 ),
                 sleep=self._sleep,
+                reach=self._reach,
             )
             self._with = (headers, basic)
         return self._client
@@ -110,9 +115,14 @@ class OtlpSender(_HttpSender):
     kind = "otlp"
 
     def __init__(
-        self, settings: OtlpSettings, base_dir: Path, stopped: threading.Event, began: Callable[[], datetime]
+        self,
+        settings: OtlpSettings,
+        base_dir: Path,
+        stopped: threading.Event,
+        began: Callable[[], datetime],
+        reach: Reach | None = None,
     ) -> None:
-        super().__init__(settings, base_dir, stopped)
+        super().__init__(settings, base_dir, stopped, reach)
         self._began = began
         self._began_at: int | None = None
 
@@ -138,8 +148,10 @@ class RemoteWriteSender(_HttpSender):
 
     kind = "remote_write"
 
-    def __init__(self, settings: RemoteWriteSettings, base_dir: Path, stopped: threading.Event) -> None:
-        super().__init__(settings, base_dir, stopped)
+    def __init__(
+        self, settings: RemoteWriteSettings, base_dir: Path, stopped: threading.Event, reach: Reach | None = None
+    ) -> None:
+        super().__init__(settings, base_dir, stopped, reach)
         self._own = settings
         self._writer = Writer(settings.labels)
         self._last = 0

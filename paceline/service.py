@@ -208,7 +208,7 @@ class Service:
         if not source.punctual:
             self.drain()
         with self._telemetry.span("paceline.collect") as span:
-            context = dataclasses.replace(self._context, wire=wire or Wire(), since=since, findings=Findings())
+            context = dataclasses.replace(self._context, wire=self._wire(wire), since=since, findings=Findings())
             built = _Built(source, context, self.configuration.settings.privacy.is_public)
             runner = self._runner if guard is None else self._runner.guarded(guard)
             outcome = runner.run(source.name, built, progress, source.stale_after, context.wire.traffic)
@@ -233,6 +233,10 @@ class Service:
 
     def _news(self, source: SourceConfig, what: str, texts: Iterable[str]) -> list[str]:
         return self._said.news(f"{source.name} {what}", texts)
+
+    def _wire(self, wire: Wire | None) -> Wire:
+        """How clients reach servers in one run; what may be reached is always as the settings say."""
+        return dataclasses.replace(wire or Wire(), reach=self._context.wire.reach)
 
     def receiver(self, source: SourceConfig) -> Receiver | None:
         """What takes the webhooks of a source; None where it has none or is closed. Raises SourceError."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -20,6 +21,7 @@ from collector.durations import Duration
 from collector.errors import ConfigError, Mistake
 from collector.name_rules import NameRules
 from collector.patterns import Pattern, any_matches, patterns
+from collector.reach import Reach
 from collector.registry import SourceTypes
 from collector.secrets import Secret, is_in_file
 from collector.source import SourceConfig
@@ -27,6 +29,7 @@ from collector.store import Place
 from paceline.access.mistakes import faults, open_door
 from paceline.access.settings import AccessSettings, OwnAddress, TlsSettings
 from paceline.calendar_settings import CalendarSettings, zone
+from paceline.carriers import Carrier
 from paceline.catalogue import TeamRules, Texts, services
 from paceline.delivery_places import DIRECTORY, AnyDeliveries, Delivery, FileDelivery
 from paceline.identity_files import Reviewed, read_identities
@@ -54,6 +57,13 @@ def _store(value: SecretStr) -> SecretStr:
     if not is_in_file(text) and not text.startswith(("postgresql://", "postgres://")):
         raise ValueError("this is no address of a PostgreSQL database; expected postgresql://user:password@host/name")
     return value
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError:
+        raise ValueError(f"{value[:60]!r} is no network; expected for example 10.1.0.0/16 or 10.1.2.3") from None
 
 
 def _soon(value: timedelta) -> timedelta:
@@ -98,6 +108,25 @@ class ServerSettings(_Section):
         default=500, ge=10, le=100_000, description="How many connections at once; beyond it 503 is answered."
     )
     tls: TlsSettings = Field(default_factory=TlsSettings, description="The certificate with which it answers.")
+
+
+class NetworkSettings(_Section):
+    """Where connections may lead that Paceline makes itself."""
+
+    private: bool = Field(
+        default=True,
+        description="Whether addresses in these settings may lead into private networks and to this machine. What "
+        "other systems name never does.",
+    )
+    allow: list[Annotated[str, AfterValidator(_network)]] = Field(
+        default_factory=list,
+        description="Networks that may be reached in any case, such as 10.1.0.0/16; see docs/security.md.",
+    )
+
+    @property
+    def reach(self) -> Reach:
+        """The same as clients take it."""
+        return Reach(private=self.private, allow=tuple(map(ip_network, self.allow)))
 
 
 class LogSettings(_Section):
@@ -334,6 +363,9 @@ class Settings(_Section):
         default_factory=BenchmarkSettings, description="What numbers are compared with."
     )
     notify: NotifySettings = Field(default_factory=NotifySettings, description="The enricher; see docs/enricher.md.")
+    network: NetworkSettings = Field(
+        default_factory=NetworkSettings, description="Where connections may lead that Paceline makes."
+    )
     metrics: MetricsSettings = Field(default_factory=MetricsSettings, description="What `/metrics` may hold.")
     server: ServerSettings = Field(default_factory=ServerSettings, description="Where the service listens.")
     access: AccessSettings = Field(default_factory=AccessSettings, description="Who may look; see docs/security.md.")
@@ -409,7 +441,9 @@ class Configuration:
     @cached_property
     def deliveries(self) -> tuple[Delivery, ...]:
         """Where the weekly summary goes, with absolute paths; `report.directory` is the first of them."""
-        told = tuple(one.beside(self.base_dir) for one in self.settings.report.deliveries)
+        reach = self.settings.network.reach
+        here = (one.beside(self.base_dir) for one in self.settings.report.deliveries)
+        told = tuple(one.within(reach) if isinstance(one, Carrier) else one for one in here)
         if self.report_dir is None:
             return told
         return (FileDelivery(type="file", name=DIRECTORY, path=self.report_dir), *told)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from collector.errors import ConfigError, Mistake
+from collector.http import Wire
 from collector.people import People, load_key
 from collector.registry import source_types
 from collector.run import Runner
@@ -90,7 +91,8 @@ def _visible_mistakes(found: Configuration) -> list[Mistake]:
 
 
 def _context(found: Configuration, people: People, clock: Callable[[], datetime]) -> SourceContext:
-    return SourceContext(data_dir=found.data_dir, base_dir=found.base_dir, people=people, clock=clock)
+    wire = Wire(reach=found.settings.network.reach)
+    return SourceContext(data_dir=found.data_dir, base_dir=found.base_dir, people=people, clock=clock, wire=wire)
 
 
 def looking(found: Configuration, environ: Mapping[str, str]) -> SourceContext:
@@ -173,7 +175,8 @@ def access_of(running: Running, clock: Callable[[], datetime]) -> Access:
 
     found = running.service.configuration
     here = Here(url=found.settings.server.url, base_dir=found.base_dir, data_dir=found.data_dir)
-    return build_access(found.settings.access, here, running.people.derived("access"), clock=clock, log=running.log)
+    key, wire = running.people.derived("access"), Wire(reach=found.settings.network.reach)
+    return build_access(found.settings.access, here, key, clock=clock, log=running.log, wire=wire)
 
 
 def build(
@@ -259,7 +262,7 @@ def _pushes(found: Configuration, observations: ObservationStore, log: Log, allo
         first = observations.first_at()
         return started_at if first is None else min(from_micros(first), started_at)
 
-    own = senders(telemetry.otlp_metrics, telemetry.remote_write, found.base_dir, began, stopped)
+    own = senders(found.settings, found.base_dir, began, stopped)
     return Pushes(tuple(own), log, utc_now, stopped, allowed)
 
 

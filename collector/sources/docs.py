@@ -23,6 +23,7 @@ from collector.gitcommand import Access, Git, basic
 from collector.history import PAGE, Clone, Commits, clone_path, is_treeless
 from collector.name_rules import NameRules
 from collector.patterns import any_matches, patterns
+from collector.reach import Reach
 from collector.repositories import is_url, repository_name
 from collector.secrets import Secret, reveal
 from collector.source import About, Complete, Page, SourceConfig, SourceContext
@@ -138,7 +139,7 @@ class DocsConfig(SourceConfig):
             branch=self.branch,
             checkout=not remote,
         )
-        return DocsSource(self, commits, remote=remote)
+        return DocsSource(self, commits, remote=remote, reach=context.wire.reach)
 
     def check(self, context: SourceContext) -> Sequence[Mistake]:
         """A path that is no repository is a mistake, and a token that does not reach its server; no URL is visited."""
@@ -213,6 +214,7 @@ class DocsSource:
     config: DocsConfig
     commits: Commits
     remote: bool
+    reach: Reach
 
     @property
     def _git(self) -> Git:
@@ -222,7 +224,8 @@ class DocsSource:
     def _access(self) -> Access:
         config = self.config
         token = reveal(config.token)
-        return Access(url=config.repository, authorization=basic(config.username, token) if token else "")
+        authorization = basic(config.username, token) if token else ""
+        return Access(url=config.repository, authorization=authorization, reach=self.reach)
 
     def pull(self, cursor: str | None) -> Iterator[Page]:
         """The versions that are new, and the pages that ended; no page where the default branch did not move.

@@ -19,6 +19,7 @@ from collector.errors import ContractError, Mistake, PacelineError, SourceError
 from collector.events import Deployment, Event, Result
 from collector.gitcommand import Access, Git, basic
 from collector.history import PAGE, Clone, Commits, Look, clone_path, continuing, is_treeless, look_of, time_of
+from collector.reach import Reach
 from collector.repositories import is_url, repository_name
 from collector.secrets import Secret, reveal
 from collector.source import About, Page, SourceConfig, SourceContext
@@ -120,6 +121,7 @@ class GitConfig(SourceConfig):
             rule=self.deployments,
             token=self.token,
             username=self.username,
+            reach=context.wire.reach,
         )
 
     def check(self, context: SourceContext) -> Sequence[Mistake]:
@@ -161,7 +163,7 @@ def _mistake(path: str, problem: str, expected: str) -> Mistake:
 def has_tag(repository: str, pattern: str) -> bool:
     """True where a repository, by path or URL, has a tag that the whole pattern matches. Raises SourceError."""
     if is_url(repository):
-        listed = Git(Path.cwd()).lines("ls-remote", "--tags", "--refs", "--", repository)
+        listed = Git(Path.cwd(), Access(url=repository)).lines("ls-remote", "--tags", "--refs", "--", repository)
         names = [line.partition("\trefs/tags/")[2] for line in listed]
     else:
         names = Git(Path(repository)).lines("for-each-ref", "--format=%(refname:strip=2)", "refs/tags")
@@ -180,6 +182,7 @@ class GitSource:
     rule: TagRule | BranchRule | None
     token: SecretStr
     username: str
+    reach: Reach
 
     @property
     def git(self) -> Git:
@@ -212,7 +215,8 @@ class GitSource:
 
     def _clone(self, url: str) -> Clone:
         token = reveal(self.token)
-        access = Access(url=url, authorization=basic(self.username, token) if token else "")
+        authorization = basic(self.username, token) if token else ""
+        access = Access(url=url, authorization=authorization, reach=self.reach)
         return Clone(path=self.git.path, access=access, paths=self.commits.paths)
 
     def _rule(self) -> str:

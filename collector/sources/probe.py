@@ -24,7 +24,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from collector.durations import Duration
 from collector.errors import Mistake, PacelineError, SourceError
 from collector.events import Probe
-from collector.probing import NO_NETWORK, PORTS, Check, Checked, Prober, is_host, trusting
+from collector.probing import NO_NETWORK, PORTS, Check, Checked, Prober, is_host, prober, trusting
 from collector.secrets import Secret, reveal
 from collector.source import About, Page, SourceConfig, SourceContext
 from collector.times import as_rfc3339, parsed
@@ -265,7 +265,7 @@ class ProbeConfig(SourceConfig):
 
     def build(self, context: SourceContext) -> ProbeSource:
         """The source."""
-        return ProbeSource(self, context, Prober())
+        return ProbeSource(self, context, prober(context.wire.reach))
 
     def check(self, context: SourceContext) -> Sequence[Mistake]:
         """Files of certificates and of secrets that are missing."""

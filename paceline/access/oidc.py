@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -26,7 +25,7 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import Key, KeySet, import_key
 
 from collector.errors import ContractError, RetryableError, SourceError
-from collector.http import ApiClient, Limits, Wire
+from collector.http import ApiClient, Limits, Wire, origin
 from collector.secrets import reveal
 from paceline.access.settings import OidcSettings
 
@@ -141,7 +140,7 @@ class Provider:
     ) -> None:
         self._settings, self._redirect_url, self._clock = settings, redirect_url, clock
         ca_file = None if settings.ca_file is None else base_dir / settings.ca_file
-        self._client: Callable[[str], ApiClient] = partial((wire or Wire()).client, ca_file=ca_file, limits=_LIMITS)
+        self._wire, self._ca_file = wire or Wire(), ca_file
         self._known: _Known | None = None
         self._asking = threading.Lock()
 
@@ -178,6 +177,11 @@ class Provider:
             raise SignInError("the provider did not take the code that it gave") from None
         claims = self._claims(told, attempt)
         return SignedIn(self._settings.issuer, str(claims["sub"]), self._groups(metadata, claims, told))
+
+    def _client(self, url: str) -> ApiClient:
+        """A client of the provider. Where it names other servers than its own, these are public or allowed."""
+        own = origin(url) == origin(self._settings.issuer)
+        return self._wire.client(url, ca_file=self._ca_file, limits=_LIMITS, of_data=not own)
 
     def _protocol(self, metadata: _Metadata) -> Any:
         try:

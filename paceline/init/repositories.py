@@ -82,7 +82,8 @@ def look_at(place: str, context: SourceContext, since: datetime, token: str = ""
     """What a repository, by path or URL, tells of itself. A URL is cloned without files. Raises SourceError."""
     config = GitConfig(type="git", name="look", repository=place, paths=is_url(place))
     if is_url(place):
-        access = Access(url=place, authorization=basic(config.username, token) if token else "")
+        authorization = basic(config.username, token) if token else ""
+        access = Access(url=place, authorization=authorization, reach=context.wire.reach)
         Clone(path=clone_path(context, place), access=access, paths=True).update()
     source = config.build(context)
     git, now = source.git, source.commits.look()

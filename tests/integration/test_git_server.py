@@ -252,7 +252,7 @@ def test_a_redirect_does_not_take_the_token_along(serve: Any, shop: Any, server:
     shop.commit(at=1)
     moved = serve(moved_to=server.url)
 
-    with pytest.raises(SourceError, match="redirected, which is not followed with a token: give the final address"):
+    with pytest.raises(SourceError, match="redirected, which is not followed: give the final address"):
         read(source_of(f"{moved.url}/group/shop/.git"))
 
     assert (len(moved.asked), server.asked) == (1, [])
