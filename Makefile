@@ -1,6 +1,6 @@
 # Thin on purpose: the work is in scripts/, which CI calls through the same targets.
 # `make run` needs Python >= 3.11 and Git. ARGS go on: make run ARGS="--port 9000", make test ARGS="-k budget"
-.PHONY: help run demo test test-postgresql check bench docs pictures lock
+.PHONY: help run demo test test-postgresql check bench soak docs pictures lock
 ifdef PYTHON
 export PYTHON
 endif
@@ -12,6 +12,7 @@ help:
 	@echo "make test-postgresql  the tests of the store and the engine with their stores on PostgreSQL (ARGS=…)"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   the benchmarks, the organisation at a tenth of its size (ARGS=… names some)"
+	@echo "make soak    the long proofs: load and kills (ARGS=… names one, with its options)"
 	@echo "make docs    the documentation as a site, into site/"
 	@echo "make pictures  draw the boards for the documentation anew"
 	@echo "make lock    write requirements/*.txt anew (ARGS=--upgrade, or names)"
@@ -33,6 +34,9 @@ check:
 
 bench:
 	@scripts/setup.sh dev && exec scripts/bench.sh $(ARGS)
+
+soak:
+	@scripts/setup.sh dev && exec scripts/soak.sh $(ARGS)
 
 docs:
 	@scripts/setup.sh dev && exec scripts/docs.sh $(ARGS)

@@ -1,0 +1,126 @@
+"""The checks of `make soak`, for seconds: what they find in a short run, and that they would find a weakness."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from crashing import Kept, differences, killed_again_and_again
+from forked import Forks, forks
+from soaking import Result, growth_per_hour, judged, quantile, soak, stored_in
+
+pytestmark = [pytest.mark.integration, pytest.mark.long]
+
+
+# --- load ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Starts commands."""
+    with forks(tmp_path_factory.mktemp("base")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def soaked(base: Forks, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    """A service that took deliveries for some seconds and was killed meanwhile; where its store is."""
+    folder = tmp_path_factory.mktemp("soak")
+    return soak(base, folder / "soak", 4, 60, on_postgresql=False), folder / "soak" / "served" / ".paceline"
+
+
+def test_each_accepted_delivery_is_stored_once(soaked: tuple[Result, Path]) -> None:
+    """Killed under load, a service loses and doubles nothing that it accepted, and answered scrapes meanwhile."""
+    result, _ = soaked
+
+    assert result.verdict.passed
+    assert result.verdict.accepted > 20
+    assert result.faults["killed"] == 1
+    assert len(result.measured.scrapes) > 0
+    assert "Traceback" not in result.log
+
+
+def test_a_lost_event_is_found(soaked: tuple[Result, Path]) -> None:
+    """Where one accepted event is not in the store, the oracle names it."""
+    _, place = soaked
+    ids, total, _ = stored_in(place)
+    accepted = [one for one in ids if one.startswith("run-")]
+    with contextlib.closing(sqlite3.connect(place / "paceline.db")) as connection, connection:
+        connection.execute("DELETE FROM event_pipeline_run WHERE native_id = ?", (accepted[0],))
+
+    left, _, _ = stored_in(place)
+
+    verdict = judged(accepted, [one for one in left if one.startswith("run-")], total)
+    assert (verdict.lost, verdict.uncounted, verdict.passed) == ([accepted[0]], 1, False)
+
+
+@pytest.mark.parametrize(
+    ("stored", "total"),
+    [(["a", "b", "b"], 3), (["a", "b", "c"], 3), (["a"], 1), (["a", "b"], 3)],
+    ids=["doubled", "never sent", "lost", "counted twice"],
+)
+def test_the_oracle_finds_what_is_wrong(stored: list[str], total: int) -> None:
+    """An event that is there twice, was never sent, is missing or was counted twice fails the soak."""
+    assert not judged(["a", "b"], stored, total).passed
+
+
+def test_the_oracle_is_content_with_what_is_right() -> None:
+    """Each accepted event once, in whatever order, passes."""
+    assert judged(["a", "b"], ["b", "a"], 2).passed
+
+
+def test_memory_that_grows_is_told_as_growth() -> None:
+    """Ten MB more each minute after the warm-up are 600 MB an hour; what came before does not count."""
+    leaking = [(60.0 * minute, 100.0 + 10 * minute) for minute in range(30)]
+    warming = [(0.0, 5_000.0), *((60.0 * minute, 100.0) for minute in range(5, 30))]
+
+    assert growth_per_hour(leaking, 300) == pytest.approx(600)
+    assert growth_per_hour(warming, 300) == pytest.approx(0)
+
+
+def test_a_quantile_is_a_value_that_was_measured() -> None:
+    """The 99th of a hundred values, and the longest of all."""
+    values = [n / 1_000 for n in range(1, 101)]
+
+    assert (quantile(values, 0.5), quantile(values, 0.99), quantile(values, 1)) == (0.051, 0.1, 0.1)
+
+
+# --- kills -----------------------------------------------------------------------------------------------
+
+
+def test_killed_on_sqlite_the_store_is_as_undisturbed(base: Forks, tmp_path: Path) -> None:
+    """Collections, evaluations and the service are killed at random moments: nothing is lost, doubled or else."""
+    figures = killed_again_and_again(base, tmp_path / "loop", 3, seed=7, on_postgresql=False)
+
+    assert figures.differences == []
+    assert figures.kills.total() >= 3
+    assert figures.rows > 100
+
+
+def test_killed_on_postgresql_the_store_is_as_undisturbed(base: Forks, short_path: Path) -> None:
+    """Workers and the database's own first process are killed too: the same is true."""
+    figures = killed_again_and_again(base, short_path / "loop", 5, seed=3, on_postgresql=True)
+
+    assert figures.differences == []
+    assert figures.kills["postgresql"] > 0
+
+
+def _kept(*rows: tuple[str, int]) -> Kept:
+    return {"event_commit": Counter(rows)}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [_kept(("a", 1)), _kept(("a", 1), ("b", 2), ("b", 2)), _kept(("a", 1), ("b", 3)), {}],
+    ids=["lost", "doubled", "else", "all lost"],
+)
+def test_a_store_that_differs_is_found(found: Kept) -> None:
+    """A row that is missing, there twice or different is a difference."""
+    expected = _kept(("a", 1), ("b", 2))
+
+    assert differences(found, expected) != []
+    assert differences(expected, expected) == []
