@@ -10,12 +10,18 @@ from pydantic import AfterValidator, SecretStr
 from collector.errors import RetryableError
 
 _FROM_FILE = "file:"
-_SHORTEST = 16
+SHORTEST = 16
+"""Characters of a secret that others must know to be let in."""
 
 
 def is_in_file(text: str) -> bool:
     """Whether the text of a secret names a file that holds it."""
     return text.startswith(_FROM_FILE)
+
+
+def is_guessable(text: str) -> bool:
+    """Whether the text of a secret is too short, or empty, to let somebody in who knows it."""
+    return len(text) < SHORTEST
 
 
 def _secret(value: SecretStr) -> SecretStr:
@@ -27,8 +33,8 @@ def _secret(value: SecretStr) -> SecretStr:
 
 def _incoming(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
-    if text and not is_in_file(text) and len(text) < _SHORTEST:
-        raise ValueError(f"this secret can be guessed; expected at least {_SHORTEST} characters")
+    if text and not is_in_file(text) and is_guessable(text):
+        raise ValueError(f"this secret can be guessed; expected at least {SHORTEST} characters")
     return value
 
 

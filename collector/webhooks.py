@@ -16,6 +16,7 @@ from typing import Protocol
 
 from collector.errors import BadRecord
 from collector.events import Event
+from collector.secrets import is_guessable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +52,17 @@ class Receiver(Protocol):
 
 
 def is_signed(secret: str, body: bytes, signature: str, *, prefix: str = "", digest: str = "sha256") -> bool:
-    """Whether a hexadecimal HMAC over a body is right, after its prefix. Takes as long for a wrong one."""
+    """Whether a hexadecimal HMAC over a body is right, after its prefix. Takes as long for a wrong one.
+
+    A secret that can be guessed proves nothing: its file may hold less than it should, or nothing yet.
+    """
     made = prefix + hmac.new(secret.encode(), body, digest).hexdigest()
-    return hmac.compare_digest(made.encode(), signature.encode("utf-8", "replace"))
+    return hmac.compare_digest(made.encode(), signature.encode("utf-8", "replace")) and not is_guessable(secret)
 
 
 def is_same(secret: str, given: str) -> bool:
-    """Whether a token is the secret. Takes as long for a wrong one."""
-    return hmac.compare_digest(secret.encode(), given.encode("utf-8", "replace"))
+    """Whether a token is the secret, and one that nobody guesses. Takes as long for a wrong one."""
+    return hmac.compare_digest(secret.encode(), given.encode("utf-8", "replace")) and not is_guessable(secret)
 
 
 def bearer(delivery: Delivery) -> str:

@@ -28,7 +28,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from collector.errors import PacelineError, RetryableError, StoreError
-from collector.secrets import reveal
+from collector.secrets import is_guessable, reveal
 from paceline.logs import Log
 from paceline.notify import Message, NotifySettings, Sender, Target
 from paceline.service import Service
@@ -505,6 +505,8 @@ def _unauthorised(settings: NotifySettings, given: str) -> Response | None:
         return _refused(503, str(error))
     if not secret:
         return _refused(403, "this webhook is closed; set notify.secret to open it")
+    if is_guessable(secret):
+        return _refused(503, "the secret of notify.secret can be guessed; its file holds too little")
     scheme, _, credentials = given.partition(" ")
     basic = b64encode(f"{settings.username}:{secret}".encode()).decode()
     expected = {"bearer": secret, "basic": basic}.get(scheme.lower(), "")

@@ -21,9 +21,9 @@ from procrastinate.schema import SchemaManager
 from pydantic import SecretStr
 
 from collector.errors import StoreError
-from collector.secrets import reveal
 from collector.store import Transaction
 from collector.store.coordination import Step
+from collector.store.database import address_of
 from collector.store.leases import SCHEMA, NoLongerHolder
 from collector.store.postgresql import connection_options
 from paceline.dispatch import Asked
@@ -192,7 +192,8 @@ def _app(connector: Any) -> procrastinate.App:
 
 
 def _pool(place: SecretStr) -> dict[str, Any]:
-    return {"conninfo": "", "kwargs": connection_options(reveal(place)), "min_size": 1}
+    # Each new connection asks for them: a password may be exchanged.
+    return {"conninfo": "", "kwargs": lambda: connection_options(address_of(place)), "min_size": 1}
 
 
 def _searching(connection: Any) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 
 import uvicorn
+from fastapi import FastAPI
 
 from collector.errors import PacelineError
 from paceline.access.connections import MOST_HEAD_BYTES, BoundedProtocol
@@ -36,7 +37,7 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
     webhooks = Webhooks(service, log, clock)
     stop = threading.Event()
     try:
-        certificate = _certificate(running, stop)
+        certificate = certificate_of(running, stop)
         workers = service.configuration.settings.replicas.collect == "workers"
         scheduler = schedule(service, log, clock, replica.dispatch if replica is not None and workers else None)
         if replica is not None:
@@ -57,19 +58,8 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
         say(f"Status page  {shown}/")
         say(f"Metrics      {shown}/metrics")
         say(f"SLOs         {shown}/api/v1/slos")
-        config = uvicorn.Config(
-            create_app(service, enricher, webhooks, weeklies, access_of(running, clock)),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_SLOW_READER_SECONDS,
-            http=BoundedProtocol,
-            ws="none",
-            proxy_headers=False,  # else anybody on this machine could say from where a request comes
-            limit_concurrency=service.configuration.settings.server.connections,
-            h11_max_incomplete_event_size=MOST_HEAD_BYTES,
-            ssl_context_factory=None if certificate is None else lambda _config, _usual: certificate.context,
-        )
+        app = create_app(service, enricher, webhooks, weeklies, access_of(running, clock))
+        config = bounded(app, running, certificate)
         server = uvicorn.Server(config)
         stop_on_signals(server)
         try:
@@ -92,7 +82,24 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
         listening.close()
 
 
-def _certificate(running: Running, stop: threading.Event) -> Certificate | None:
+def bounded(app: FastAPI, running: Running, certificate: Certificate | None) -> uvicorn.Config:
+    """How an app is served: nobody takes more time, memory or connections than is allowed."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SLOW_READER_SECONDS,
+        http=BoundedProtocol,
+        ws="none",
+        proxy_headers=False,  # else anybody on this machine could say from where a request comes
+        limit_concurrency=running.service.configuration.settings.server.connections,
+        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+        ssl_context_factory=None if certificate is None else lambda _config, _usual: certificate.context,
+    )
+
+
+def certificate_of(running: Running, stop: threading.Event) -> Certificate | None:
     """The certificate of the settings, kept new until told to stop; None where there is none."""
     configuration = running.service.configuration
     tls = configuration.settings.server.tls

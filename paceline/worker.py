@@ -17,9 +17,10 @@ from fastapi.responses import JSONResponse
 from collector.errors import StoreError
 from collector.run import Failure
 from collector.store.leases import NoLongerHolder
+from paceline.access.door import guard
 from paceline.queue import Own, work
-from paceline.server import listen, stop_on_signals
-from paceline.wiring import Replica, Running
+from paceline.server import bounded, certificate_of, listen, stop_on_signals
+from paceline.wiring import Replica, Running, access_of, utc_now
 from slo_engine.exposition import render, worker_samples
 
 _GRACE_SECONDS = 10.0
@@ -104,10 +105,13 @@ class Worker:
 def work_until_stopped(running: Running, replica: Replica, host: str, port: int, say: Callable[[str], object]) -> None:
     """Work until interrupted. Raises PacelineError where the address cannot be used."""
     listening = listen(host, port)
-    worker = Worker(running, replica)
-    say(f"Worker       http://{host}:{listening.getsockname()[1]}/metrics")
-    config = uvicorn.Config(create_app(worker), log_level="warning", access_log=False, server_header=False)
-    server = uvicorn.Server(config)
+    worker, stop = Worker(running, replica), threading.Event()
+    certificate = certificate_of(running, stop)
+    scheme = "http" if certificate is None else "https"
+    say(f"Worker       {scheme}://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/metrics")
+    app = create_app(worker)
+    guard(app, access_of(running, utc_now))
+    server = uvicorn.Server(bounded(app, running, certificate))
     stop_on_signals(server)
 
     async def both() -> None:
@@ -116,7 +120,10 @@ def work_until_stopped(running: Running, replica: Replica, host: str, port: int,
         working.cancel()
         await asyncio.wait([working], timeout=_GRACE_SECONDS + _REST_SECONDS)
 
-    asyncio.run(both())
+    try:
+        asyncio.run(both())
+    finally:
+        stop.set()
     if worker.at_work:
         running.log.warning("a run was still at work and is given up; another worker does it anew")
         running.close()

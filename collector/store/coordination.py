@@ -18,8 +18,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from collector.errors import StoreError
-from collector.secrets import reveal
-from collector.store.database import Database
+from collector.store.database import Database, address_of
 from collector.store.leases import SCHEMA, Claimed, connections_of
 from collector.store.postgresql import connection_options
 
@@ -199,7 +198,7 @@ def _missing(connection: sa.Connection, steps: Sequence[Step]) -> list[Step]:
 
 
 def _connected(place: SecretStr) -> psycopg.Connection[tuple[Any, ...]]:
-    options = connection_options(reveal(place)) | {"connect_timeout": _CONNECT_SECONDS}
+    options = connection_options(address_of(place)) | {"connect_timeout": _CONNECT_SECONDS}
     connection = psycopg.connect(**options, autocommit=True, tcp_user_timeout=_PATIENCE_MS)
     connection.execute(f"SET statement_timeout = {_PATIENCE_MS}".encode())
     return connection

@@ -384,7 +384,15 @@ def engine_of(place: Place, name: str = "paceline", frozen_seconds: int = 0) -> 
         return _sqlite_engine(place / "paceline.db")
     from collector.store.postgresql import postgresql_engine  # noqa: PLC0415 - who has a file does not pay for it
 
-    return postgresql_engine(reveal(place), name, frozen_seconds)
+    return postgresql_engine(lambda: address_of(place), name, frozen_seconds)
+
+
+def address_of(place: SecretStr) -> str:
+    """The address of a PostgreSQL as its secret says now. Raises StoreError."""
+    try:
+        return reveal(place)
+    except RetryableError as error:
+        raise StoreError(f"the address of the store: {error}") from None
 
 
 Database.opened_by = staticmethod(engine_of)

@@ -7,7 +7,7 @@ what cannot be kept as it is becomes what SQLite makes of it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -32,21 +32,26 @@ _FEW = 50
 """So many rows are sent one by one: a table to stage them in would cost more."""
 
 
-def postgresql_engine(text: str, name: str = "paceline", frozen_seconds: int = 0) -> Engine:
+def postgresql_engine(address: Callable[[], str], name: str = "paceline", frozen_seconds: int = 0) -> Engine:
     """An engine for `postgresql://user:password@host/database`. Raises StoreError, without the text, for another.
 
-    `name`: what the server calls its connections. `frozen_seconds`: see `Database.open`.
+    `address`: asked for again by each new connection, since a password may be exchanged. `name`: what the server calls
+    its connections. `frozen_seconds`: see `Database.open`.
     """
     # Not the driver but SQLAlchemy says when a transaction begins; a single select needs none.
     options = {"autocommit": True, "connect_timeout": _CONNECT_SECONDS, "application_name": name}
     engine = create_engine(
-        _url(text),
+        _url(address()),
         connect_args=options,
         paramstyle="format",
         pool_size=_CONNECTIONS,
         max_overflow=_MORE_CONNECTIONS,
         pool_pre_ping=True,  # a server that restarts or fails over costs no request
     )
+
+    @sa.event.listens_for(engine, "do_connect")
+    def _connecting(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+        parameters.update(connection_options(address()))
 
     @sa.event.listens_for(engine, "connect")
     def _connected(raw: Any, _record: Any) -> None:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic import BaseModel, Field
 
+from collector.errors import RetryableError
 from paceline.access.caller import By, Role, caller_of
 from paceline.access.doorkeeper import SESSION, Doorkeeper
 from paceline.access.oidc import Attempt, Provider, ProviderDownError, SignInError
@@ -110,30 +111,30 @@ def _sign_in_routes(
     def sign_in(wanted: _Next = "/") -> Response:
         # A plain function, so it runs beside the event loop: it asks the provider.
         attempt = Attempt.begun()
-        try:
-            url = provider.begin(attempt)
-        except SignInError as error:
-            return _failed(error)
         values = {**vars(attempt), "next": local_path(wanted)}
-        answer = RedirectResponse(url, 302)
-        _remember(answer, keeper, _ATTEMPT, keeper.seal.sealed(_ATTEMPT, values, _ATTEMPT_LASTS), _ATTEMPT_LASTS)
+        try:
+            sealed = keeper.seal.sealed(_ATTEMPT, values, _ATTEMPT_LASTS)
+            answer = RedirectResponse(provider.begin(attempt), 302)
+        except (SignInError, RetryableError) as error:
+            return _failed(error)
+        _remember(answer, keeper, _ATTEMPT, sealed, _ATTEMPT_LASTS)
         return answer
 
     @router.get(SIGNED_IN, include_in_schema=False)
     def signed_in(request: Request) -> Response:
-        values = keeper.seal.opened(_ATTEMPT, keeper.cookie(request.scope, _ATTEMPT))
         answer: Response
         try:
+            values = keeper.seal.opened(_ATTEMPT, keeper.cookie(request.scope, _ATTEMPT))
             if values is None:
                 raise SignInError("this sign-in was not begun here, or too long ago; begin again")  # noqa: TRY301 - one way out
             attempt = Attempt(state=values["state"], nonce=values["nonce"], verifier=values["verifier"])
             told = dict(request.query_params)
             found = provider.finish(attempt, told)
-        except SignInError as error:
+            caller, cookie = keeper.session(found.issuer, found.subject, found.groups)
+        except (SignInError, RetryableError) as error:
             answer = _failed(error)
             _forget(answer, keeper, _ATTEMPT)
             return answer
-        caller, cookie = keeper.session(found.issuer, found.subject, found.groups)
         if caller.role is Role.NOBODY:
             trail.record("sign-in", "refused: no group with a role", caller)
             answer = look.message("You signed in, but none of your groups may look here.", 403)
@@ -144,9 +145,10 @@ def _sign_in_routes(
         _forget(answer, keeper, _ATTEMPT)
         return answer
 
-    def _failed(error: SignInError) -> Response:
+    def _failed(error: SignInError | RetryableError) -> Response:
         log.warning("a sign-in failed", why=str(error))
-        return look.message(f"The sign-in failed: {error}.", 503 if isinstance(error, ProviderDownError) else 403)
+        later = isinstance(error, ProviderDownError | RetryableError)
+        return look.message(f"The sign-in failed: {error}.", 503 if later else 403)
 
 
 def _remember(answer: Response, keeper: Doorkeeper, purpose: str, text: str, lasts: timedelta) -> None:

@@ -8,11 +8,13 @@ from datetime import datetime
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
 
 from collector.http import Wire
 from paceline.access.account import SIGNED_IN, account_routes
 from paceline.access.doorkeeper import Doorkeeper
-from paceline.access.guard import Guard, Rates
+from paceline.access.guard import BODY_SECONDS, Guard, Rates, Refused
+from paceline.access.headers import HEADERS, SafeHeaders
 from paceline.access.oidc import Provider
 from paceline.access.settings import AccessSettings
 from paceline.access.trail import Trail
@@ -66,11 +68,22 @@ def build_access(
 def put_behind(app: FastAPI, access: Access, look: Look) -> None:
     """Give an app the routes of accounts, and stand before all its routes."""
     app.include_router(account_routes(access.keeper, access.trail, look, access.provider, access.log))
+    _stand_before(app, access, look.message)
+
+
+def guard(app: FastAPI, access: Access, body_seconds: float = BODY_SECONDS) -> None:
+    """Stand before all routes of an app that has no pages, and give its answers the headers of safety."""
+    _stand_before(app, access, lambda detail, status: PlainTextResponse(f"{detail}\n", status), body_seconds)
+    app.add_middleware(SafeHeaders, headers=HEADERS)  # the last one is the outermost
+
+
+def _stand_before(app: FastAPI, access: Access, page: Refused, body_seconds: float = BODY_SECONDS) -> None:
     app.add_middleware(
         Guard,
         routes=lambda: app.routes,
         keeper=access.keeper,
         rates=access.rates,
         trail=access.trail,
-        page=look.message,
+        page=page,
+        body_seconds=body_seconds,
     )

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from collector.secrets import reveal
+from collector.errors import RetryableError
+from collector.secrets import is_guessable, reveal
 from paceline.access.caller import By, Caller, Role, role_of
 from paceline.access.peers import Peers, header, headers
 from paceline.access.sealed import Seal, derived
@@ -33,9 +34,9 @@ class Doorkeeper:
     ) -> None:
         self.settings, self.url = settings, url
         self.peers = Peers(settings.proxy)
-        self.seal = Seal(lambda: reveal(settings.session_key).encode() or derived(key, "sessions"), clock)
+        self.seal = Seal(lambda: self._sealing(key), clock)
         self._hashing = derived(key, "access")
-        self._tokens = Tokens(settings.tokens, log)
+        self._tokens, self._log = Tokens(settings.tokens, log), log
         self._ended: OrderedDict[str, None] = OrderedDict()
 
     @property
@@ -60,7 +61,7 @@ class Doorkeeper:
         return tried and caller.by is By.NOTHING
 
     def session(self, issuer: str, subject: str, groups: Iterable[str]) -> tuple[Caller, str]:
-        """Who signed in, and the cookie of the session that begins: always a new one."""
+        """Who signed in, and the cookie of the session that begins: always a new one. Raises RetryableError."""
         role = role_of(groups, self.settings.roles)
         caller = Caller(role=role, by=By.SESSION, who=self._hashed(f"{issuer} {subject}"))
         values = {"id": secrets.token_urlsafe(16), "who": caller.who, "role": int(role)}
@@ -122,7 +123,20 @@ class Doorkeeper:
     def _opened(self, scope: Mapping[str, Any]) -> Mapping[str, Any] | None:
         if not self.settings.oidc.issuer:
             return None
-        return self.seal.opened(SESSION, self.cookie(scope, SESSION))
+        try:
+            return self.seal.opened(SESSION, self.cookie(scope, SESSION))
+        except RetryableError as error:
+            self._log.error("a session cannot be read", error=str(error))
+            return None
+
+    def _sealing(self, key: bytes) -> bytes:
+        """What cookies are sealed with. Raises RetryableError where the settings' key cannot be read, or be guessed."""
+        if not self.settings.session_key.get_secret_value():
+            return derived(key, "sessions")
+        text = reveal(self.settings.session_key)
+        if is_guessable(text):
+            raise RetryableError("the key of sessions can be guessed; access.session_key names a file with too little")
+        return text.encode()
 
     def _proxied(self, scope: Mapping[str, Any]) -> Caller | None:
         told = self.peers.person(scope)

@@ -71,22 +71,30 @@ class Rates:
 class Guard:
     """Middleware around an app. `routes` are asked for once, when the first request comes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is put together in door.py alone
         self,
         app: ASGIApp,
+        *,
         routes: Callable[[], Iterable[BaseRoute]],
         keeper: Doorkeeper,
         rates: Rates,
         trail: Trail,
         page: Refused,
+        body_seconds: float = BODY_SECONDS,
     ) -> None:
         self._app, self._routes = app, routes
         self._keeper, self._rates, self._trail, self._page = keeper, rates, trail, page
         self._headers = OVER_TLS if keeper.is_secure else {}
+        self._body_seconds = body_seconds
 
     @cached_property
     def _table(self) -> Table:
         return Table(self._routes())
+
+    @cached_property
+    def _signs_in(self) -> bool:
+        """Whether there is a way in here: a process without pages has none."""
+        return self._table.need("GET", _SIGN_IN).door is Door.SIGN_IN
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -99,7 +107,8 @@ class Guard:
         need = self._table.need(scope["method"], scope["path"])
         try:
             caller = self._admitted(scope, need)
-            receive = _bounded(scope, receive, LARGEST_BODY_BYTES.get(need.door, LARGEST_OTHER_BYTES))
+            most = LARGEST_BODY_BYTES.get(need.door, LARGEST_OTHER_BYTES)
+            receive = _bounded(scope, receive, most, self._body_seconds)
         except _RefusalError as refusal:
             await self._answer(scope, refusal)(scope, receive, send)
             return
@@ -144,7 +153,7 @@ class Guard:
         request = Request(scope)
         page = "text/html" in request.headers.get("accept", "") and not scope["path"].startswith("/api/")
         asked = scope["method"] in {"GET", "HEAD"} and page
-        if refusal.status == 401 and asked and self._keeper.settings.oidc.issuer:  # noqa: PLR2004 - a status
+        if refusal.status == 401 and asked and self._signs_in:  # noqa: PLR2004 - a status
             wanted = scope["path"] + (f"?{query}" if (query := scope["query_string"].decode("latin-1")) else "")
             response: Response = RedirectResponse(f"{_SIGN_IN}?next={quote(wanted, safe='')}", 302)
         else:
@@ -157,12 +166,12 @@ class Guard:
         return response
 
 
-def _bounded(scope: Scope, receive: Receive, most: int) -> Receive:
+def _bounded(scope: Scope, receive: Receive, most: int, seconds: float) -> Receive:
     """What a client sends, as long as it is not too much and does not take too long."""
     told = header(scope, "content-length")
     if told.isascii() and told.isdigit() and (len(told) > 15 or int(told) > most):  # noqa: PLR2004 - digits of an int
         raise _RefusalError(413, f"the body is larger than {most} bytes", Connection="close")
-    until, size, whole = time.monotonic() + BODY_SECONDS, 0, False
+    until, size, whole = time.monotonic() + seconds, 0, False
 
     async def bounded() -> Message:
         nonlocal size, whole
@@ -172,7 +181,7 @@ def _bounded(scope: Scope, receive: Receive, most: int) -> Receive:
             async with asyncio.timeout(until - time.monotonic()):
                 message = await receive()
         except TimeoutError:
-            raise HTTPException(408, f"the body did not arrive within {BODY_SECONDS:.0f} s") from None
+            raise HTTPException(408, f"the body did not arrive within {seconds:.0f} s") from None
         size += len(message.get("body", b""))
         whole = not message.get("more_body", False)
         if size > most:

@@ -27,7 +27,10 @@ def derived(key: bytes, purpose: str) -> bytes:
 
 
 class Seal:
-    """Seals what a browser keeps for us, and opens it again. `key` is asked for each time, since it may change."""
+    """Seals what a browser keeps for us, and opens it again. `key` is asked for each time, since it may change.
+
+    What it raises goes to who seals or opens.
+    """
 
     def __init__(self, key: Callable[[], bytes], clock: Callable[[], datetime]) -> None:
         self._key, self._clock = key, clock

@@ -35,9 +35,11 @@ class Scope(StrEnum):
 
 def _network(text: str) -> str:
     try:
-        ipaddress.ip_network(text, strict=False)
+        network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise ValueError("this is no network; expected an address or a network such as 10.0.0.0/8") from None
+    if not network.prefixlen:
+        raise ValueError("this is everybody, who could then say to be anybody; expected the proxy's own network")
     return text
 
 

@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Sequence
 
 from collector.errors import RetryableError
-from collector.secrets import reveal
+from collector.secrets import is_guessable, reveal
 from paceline.access.caller import By, Caller
 from paceline.access.settings import TokenSettings
 from paceline.logs import Log
@@ -41,4 +41,7 @@ class Tokens:
         except RetryableError as error:
             self._log.error("a token cannot be checked", token=token.name, error=str(error))
             return None
-        return hashlib.sha256(text.encode("latin-1", "replace")).digest() if text else None
+        if is_guessable(text):
+            self._log.error("a token can be guessed, so it opens nothing; its file holds too little", token=token.name)
+            return None
+        return hashlib.sha256(text.encode("latin-1", "replace")).digest()

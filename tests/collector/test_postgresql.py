@@ -51,6 +51,35 @@ def _changed(address: str, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
+# --- who connects ---------------------------------------------------------------------------------------
+
+
+def test_an_exchanged_password_is_used_by_the_next_connection(postgresql: Server, address: str, tmp_path: Path) -> None:
+    """The address is in a file: when connections are lost, what it says now counts, without a restart."""
+    before, after = postgresql.roles(2)
+    file = tmp_path / "store"
+    file.write_text(before.url(address), encoding="utf-8")
+    with closing(Database.open(SecretStr(f"file:{file}"))) as database:
+        assert _who(database) == before.name
+
+        before.close()
+        with pytest.raises(StoreError, match="not permitted to log in"):
+            _who(database)
+        file.write_text(after.url(address), encoding="utf-8")
+        assert _who(database) == after.name
+
+        after.close()
+        file.unlink()
+        with pytest.raises(StoreError, match="file of a secret cannot be read"):
+            _who(database)
+
+
+def _who(database: Database) -> str:
+    """As whom a store is connected."""
+    with database.reading() as connection:
+        return str(connection.execute(sa.text("SELECT current_user")).scalar_one())
+
+
 # --- opening and migrating ----------------------------------------------------------------------------
 
 

@@ -37,6 +37,24 @@ def free_port() -> int:
         return port
 
 
+@dataclass(frozen=True)
+class Role:
+    """An account of a server."""
+
+    name: str
+    server: Server
+
+    def url(self, address: str) -> str:
+        """An address for it."""
+        return address.replace("postgres@", f"{self.name}@")
+
+    def close(self) -> None:
+        """Let nobody connect as it any more, and end the connections that are there."""
+        self.server.run(f"ALTER ROLE {self.name} NOLOGIN")
+        ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{self.name}'"  # noqa: S608 - our own
+        self.server.run(ended)
+
+
 @dataclass
 class Server:
     """A server, and the databases made on it."""
@@ -72,6 +90,13 @@ class Server:
             mark.write_text(self.url(name))
             (folder / "paceline.db").touch()  # fixtures copy it
         return mark.read_text()
+
+    def roles(self, count: int) -> list[Role]:
+        """So many new accounts that may do everything."""
+        names = [f"role{next(self._numbers)}" for _ in range(count)]
+        for name in names:
+            self.run(f"CREATE ROLE {name} SUPERUSER LOGIN")
+        return [Role(name, self) for name in names]
 
     def forget(self, below: Path) -> None:
         """Drop the databases of the folders below one, and of those that are gone."""

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -61,6 +62,21 @@ class Log:
     def ended(self) -> list[str]:
         """The sources that were collected, in order."""
         return [source for _, what, source in self.lines if what == "ends"]
+
+
+def test_a_queue_goes_on_with_an_exchanged_password(postgresql: Server, place: SecretStr, tmp_path: Path) -> None:
+    """Who puts sources in and who takes them out connect again with what the file of the address says now."""
+    before, after = postgresql.roles(2)
+    file = tmp_path / "store"
+    file.write_text(before.url(place.get_secret_value()), encoding="utf-8")
+    rotated, log = SecretStr(f"file:{file}"), Log()
+    with closing(Asking(rotated)) as asking:
+        assert asking.ask(Asked(source="shop", lock="account"))
+        file.write_text(after.url(place.get_secret_value()), encoding="utf-8")
+        before.close()
+        assert asking.waiting() == {"shop"}
+        _worked(rotated, log, ["one"], 1)
+    assert log.ended() == ["shop"]
 
 
 def _worked(place: SecretStr, log: Log, names: Sequence[str], runs: int, at_once: int = 1) -> None:

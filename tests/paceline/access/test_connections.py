@@ -18,9 +18,11 @@ import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from fastapi import FastAPI, Request
 
 from collector.errors import PacelineError
 from paceline.access.connections import MOST_HEAD_BYTES, BoundedProtocol
+from paceline.access.door import Access, guard
 from paceline.access.tls import Certificate
 from paceline.logs import configure
 
@@ -41,14 +43,15 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextlib.contextmanager
-def served(certificate: Certificate | None = None) -> Iterator[int]:
-    """A server of this app: its port."""
+def served(certificate: Certificate | None = None, asgi: Any = app, connections: int | None = None) -> Iterator[int]:
+    """A server of an app: its port."""
     config = uvicorn.Config(
-        app,
+        asgi,
         log_level="critical",
         http=Hasty,
         ws="none",
         lifespan="off",
+        limit_concurrency=connections,
         h11_max_incomplete_event_size=MOST_HEAD_BYTES,
         ssl_context_factory=None if certificate is None else lambda _config, _usual: certificate.context,
     )
@@ -116,6 +119,45 @@ def _read_whole(connection: socket.socket, pause: float = 0.0) -> int:
             size += len(chunk)
             time.sleep(pause)
     return size
+
+
+def test_a_body_that_dribbles_in_is_not_waited_for(access: Callable[..., Access]) -> None:
+    """Who announces a body and sends it byte by byte is answered 408 once the time for it is over."""
+    asgi = FastAPI()
+    asgi.add_api_route("/webhooks/{source}", _taken, methods=["POST"])
+    own = access({"tokens": [{"name": "ci", "secret": "a-token-that-nobody-guesses", "scopes": ["read"]}]})
+    guard(asgi, own, body_seconds=0.5)
+    with served(asgi=asgi) as port, socket.create_connection(("127.0.0.1", port), timeout=5) as slow:
+        slow.sendall(b"POST /webhooks/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - began < 1.5:
+                slow.sendall(b"a")
+                time.sleep(0.1)
+        assert slow.recv(100).startswith(b"HTTP/1.1 408")
+
+
+async def _taken(request: Request) -> str:
+    return str(len(await request.body()))
+
+
+def test_more_connections_than_there_may_be_are_told_so() -> None:
+    """Beyond the limit 503 is answered; once others have gone there is room again."""
+    with served(connections=4) as port:
+
+        def asked() -> bytes:
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                return connection.recv(12)
+
+        with contextlib.ExitStack() as held:
+            for _ in range(4):
+                held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            assert asked() == b"HTTP/1.1 503"
+        until = time.monotonic() + 5
+        while (answer := asked()) != b"HTTP/1.1 200" and time.monotonic() < until:
+            time.sleep(0.05)
+        assert answer == b"HTTP/1.1 200"
 
 
 # --- certificates ----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from paceline.access.guard import LARGEST_BODY_BYTES, LARGEST_OTHER_BYTES
+from paceline.access.settings import ProxySettings
 from paceline.access.table import ROUTES, Door
 from paceline.webhooks import LARGEST_BODY_BYTES as LARGEST_DELIVERY_BYTES
 
@@ -207,6 +208,17 @@ def test_metrics_can_be_left_open(guarded: Guarded) -> None:
     assert client.get("/api/v1/slos").status_code == 401
 
 
+def test_a_file_with_too_little_opens_nothing(guarded: Guarded, tmp_path: Path) -> None:
+    """A token that its file cuts short can be guessed: it lets nobody in, although it is shown as it stands there."""
+    file = tmp_path / "token"
+    file.write_text("fifteen-letters\n", encoding="utf-8")
+    client = guarded(tokens("read", secret=f"file:{file}"))
+
+    assert client.get("/", headers={"authorization": "Bearer fifteen-letters"}).status_code == 401
+    file.write_text("sixteen--letters\n", encoding="utf-8")
+    assert client.get("/", headers={"authorization": "Bearer sixteen--letters"}).status_code == 200
+
+
 # --- a trusted proxy -------------------------------------------------------------------------------------
 
 
@@ -238,6 +250,13 @@ def test_a_header_that_came_twice_is_refused(guarded: Guarded) -> None:
     twice = [("x-forwarded-user", "eve"), ("x-forwarded-user", "ada"), ("x-forwarded-groups", "ops")]
 
     assert client.get("/api/v1/slos", headers=twice).status_code == 400
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "10.0.0.1/0"])
+def test_not_everybody_is_the_proxy(network: str) -> None:
+    """A network of all addresses would let each of them say who they are; the settings are refused."""
+    with pytest.raises(ValueError, match="this is everybody"):
+        ProxySettings(networks=[network])
 
 
 def test_an_address_in_six_groups_is_the_same_proxy(guarded: Guarded) -> None:

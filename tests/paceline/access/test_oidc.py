@@ -320,6 +320,44 @@ def test_a_session_ends_and_cannot_be_changed(client: TestClient, realm: Realm, 
     assert status(sealed) == 401
 
 
+@pytest.mark.parametrize("held", ["", "fifteen-letters", None])
+def test_a_key_that_can_be_guessed_seals_nothing(
+    guarded: Guarded, realm: Realm, tmp_path: Path, held: str | None
+) -> None:
+    """While the file of the key is cut short or gone nobody is signed in or known, and health still answers."""
+    key = tmp_path / "key"
+    key.write_text("a-key-of-sessions-long-enough", encoding="utf-8")
+    client = guarded({**settings(), "session_key": f"file:{key}"}, wire=Wire(adapter=realm.adapter))
+    realm.sign_in(client)
+    assert client.get("/slos").status_code == 200
+
+    if held is None:
+        key.unlink()
+    else:
+        key.write_text(held, encoding="utf-8")
+
+    assert [client.get(path).status_code for path in ("/slos", "/healthz")] == [401, 200]
+    began = client.get("/account/sign-in")
+    assert (began.status_code, "set-cookie" in began.headers) == (503, False)
+    back = client.get("/account/signed-in?state=x&code=y", headers={"cookie": f"{ATTEMPT}=x"})
+    assert (back.status_code, "key" in back.text) == (503, held is not None)
+    key.write_text("a-key-of-sessions-long-enough", encoding="utf-8")
+    assert client.get("/slos").status_code == 200
+
+
+def test_a_new_key_ends_all_sessions(guarded: Guarded, realm: Realm, tmp_path: Path) -> None:
+    """The key is read anew: what was sealed with the old one is worth nothing from then on, without a restart."""
+    key = tmp_path / "key"
+    key.write_text("a-key-of-sessions-long-enough", encoding="utf-8")
+    client = guarded({**settings(), "session_key": f"file:{key}"}, wire=Wire(adapter=realm.adapter))
+    realm.sign_in(client)
+    key.write_text("another-key-of-sessions-long-enough", encoding="utf-8")
+
+    assert client.get("/slos").status_code == 401
+    assert realm.sign_in(client).status_code == 302
+    assert client.get("/slos").status_code == 200
+
+
 def test_a_sign_in_leads_nowhere_else() -> None:
     """Where to go afterwards is a path of this service, however it is written."""
     foreign = (
