@@ -37,6 +37,7 @@ class TrailLine(BaseModel):
     role: str = Field(description="The role they had.")
     by: str = Field(description="How it was known who they are.")
     who: str = Field(description="A keyed hash of a person, or the name of a token.")
+    what: str = Field(default="", description="What it was done to, such as a source's name; empty for people.")
 
 
 class TrailView(BaseModel):

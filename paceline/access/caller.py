@@ -26,6 +26,7 @@ class By(StrEnum):
     SESSION = "session"
     PROXY = "proxy"
     TOKEN = "token"  # noqa: S105 - a word
+    COMMAND = "command"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import secrets
 from collections import OrderedDict
@@ -16,7 +14,7 @@ from collector.errors import RetryableError
 from collector.secrets import is_guessable, reveal
 from paceline.access.caller import By, Caller, Role, role_of
 from paceline.access.peers import Peers, header, headers
-from paceline.access.sealed import Seal, derived
+from paceline.access.sealed import Seal, derived, person_hash
 from paceline.access.settings import AccessSettings
 from paceline.access.tokens import Tokens
 from paceline.logs import Log
@@ -151,4 +149,4 @@ class Doorkeeper:
         return Caller(role=Role[self.settings.anonymous.upper()])
 
     def _hashed(self, person: str) -> str:
-        return hmac.new(self._hashing, person.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]
+        return person_hash(self._hashing, person)

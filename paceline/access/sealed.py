@@ -26,6 +26,11 @@ def derived(key: bytes, purpose: str) -> bytes:
     return hmac.new(key, f"paceline/{purpose}".encode(), hashlib.sha256).digest()
 
 
+def person_hash(key: bytes, person: str) -> str:
+    """Who it is, for the trail and sessions: the same for the same, and nobody's name."""
+    return hmac.new(key, person.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]
+
+
 class Seal:
     """Seals what a browser keeps for us, and opens it again. `key` is asked for each time, since it may change.
 

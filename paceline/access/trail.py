@@ -8,29 +8,47 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from paceline.access.caller import Caller
+from paceline.access.limits import Rate
 from paceline.logs import Log
 
 FILE = "audit.jsonl"
 LARGEST_BYTES = 8 << 20
 """From here on a new file is begun; the one before is kept beside, as `audit.1.jsonl`."""
 _READ_BYTES = 1 << 20
+REFUSED = "refused"
+"""How the outcome of what was not let begins."""
+_REFUSALS_AT_ONCE, _REFUSALS_PER_SECOND = 5.0, 1 / 60
 
 
 class Trail:
     """Writes and reads the trail of a data directory."""
 
-    def __init__(self, data_dir: Path, clock: Callable[[], datetime], log: Log) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        clock: Callable[[], datetime],
+        log: Log,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._refusals = Rate(_REFUSALS_PER_SECOND, _REFUSALS_AT_ONCE, monotonic)
         self._path, self._clock, self._log = data_dir / FILE, clock, log
         self._writing = threading.Lock()
 
     def record(self, action: str, outcome: str, caller: Caller, **more: str) -> None:
-        """Keep that somebody did something. What cannot be written is logged: it stops nobody's work."""
+        """Keep that somebody did something. What cannot be written is logged: it stops nobody's work.
+
+        Of the same refusal of the same person five are kept and then one a minute: else who is refused often enough
+        could push out what they did before.
+        """
+        if outcome.startswith(REFUSED) and not self._is_kept(f"{action} {caller.by} {caller.who}"):
+            return
         line = {
             "at": self._clock().isoformat(timespec="milliseconds"),
             "action": action,
@@ -57,6 +75,10 @@ class Trail:
             return []
         found = [parsed for line in reversed(lines) if (parsed := _parsed(line)) is not None]
         return found[:limit]
+
+    def _is_kept(self, refusal: str) -> bool:
+        with self._writing:
+            return not self._refusals.wait(refusal)
 
     def _append(self, line: bytes) -> None:
         if self._path.exists() and self._path.stat().st_size + len(line) > LARGEST_BYTES:

@@ -22,6 +22,7 @@ from collector.source import SourceConfig
 from paceline.commands.examples import examples
 from paceline.commands.options import config_option, configured, opened, output_option
 from paceline.commands.output import print_json, table
+from paceline.commands.trail import keep
 from paceline.exits import FAILED
 from paceline.settings import Configuration
 from paceline.wiring import Running, build
@@ -76,6 +77,8 @@ def collect(
         with opened(config) as running:
             chosen = _chosen(running.service.configuration, names)
             outcomes = _collect(running, chosen, since, lambda name: _recorder(record, name, running))
+            if since is not None:
+                keep(running.service.configuration, "collect --since", what=", ".join(one.name for one in chosen))
     _print_outcomes(outcomes, output)
     if not all(o.succeeded for o in outcomes):
         sys.exit(FAILED)

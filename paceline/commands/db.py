@@ -16,6 +16,7 @@ from paceline.commands.deleting import delete_source_command
 from paceline.commands.examples import examples
 from paceline.commands.options import config_option, configured, output_option
 from paceline.commands.output import print_json, table
+from paceline.commands.trail import keep
 
 _FILE = "paceline.db"
 _SHOWN = 16
@@ -60,6 +61,7 @@ def restore(file: Path, config: Path | None, output: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         shutil.copy(file, Path(scratch) / _FILE)  # a migration is none of the backup's
         told = _copied(Path(scratch), found.place)
+    keep(found, "db restore")
     _tell(f"Restored from {file}", told, output)
 
 
@@ -76,7 +78,9 @@ def move(config: Path | None, output: str) -> None:
         raise click.UsageError("the settings name no `store` to move to; see docs/operations.md")
     if not (found.data_dir / _FILE).exists():
         raise StoreError(f"there is no {_FILE} in {found.data_dir} to move")
-    _tell("Moved to PostgreSQL", _copied(found.data_dir, found.place), output)
+    told = _copied(found.data_dir, found.place)
+    keep(found, "db move")
+    _tell("Moved to PostgreSQL", told, output)
 
 
 @db.command(epilog=examples("paceline db migrate"))

@@ -12,6 +12,7 @@ import click
 from paceline.commands.examples import examples
 from paceline.commands.options import config_option, configured, output_option
 from paceline.commands.output import print_json, table
+from paceline.commands.trail import keep
 from paceline.deleting import Proof, delete_source, erase, keyed
 from paceline.exits import FAILED
 from paceline.wiring import build, people_of
@@ -41,6 +42,7 @@ def delete_source_command(name: str, config: Path | None, output: str, *, again:
         click.confirm(f"Delete everything that {name} reported, and what was derived from it?", abort=True, err=True)
     with closing(build(found)) as running:
         told = delete_source(running.database, running.service.derive, name)
+    keep(found, "db delete-source", _outcome(told), name)
     _tell(
         told, output, f"Rows of {name}", f"{name} is deleted.", f"{name} is not deleted: another process wrote of it."
     )
@@ -69,9 +71,14 @@ def erase_command(config: Path | None, output: str, *, yes: bool) -> None:
         click.confirm("Erase them for good?", abort=True, err=True)
     with closing(build(found)) as running:
         proof = erase(running.database, running.service.derive, keys)
+    keep(found, "privacy erase", _outcome(proof))
     if keys & {*reviewed.people, *reviewed.people.values()}:
         click.echo("The files of `identities` still name them: take them out there.", err=True)
     _tell(proof, output, "Rows that tell of them", "They are erased.", "Something is left: run it again.")
+
+
+def _outcome(proof: list[Proof]) -> str:
+    return "something is left" if any(one.after for one in proof) else "done"
 
 
 def _tell(proof: list[Proof], output: str, title: str, done: str, left: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+from pydantic import SecretStr
 from replay import Fault, Provider, Reply, Sample
 
 from collector.api import ApiConfig
@@ -19,6 +20,7 @@ from collector.errors import AuthError, ContractError, PacelineError, RetryableE
 from collector.events import Event, event_id, person_fields, time_fields
 from collector.http import Wire
 from collector.registry import source_types
+from collector.secrets import reveal
 from collector.source import Page, Source, SourceContext
 
 PLANTED = ("wilhelmina", "quarterstaff")
@@ -289,6 +291,25 @@ def test_no_secret_is_told(api: Sample, provider: Provider, context: SourceConte
     kept = f"{bench.dump()} {failed} {bench.store.runs()} {api.config!r} {built(api, context)!r}"
     assert provider.token not in kept
     assert provider.token not in "".join(asked.url for asked in provider.asked)
+
+
+def test_an_exchanged_token_counts_with_the_next_run(
+    api: Sample, provider: Provider, context: SourceContext, new_bench: Callable[[str], Any], tmp_path: Path
+) -> None:
+    """A token in a file that has expired fails a run; once the file holds the new one, the same settings go on."""
+    if "token" not in type(api.config).model_fields:
+        pytest.skip("this source shows no token")
+    file, bench = tmp_path / "token-of-today", new_bench("rotated")
+    told = api.config.model_copy(update={"token": SecretStr(f"file:{file}")})
+    sample = replace(api, config=told)
+    provider.token = reveal(api.config.token) or "t0ken-of-today"
+    file.write_text("t0ken-of-yesterday\n", encoding="utf-8")
+    assert not bench.runner.run("sample", built(sample, context)).succeeded
+
+    file.write_text(f"{provider.token}\n", encoding="utf-8")
+
+    outcome = bench.runner.run("sample", built(sample, context))
+    assert outcome.succeeded, outcome.error
 
 
 def test_what_is_asked_for_again_costs_fewer_requests(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import shutil
 import socket
 import ssl
@@ -15,9 +14,8 @@ from typing import Any
 
 import pytest
 import uvicorn
+from certificates import made
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI, Request
 
 from collector.errors import PacelineError
@@ -161,28 +159,6 @@ def test_more_connections_than_there_may_be_are_told_so() -> None:
 
 
 # --- certificates ----------------------------------------------------------------------------------------
-
-
-def made(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate of its own for loopback."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / f"{name}.crt", folder / f"{name}.key"
-    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, *private))
-    return paths
 
 
 def shown(port: int, most: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> str:

@@ -389,5 +389,18 @@ def test_the_trail_names_nobody(guarded: Guarded, tmp_path: Path) -> None:
         *("look at what is for operators", "refused", "viewer", "proxy", 32),
     )
     operator = {"x-forwarded-user": "grace", "x-forwarded-groups": "ops"}
+    line["what"] = ""
     assert client.get("/api/v1/audit", headers=operator).json()["lines"] == [line]
     assert client.get("/api/v1/audit", headers=viewer).status_code == 403
+
+
+def test_who_is_refused_often_pushes_nothing_out_of_the_trail(guarded: Guarded, tmp_path: Path) -> None:
+    """A thousand forms of another site, by nobody, and refusals of a viewer are some lines and not the whole file."""
+    client = guarded({**PROXY, "limits": {"requests_per_second": 1_000}}, peer="10.1.2.3")
+    viewer = {"x-forwarded-user": "ada", "x-forwarded-groups": "staff"}
+    for _ in range(50):
+        assert client.post("/account/sign-out", headers={"origin": "https://evil.example"}).status_code == 403
+        assert client.get("/webhooks", headers=viewer).status_code == 403
+
+    lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["action"] for line in lines] == ["change", "look at what is for operators"] * 5
