@@ -169,7 +169,7 @@ def test_somebody_signs_in_by_tls_and_no_secret_is_left_behind(guarded: Guarded,
     assert guarded.stop() == 0
     left = {**files(guarded.workspace.path), **answers, **seen}
     code = back.partition("code=")[2].partition("&")[0]
-    hidden = {**SECRETS, "session": session.value, "code": code}
+    hidden = {**SECRETS, "session": str(session.value), "code": code}
 
     assert {"log.txt", ".paceline/paceline.db", ".paceline/audit.jsonl"} <= set(left)
     assert told(hidden, left) == []
