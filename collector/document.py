@@ -24,6 +24,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.representer import SafeRepresenter
+from ruamel.yaml.scanner import Scanner
 
 from collector.errors import ConfigError, Mistake
 
@@ -123,7 +124,18 @@ def _in_file(path: Path, line: int, problem: str, expected: str) -> Mistake:
 
 
 def _composed(text: str) -> tuple[Node, ...]:
-    return tuple(YAML(typ="safe", pure=True).compose_all(text))
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner = _Scanner
+    return tuple(yaml.compose_all(text))
+
+
+class _Scanner(Scanner):
+    """Gives up where brackets are nested too deeply: each one costs time for all that are open."""
+
+    def fetch_flow_collection_start(self, *arguments: Any, **named: Any) -> None:
+        if self.flow_level > _DEEPEST:
+            raise RecursionError
+        super().fetch_flow_collection_start(*arguments, **named)
 
 
 _nodes = lru_cache(maxsize=64)(_composed)

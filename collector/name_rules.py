@@ -9,6 +9,9 @@ from pydantic import AfterValidator, BeforeValidator
 
 from collector.patterns import Pattern
 
+_ENDLESS = re.compile(r"(?<!\\)\((?:\?:|\?P<\w+>)?(?:\\.|\[[^\]]*\]|[^\\()\[|])[+*]\??\)[+*{]")
+"""Such as `(a+)+`: how many ways there are to read a name doubles with each of its characters."""
+
 
 def checked_rule(text: str) -> str:
     """The text of a rule. Raises ValueError for an empty one, and for what is no regular expression."""
@@ -18,6 +21,8 @@ def checked_rule(text: str) -> str:
         Pattern(text).matches("")
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{error}; expected a regular expression between the slashes") from error
+    if Pattern(text).rank == 2 and _ENDLESS.search(text):  # noqa: PLR2004 - the rank of an expression
+        raise ValueError("a repetition of nothing but a repetition may take for ever; expected one of the two")
     return text
 
 

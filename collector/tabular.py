@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Annotated, BinaryIO, Protocol
 
@@ -36,8 +36,16 @@ def matching(base_dir: Path, path: str) -> list[str]:
     """The names of the files that a path or pattern means, as the configuration writes them, sorted."""
     # glob, not Path.glob: it takes absolute patterns too and leaves hidden files out.
     found = glob.glob(path, root_dir=base_dir, recursive=True)  # noqa: PTH207
-    names = [path] if (base_dir / path).is_file() else found
+    names = [path] if (base_dir / path).is_file() else [n for n in found if _stays(base_dir, path, n)]
     return sorted(n for n in set(names) if n.lower().endswith(ENDINGS) and (base_dir / n).is_file())
+
+
+def _stays(base_dir: Path, pattern: str, name: str) -> bool:
+    """Whether a match is in the folder that a pattern begins with: who may write there may make links elsewhere."""
+    fixed = list(takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts))
+    folder = base_dir.joinpath(*fixed).resolve()
+    parent = folder.joinpath(*Path(name).parts[len(fixed) : -1])
+    return parent.resolve() == parent and (base_dir / name).resolve().is_relative_to(folder)
 
 
 def check_path(base_dir: Path, path: str) -> Sequence[Mistake]:

@@ -56,8 +56,8 @@ def _longest_word(text: str) -> int:
 
 
 def _plain(cell: str) -> str:
-    """Text from outside shown as it is: brackets are no markup."""
-    return cell.replace("[", r"\[")
+    """Text from outside shown as it is: brackets are no markup, and nothing moves the cursor."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in cell).replace("[", r"\[")
 
 
 def or_none(value: float | None, form: str) -> str:

@@ -1,0 +1,159 @@
+"""Small inputs that would cost much: nested and repeated YAML, packed answers, expressions that never end."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from time import thread_time
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from collector.document import documents_of
+from collector.errors import ConfigError, ContractError, PacelineError
+from collector.http import ApiClient, Limits
+from collector.name_rules import checked_rule
+from collector.patterns import Pattern
+
+LIMIT = 1 << 20
+BOMB_BYTES = 1 << 28
+
+
+def _aliases() -> str:
+    names = "abcdefghij"
+    lines = [f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]" for before, name in pairwise(names)]
+    return "\n".join(["a: &a [x, x]", *lines])
+
+
+YAML_BOMBS = {
+    "aliases of aliases": _aliases(),
+    "brackets": "a: " + "[" * 20_000,
+    "braces": "a: " + "{a: " * 20_000,
+    "levels": "\n".join(f"{' ' * n}k:" for n in range(1_000)),
+    "a circle": "a: &a [*a]",
+}
+
+
+@pytest.mark.parametrize("text", YAML_BOMBS.values(), ids=YAML_BOMBS.keys())
+def test_yaml_is_refused_before_it_costs_much(text: str) -> None:
+    """A few kilobytes cost no minute and no memory, and the answer is a mistake with its file."""
+    begun = thread_time()
+
+    with pytest.raises(ConfigError, match=r"settings\.yaml"):
+        documents_of(text, Path("settings.yaml"))
+
+    assert thread_time() - begun < 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: !!python/object/apply:os.system ['touch taken']", "a: !!python/name:os.system ''", "a: !secret x"],
+)
+def test_yaml_makes_values_and_nothing_else(text: str) -> None:
+    """No tag makes an object or calls anything."""
+    with pytest.raises(ConfigError, match="unknown tag"):
+        documents_of(text, Path("settings.yaml"))
+
+
+def test_the_library_alone_would_take_the_bomb() -> None:
+    """What is refused here is no mistake to the library: the limit is ours."""
+    text = "a: " + "[" * 60 + "]" * 60
+
+    assert YAML(typ="safe", pure=True).load(text)["a"]
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        documents_of(text, Path("settings.yaml"))
+
+
+def _packed(encoding: str) -> bytes:
+    zeros = b" " * (1 << 20)
+    if encoding == "gzip":
+        return gzip.compress(zeros * (BOMB_BYTES >> 20), 9)
+    packer = zlib.compressobj(9)
+    return b"".join(packer.compress(zeros) for _ in range(BOMB_BYTES >> 20)) + packer.flush()
+
+
+@pytest.fixture(scope="module")
+def bombs() -> Iterator[str]:
+    """A server whose answers to /gzip and /deflate are small, and a quarter of a gigabyte once unpacked."""
+    bodies = {f"/{encoding}": _packed(encoding) for encoding in ("gzip", "deflate")}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Encoding", self.path[1:])
+            self.send_header("Content-Length", str(len(bodies[self.path])))
+            self.end_headers()
+            try:
+                self.wfile.write(bodies[self.path])
+            except OSError:
+                self.close_connection = True
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+def unpacked_at_once(url: str, path: str) -> None:
+    """A planted weakness: an answer is read whole before its size is looked at."""
+    import requests  # noqa: PLC0415 - what only the planted weakness does
+
+    if len(requests.get(f"{url}/{path}", timeout=60).content) > LIMIT:
+        raise ContractError("larger than it may be")
+
+
+def bounded(url: str, path: str) -> None:
+    """What our client does."""
+    with closing(ApiClient(url, limits=Limits(seconds=60, bytes=LIMIT, attempts=1))) as client:
+        client.get(path)
+
+
+def most_memory(read: Callable[[str, str], None], url: str, path: str) -> int:
+    """How many bytes a reading held at most, which must end in an error."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(PacelineError, match="larger than"):
+            read(url, path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_packed_answer_is_unpacked_no_further_than_its_limit(bombs: str, encoding: str) -> None:
+    """A quarter of a gigabyte in a quarter of a megabyte costs a few times the limit."""
+    assert most_memory(bounded, bombs, encoding) < 16 * LIMIT
+
+
+def test_a_client_that_unpacks_at_once_is_found(bombs: str) -> None:
+    """The check above fails for a client without the limit."""
+    assert most_memory(unpacked_at_once, bombs, "gzip") > 16 * LIMIT
+
+
+@pytest.mark.parametrize("rule", ["/(a+)+/", "/(.*)*x/", r"/(?:\w+)*!/", "/([a-z]*)+$/", "/(?P<name>.+)+b/"])
+def test_an_expression_that_takes_for_ever_is_refused(rule: str) -> None:
+    """A repetition of nothing but a repetition doubles its time with each character of a name."""
+    with pytest.raises(ValueError, match="for ever"):
+        checked_rule(rule)
+
+
+@pytest.mark.parametrize("rule", ["/([a-z]+-)*[a-z]+/", "/release-.*/", r"/v\d+(\.\d+)*/", "/(a|b)+/", "a*a*a*a*a*b"])
+def test_expressions_and_globs_that_people_write_are_taken(rule: str) -> None:
+    """They are taken, and a name of ten thousand characters is over at once."""
+    begun = thread_time()
+
+    assert not Pattern(checked_rule(rule)).matches("a" * 10_000 + "!")
+    assert thread_time() - begun < 5
