@@ -1,6 +1,6 @@
 # Thin on purpose: the work is in scripts/, which CI calls through the same targets.
 # `make run` needs Python >= 3.11 and Git. ARGS go on: make run ARGS="--port 9000", make test ARGS="-k budget"
-.PHONY: help run demo test test-postgresql check bench soak docs pictures lock
+.PHONY: help run demo test test-postgresql check bench soak docs pictures lock test-replicas
 ifdef PYTHON
 export PYTHON
 endif
@@ -10,6 +10,7 @@ help:
 	@echo "make demo    an example organisation with everything around it, served (ARGS=…)"
 	@echo "make test    everything a change must pass (ARGS=… for pytest)"
 	@echo "make test-postgresql  the tests of the store and the engine with their stores on PostgreSQL (ARGS=…)"
+	@echo "make test-replicas  three workers and two evaluators, killed and frozen; prints figures (ARGS=…)"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   the benchmarks, the organisation at a tenth of its size (ARGS=… names some)"
 	@echo "make soak    the long proofs: load and kills (ARGS=… names one, with its options)"
@@ -28,6 +29,9 @@ test:
 
 test-postgresql:
 	@scripts/setup.sh dev && exec scripts/test-postgresql.sh $(ARGS)
+
+test-replicas:
+	@scripts/setup.sh dev && exec scripts/test-replicas.sh $(ARGS)
 
 check:
 	@scripts/setup.sh dev && exec scripts/check.sh

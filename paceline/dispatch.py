@@ -16,6 +16,8 @@ from collector.store import SourceRun, from_micros
 from paceline.logs import Log
 
 _NEVER = from_micros(0)
+_AGAIN = timedelta(seconds=30)
+"""What was asked for is not asked for again before, whatever the clock of a worker says of when its run began."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ class Dispatch:
     ) -> None:
         self._sources, self._runs, self._queue = sources, runs, queue
         self._paused, self._lock_of, self._log = paused, lock_of, log
+        self._asked: dict[str, datetime] = {}
 
     def look(self, now: datetime) -> int:
         """Ask for what is due and neither waits nor runs nor must be left alone; how many. Never raises."""
@@ -58,12 +61,18 @@ class Dispatch:
             waiting, paused, asked = self._queue.waiting(), self._paused(), 0
             for source in due(self._sources, self._runs(), now):
                 lock = self._lock_of(source)
-                if source.name not in waiting and lock not in paused:
-                    asked += self._queue.ask(Asked(source=source.name, lock=lock, punctual=source.punctual))
+                if source.name in waiting or lock in paused or self._was_just_asked(source, now):
+                    continue
+                asked += self._queue.ask(Asked(source=source.name, lock=lock, punctual=source.punctual))
+                self._asked[source.name] = now
         except StoreError as error:
             self._log.error("sources that are due cannot be given to workers; they wait", error=str(error))
             return 0
         return asked
+
+    def _was_just_asked(self, source: SourceConfig, now: datetime) -> bool:
+        at = self._asked.get(source.name)
+        return at is not None and timedelta(0) <= now - at < min(source.every / 2, _AGAIN)
 
 
 def due(sources: Sequence[SourceConfig], runs: Mapping[str, SourceRun], now: datetime) -> Iterator[SourceConfig]:

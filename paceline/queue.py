@@ -16,7 +16,8 @@ from typing import Any
 
 import procrastinate
 from procrastinate import exceptions
-from procrastinate.jobs import DeleteJobCondition, Status
+from procrastinate.jobs import DeleteJobCondition, Job, Status
+from procrastinate.manager import JobManager
 from procrastinate.schema import SchemaManager
 from pydantic import SecretStr
 
@@ -36,8 +37,16 @@ _LOOK_SECONDS = 3.0
 _COLLECT, _PUNCTUAL = "collect", "punctual"
 _TASK = "collect"
 _OWN = (
-    f"SELECT 1 FROM {SCHEMA}.procrastinate_jobs "  # noqa: S608 - our own names
+    f"SELECT set_config('application_name', %s, true) FROM {SCHEMA}.procrastinate_jobs "  # noqa: S608 - our own names
     "WHERE id = %s AND status = 'doing' AND worker_id = %s AND attempts = %s"
+)
+_FINISH = (
+    f"DELETE FROM {SCHEMA}.procrastinate_jobs "  # noqa: S608 - as above
+    "WHERE id = %(job)s AND status = 'doing' AND worker_id = %(worker)s AND attempts = %(attempts)s"
+)
+_END = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE application_name = %(name)s AND usename = current_user AND datname = current_database()"
 )
 
 
@@ -50,9 +59,14 @@ class Own:
     attempts: int
 
     def __call__(self, transaction: Transaction) -> None:
-        """Look whether it is. Raises NoLongerHolder."""
-        if not transaction.rows(_OWN, (self.job, self.worker, self.attempts)):
+        """Look whether it is, and have the transaction's connection called so meanwhile. Raises NoLongerHolder."""
+        if not transaction.rows(_OWN, (_named(self.job, self.attempts), self.job, self.worker, self.attempts)):
             raise NoLongerHolder("another worker was given this run, nothing was written")
+
+
+def _named(job: int, attempts: int) -> str:
+    """What the connection is called in which a run writes, by which another worker can end it."""
+    return f"paceline run {job}.{attempts}"
 
 
 Work = Callable[[str, str, Own], Awaitable[bool]]
@@ -184,11 +198,25 @@ async def _give_on(app: procrastinate.App, own: _Running) -> None:
         for job in stalled:
             with contextlib.suppress(exceptions.ConnectorException):  # another one was faster
                 await app.job_manager.retry_job(job)
+            # Frozen while it writes it would hold up every writer: idle or not, for its kernel still answers.
+            name = _named(job.id or 0, job.attempts)
+            await app.connector.execute_query_all_async(_END, name=name)
         await asyncio.sleep(_LOOK_SECONDS)
 
 
+class _Jobs(JobManager):
+    """As the library's, but that a worker ends no run that was given to another one while it was frozen."""
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:  # noqa: FBT001 - as there
+        """Delete a job, however it ended, that is still this worker's."""
+        del status, delete_job
+        await self.connector.execute_query_async(_FINISH, job=job.id, worker=job.worker_id, attempts=job.attempts)
+
+
 def _app(connector: Any) -> procrastinate.App:
-    return procrastinate.App(connector=connector, periodic_defaults={})
+    app = procrastinate.App(connector=connector, periodic_defaults={})
+    app.job_manager = _Jobs(app.connector)
+    return app
 
 
 def _pool(place: SecretStr) -> dict[str, Any]:

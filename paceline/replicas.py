@@ -67,6 +67,15 @@ class Role(Protocol):
     def exposes(self) -> bool:
         """Whether it is the one that derives, exposes and sends, at this moment."""
 
+    def term(self) -> int | None:
+        """Since which election it is that one: another number each time; None where it is not."""
+
+    def shown(self, term: int) -> None:
+        """Numbers were published that it evaluated since that election."""
+
+    def shows(self) -> bool:
+        """Whether it is that one, and has such numbers. Those of before may be lower than what another one exposed."""
+
     def evaluator(self) -> str:
         """Who is: `this replica`, `another replica` or `nobody`."""
 
@@ -77,6 +86,17 @@ class Alone:
     shared = False
 
     def exposes(self) -> bool:
+        """Always."""
+        return True
+
+    def term(self) -> int | None:
+        """Since ever."""
+        return 0
+
+    def shown(self, term: int) -> None:
+        """Nobody exposed anything before."""
+
+    def shows(self) -> bool:
         """Always."""
         return True
 
@@ -94,6 +114,8 @@ class Election:
         self._leases, self._log, self._clock = leases, log, clock
         self._held: tuple[Claimed, float] | None = None
         """The lease, and until when by the own clock."""
+        self._shown: int | None = None
+        """The token of the lease under which numbers were published last."""
         self._other = ""
         self._elected: Callable[[], None] = lambda: None
         self._stop = threading.Event()
@@ -101,8 +123,21 @@ class Election:
 
     def exposes(self) -> bool:
         """Whether the lease is held for certain."""
+        return self.term() is not None
+
+    def term(self) -> int | None:
+        """The token of the lease, while it is held for certain."""
         held = self._held
-        return held is not None and self._clock() < held[1]
+        return held[0].token if held is not None and self._clock() < held[1] else None
+
+    def shown(self, term: int) -> None:
+        """From now on the numbers of this election are there."""
+        self._shown = term
+
+    def shows(self) -> bool:
+        """Whether the lease is held for certain, and numbers were published under it."""
+        term = self.term()
+        return term is not None and term == self._shown
 
     def evaluator(self) -> str:
         """Who holds it, as far as was heard."""
@@ -165,6 +200,30 @@ class Election:
         while not self._stop.is_set():
             self.look()
             self._stop.wait(RENEW_SECONDS if self._held else LOOK_SECONDS)
+
+
+class Guest(Election):
+    """The role of one command on a store that replicas may share: it derives while nobody else is the evaluator.
+
+    Else it reads what the evaluator derived. Who needs no numbers takes no part.
+    """
+
+    shared = False
+
+    def __init__(self, leases: Leases, log: Log, clock: Callable[[], float] = steady_clock) -> None:
+        super().__init__(leases, log, clock)
+        self._asked = False
+
+    def term(self) -> int | None:
+        """As of a replica; the first who asks begins to take part, where nobody leads."""
+        if not self._asked:
+            self._asked = True
+            self.look()
+            if self._held is None:  # nor later: it would take the lead from those who expose
+                self._log.info("another process is the evaluator: what it derived is told, and nothing derived here")
+            else:
+                self.start(lambda: None)
+        return super().term()
 
 
 def account_of(source: SourceConfig, key: bytes) -> str:

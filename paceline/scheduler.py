@@ -5,11 +5,13 @@ Jobs are idempotent by the period they serve, so a job that runs late, twice or 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -129,9 +131,12 @@ def shut_down(scheduler: BackgroundScheduler) -> bool:
     return not waiting.is_alive()
 
 
-def evaluate_now(scheduler: BackgroundScheduler, service: Service, log: Log) -> None:
-    """Evaluate at once, beside what is planned: this replica was elected."""
-    scheduler.add_job(_refresh, args=(service, log), executor=_OWN)
+def lead_now(scheduler: BackgroundScheduler, service: Service, log: Log, clock: Callable[[], datetime]) -> None:
+    """Evaluate and deliver at once what is due, beside what is planned: this replica was elected."""
+    scheduler.add_job(_take_over, args=(service, log), executor=_OWN)
+    for delivery in service.configuration.deliveries:
+        with contextlib.suppress(JobLookupError):  # it is being made
+            scheduler.modify_job(f"deliver {delivery.name}", next_run_time=clock())
 
 
 def _collect(service: Service, source: SourceConfig, log: Log) -> None:
@@ -160,10 +165,16 @@ def _deliver(service: Service, deliveries: Deliveries, delivery: Delivery) -> No
         deliveries.send_due(delivery)
 
 
-def _refresh(service: Service, log: Log) -> None:
+def _take_over(service: Service, log: Log) -> None:
+    """Show what is stored, then what follows from it."""
+    _refresh(service, log, derives=False)
+    _refresh(service, log)
+
+
+def _refresh(service: Service, log: Log, *, derives: bool = True) -> None:
     failed_before = service.health.state.evaluated is False
     try:
-        service.refresh()
+        service.refresh(derives=derives)
     except PacelineError as error:
         if not failed_before:
             log.error("evaluate failed; the last numbers stay published", error=str(error))

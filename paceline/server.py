@@ -17,7 +17,7 @@ from collector.errors import PacelineError
 from paceline.access.connections import MOST_HEAD_BYTES, BoundedProtocol
 from paceline.access.tls import Certificate
 from paceline.enricher import build_enricher
-from paceline.scheduler import evaluate_now, schedule, shut_down
+from paceline.scheduler import lead_now, schedule, shut_down
 from paceline.web import create_app
 from paceline.webhooks import Webhooks
 from paceline.weeklies import Weeklies
@@ -43,7 +43,7 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
         if replica is not None:
             replica.election.look()
             # Now: the lease is renewed while a first derivation goes on.
-            replica.election.start(partial(evaluate_now, scheduler, service, log))
+            replica.election.start(partial(lead_now, scheduler, service, log, clock))
         if service.exposes():
             service.drain()
         # What the store knows already is published before the first scrape, not only after the first run.

@@ -122,7 +122,8 @@ class Service:
         self.started_at = clock()
         self.role: Role = role or Alone()
         """What this process may do, where several are at work."""
-        self._was_elected = False
+        self._led: int | None = None
+        """Since which election it derives."""
         self._context = context
         self._runner = runner
         self._families = families
@@ -190,6 +191,10 @@ class Service:
     def exposes(self) -> bool:
         """Whether this process is, at this moment, the one that derives, exposes and sends. The others only show."""
         return self.role.exposes()
+
+    def shows(self) -> bool:
+        """Whether it is, and what is published was evaluated since it is."""
+        return self.role.shows()
 
     def collect(
         self,
@@ -276,13 +281,14 @@ class Service:
             self._forgot_at = now
             self.inbox.forget(to_micros(now - DELIVERIES_REMEMBERED))
 
-    def refresh(self) -> Published:
+    def refresh(self, *, derives: bool = True) -> Published:
         """Derive what changed, evaluate, and publish. Who is not elected evaluates what is stored, and writes nothing.
 
+        Not `derives`: who was elected a moment ago shows what is stored first, since deriving may take long.
         Raises StoreError, and ConfigError for benchmarks that cannot be read, keeping what was published before.
         """
         with self.health.evaluation():
-            published = self._refresh()
+            published = self._refresh(derives=derives)
         self.pushes.publish(self.told(published))
         self._tell(published.exposition)
         return published
@@ -298,17 +304,20 @@ class Service:
         """Look at how this process fares. Never raises."""
         self.health.look()
 
-    def _refresh(self) -> Published:
+    def _refresh(self, *, derives: bool) -> Published:
         with self._refreshing, seldom_collecting(), self._telemetry.span("paceline.evaluate") as span:
             started, at = time.perf_counter(), self._clock()
             # Looked at before deriving: a source that ends meanwhile is not called fresh before its events count.
             states = self.source_states(at)
-            elected = self._elected()
-            if elected:
-                self._derive()
-            else:
+            term = self.role.term()
+            if term is None or not derives:
                 with self._deriving:
                     self._look_again()
+            else:
+                self._begin_to_lead(term)
+                self._derive()
+            if not derives:
+                self.observations.forget_counters()
             slos, organisation = self.configuration.slos, self.configuration.organisation
             snapshot = self._evaluator.evaluate(
                 self.indicators,
@@ -333,15 +342,17 @@ class Service:
                 snapshot,
                 self.indicators,
                 version("paceline"),
-                self.observations.raise_counters if elected else self.observations.raised_counters,
+                self.observations.raised_counters if term is None else self.observations.raise_counters,
                 self.configuration.series_limit,
             )
-            if elected:
+            if term is not None:
                 self._derivations.published(to_micros(at))
             span.tell(series=exposition.series, numbers=len(snapshot.numbers))
             self.published = Published(
                 snapshot=snapshot, exposition=exposition, unmatched=names, undelivered=self._undelivered()
             )
+            if term is not None:
+                self.role.shown(term)
         return self.published
 
     def _tell(self, exposition: Exposition) -> None:
@@ -351,14 +362,12 @@ class Service:
         for metric in self._said.news("metrics are cut", exposition.cut):
             self._log.warning("a metric has too many series, some are cut", metric=metric, cut=exposition.cut[metric])
 
-    def _elected(self) -> bool:
-        """Whether to derive. Who just became the evaluator believes nothing that it remembers of another's work."""
-        elected = self.exposes()
-        if elected and not self._was_elected and self.role.shared:
+    def _begin_to_lead(self, term: int) -> None:
+        """Who was elected since it last derived believes nothing that it remembers of another's work."""
+        if self.role.shared and term != self._led:
             self._stamps = {}
             self.observations.forget_counters()
-        self._was_elected = elected
-        return elected
+        self._led = term
 
     def _look_again(self) -> None:
         """Forget what is remembered where another process derived, too."""
@@ -408,8 +417,15 @@ class Service:
         return restated_lines(records, self.indicators, self.events.find([r.unit for r in records if r.unit]))
 
     def derive(self) -> None:
-        """Bring the stored observations up to date with the stored events, without publishing. Raises StoreError."""
-        self._derive()
+        """Bring the stored observations up to date with the stored events, without publishing. Raises StoreError.
+
+        Where another process is the one to do that, look at what it stored.
+        """
+        if self.exposes():
+            self._derive()
+            return
+        with self._deriving:
+            self._look_again()
 
     def _derive(self) -> None:
         with self._deriving, self._telemetry.span("paceline.derive") as span:
@@ -476,7 +492,7 @@ class Service:
         Raises UnknownIndicator, and PacelineError for a selection that cannot be read.
         """
         indicator = find_indicator(self.indicators, name)
-        self._derive()
+        self.derive()
         at = self._clock()
         return self._explained(indicator, selection, at, self.source_states(at))
 
@@ -528,7 +544,7 @@ class Service:
         self, week: Week | None = None, audience: Audience = Audience.LEADER, team: str = ""
     ) -> WeeklySummary:
         """The same as data."""
-        self._derive()
+        self.derive()
         return self.summary(week, audience, team)
 
     def summary(self, week: Week | None = None, audience: Audience = Audience.LEADER, team: str = "") -> WeeklySummary:

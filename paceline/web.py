@@ -134,7 +134,7 @@ def create_app(  # noqa: C901 - one short function for each route
             return Response("no snapshot yet\n", status_code=503, media_type="text/plain")
         accept, encoding = (request.headers.get(h, "") for h in ("accept", "accept-encoding"))
         body, headers = service.told(published).negotiate(accept, encoding)
-        if not service.exposes():  # asked last: a process that was frozen shows nothing that is old
+        if not service.shows():  # asked last: a process that was frozen shows nothing that is old
             body, headers = follower.beside(service.health.exposition).negotiate(accept, encoding)
         return Response(body, headers=headers)
 

@@ -36,7 +36,7 @@ from paceline.logs import Log, configure
 from paceline.privacy import DiscreetEvents
 from paceline.pushing import Pushes
 from paceline.quickstart import quickstart
-from paceline.replicas import Election, account_of
+from paceline.replicas import Election, Guest, account_of
 from paceline.resources import alert_windows
 from paceline.service import Service
 from paceline.settings import Configuration, load
@@ -145,6 +145,19 @@ class Replica:
 
 
 @dataclass(frozen=True)
+class Visit:
+    """One command on a PostgreSQL on which replicas may be at work."""
+
+    coordination: Coordination
+    election: Guest
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        self.election.close()
+        self.coordination.close()
+
+
+@dataclass(frozen=True)
 class Running:
     """A service with what must be closed after it."""
 
@@ -156,13 +169,16 @@ class Running:
     second: Beside | None = None
     replica: Replica | None = None
     """What this process shares with others on one PostgreSQL, where it does."""
+    visit: Visit | None = None
+    """The part that one command takes in it."""
 
     def close(self) -> None:
         """Send what is waiting, end the process beside and close the store."""
         self.service.pushes.close()
         self.telemetry.close()
-        if self.replica is not None:
-            self.replica.close()
+        for shared in (self.replica, self.visit):
+            if shared is not None:
+                shared.close()
         if self.second is not None:
             self.second.close()
         self.database.close()
@@ -193,21 +209,22 @@ def build(
     clock = clock or clock_of(found)
     log = configure(settings.logs.level, settings.logs.format)
     telemetry = Telemetry(settings.telemetry.otlp_endpoint)
-    place = found.place if part is not Part.ALONE and isinstance(found.place, SecretStr) else None
+    place = found.place if isinstance(found.place, SecretStr) else None
     holder = secrets.token_hex(8)
-    database = Database.open(
-        found.place,
-        "paceline" if place is None else connections_of(holder),
-        _FROZEN_SECONDS if part is Part.WORK else 0,
-    )
+    name = connections_of(holder)
+    database = Database.open(found.place, name, _FROZEN_SECONDS if part is Part.WORK else 0)
     people = people_of(found, environ)
     found = replace(found, identities=found.reviewed.hashed(people))
     second = Beside(found.place) if settings.processes > 1 and part is not Part.WORK else None
     events = DiscreetEvents(database, people, found.identities, settings.privacy.is_public)
-    replica, own = None, database
-    if place is not None:
+    replica, visit = None, None
+    if place is not None and part is Part.ALONE:
+        visit = _visit(place, holder, database, log)
+    elif place is not None:
         replica = _replica(found, place, holder, database, events, load_key(found.data_dir, environ.get(_KEY)), log)
-        own = database.guarded(replica.election.guard)
+    taking = replica or visit
+    election = None if taking is None else taking.election
+    own = database if election is None else database.guarded(election.guard)
     observations = ObservationStore(own)
     inbox, delivery_log = InboxStore(database, EventStore(database)), DeliveryLog(database)
     health = Health(
@@ -227,7 +244,7 @@ def build(
             database=database,
             store=events,
             clock=clock,
-            spool=found.data_dir if isinstance(found.place, SecretStr) else None,
+            spool=None if place is None else found.data_dir,
         ),
         events=events,
         inbox=inbox,
@@ -237,16 +254,16 @@ def build(
         families=families(),
         tiers=load_tiers(alert_windows()),
         telemetry=telemetry,
-        pushes=_pushes(found, observations, log, (lambda: True) if replica is None else replica.election.exposes),
+        pushes=_pushes(found, observations, log, (lambda: True) if election is None else election.shows),
         health=health,
         log=log,
         clock=clock,
-        helpers=Processes(found.place, settings.processes, no_guard if replica is None else replica.election.fence),
+        helpers=Processes(found.place, settings.processes, no_guard if election is None else election.fence, name),
         second=second,
         slos_then=SloHistory(found, environ, indicators()).of,
-        role=None if replica is None else replica.election,
+        role=election,
     )
-    return Running(service, log, database, telemetry, people, second, replica)
+    return Running(service, log, database, telemetry, people, second, replica, visit)
 
 
 def _pushes(found: Configuration, observations: ObservationStore, log: Log, allowed: Callable[[], bool]) -> Pushes:
@@ -264,6 +281,14 @@ def _pushes(found: Configuration, observations: ObservationStore, log: Log, allo
 
     own = senders(found.settings, found.base_dir, began, stopped)
     return Pushes(tuple(own), log, utc_now, stopped, allowed)
+
+
+def _visit(place: SecretStr, holder: str, database: Database, log: Log) -> Visit:
+    from collector.store.coordination import Coordination, prepared  # noqa: PLC0415 - as below
+
+    prepared(database)
+    coordination = Coordination(place, holder)
+    return Visit(coordination, Guest(coordination, log))
 
 
 def _replica(  # noqa: PLR0913, PLR0917 - it is put together here alone

@@ -40,6 +40,7 @@ class _Work(NamedTuple):
     organisation: Organisation
     shares: Sequence[Task]
     guard: Guard | None = None
+    name: str = "paceline"
 
 
 def no_guard() -> None:
@@ -50,12 +51,14 @@ def no_guard() -> None:
 class Processes:
     """Derives in `count` processes on the store at a place; see `slo_engine.derive.Helpers`.
 
-    `guard`: what lets transactions write at that time, which goes to the other processes.
+    `guard`: what lets transactions write at that time, which goes to the other processes. `name`: what the database
+    calls their connections, by which another process can end them.
     """
 
     place: Place
     count: int
     guard: Callable[[], Guard | None] = no_guard
+    name: str = "paceline"
 
     @contextlib.contextmanager
     def __call__(self, organisation: Organisation, tasks: Sequence[Task]) -> Iterator[Finished]:
@@ -69,7 +72,8 @@ class Processes:
             return
         # Not forked: the service has threads, whose locks a copy would hold for ever.
         context = multiprocessing.get_context("spawn")
-        work = _Work(self.place, organisation, [share for task in tasks for share in self._shares(task)], self.guard())
+        shares = [share for task in tasks for share in self._shares(task)]
+        work = _Work(self.place, organisation, shares, self.guard(), self.name)
         taken = context.Value("i", 0)
         with contextlib.ExitStack() as stack:
             lines = [context.Pipe(duplex=False) for _ in range(self.count)]
@@ -116,7 +120,7 @@ def _work(work: _Work, taken: Synchronized[int], told: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it says when to stop
     with contextlib.suppress(BrokenPipeError):
         try:
-            database = Database.open(work.place)
+            database = Database.open(work.place, work.name)
             if work.guard is not None:
                 database = database.guarded(work.guard)
             events = EventStore(database)

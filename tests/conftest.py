@@ -31,6 +31,7 @@ _STORES = ("sqlite", "postgresql")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that rewrites golden files."""
     parser.addoption("--update-golden", action="store_true", help="rewrite golden files instead of comparing")
+    parser.addoption("--replicas", action="store_true", help="run what takes many processes and long, and only that")
     parser.addoption("--store", choices=_STORES, default=_STORES[0], help="where the stores of tests are")
 
 
@@ -74,6 +75,7 @@ def absent(what: str) -> NoReturn:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Say what the marker of files is for by which they are put in order."""
+    config.addinivalue_line("markers", "replicas: many processes for long, in `make test-replicas`")
     config.addinivalue_line("markers", "long: what takes longest, and therefore begins first")
 
 
@@ -96,6 +98,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     SQLite itself runs there only.
     """
     elsewhere = [i for i in items if i.get_closest_marker("sqlite") and f"[{_STORES[1]}" in i.name]
+    asked = bool(config.getoption("--replicas"))
+    elsewhere += [i for i in items if (i.get_closest_marker("replicas") is not None) != asked]
     config.hook.pytest_deselected(items=elsewhere)
     items[:] = [item for item in items if item not in elsewhere]
     tests = Counter(item.path for item in items)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from collector.errors import AuthError, BadRecord, ContractError, RetryableError, SourceError
 from collector.events import Collection, Probe
+from collector.http import Quota, Traffic
 from collector.run import Runner
 from collector.source import Complete, Page
 
@@ -331,3 +333,62 @@ def test_what_a_webhook_told_while_a_list_was_read_is_not_taken_for_deleted(benc
 
     assert outcome.removed == 1
     assert [p.native_id for p in bench.store.events(Probe)] == ["new"]
+
+
+# --- where several processes write -----------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Looking:
+    """A long source in one checkpoint that looks whether others may write while it is read."""
+
+    bench: Any
+    probe: Any
+    pages: int
+    ends: type[Exception] | None = None
+    free: list[bool] = dataclasses.field(default_factory=list)
+
+    def pull(self, _cursor: str | None) -> Iterator[Page]:
+        """Pages of a thousand events, with texts that no memory is kept for."""
+        for n in range(self.pages):
+            free = self.bench.database._writing.acquire(blocking=False)
+            if free:
+                self.bench.database._writing.release()
+            self.free.append(free)
+            yield page(str(n), *(self.probe(f"{n}-{m}", service="x" * 200) for m in range(1_000)), checkpoint=False)
+        if self.ends is not None:
+            raise self.ends("gone")
+
+
+def test_a_long_run_holds_up_no_writer_while_it_is_read(bench: Any, probe: Any, tmp_path: Path) -> None:
+    """With a place to wait in, pages are all read before the first is written, and all of them are kept."""
+    alone, shared = Looking(bench, probe, 8), Looking(bench, probe, 8)
+
+    bench.runner.run("s", alone)
+    outcome = dataclasses.replace(bench.runner, spool=tmp_path).run("t", shared)
+
+    assert (False in alone.free, set(shared.free)) == (True, {True})
+    assert (outcome.events, bench.store.cursor("t"), outcome.error) == (8_000, "7", None)
+    assert [f.name for f in tmp_path.iterdir() if f.is_file()] == []
+
+
+def test_a_long_run_that_breaks_while_it_waits_keeps_nothing(bench: Any, probe: Any, tmp_path: Path) -> None:
+    """What was read before the failure and waited is gone; the cursor stands where it was."""
+    runner = dataclasses.replace(bench.runner, spool=tmp_path)
+
+    outcome = runner.run("s", Looking(bench, probe, 8, ends=SourceError))
+
+    assert (outcome.error, bench.store.counts()["probe"], bench.store.cursor("s")) == ("gone", 0, None)
+
+
+def test_a_run_says_how_long_its_account_is_to_be_left_alone(bench: Any, scripted: Any, probe: Any) -> None:
+    """What the system asked for, or until when its limit is used up; nothing where there is room."""
+    patient = bench.runner.run("a", scripted([RetryableError("busy", retry_after_seconds=900)]))
+    spent, left = Traffic(), Traffic()
+    spent.quota = {"core": Quota(0, 100, 300.0), "search": Quota(0, 30, 20.0)}
+    left.quota = {"core": Quota(1, 100, 300.0)}
+
+    limited = bench.runner.run("b", scripted([page("1", probe())]), traffic=spent)
+    free = bench.runner.run("c", scripted([page("1", probe("2"))]), traffic=left)
+
+    assert [one.limited_seconds for one in (patient, limited, free)] == [900.0, 300.0, 0.0]

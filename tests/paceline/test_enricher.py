@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import re
@@ -27,12 +28,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.document import read_documents, validate
-from collector.errors import AuthError, ConfigError, RetryableError, SourceError
+from collector.errors import AuthError, ConfigError, RetryableError, SourceError, StoreError
 from paceline.enricher import (
     LARGEST_BODY_BYTES,
     MOST_WAITING,
     PATH,
     BadNotification,
+    Claims,
     Destination,
     Enricher,
     Notification,
@@ -208,7 +210,7 @@ class Kept:
 class Bench:
     """An enricher with targets that keep what they are sent, and a clock that is moved."""
 
-    def __init__(self, **receivers: list[str]) -> None:
+    def __init__(self, claims: Claims | None = None, **receivers: list[str]) -> None:
         self.now = 0.0
         self.sent = {name: Sent() for name in receivers}
         self.log = Kept()
@@ -217,7 +219,8 @@ class Bench:
             Destination(target=Target(name=name, receivers=wanted), sender=self.sent[name])
             for name, wanted in receivers.items()
         ]
-        self.enricher = Enricher(self._found, destinations, self.log, clock=lambda: self.now, chance=lambda: 1.0)
+        options: dict[str, Any] = {"clock": lambda: self.now, "chance": lambda: 1.0, "claims": claims}
+        self.enricher = Enricher(self._found, destinations, self.log, **options)
 
     def _found(self, alert: Alert) -> Findings:
         return self.lookup(alert)
@@ -422,6 +425,84 @@ def test_what_is_left_at_the_end_is_said(bench: Bench) -> None:
     going_on.set()
 
     assert said[0] == "alerts were not sent before the end"
+
+
+@dataclass
+class Claimed:
+    """What two replicas tell each other, by a table that both see; or one that cannot be asked."""
+
+    holder: str
+    table: dict[str, str]
+    gone: bool = False
+    done: queue.Queue[str] = field(default_factory=queue.Queue)
+
+    def take_alert(self, name: str, _seconds: float) -> bool:
+        """Whether nobody else has it."""
+        if self.gone:
+            raise StoreError("gone")
+        found = self.table.setdefault(name, self.holder) == self.holder
+        self.done.put("taken" if found else "refused")
+        return found
+
+    def keep_alert(self, _name: str, _seconds: float) -> None:
+        """It was sent."""
+        self.done.put("kept")
+
+    def forget_alert(self, name: str) -> None:
+        """Give it back."""
+        self.table.pop(name)
+        self.done.put("forgotten")
+
+    def next(self) -> str:
+        """What was asked next."""
+        return self.done.get(timeout=_PATIENCE_SECONDS)
+
+
+@contextlib.contextmanager
+def two_replicas() -> Iterator[list[tuple[Bench, Claimed]]]:
+    """Two enrichers that have one table."""
+    table: dict[str, str] = {}
+    claims = [Claimed(holder, table) for holder in ("a", "b")]
+    benches = [Bench(one, target=[]) for one in claims]
+    try:
+        yield list(zip(benches, claims, strict=True))
+    finally:
+        for made in benches:
+            made.enricher.close()
+
+
+def test_of_two_replicas_one_sends() -> None:
+    """Alertmanager's repetition reaches the other replica: it is taken, and not sent again."""
+    with two_replicas() as ((one, kept), (other, refused)):
+        one.enricher.take(a_notification())
+        one.sent["target"].next()
+        asked = [kept.next(), kept.next()]
+        taken = other.enricher.take(a_notification())
+
+        assert (taken, asked, refused.next()) == (Taken.QUEUED, ["taken", "kept"], "refused")
+    assert other.sent["target"].tried.empty()
+
+
+def test_what_one_replica_could_not_send_another_may() -> None:
+    """A replica that gave up gives the notification back."""
+    with two_replicas() as ((one, gave), (other, _)):
+        one.sent["target"].failures = [AuthError("no")]
+        one.enricher.take(a_notification())
+        asked = [gave.next(), gave.next()]
+        other.enricher.take(a_notification())
+
+        assert asked == ["taken", "forgotten"]
+        assert other.sent["target"].next().status == "firing"
+
+
+def test_alerts_go_out_where_other_replicas_cannot_be_asked() -> None:
+    """Twice is better than never: without the database each sends, and says so."""
+    with two_replicas() as ((one, gone), _):
+        gone.gone = True
+        one.enricher.take(a_notification())
+
+        assert one.sent["target"].next().status == "firing"
+        assert "cannot be asked" in one.log.next()[0]
 
 
 def test_notifications_are_counted(bench: Bench) -> None:

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from pydantic import SecretStr
 from stores import Server
 
+from collector.errors import StoreError
 from collector.store import Database
 from collector.store.coordination import prepared
 from collector.store.leases import NoLongerHolder
@@ -139,18 +141,23 @@ def test_a_punctual_source_waits_for_no_other(place: SecretStr, asking: Asking) 
     assert begun.index("probe") < begun.index("long1")
 
 
-def test_the_run_of_a_dead_worker_is_given_on(place: SecretStr, asking: Asking) -> None:
-    """A worker without a sign of life loses its run to another one, and writes nothing when it wakes up."""
-    asking.ask(Asked(source="s", lock="source s"))
+def _taken(place: SecretStr, silent: str) -> Own:
+    """What a worker took that has given no sign of life for so long."""
     with psycopg.connect(place.get_secret_value(), autocommit=True) as connection:
         connection.execute("SET search_path = paceline_work")
         dead = connection.execute(
-            "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute') RETURNING id"
+            "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - %s::interval) RETURNING id", (silent,)
         ).fetchone()
         assert dead is not None
         taken = connection.execute("SELECT id, attempts FROM procrastinate_fetch_job_v2(NULL, %s)", dead).fetchone()
     assert taken is not None
-    frozen, log = Own(taken[0], dead[0], taken[1]), Log()
+    return Own(taken[0], dead[0], taken[1])
+
+
+def test_the_run_of_a_dead_worker_is_given_on(place: SecretStr, asking: Asking) -> None:
+    """A worker without a sign of life loses its run to another one, and writes nothing when it wakes up."""
+    asking.ask(Asked(source="s", lock="source s"))
+    frozen, log = _taken(place, "1 minute"), Log()
 
     _worked(place, log, ("other",), 1)
 
@@ -160,3 +167,43 @@ def test_the_run_of_a_dead_worker_is_given_on(place: SecretStr, asking: Asking) 
         thawed = database.guarded(frozen)
         with pytest.raises(NoLongerHolder, match="another worker"), thawed.transaction():
             pytest.fail("it may not begin")
+
+
+def test_a_worker_that_froze_while_it_wrote_holds_up_nobody(place: SecretStr, asking: Asking) -> None:
+    """Frozen in the middle of a copy its connection is not idle: whoever takes its run over ends it."""
+    asking.ask(Asked(source="s", lock="source s"))
+    frozen, log = _taken(place, "1 minute"), Log()
+    with closing(Database.open(place)) as database:
+
+        def freeze() -> None:
+            with database.guarded(frozen).transaction() as transaction:
+                raw: Any = transaction.connection.connection.driver_connection
+                with raw.cursor() as cursor, cursor.copy("COPY source_cursor (source, cursor) FROM STDIN") as copy:
+                    copy.write_row(("shop", "here"))
+                    _worked(place, log, ("other",), 1)
+
+        with pytest.raises(StoreError, match="nothing was kept"):
+            freeze()
+        with database.transaction() as after:
+            left = after.rows("SELECT count(*) FROM source_cursor", ())
+
+    assert (log.ended(), left) == (["s"], [(0,)])
+
+
+def test_a_worker_ends_no_run_that_was_given_to_another(place: SecretStr, asking: Asking) -> None:
+    """It thaws when its run is over, and the run of who took over stays in the queue."""
+    asking.ask(Asked(source="s", lock="source s"))
+    log, given = Log(), list[Own]()
+
+    async def freeze(_source: str, _lock: str, own: Own) -> bool:
+        given.append(own)
+        with psycopg.connect(place.get_secret_value()) as connection:
+            connection.execute("UPDATE paceline_work.procrastinate_jobs SET attempts = attempts + 1")
+        log.lines.append(("one", "ends", "s"))
+        return True
+
+    log.worker = lambda *_: freeze  # type: ignore[method-assign]
+    _worked(place, log, ("one",), 1)
+
+    assert len(given) == 1
+    assert asking.waiting() == {"s"}

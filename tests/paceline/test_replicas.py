@@ -246,6 +246,20 @@ def test_what_waits_or_runs_is_not_asked_for_again() -> None:
     assert ([one.source for one in queue.asked], first, second) == (["a", "c"], 2, 0)
 
 
+def test_a_worker_whose_clock_is_wrong_is_not_asked_all_the_time() -> None:
+    """Its runs seem to have begun long ago: what was asked for half a minute ago at most is not asked for again."""
+    queue = _Queue()
+    dispatch = _dispatch(queue)
+
+    asked = []
+    for seconds in (0, 29, 30):
+        queue.asked.clear()  # done at once, and nothing in the store says when
+        dispatch.look(NOW + timedelta(seconds=seconds))
+        asked.append(len(queue.asked))
+
+    assert asked == [3, 0, 3]
+
+
 def test_sources_of_an_account_whose_limit_is_reached_wait() -> None:
     """A limit that one source met stops the others of its account, and no other account's."""
     queue = _Queue()
@@ -290,10 +304,23 @@ class Told:
 
     leads: bool
     shared: bool = True
+    number: int | None = None
 
     def exposes(self) -> bool:
         """As it was told."""
         return self.leads
+
+    def term(self) -> int | None:
+        """Since the first election."""
+        return 1 if self.leads else None
+
+    def shown(self, term: int) -> None:
+        """Numbers of that election are there."""
+        self.number = term
+
+    def shows(self) -> bool:
+        """Whether they are."""
+        return self.leads and self.number == 1
 
     def evaluator(self) -> str:
         """Likewise."""
@@ -340,7 +367,7 @@ def test_a_replica_that_does_not_lead_exposes_only_itself(client: TestClient) ->
 
 def test_the_lead_is_looked_at_when_a_scrape_comes(client: TestClient, second: Service) -> None:
     """The same snapshot is exposed or not by who leads at that moment."""
-    second.role = Told(leads=True)
+    second.role = Told(leads=True, number=1)
     leading = client.get("/metrics").text
     second.role = Told(leads=False)
     after = client.get("/metrics").text
