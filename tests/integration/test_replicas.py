@@ -402,7 +402,8 @@ def _webhooks_reach_both(shop: Shop, *replicas: Running) -> None:
 
 def _the_evaluator_is_killed(shop: Shop, one: Running, other: Running) -> None:
     """Before it could send the summary, whose data are complete only meanwhile: the other one sends it."""
-    assert shop.scrapes.exposing()[-1] == one.name
+    shop.eventually(shop.scrapes.exposing, 60.0)
+    assert set(shop.scrapes.exposing()) == {one.name}
     assert shop.wall.posted == []
 
     seconds = shop.replaced(one, signal.SIGKILL, other)
