@@ -25,7 +25,7 @@ from paceline.wiring import Part, Running, build, configuration
 from paceline.worker import Worker, create_app
 
 pytestmark = pytest.mark.integration
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 120
 KEY = {"PACELINE_PEOPLE_KEY": "0123456789abcdef0123456789abcdef"}
 SETTINGS = """\
 replicas: {{collect: workers}}
@@ -288,8 +288,9 @@ def _story(way: Line, serving: Running, worker: Worker) -> None:
     _eventually(lambda: serving.service.exposes() and worker.ready)
     way.away()
     at = time.monotonic()
-    _eventually(lambda: not serving.service.exposes() and not worker.ready)
+    _eventually(lambda: not serving.service.exposes())
     assert time.monotonic() - at < LEASE_SECONDS + RENEW_SECONDS
+    _eventually(lambda: not worker.ready)
     way.cut.clear()
     _eventually(lambda: serving.service.exposes() and worker.ready)
     replica.queue.ask(Asked(source="events", lock="source events"))
