@@ -40,6 +40,7 @@ from collector.events import (
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAYS = 90
+_PROBED_SHARE = 30
 PEOPLE = tuple(f"person:{hashlib.md5(bytes([n]), usedforsecurity=False).hexdigest()}" for n in range(7))
 SOURCES = ("kept", "other")
 
@@ -200,8 +201,9 @@ class History:
         return Milestone(**self._own(), person=self._who(), milestone=MilestoneKind.ACCESS_GRANTED, at=at)
 
     def probe(self, at: datetime) -> Event:
-        """A check of a service."""
-        return Probe(**self._own(), service=self._service(), at=at, passed=self._of(1, 1, 0))
+        """A check of a service. All are within some days, for each minute between two of them is judged."""
+        soon = START + (at - START) / _PROBED_SHARE
+        return Probe(**self._own(), service=self._service(), at=soon, passed=self._of(1, 1, 0))
 
     def page(self, at: datetime) -> Event:
         """A page that was written."""
