@@ -40,6 +40,8 @@ MINUTES_OF_A_RATE = 5
 
 _COUNTED_PER_MINUTE = 10_000
 _GAUGES = 100
+_SLICE_GAUGES = 5
+"""Within a slice all gauges are alike: a few are enough to be added up."""
 _SLICE_SCRAPES = 4
 _EXAMPLES = ("200", "201", "404", "500", "503", "GET", "POST", "ok", "error", "x", "1", "")
 
@@ -86,9 +88,10 @@ def _stream(sli: PromqlSli, group_by: Sequence[str], scrapes: int = 1) -> Stream
     if isinstance(sli, BooleanGauge):
         name, matchers = _selector(sli.selector)
         labels = _grouped(_chosen(matchers), group_by)
+        gauges = _GAUGES if scrapes == 1 else _SLICE_GAUGES
         return Stream(
-            per_minute=_GAUGES,
-            series=lambda timeline: _gauges(name, labels, timeline, scrapes),
+            per_minute=gauges,
+            series=lambda timeline: _gauges(name, labels, timeline, scrapes, gauges),
             spread=MINUTES_OF_A_RATE + 1,
             group=_group(labels, group_by),
         )
@@ -168,17 +171,17 @@ def _counters(named: _Named, events: Sequence[int | None], scrapes: int) -> Seri
     return {_written(name, labels): values for name, labels in named if any(events) or "le" in labels}
 
 
-def _gauges(name: str, labels: _Labels, timeline: Timeline, scrapes: int) -> Series:
+def _gauges(name: str, labels: _Labels, timeline: Timeline, scrapes: int, gauges: int) -> Series:
     """As many gauges as there are events in a minute, of which as many are 0 as events are bad.
 
     Scraped several times a minute, they are not scraped at its very end: Prometheus 2 would count that sample in the
     slice before and in the one after.
     """
     found: Series = {}
-    for number in range(_GAUGES):
+    for number in range(gauges):
         values = ["_"]
         for minute in timeline:
-            bad = minute is not None and number < (minute.bad * _GAUGES // minute.total if minute.total else 0)
+            bad = minute is not None and number < (minute.bad * gauges // minute.total if minute.total else 0)
             value = "stale" if minute is None else "0" if bad else "1"
             values += [*[value] * (scrapes - 1), value if scrapes == 1 else "_"]
         found[_written(name, labels | {"paceline_example": str(number)})] = values

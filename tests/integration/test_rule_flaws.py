@@ -90,18 +90,34 @@ class Rules:
         only: str = "",
         step_minutes: int = 1,
     ) -> list[dict[str, float]]:
-        """The series, with their values, that each expression gives at its minute; `only`: rules by name."""
+        """The series, with their values, that each expression gives at its minute; `only`: rules by name.
+
+        A recording that is left out stands in expressions as what it records: summing a month up is only worth it then.
+        """
         made = groups(slos, TIERS)
         kept = [replace(g, rules=tuple(r for r in g.rules if re.search(only, r.record or r.alert))) for g in made]
-        # promtool cannot hold a month of minutes; counts depend on the interval, and this one is not offered.
-        text = render_groups(kept).replace("]) * 60", f"]) * {60 * step_minutes}")
-        (self.folder / "rules.yml").write_text(text, encoding="utf-8")
+        left_out = {r.record: r.expr for g in made for r in g.rules if r.record and not re.search(only, r.record)}
+
+        def paced(text: str) -> str:
+            # promtool cannot hold a month of minutes; counts depend on the interval, and this one is not offered.
+            return text.replace("]) * 60", f"]) * {60 * step_minutes}")
+
+        def spelled_out(expr: str) -> str:
+            return re.sub(
+                r"slo:[\w:]+", lambda m: f"({spelled_out(left_out[m[0]])})" if m[0] in left_out else m[0], expr
+            )
+
+        (self.folder / "rules.yml").write_text(paced(render_groups(kept)), encoding="utf-8")
         test = {
             "interval": f"{step_minutes}m",
             "input_series": [{"series": n, "values": " ".join(v)} for n, v in given.items()],
             # Nobody expects this value: promtool prints what it got instead.
             "promql_expr_test": [
-                {"expr": e, "eval_time": f"{m}m", "exp_samples": [{"labels": "{none='x'}", "value": 0}]}
+                {
+                    "expr": paced(spelled_out(e)),
+                    "eval_time": f"{m}m",
+                    "exp_samples": [{"labels": "{none='x'}", "value": 0}],
+                }
                 for e, m in questions
             ],
         }
@@ -146,6 +162,7 @@ def table() -> Iterable[Callable[..., None]]:
 
 
 _PERIOD = "rate5m$|slo:.*(30d|error_budget|objective|time_period)|slo:period"
+_RATES = r":rate5m$"
 RATIO_30D, LEFT = "slo:sli_error:ratio_rate30d", "slo:period_error_budget_remaining:ratio"
 
 
@@ -157,7 +174,7 @@ def test_day_and_night(ask: Rules, table: Callable[..., None]) -> None:
 
     given = asked([g for g, _ in steps], [b for _, b in steps]) | about([slo()], len(steps))
     questions = [(RATIO_30D, 30 * 24 * _HOUR), (LEFT, 30 * 24 * _HOUR)]
-    [ratio], [left] = (list(f.values()) for f in ask.say([slo()], given, questions, only=_PERIOD, step_minutes=5))
+    [ratio], [left] = (list(f.values()) for f in ask.say([slo()], given, questions, only=_RATES, step_minutes=5))
 
     table("errors: busy good days, idle bad nights, 30 d", f"{truth:.4%}", f"{ratio:.4%}")
     table("  budget left", f"{1 - truth / 0.001:+.1%}", f"{left:+.1%}")
