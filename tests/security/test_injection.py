@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
-from contextlib import redirect_stderr
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, redirect_stderr
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -206,6 +207,40 @@ def test_a_name_is_a_value_to_the_database(site: httpx2.Client, path: str, name:
     assert "OperationalError" not in answer.text
     assert "observation (" not in answer.text
     assert "x-forged" not in answer.headers
+
+
+SQL_NAMES = ("' OR '1'='1", "' OR 1=1 --", "%", "_hop", "x' UNION SELECT 'shop", "shop' --")
+
+
+def found_by(count: Callable[[str], int]) -> list[str]:
+    """The names, each nobody's, under which a count finds something."""
+    return [name for name in SQL_NAMES if count(name)]
+
+
+def test_a_name_that_is_sql_finds_nothing(site: httpx2.Client) -> None:
+    """The service is there under its own name, and under no condition or wildcard that would be true of it."""
+
+    def count(name: str) -> int:
+        return int(site.get("/api/v1/explain/change_fail_rate", params={"service": name}).json()["total"])
+
+    assert count("shop") > 0
+    assert found_by(count) == []
+
+
+def test_sql_that_is_put_together_is_found() -> None:
+    """The check above fails for a query with a name written into it, and for one that looks for what is like it."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE observation (service TEXT)")
+        database.execute("INSERT INTO observation VALUES ('shop')")
+
+        def written(name: str) -> int:
+            return len(database.execute(f"SELECT 1 FROM observation WHERE service = '{name}'").fetchall())  # noqa: S608 - this is it
+
+        def like(name: str) -> int:
+            return len(database.execute("SELECT 1 FROM observation WHERE service LIKE ?", [name]).fetchall())
+
+        assert set(found_by(written)) == set(SQL_NAMES) - {"%", "_hop"}
+        assert set(found_by(like)) == {"%", "_hop"}
 
 
 def unescaped(answer: str) -> bool:
