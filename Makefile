@@ -13,7 +13,7 @@ help:
 	@echo "make test-replicas  three workers and two evaluators, killed and frozen; prints figures (ARGS=…)"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   the benchmarks, the organisation at a tenth of its size (ARGS=… names some)"
-	@echo "make soak    the long proofs: load and kills (ARGS=… names one, with its options)"
+	@echo "make soak    the long proofs: load, kills and fuzz (ARGS=… names one, with its options)"
 	@echo "make docs    the documentation as a site, into site/"
 	@echo "make pictures  draw the boards for the documentation anew"
 	@echo "make lock    write requirements/*.txt anew (ARGS=--upgrade, or names)"

@@ -18,6 +18,7 @@ from collector.events import (
     ChangeState,
     Deployment,
     Event,
+    Integer,
     PipelineRun,
     Result,
     Review,
@@ -104,7 +105,7 @@ class Label(msgspec.Struct):
 class PullRequest(msgspec.Struct, rename="camel"):
     """A pull request."""
 
-    pull_request_id: int
+    pull_request_id: Integer
     repository: Repository
     creation_date: datetime
     status: str = ""
@@ -203,7 +204,7 @@ class Record(msgspec.Struct, rename="camel"):
     type: str = ""
     name: str | None = None
     parent_id: str | None = None
-    attempt: int | None = None
+    attempt: Integer | None = None
     result: str | None = None
     start_time: datetime | None = None
     finish_time: datetime | None = None
@@ -246,7 +247,7 @@ class Released(msgspec.Struct, rename="camel"):
     release: Release
     release_environment: Named | None = None
     release_definition: Named | None = None
-    attempt: int | None = None
+    attempt: Integer | None = None
     deployment_status: str | None = None
     operation_status: str | None = None
     started_on: datetime | None = None

@@ -21,6 +21,7 @@ from collector.events import (
     Deployment,
     Event,
     Incident,
+    Integer,
     PipelineRun,
     Reply,
     Result,
@@ -95,7 +96,7 @@ class Pull(msgspec.Struct, kw_only=True):
     """A pull request."""
 
     id: int
-    number: int
+    number: Integer
     created_at: Timestamp
     updated_at: Timestamp
     state: str = ""
@@ -182,7 +183,7 @@ class Run(msgspec.Struct, kw_only=True):
     id: int
     status: str = ""
     conclusion: str | None = None
-    run_attempt: int = 1
+    run_attempt: Integer = 1
     run_number: int | None = None
     index_in_repo: int | None = None
     path: str | None = None
@@ -258,7 +259,7 @@ class Job(msgspec.Struct, kw_only=True):
     name: str
     status: str = ""
     conclusion: str | None = None
-    run_attempt: int = 1
+    run_attempt: Integer = 1
     created_at: Timestamp | None = None
     started_at: Timestamp | None = None
     completed_at: Timestamp | None = None
@@ -320,7 +321,7 @@ class Issue(msgspec.Struct, kw_only=True):
     """An issue that is no pull request."""
 
     id: int
-    number: int
+    number: Integer
     created_at: Timestamp
     updated_at: Timestamp
     state: str = ""

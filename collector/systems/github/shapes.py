@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from collector.events import Timestamp
+from collector.events import Integer, Timestamp
 
 
 class Actor(msgspec.Struct):
@@ -81,7 +81,7 @@ class ChangeNode(msgspec.Struct, rename="camel"):
     """A pull request, by GraphQL."""
 
     full_database_id: int | str
-    number: int
+    number: Integer
     state: str
     created_at: Timestamp
     updated_at: Timestamp
@@ -198,7 +198,7 @@ class Run(msgspec.Struct):
     created_at: Timestamp
     updated_at: Timestamp | None = None
     run_started_at: Timestamp | None = None
-    run_attempt: int = 1
+    run_attempt: Integer = 1
     status: str | None = None
     conclusion: str | None = None
     name: str | None = None
@@ -226,7 +226,7 @@ class Job(msgspec.Struct):
     id: int
     run_id: int
     name: str
-    run_attempt: int = 1
+    run_attempt: Integer = 1
     status: str | None = None
     conclusion: str | None = None
     created_at: Timestamp | None = None
@@ -264,7 +264,7 @@ class Issue(msgspec.Struct):
     """An issue, or a pull request in the list of issues."""
 
     id: int
-    number: int
+    number: Integer
     state: str
     created_at: Timestamp
     updated_at: Timestamp
@@ -305,7 +305,7 @@ class PullRequest(msgspec.Struct):
     """A pull request as webhooks show it: without its first commit, and without when it became ready."""
 
     id: int
-    number: int
+    number: Integer
     state: str
     created_at: Timestamp
     updated_at: Timestamp

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from collector.errors import BadRecord, ContractError
-from collector.events import Event, Incident, ReviewState
+from collector.events import Event, Incident, Integer, ReviewState
 from collector.streams import Notes
 from collector.systems.gitlab.shapes import (
     Details,
@@ -69,7 +69,7 @@ class _Commit(msgspec.Struct):
 
 class _MergeRequest(msgspec.Struct, kw_only=True):
     id: int
-    iid: int
+    iid: Integer
     created_at: str
     updated_at: str
     state: str
@@ -174,7 +174,7 @@ class _OfDeployment(_Delivered, kw_only=True):
 
 class _Issue(msgspec.Struct, kw_only=True):
     id: int
-    iid: int
+    iid: Integer
     created_at: str
     updated_at: str
     state: str

@@ -22,6 +22,7 @@ from collector.events import (
     Deployment,
     Event,
     Incident,
+    Integer,
     PipelineRun,
     Reply,
     Result,
@@ -138,7 +139,7 @@ class Project(msgspec.Struct):
 class MergeRequest(Listed, kw_only=True):
     """A merge request."""
 
-    iid: int
+    iid: Integer
     created_at: Timestamp
     state: str = ""
     title: str | None = None
@@ -234,7 +235,7 @@ class OwnDeployment(Listed, kw_only=True):
 class Issue(Listed, kw_only=True):
     """An issue of any type."""
 
-    iid: int
+    iid: Integer
     created_at: Timestamp
     state: str = ""
     issue_type: str | None = None

@@ -14,7 +14,7 @@ import msgspec
 
 from collector.deploying import DeploymentRule, Deployments
 from collector.errors import BadRecord
-from collector.events import Deployment, PipelineRun, Result, RunKind, RunState
+from collector.events import Deployment, Integer, PipelineRun, Result, RunKind, RunState
 from collector.patterns import Pattern
 from collector.people import People
 from collector.remotes import repository_of
@@ -78,7 +78,7 @@ class _Action(msgspec.Struct):
 class Build(msgspec.Struct):
     """A build of a job. Times and durations in milliseconds."""
 
-    number: int
+    number: Integer
     kind: str = msgspec.field(name="_class", default="")
     url: str | None = None
     timestamp: float | None = None
@@ -108,7 +108,7 @@ class _Scm(msgspec.Struct):
 class Told(msgspec.Struct):
     """A build in a notification; `timestamp` is when its phase came."""
 
-    number: int
+    number: Integer
     phase: str
     status: str | None = None
     full_url: str | None = None

@@ -1,0 +1,46 @@
+"""Hands spoilt inputs to everything that takes some, and looks for crashes, hangs, secrets and people.
+
+    make soak ARGS="fuzz --rounds 100000 --seed 1"
+    make soak ARGS="fuzz --rounds 1000 --targets webhooks,api"
+
+Rounds are shared out among provider answers, webhooks, the API, settings, SLO files and PromQL. A finding names its
+target, the seed and its number, with which it comes again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from fuzzing import fuzzed, targets
+
+ROOT = Path(__file__).parents[2]
+
+
+def main() -> None:
+    """Take as many inputs as are asked for."""
+    parser = argparse.ArgumentParser(description="Spoilt inputs for everything that takes some.")
+    parser.add_argument("--rounds", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--targets", default="", help="only these, with commas between")
+    asked = parser.parse_args()
+    total = 0
+    found: list[str] = []
+    with tempfile.TemporaryDirectory() as folder, targets(Path(folder), ROOT) as everything:
+        began = time.monotonic()
+        for name, count, weak in fuzzed(
+            everything, asked.rounds, asked.seed, [t for t in asked.targets.split(",") if t]
+        ):
+            print(f"{name:10}{count:10,} inputs, {len(weak)} findings, {time.monotonic() - began:.0f} s", flush=True)
+            print("".join(f"    {line[:2_000]}\n" for line in weak[:10]), end="", flush=True)
+            total, found, began = total + count, found + weak, time.monotonic()
+        statuses = ", ".join(f"{status} {count}" for status, count in sorted(everything.served.statuses.items()))
+    print(f"{total:,} inputs, {len(found)} findings; answers by status: {statuses}")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()
