@@ -143,6 +143,10 @@ class ExplanationView(BaseModel):
     total: int = Field(description="How many units there are; `units` are some of them.")
     offset: int
     units: list[UnitView]
+    kept_since: dict[str, datetime] = Field(
+        description="For kinds of events that are not kept from the beginning of the window on, since when they are; "
+        "units that rest on earlier ones stand as they were judged, without the events."
+    )
 
 
 class Refusal(BaseModel):
@@ -357,6 +361,7 @@ def _view(found: Explanation) -> ExplanationView:
         total=found.total,
         offset=found.offset,
         units=[_unit_view(u) for u in found.units],
+        kept_since=dict(found.kept_since),
     )
 
 

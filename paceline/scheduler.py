@@ -21,10 +21,12 @@ from paceline.deliveries import Deliveries
 from paceline.delivery_places import Delivery
 from paceline.dispatch import Dispatch
 from paceline.logs import Log
+from paceline.retention import Pruner
 from paceline.service import Service
 
 _GRACE_SECONDS = 2.0
 _LOOK_FOR_DELIVERIES_SECONDS = 60.0
+_LOOK_FOR_OLD_SECONDS = 60.0
 _DRAIN_SECONDS = 1.0
 _DISPATCH_SECONDS = 1.0
 _LOOK_SECONDS = 15.0
@@ -35,12 +37,17 @@ _AT_ONCE = 10
 
 
 def schedule(
-    service: Service, log: Log, clock: Callable[[], datetime], dispatch: Dispatch | None = None
+    service: Service,
+    log: Log,
+    clock: Callable[[], datetime],
+    dispatch: Dispatch | None = None,
+    pruner: Pruner | None = None,
 ) -> BackgroundScheduler:
     """A scheduler, not yet started, with every job of the service.
 
-    `dispatch`: what gives sources to workers, where they collect. Of several replicas only the elected evaluator
-    collects, drains, dispatches and delivers; the others look at what is stored.
+    `dispatch`: what gives sources to workers, where they collect. `pruner`: what deletes events that are old. Of
+    several replicas only the elected evaluator collects, drains, dispatches, delivers and prunes; the others look at
+    what is stored.
     """
     settings = service.configuration.settings
     sources, receivers = service.configuration.sources, service.configuration.deliveries
@@ -109,6 +116,14 @@ def schedule(
         id="evaluate",
         executor=_OWN,
     )
+    if pruner is not None:
+        scheduler.add_job(
+            _prune,
+            IntervalTrigger(seconds=_LOOK_FOR_OLD_SECONDS),
+            args=(service, pruner),
+            id="prune",
+            executor=_OWN,
+        )
     deliveries = Deliveries(service, log, clock)
     for delivery in receivers:
         # Each in a job of its own: a slow receiver holds up no other, and one's defect stops no other.
@@ -158,6 +173,11 @@ def _dispatch(service: Service, dispatch: Dispatch, clock: Callable[[], datetime
 def _drain(service: Service) -> None:
     if service.exposes():
         service.drain()
+
+
+def _prune(service: Service, pruner: Pruner) -> None:
+    if service.exposes():
+        pruner.look()
 
 
 def _deliver(service: Service, deliveries: Deliveries, delivery: Delivery) -> None:

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from collector.errors import PacelineError
 from paceline.access.connections import MOST_HEAD_BYTES, BoundedProtocol
 from paceline.access.tls import Certificate
+from paceline.dispatch import Dispatch
 from paceline.enricher import build_enricher
 from paceline.scheduler import lead_now, schedule, shut_down
 from paceline.web import create_app
@@ -38,8 +39,7 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
     stop = threading.Event()
     try:
         certificate = certificate_of(running, stop)
-        workers = service.configuration.settings.replicas.collect == "workers"
-        scheduler = schedule(service, log, clock, replica.dispatch if replica is not None and workers else None)
+        scheduler = schedule(service, log, clock, _dispatch(running), running.pruner)
         if replica is not None:
             replica.election.look()
             # Now: the lease is renewed while a first derivation goes on.
@@ -97,6 +97,12 @@ def bounded(app: FastAPI, running: Running, certificate: Certificate | None) -> 
         h11_max_incomplete_event_size=MOST_HEAD_BYTES,
         ssl_context_factory=None if certificate is None else lambda _config, _usual: certificate.context,
     )
+
+
+def _dispatch(running: Running) -> Dispatch | None:
+    """What gives sources to workers, where they collect."""
+    workers = running.service.configuration.settings.replicas.collect == "workers"
+    return running.replica.dispatch if running.replica is not None and workers else None
 
 
 def certificate_of(running: Running, stop: threading.Event) -> Certificate | None:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from collector.bulk import seldom_collecting
 from collector.document import nearest
 from collector.errors import PacelineError, StoreError
-from collector.events import Deployment, Incident, PipelineRun
+from collector.events import Deployment, Incident, PipelineRun, kind_of
 from collector.findings import Findings
 from collector.http import Wire
 from collector.pushed import PushedConfig
@@ -335,6 +335,7 @@ class Service:
                 industry=self._industry(),
                 unmatched={kind: len(found) for kind, found in names.items()},
                 restatements=self._derivations.restated_units(),
+                forgotten={kind: (one.pruned, one.ignored) for kind, one in self.events.forgotten().items()},
                 pushes=self.pushes.states,
                 duration_seconds=time.perf_counter() - started,
             )
@@ -501,6 +502,11 @@ class Service:
         indicator, snapshot = find_indicator(self.indicators, name), published.snapshot
         return self._explained(indicator, selection, snapshot.at, snapshot.sources, snapshot)
 
+    def _kept_since(self, indicator: Indicator) -> dict[str, int]:
+        """Of the kinds that an indicator is judged by and of which old events are not kept, since when they are."""
+        read = {kind_of(t) for f in self._families if indicator in f.indicators for t in f.inputs}
+        return {kind: since for kind, since in self.events.kept_since().items() if kind in read}
+
     def _explained(
         self,
         indicator: Indicator,
@@ -519,6 +525,7 @@ class Service:
             sources=sources,
             organisation=self.configuration.organisation,
             published=published,
+            kept_since=self._kept_since(indicator),
         )
 
     def covers(self, week: Week) -> bool:

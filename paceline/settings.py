@@ -36,6 +36,7 @@ from paceline.identity_files import Reviewed, read_identities
 from paceline.named_files import collected
 from paceline.notify import NotifySettings
 from paceline.push_settings import OtlpSettings, RemoteWriteSettings
+from paceline.retention import KeptFor, retention_mistakes
 from paceline.slo_files import packaged_policy, read_slo_files
 from slo_engine.exclusions import Exclusion
 from slo_engine.gate import Override, Policy
@@ -374,6 +375,11 @@ class Settings(_Section):
         default_factory=TelemetrySettings, description="Where Paceline's own traces go, and its metrics."
     )
     report: ReportSettings = Field(default_factory=ReportSettings, description="The weekly summary.")
+    retention: dict[str, KeptFor] = Field(
+        default_factory=dict,
+        description="How long events are kept, by kind: `probe`, `usage_event` and `collection`, such as `400d` or "
+        "`always`. Unless told `collection` is kept for 400d, and all others always; see docs/operations.md.",
+    )
     replicas: ReplicaSettings = Field(
         default_factory=ReplicaSettings, description="What several processes on one PostgreSQL share."
     )
@@ -518,6 +524,8 @@ def load(path: Path, environ: Mapping[str, str], types: SourceTypes, families: S
     mistakes.extend(_delivery_mistakes(found, document))
     mistakes.extend(_access_mistakes(found.settings, document))
     mistakes.extend(_replica_mistakes(found, document))
+    told = found.settings.retention
+    mistakes.extend(retention_mistakes(told, families, found.organisation, found.slos, document))
     if mistakes:
         raise ConfigError(*mistakes)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from collector.store import (
     EventStore,
     InboxStore,
     ObservationStore,
+    RetentionStore,
     from_micros,
 )
 from collector.store.leases import connections_of
@@ -38,6 +40,7 @@ from paceline.pushing import Pushes
 from paceline.quickstart import quickstart
 from paceline.replicas import Election, Guest, account_of
 from paceline.resources import alert_windows
+from paceline.retention import Pruner, kept_for
 from paceline.service import Service
 from paceline.settings import Configuration, load
 from paceline.slo_history import SloHistory
@@ -166,6 +169,7 @@ class Running:
     database: Database
     telemetry: Telemetry
     people: People
+    pruner: Pruner
     second: Beside | None = None
     replica: Replica | None = None
     """What this process shares with others on one PostgreSQL, where it does."""
@@ -263,7 +267,15 @@ def build(
         slos_then=SloHistory(found, environ, indicators()).of,
         role=election,
     )
-    return Running(service, log, database, telemetry, people, second, replica, visit)
+    pruner = Pruner(
+        # Whoever asks for it by a command need not be the evaluator: pruning touches nothing that is derived.
+        RetentionStore(own if visit is None else database),
+        kept_for(settings.retention, families(), found.organisation, found.slos),
+        clock,
+        time.sleep,
+        log,
+    )
+    return Running(service, log, database, telemetry, people, pruner, second, replica, visit)
 
 
 def _pushes(found: Configuration, observations: ObservationStore, log: Log, allowed: Callable[[], bool]) -> Pushes:

@@ -259,6 +259,14 @@ SUPPRESSED = _gauge(
     "Numbers about people that are withheld because they, or what they would reveal, concern too few.",
 )
 RESTATEMENTS = _counter("platform_restatements_total", "kind", "Published units of the indicator that changed later.")
+PRUNED = _counter(
+    "platform_store_pruned_events_total", "kind", "Events of the kind that were deleted because of their age."
+)
+IGNORED = _counter(
+    "platform_store_ignored_events_total",
+    "kind",
+    "Events of the kind that a source told of when they were older than events are kept, and that were not taken in.",
+)
 INDICATOR_INFO = _gauge(
     "platform_indicator_info", "indicator version", "Version of an indicator's definition; always 1."
 )
@@ -357,6 +365,8 @@ FIXED = (
     QUICK_CHECK_INDUSTRY,
     SUPPRESSED,
     RESTATEMENTS,
+    PRUNED,
+    IGNORED,
     INDICATOR_INFO,
     BUILD_INFO,
     EVALUATOR_LEADER,

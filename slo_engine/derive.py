@@ -230,8 +230,27 @@ def written(
     """Derive and write the pieces that are asked for, one after the other."""
     found = _found(family, events, organisation, asked)
     for some in _together(_replacement(family, piece, why.definitions) for piece in found):
+        # Asked for after the events were read: one that was missing by then went after this time had been noted.
+        kept = store.kept_since() if family.forgets else {}
+        if kept:
+            some = [_within(family, new, kept, organisation) for new in some]  # noqa: PLW2901
         for new, (differing, changed) in zip(some, store.replace_all(some, why.at, why.words), strict=True):
             yield Done(new.scope, new.reads, differing, changed)
+
+
+def _within(family: Family, new: Replacement, kept: Mapping[str, int], organisation: Organisation) -> Replacement:
+    """What of a replacement rests on events that are all kept; the rest stays as it was judged when they were."""
+    times = (
+        forgets(new.scope, kept[kind_of(kind)], organisation)
+        for kind, forgets in family.forgets.items()
+        if kind_of(kind) in kept
+    )
+    after = max((time for time in times if time is not None), default=None)
+    if after is None or (new.after is not None and new.after >= after):
+        return new
+    rows = {series: [row for row in own if row[0] > after] for series, own in new.rows.items()}
+    reopened = frozenset(one for one in new.reopened if one[0] > after)
+    return new._replace(rows={s: own for s, own in rows.items() if own}, after=after, reopened=reopened)
 
 
 def _found(family: Family, events: Events, organisation: Organisation, asked: Asked) -> Iterable[Piece]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -106,6 +106,8 @@ class Explanation:
     Units after `after` are looked at: the beginning of the window, or what else the indicator's arithmetic looks back
     to; None where that is everything there ever was. `total` is how many units there are; `units` are those from the
     `offset`-th on, as many as were asked for.
+
+    `kept_since`: for kinds of events that are not kept from the beginning of that time on, since when they are.
     """
 
     indicator: Indicator
@@ -119,6 +121,15 @@ class Explanation:
     total: int
     offset: int
     units: tuple[UnitLine, ...]
+    kept_since: Mapping[str, datetime] = field(default_factory=dict)
+
+    def not_kept(self) -> list[str]:
+        """What is to be said of events that are no longer kept, in sentences."""
+        return [
+            f"Events of the kind {kind} from before {at:%Y-%m-%d} are no longer kept: their units stand as they were "
+            "judged, without the events themselves."
+            for kind, at in self.kept_since.items()
+        ]
 
 
 def subject_text(subject: Subject) -> str:
@@ -148,12 +159,14 @@ def explain(  # noqa: PLR0913 - a number's whole address, and all that it is jud
     sources: Sequence[SourceState],
     organisation: Organisation | None = None,
     published: Snapshot | None = None,
+    kept_since: Mapping[str, int] | None = None,
 ) -> Explanation:
     """The units of an indicator in a rolling window that ends at `at`, or in an ISO week.
 
     A week is judged as its summary judges it: at its end, or now where it has not ended. The exported numbers are
     those of a snapshot, else of an evaluation made now. Raises PacelineError for a window or week that cannot be
-    read, and for a part the indicator does not have. A stale source hides no unit here: events are facts, whatever
+    read, and for a part the indicator does not have. `kept_since`: for kinds of which old events are not kept, since
+    when they are (microseconds). A stale source hides no unit here: events are facts, whatever
     the age of the last run.
     """
     _check(indicator, selection)
@@ -195,6 +208,7 @@ def explain(  # noqa: PLR0913 - a number's whole address, and all that it is jud
         total=counted.total,
         offset=selection.offset,
         units=tuple(line(row[0], ObservationRow(*row[1:])) for row in rows),
+        kept_since={k: from_micros(since) for k, since in sorted((kept_since or {}).items()) if since > after},
     )
 
 

@@ -539,6 +539,10 @@ def _indicator_part(snapshot: Snapshot, indicators: Mapping[str, Indicator], for
     beside = _listed(
         ("suppressed", ((catalog.SUPPRESSED, (metric,), float(n)) for metric, n in withheld)),
         ("restatements", ((catalog.RESTATEMENTS, (n,), v) for n, v in sorted(snapshot.restatements.items()))),
+        *(
+            (f"forgotten {kind}", ((catalog.PRUNED, (kind,), float(gone)), (catalog.IGNORED, (kind,), float(late))))
+            for kind, (gone, late) in sorted(snapshot.forgotten.items())
+        ),
     )
 
     def block(place: int) -> _Block:

@@ -159,6 +159,13 @@ class Piece(NamedTuple):
     """What is stored of the piece itself stays: neither `state` nor `reads` says anything new."""
 
 
+Forgets = Callable[[str, int, Organisation], int | None]
+"""Of a piece's scope, the time after which its observations rest on no event of a kind dated before another time.
+
+Both in microseconds; None where none of them rests on any.
+"""
+
+
 _EIGHTHS, _OF_THE_FIRST = 8, 3
 """The first half is the smaller one: who derives it writes both, and looks at what they mean for others."""
 
@@ -213,6 +220,9 @@ class Family:
     all pieces: where it is there, several processes may share them, and everything of the family can be pickled.
     `halves`: where a half is asked for, its `pieces` derive that one; of another family a process derives all or none.
     `options` is what a person can set for it, under `indicators:` and its name; the organisation holds what was set.
+
+    `forgets`: for kinds whose old events may go what stays as it was judged then. Of a kind that a family reads and
+    does not name there, all events are kept.
     """
 
     name: str
@@ -223,6 +233,7 @@ class Family:
     scopes: Callable[[Events, Organisation], Iterable[str]] | None = None
     halves: bool = False
     options: type[Options] | None = None
+    forgets: Mapping[type[Event], Forgets] = field(default_factory=dict, hash=False)
 
     @property
     def version(self) -> str:

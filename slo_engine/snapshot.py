@@ -216,6 +216,8 @@ class Snapshot:
     """By indicator about people, what is withheld because it, or what it would reveal, concerns too few."""
     restatements: Mapping[str, float] = field(default_factory=dict)
     """By indicator, how many published units changed later."""
+    forgotten: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By kind of which old events are not kept, how many were deleted, and how many came when they were too old."""
     pushes: tuple[PushState, ...] = ()
     """Where metrics are sent, besides being scraped."""
     duration_seconds: float = 0.0

@@ -51,6 +51,7 @@ CALENDAR_SIGNS: dict[str, CalendarUnit] = {"d": "day", "w": "week", "M": "month"
 
 _SIGN = {unit: sign for sign, unit in CALENDAR_SIGNS.items()}
 _NOMINAL_DAYS = {"day": 1, "week": 7, "month": 30, "quarter": 90, "year": 365}
+_MOST_DAYS = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 _DAYS = {"day": 1, "week": 7}
 _MONDAY = date(1970, 1, 5).toordinal()
@@ -84,6 +85,11 @@ class CalendarWindow:
         if self.start is not None and self._first_day(self._ordinal(self.start)) != self.start:
             first = self._first_day(self._ordinal(self.start))
             raise ValueError(f"{self.start} is not the first day of a {self.unit}; expected {first}")
+
+    @property
+    def most_days(self) -> int:
+        """How many days one of them has at most."""
+        return self.count * _MOST_DAYS[self.unit]
 
     @property
     def label(self) -> str:

@@ -10,9 +10,10 @@ from collector.store.database import SCHEMA_REVISION, Database, Guard, Place, Tr
 from collector.store.deletion import Deletion, Traces
 from collector.store.deliveries import DeliveryLog, DeliveryRecord, DeliveryState
 from collector.store.derivations import DerivationStore, PieceRecord, Replacement, Restatement
-from collector.store.events import EventStore, Quarantined, SourceRun
+from collector.store.events import EventStore, Forgotten, Quarantined, SourceRun
 from collector.store.inbox import Arrival, Drained, InboxStore, packed
 from collector.store.observations import Judge, ObservationRow, ObservationStore, Plain, Series, Tally
+from collector.store.retention import RetentionStore
 from collector.store.transfer import TableDigest, copy_store, digests
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "DerivationStore",
     "Drained",
     "EventStore",
+    "Forgotten",
     "Guard",
     "InboxStore",
     "Judge",
@@ -37,6 +39,7 @@ __all__ = [
     "Quarantined",
     "Replacement",
     "Restatement",
+    "RetentionStore",
     "Series",
     "SourceRun",
     "TableDigest",

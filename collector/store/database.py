@@ -23,7 +23,7 @@ from collector.errors import RetryableError, StoreError
 from collector.secrets import reveal
 from collector.store.dialects import POSTGRESQL, plain
 
-SCHEMA_REVISION = "0006"
+SCHEMA_REVISION = "0007"
 _CHUNK = 5_000
 _BUSY_TIMEOUT_MS = 30_000
 # Ids are spread evenly, so an import touches its whole index: the default of 2 MB would spill on each page.

@@ -30,6 +30,7 @@ from collector.store.tables import (
     ERASED_PERSON,
     EVENT_MOVED,
     EVENT_TABLES,
+    FORGOTTEN,
     INBOX,
     METADATA,
     OBSERVATION,
@@ -81,6 +82,7 @@ class Deletion:
             for table, condition in _of_source(name):
                 if table.name in own:
                     transaction.execute(sa.delete(table).where(condition))
+            _forget_judged(transaction, name)
         for event_type in EVENT_TYPES:
             field = "collector" if event_type is CollectionEvent else "source"
             self._delete(event_type, EVENT_TABLES[event_type].c[field] == name)
@@ -146,6 +148,11 @@ class Deletion:
         with self._database.transaction(flushed=True) as transaction:
             transaction.execute(insert(ERASED_PERSON).on_conflict_do_nothing(), marks)
             self._deliveries(transaction, people)
+            if families := _without_events(transaction):
+                own = sa.select(SERIES.c.id).where(SERIES.c.family.in_(list(families)))
+                holding = _holding(OBSERVATION, people, transaction.connection)
+                transaction.execute(sa.delete(OBSERVATION).where(OBSERVATION.c.series_id.in_(own), holding))
+                _derive_pruned_anew(transaction)
         erased = Erased([one["mark"] for one in marks])
         for event_type in EVENT_TYPES:
             with self._database.reading() as connection:
@@ -232,6 +239,42 @@ def _derive_anew(transaction: Transaction, kinds: Iterable[str]) -> None:
     for family, inputs in transaction.execute(sa.select(DERIVATION.c.family, DERIVATION.c.inputs)).all():
         if wanted & set(msgspec.json.decode(inputs)):
             transaction.execute(sa.delete(DERIVATION).where(DERIVATION.c.family == family))
+
+
+def _without_events(transaction: Transaction) -> dict[str, set[str]]:
+    """The families that read a kind of which old events were pruned, with the kinds that they read.
+
+    No event tells any more what their old observations rest on.
+    """
+    pruned = set(transaction.execute(sa.select(FORGOTTEN.c.kind)).scalars())
+    derived = transaction.execute(sa.select(DERIVATION.c.family, DERIVATION.c.inputs)).all()
+    reads = {family: set(msgspec.json.decode(inputs)) for family, inputs in derived}
+    return {family: kinds for family, kinds in reads.items() if pruned & kinds}
+
+
+def _forget_judged(transaction: Transaction, name: str) -> None:
+    """Where events were pruned, delete what a source was judged by, alone or with others: the rest is judged anew."""
+    families = _without_events(transaction)
+    if not families:
+        return
+    own = SERIES.c
+    found = transaction.execute(
+        sa.select(own.id, own.family, own.scope, own.source).where(own.family.in_(list(families)))
+    ).all()
+    runs = {family for family, kinds in families.items() if kind_of(CollectionEvent) in kinds}
+    # What runs of a source are judged by is a piece of its name.
+    gone = [r.id for r in found if name in r.source.split("+") or (r.family in runs and r.scope == name)]
+    for some in _parts(gone, _ASKED_AT_ONCE):
+        transaction.execute(sa.delete(OBSERVATION).where(OBSERVATION.c.series_id.in_(some)))
+    _derive_pruned_anew(transaction)
+
+
+def _derive_pruned_anew(transaction: Transaction) -> None:
+    """Have families that read pruned kinds derived anew, and have others see that they were."""
+    for kind in transaction.execute(sa.select(FORGOTTEN.c.kind)).scalars().all():
+        event_type = TYPE_OF_KIND[kind]
+        set_revision(transaction, event_type, next_revision(transaction, event_type))
+        _derive_anew(transaction, [kind])
 
 
 def _forget_series(transaction: Transaction, condition: Any) -> None:

@@ -16,7 +16,15 @@ import sqlalchemy as sa
 from collector.store.database import Database, Transaction
 from collector.store.dialects import greatest, insert
 from collector.store.observations import ObservationRow, Series
-from collector.store.tables import DERIVATION, OBSERVATION, PIECE, PUBLISHED_COUNTER, RESTATEMENT, SERIES
+from collector.store.tables import (
+    DERIVATION,
+    FORGOTTEN,
+    OBSERVATION,
+    PIECE,
+    PUBLISHED_COUNTER,
+    RESTATEMENT,
+    SERIES,
+)
 
 T = TypeVar("T")
 
@@ -101,6 +109,10 @@ class DerivationStore:
         state: bytes | None = found[0][0] if found else None
         return state
 
+    def kept_since(self) -> dict[str, int]:
+        """For each kind of which old events are not kept, since when they are, in microseconds."""
+        return dict(self._database.select(partial(_text, _kept_since), ()))
+
     def replace(self, new: Replacement, at: int, why: str) -> tuple[int, dict[int, int]]:
         """Write what differs from the stored observations of a piece; log what had been published.
 
@@ -162,6 +174,10 @@ def _of_piece(*columns: Any) -> Any:
 
 def _pieces_of() -> Any:
     return sa.select(PIECE.c.scope, PIECE.c.definitions, PIECE.c.reads).where(PIECE.c.family == sa.bindparam("f"))
+
+
+def _kept_since() -> Any:
+    return sa.select(FORGOTTEN.c.kind, FORGOTTEN.c.before)
 
 
 def _state_of() -> Any:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ from collector.store.tables import (
     CURSOR,
     EVENT_MOVED,
     EVENT_TABLES,
+    FORGOTTEN,
     KIND_REVISION,
     QUARANTINE,
     REMOVED,
@@ -58,6 +59,14 @@ class SourceRun:
     """By the limit's own name: how many requests are left of how many."""
 
 
+class Forgotten(NamedTuple):
+    """Before when (microseconds) a kind is not kept, how many of its events were pruned, and how many came late."""
+
+    before: int
+    pruned: int
+    ignored: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Quarantined:
     """A record set aside: its source, where it stands, and why it could not be used."""
@@ -78,6 +87,7 @@ class EventStore:
 
         Of two versions of one event the one with the later `updated_at` stays, and of equally late ones the one
         whose columns compare greater: the result does not depend on the order of arrival. Who was erased is nobody.
+        What is older than is kept of its kind is left out, and counted.
         """
         return write_events(transaction, events)
 
@@ -252,6 +262,15 @@ class EventStore:
         """For each kind how many changes it has seen; equal numbers mean equal events."""
         with self._database.reading() as connection:
             return {r.kind: r.revision for r in connection.execute(sa.select(KIND_REVISION))}
+
+    def kept_since(self) -> dict[str, int]:
+        """For each kind of which old events are not kept, since when they are, in microseconds."""
+        return {kind: one.before for kind, one in self.forgotten().items()}
+
+    def forgotten(self) -> dict[str, Forgotten]:
+        """What is kept no longer, by kind; kinds of which everything is kept are absent."""
+        with self._database.reading() as connection:
+            return {kind: Forgotten(*rest) for kind, *rest in connection.execute(sa.select(FORGOTTEN))}
 
     def record_run(self, run: SourceRun, collection: CollectionEvent | None = None) -> None:
         """Keep the last run of a source, adding to its totals; with it the event that tells of it."""

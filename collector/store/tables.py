@@ -55,6 +55,10 @@ DATED_BY: dict[type[Event], tuple[str, ...]] = {
 """For kinds whose pieces are derived from a time on: the fields that say where in its pieces an event lies. One whose
 fields change leaves its pieces too, because what it said where it was must be derived again."""
 
+STAYS: dict[type[Event], tuple[str, ...]] = {Collection: ("succeeded",)}
+"""For kinds of which events go with time, and an event speaks of the time after it: of each piece the last one that
+goes stays, and the last of which one of these columns is true."""
+
 _INDEXES: dict[type[Event], tuple[tuple[str, ...], ...]] = {
     Change: (("repository", "revision"), ("url",)),
     Collection: (("collector", "finished_at"), ("collector", "revision")),
@@ -303,6 +307,16 @@ class ErasedPersonRow(SQLModel, table=True):
     mark: str = Field(sa_column=sa.Column("mark", TEXT, primary_key=True))
 
 
+class ForgottenRow(SQLModel, table=True):
+    """Before when events of a kind are not kept, how many were pruned, and how many came when they were too old."""
+
+    __tablename__ = "forgotten"
+    kind: str = Field(sa_column=sa.Column("kind", TEXT, primary_key=True))
+    before: int = Field(sa_column=sa.Column("before", sa.BigInteger, nullable=False))
+    pruned: int = Field(sa_column=sa.Column("pruned", sa.BigInteger, nullable=False))
+    ignored: int = Field(sa_column=sa.Column("ignored", sa.BigInteger, nullable=False))
+
+
 EVENT_TABLES: dict[type[Event], sa.Table] = {t: _event_table(t) for t in EVENT_TYPES}
 KIND_REVISION = _table_of(KindRevisionRow)
 CURSOR = _table_of(CursorRow)
@@ -319,4 +333,5 @@ PIECE = _table_of(PieceRow)
 RESTATEMENT = _table_of(RestatementRow)
 REPORT_DELIVERY = _table_of(ReportDeliveryRow)
 ERASED_PERSON = _table_of(ErasedPersonRow)
+FORGOTTEN = _table_of(ForgottenRow)
 METADATA = SQLModel.metadata

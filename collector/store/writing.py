@@ -12,10 +12,18 @@ import sqlalchemy as sa
 
 from collector.erasure import Erased
 from collector.events import Commit, Event, kind_of
-from collector.store.columns import columns_of, encoder
+from collector.store.columns import columns_of, encoder, to_micros
 from collector.store.database import Transaction
 from collector.store.dialects import among, elements, insert
-from collector.store.tables import BELONGS_TO, DATED_BY, ERASED_PERSON, EVENT_MOVED, EVENT_TABLES, KIND_REVISION
+from collector.store.tables import (
+    BELONGS_TO,
+    DATED_BY,
+    ERASED_PERSON,
+    EVENT_MOVED,
+    EVENT_TABLES,
+    FORGOTTEN,
+    KIND_REVISION,
+)
 
 
 def write_events(transaction: Transaction, events: Iterable[Event]) -> int:
@@ -23,7 +31,25 @@ def write_events(transaction: Transaction, events: Iterable[Event]) -> int:
     erased = transaction.execute(_ERASED).scalars().all()
     if erased:
         events = Erased(erased).among(events)
-    return sum(_write_kind(transaction, event_type, own) for event_type, own in by_type(events))
+    kinds = by_type(events)
+    if any(event_type in DATED_BY for event_type, _ in kinds):
+        kinds = [(event_type, own) for event_type, all_of in kinds if (own := _kept(transaction, event_type, all_of))]
+    return sum(_write_kind(transaction, event_type, own) for event_type, own in kinds)
+
+
+def _kept(transaction: Transaction, event_type: type[Event], events: list[Event]) -> list[Event]:
+    """Those of some events of a kind that are not older than what is kept of it; the others are counted."""
+    if event_type not in DATED_BY:
+        return events
+    kind, dated = kind_of(event_type), DATED_BY[event_type][0]
+    before: int | None = transaction.execute(_BEFORE, {"kind": kind}).scalar()
+    if before is None:
+        return events
+    kept = [event for event in events if to_micros(getattr(event, dated)) >= before]
+    if ignored := len(events) - len(kept):
+        counted = sa.update(FORGOTTEN).where(FORGOTTEN.c.kind == kind)
+        transaction.execute(counted.values(ignored=FORGOTTEN.c.ignored + ignored))
+    return kept
 
 
 def by_type(events: Iterable[Event]) -> list[tuple[type[Event], list[Event]]]:
@@ -47,6 +73,7 @@ def set_revision(transaction: Transaction, event_type: type[Event], revision: in
 
 
 _ERASED = sa.select(ERASED_PERSON.c.mark)
+_BEFORE = sa.select(FORGOTTEN.c.before).where(FORGOTTEN.c.kind == sa.bindparam("kind"))
 _REVISION_OF = sa.select(KIND_REVISION.c.revision).where(KIND_REVISION.c.kind == sa.bindparam("kind"))
 
 

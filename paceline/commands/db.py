@@ -1,4 +1,4 @@
-"""The commands about the store itself: `db backup`, `db restore`, `db move`, `db migrate`, `db delete-source`."""
+"""The commands about the store itself: `db` with `backup`, `restore`, `move`, `migrate`, `prune`, `delete-source`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from paceline.commands.examples import examples
 from paceline.commands.options import config_option, configured, output_option
 from paceline.commands.output import print_json, table
 from paceline.commands.trail import keep
+from paceline.wiring import build
 
 _FILE = "paceline.db"
 _SHOWN = 16
@@ -100,6 +101,31 @@ def migrate(config: Path | None, output: str) -> None:
         click.echo(f"The store has schema {SCHEMA_REVISION} already.")
     else:
         click.echo(f"The store had {f'schema {before}' if before else 'no schema'}; now it has {SCHEMA_REVISION}.")
+
+
+@db.command(epilog=examples("paceline db prune --dry-run"))
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@config_option
+@output_option
+def prune(config: Path | None, output: str, *, dry_run: bool) -> None:
+    """Delete events that are older than the setting `retention` says, as the service does once a day.
+
+    The service may run meanwhile. No number changes; what was deleted is not taken in again.
+    """
+    found = configured(config)
+    with closing(build(found)) as running:
+        told = running.pruner.due() if dry_run else running.pruner.prune()
+    if not dry_run:
+        keep(found, "db prune")
+    if output == "json":
+        kinds = {one.kind: {"kept_since": one.kept_since, "events": one.events} for one in told}
+        print_json({"dry_run": dry_run, "kinds": kinds})
+        return
+    title = "Events that are not kept any more" if dry_run else "Events that were deleted"
+    rows = [(one.kind, f"{one.kept_since:%Y-%m-%d}", str(one.events)) for one in told]
+    table(title, ("Kind", "Kept since", "Events"), rows)
+    if dry_run:
+        click.echo("Nothing was deleted.")
 
 
 def _folder_of(file: Path) -> Path:

@@ -294,6 +294,7 @@ def _explained(found: Explanation) -> Iterator[str]:
     yield f"{about.title} (definition {about.version}): {about.definition}"
     after = f"after {found.after:%Y-%m-%d %H:%M:%S} " if found.after else ""
     yield f"{found.window}: {after}up to {found.until:%Y-%m-%d %H:%M:%S} UTC"
+    yield from found.not_kept()
     for number in found.numbers:
         who = _whom(about, number.subject, number.dimension)
         if number.fewer_than is not None:

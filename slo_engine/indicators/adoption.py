@@ -329,6 +329,11 @@ def _path(team: str | None) -> str:
     return "/" + team.strip("/") if team and team.strip("/") else ""
 
 
+def _forgets(_scope: str, before: int, _organisation: Organisation) -> int:
+    """Whole days alone: the one that a time lies in rests on what is before it."""
+    return -(-before // DAY) * DAY - 1
+
+
 FAMILY = Family(
     name="adoption",
     inputs=(UsageEvent,),
@@ -337,4 +342,5 @@ FAMILY = Family(
     pieces=pieces,
     scopes=scopes,
     options=AdoptionOptions,
+    forgets={UsageEvent: _forgets},
 )

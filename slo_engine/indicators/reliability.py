@@ -351,6 +351,13 @@ class _Slots:
         return Row(key, (at, unit, None, *NO_PARTS, judged[0].value, str(judged[1]), None, rule, ids))
 
 
+def _forgets(_scope: str, before: int, organisation: Organisation) -> int:
+    """A slot looks as far back as a report may speak, and an unknown one as far as unknown ones are counted."""
+    options = organisation.options_of(ReliabilityOptions)
+    back = max(options.ahead, options.longest_gap) // timedelta(microseconds=1)
+    return before + _LONGEST_PROBE * SLOT + back
+
+
 FAMILY = Family(
     name="reliability",
     inputs=(Probe,),
@@ -359,4 +366,5 @@ FAMILY = Family(
     pieces=pieces,
     scopes=scopes,
     options=ReliabilityOptions,
+    forgets={Probe: _forgets},
 )

@@ -274,6 +274,11 @@ def _counts(name: str, runs: Iterable[_Run]) -> Iterator[Observation]:
         )
 
 
+def _forgets(_scope: str, before: int, _organisation: Organisation) -> int:
+    """Whole hours after it: how a source stood before them its last run and its last success tell, which stay."""
+    return -(-before // HOUR) * HOUR - 1
+
+
 FAMILY = Family(
     name="sources",
     inputs=(Collection,),
@@ -282,4 +287,5 @@ FAMILY = Family(
     pieces=pieces,
     scopes=scopes,
     options=SourcesOptions,
+    forgets={Collection: _forgets},
 )

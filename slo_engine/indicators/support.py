@@ -577,6 +577,11 @@ def _day_before(events: Events, name: str, since: int) -> int | None:
     return min((at // _DAY * _DAY - 1 for (at,) in new), default=None)
 
 
+def _forgets(scope: str, before: int, _organisation: Organisation) -> int | None:
+    """Whole days of those who used something. Tickets are judged by themselves."""
+    return None if scope.startswith(_QUEUE) else -(-before // _DAY) * _DAY - 1
+
+
 FAMILY = Family(
     name="support",
     inputs=(Ticket, UsageEvent),
@@ -593,4 +598,5 @@ FAMILY = Family(
     pieces=pieces,
     scopes=scopes,
     options=SupportOptions,
+    forgets={UsageEvent: _forgets},
 )

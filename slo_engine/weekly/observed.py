@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from collector.conditions import Above
-from collector.events import Collection, Deployment, Incident, PipelineRun
+from collector.events import Collection, Deployment, Incident, PipelineRun, kind_of
 from slo_engine.notes import unmatched_names
 from slo_engine.observation import to_micros
 from slo_engine.organisation import unmatched
@@ -51,8 +51,13 @@ def _share(last: datetime, start: datetime, end: datetime) -> float:
 
 
 def _records(asked: Asked) -> dict[str, tuple[int, int]]:
-    """By source how many records its runs in the week reported, and how many of them could not be used."""
+    """By source how many records its runs in the week reported, and how many of them could not be used.
+
+    Nothing is known of a week whose runs are not all kept.
+    """
     first, last = to_micros(asked.week.start), to_micros(asked.at)
+    if first < asked.known.events.kept_since().get(kind_of(Collection), first):
+        return {}
     found: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
     rows = asked.known.events.columns(

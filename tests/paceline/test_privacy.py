@@ -369,6 +369,7 @@ NOT_LOOKED_AT = {
     "db restore": "copies a store, likewise",
     "db move": "copies a store, likewise",
     "db migrate": "prints two numbers of the schema",
+    "db prune": "counts events by kind",
     "db delete-source": "counts rows of tables",
     "privacy erase": "counts rows of tables",
     "history export": "writes what metrics tell of, at other times",
