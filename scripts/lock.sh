@@ -3,6 +3,7 @@
 #   uv.txt     the installer          build.txt  what builds and installs this project
 #   run.txt    what the service needs dev.txt    run + build + what tests and checks need
 #   buildbot.txt    a server that tests run against, in a venv of its own
+#   audit.txt       what asks for known weaknesses of packages, likewise
 #   deploy.txt      what looks at the files of deploy/, likewise: Helm's engine, Kubernetes' and Compose's schemas, SBOM
 # and tests/npm/package-lock.json, for what comes from npm.
 # Only wheels are considered, so nothing is ever compiled. Names given as arguments are upgraded
@@ -28,6 +29,7 @@ lock requirements/build.txt --constraints requirements/run.txt --group pyproject
 lock requirements/dev.txt --constraints requirements/run.txt --constraints requirements/build.txt \
     pyproject.toml --group pyproject.toml:dev
 lock requirements/buildbot.txt - <<<$'buildbot[bundle]\nbuildbot-worker'
+lock requirements/audit.txt - <<<"pip-audit"
 lock requirements/deploy.txt - <<<$'compose-spec\ncyclonedx-bom\nhelm-python-sdk\nkubernetes-validate'
 if command -v npm >/dev/null; then
     npm_lock=tests/npm/package-lock.json

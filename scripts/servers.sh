@@ -60,6 +60,7 @@ if [[ $packages ]] && can_apt; then
     packages=$(missing)
 fi
 once .venv-buildbot requirements/buildbot.txt -- from_pypi buildbot || packages+=" buildbot"
+once .venv-audit requirements/audit.txt -- from_pypi audit || packages+=" pip-audit"
 once .venv-deploy requirements/deploy.txt -- from_pypi deploy || packages+=" helm-python-sdk"
 once tests/npm/node_modules tests/npm/package-lock.json -- from_npm || packages+=" prism typescript"
 if [[ -z $packages ]]; then exit 0; fi
