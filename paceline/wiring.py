@@ -217,6 +217,7 @@ def build(
     holder = secrets.token_hex(8)
     name = connections_of(holder)
     database = Database.open(found.place, name, _FROZEN_SECONDS if part is Part.WORK else 0)
+    found.data_dir.mkdir(parents=True, exist_ok=True)  # which a store elsewhere does not make
     people = people_of(found, environ)
     found = replace(found, identities=found.reviewed.hashed(people))
     second = Beside(found.place) if settings.processes > 1 and part is not Part.WORK else None
