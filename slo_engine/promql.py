@@ -322,6 +322,10 @@ def parsed(text: str) -> promql_parser.Expr:
     except ValueError as error:
         problem = str(error).partition("\n")[0][:120]
         raise ValueError(f"is no PromQL ({problem}); expected {_SELECTOR}, or {_EXPRESSION}") from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # the parser's own, which has no other name to be caught by
+            raise
+        raise ValueError(f"holds a number that no query can mean; expected {_SELECTOR}, or {_EXPRESSION}") from None
 
 
 def _named(selector: promql_parser.VectorSelector) -> str:

@@ -535,6 +535,8 @@ def fuzzed(found: Targets, rounds: int, seed: int, wanted: Sequence[str] = ()) -
         for number in range(own):
             try:
                 checked(take, random.Random(f"{seed} {name} {number}"))  # noqa: S311 - it is to be repeatable
-            except Exception as error:  # noqa: BLE001 - whatever comes out is a finding
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever comes out is a finding, also what ends a process
                 weak.append(f"{name}, seed {seed}, number {number}: {type(error).__name__}: {error}")
         yield name, found.answers.inputs - before if name == "answers" else own, weak

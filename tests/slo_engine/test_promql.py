@@ -336,3 +336,10 @@ def test_slices_are_bad_below_their_target_and_unknown_without_events(evaluates:
             f"round(({TimeSlices(sli=PROBE, slice='1m').bad('5m')}) * 30000)": [("{}", 15)],
         },
     )
+
+
+@pytest.mark.parametrize("text", ["up offset 1e999", "up @ 1e999", "up[1e999]"])
+def test_a_number_that_the_parser_gives_up_on_is_a_mistake(text: str) -> None:
+    """A time too large for the parser, which ends a process that does not look out for it, is a mistake in a file."""
+    with pytest.raises(ValueError, match="expected"):
+        promql.parsed(text)
