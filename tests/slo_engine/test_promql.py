@@ -338,7 +338,9 @@ def test_slices_are_bad_below_their_target_and_unknown_without_events(evaluates:
     )
 
 
-@pytest.mark.parametrize("text", ["up offset 1e999", "up @ 1e999", "up[1e999]"])
+@pytest.mark.parametrize(
+    "text", ["up offset 1e999", "up offset -1e+30", "up[1e999]", "up[5m:1e99]", "up offset inf", "up[NaN]"]
+)
 def test_a_number_that_the_parser_gives_up_on_is_a_mistake(text: str) -> None:
     """A time too large for the parser, which ends a process that does not look out for it, is a mistake in a file."""
     with pytest.raises(ValueError, match="expected"):
