@@ -76,6 +76,11 @@ class Crashing:
         """End it at once, as after a power failure."""
         self._run("pg_ctl", "-w", "-m", "immediate", "stop")
 
+    def forget_leases(self) -> None:
+        """As if the time of a killed evaluator were over: until then commands leave deriving to it."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("UPDATE paceline_work.lease SET expires_at = clock_timestamp()")
+
     def _run(self, name: str, *arguments: str) -> bool:
         done = subprocess.run(
             [*self.as_user, str(program(name)), "-D", f"{self.folder}/data", *arguments],
@@ -389,6 +394,8 @@ class Loop:
         for pid in self.staying.values():
             self.forks.kill(pid)
         self.staying.clear()
+        if self.server is not None:
+            self.server.forget_leases()
         for command in ("collect", "evaluate"):
             assert self.forks.run(command, "--config", self.config(workers=False)) == 0, self.forks.log[-4_000:]
 
