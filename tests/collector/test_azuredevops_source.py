@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import threading
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -983,14 +987,30 @@ def _answer(server: Server, asked: Request) -> bytes:
 # ---- commits
 
 
+@contextlib.contextmanager
+def _over_http(folder: Path) -> Iterator[str]:
+    """A bare repository as plain files over HTTP: git takes no path where a server's address stands."""
+
+    class Files(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 def test_commits_are_read_through_a_clone_of_each_repository(server: Server, repository: Any) -> None:
     """A repository is cloned from where browsers find it, under the name that its changes carry."""
     first = repository.commit(at=1)
     clone = clone_path(server.context, f"{BASE}/Web%20Shop/_git/web")
     repository.git("clone", "--quiet", "--bare", str(repository.path), str(clone))
     second = repository.commit(at=2)
+    repository.git("update-server-info")
 
-    commits = server.read(Commit, commits=True, exclude=["docs"])
+    with _over_http(repository.path / ".git") as url:
+        repository.git(f"--git-dir={clone}", "remote", "set-url", "origin", url)
+        commits = server.read(Commit, commits=True, exclude=["docs"])
 
     assert {(c.sha, c.repository) for c in commits.values()} == {(first, "Web Shop/web"), (second, "Web Shop/web")}
 

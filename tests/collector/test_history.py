@@ -253,9 +253,9 @@ def test_credentials_go_to_one_server(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = git_environment(access)
 
     assert settings_of(environment) == [
-        ("credential.helper", ""),
         ("http.followRedirects", "false"),
         ("http.https://git.example:8443/.followRedirects", "false"),
+        ("credential.helper", ""),
         ("http.https://git.example:8443/.extraHeader", ""),
         ("http.https://git.example:8443/.extraHeader", "Authorization: Basic c2VjcmV0"),
     ]
@@ -272,7 +272,12 @@ def test_the_callers_configuration_stays(monkeypatch: pytest.MonkeyPatch, tmp_pa
         Access(url="https://git.example/r", ca_file=tmp_path / "ca.pem", proxy="http://proxy.example:3128")
     )
 
-    assert settings_of(environment) == [("safe.directory", "*"), ("http.proxy", "http://proxy.example:3128")]
+    assert settings_of(environment) == [
+        ("safe.directory", "*"),
+        ("http.proxy", "http://proxy.example:3128"),
+        ("http.followRedirects", "false"),
+        ("http.https://git.example/.followRedirects", "false"),
+    ]
     assert environment["GIT_SSL_CAINFO"] == str(tmp_path / "ca.pem")
 
 

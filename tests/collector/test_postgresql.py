@@ -106,7 +106,11 @@ def test_a_newer_schema_is_refused(database: Database, address: str) -> None:
 def older(database: Database, address: str, probe: Any) -> str:
     """The address of a store of the schema before the last, with an event in it."""
     _write(database, probe("1"))
-    _changed(address, "DROP TABLE report_delivery, erased_person", "UPDATE alembic_version SET version_num = '0004'")
+    _changed(
+        address,
+        "DROP TABLE report_delivery, erased_person, forgotten",
+        "UPDATE alembic_version SET version_num = '0004'",
+    )
     return address
 
 
