@@ -139,21 +139,22 @@ def _written(
     known = Remembered(events)
     pieces, total = 0, 0
     changes: dict[int, int] = {}
-    for family, inputs, asked, why in sorted(stale, key=lambda one: one.family.name in shared.families):
+    for family, stamp, inputs, asked, why in sorted(stale, key=lambda one: one.family.name in shared.families):
         elsewhere = shared.finished().get(family.name, ()) if family.name in shared.families else ()
         rest = written(family, known, organisation, store, _after(asked, elsewhere), why)
         for one in chain(elsewhere, rest):
             pieces, total = pieces + 1, total + one.differing
             for series, moment in one.changed.items():
                 changes[series] = min(moment, changes.get(series, moment))
-        store.set_stamp(family.name, inputs)
+        store.set_stamp(family.name, inputs, stamp)
     return Derived(families=tuple(s.family.name for s in stale), pieces=pieces, observations=total, changes=changes)
 
 
 class _Stale(NamedTuple):
-    """A family that is to be derived: from which inputs, which pieces, and why."""
+    """A family that is to be derived: what it was derived from, from which inputs, which pieces, and why."""
 
     family: Family
+    stamp: Mapping[str, int | str]
     inputs: Mapping[str, int | str]
     asked: Asked
     why: Why
@@ -169,7 +170,7 @@ def _stale(
     if stamp == inputs:
         return None
     why = Why(str(inputs["definitions"]), at, _why(stamp, inputs))
-    return _Stale(family, inputs, _asked(family, store, stamp, inputs), why)
+    return _Stale(family, stamp, inputs, _asked(family, store, stamp, inputs), why)
 
 
 class _Shared(NamedTuple):

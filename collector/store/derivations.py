@@ -91,11 +91,20 @@ class DerivationStore:
         found: dict[str, int | str] = msgspec.json.decode(rows[0][0]) if rows else {}
         return found
 
-    def set_stamp(self, family: str, inputs: Mapping[str, int | str]) -> None:
-        """Remember that all pieces of a family are up to date with these inputs."""
-        text = msgspec.json.encode(dict(sorted(inputs.items()))).decode()
-        statement = insert(DERIVATION).values(family=family, inputs=text)
+    def set_stamp(
+        self, family: str, inputs: Mapping[str, int | str], before: Mapping[str, int | str] | None = None
+    ) -> None:
+        """Remember that all pieces of a family are up to date with these inputs.
+
+        `before`: the stamp that was there when they were read. Where it is another one by now, somebody else derived
+        meanwhile, or deleted something: either may have written over the other, and all of it is to be derived anew.
+        """
         with self._database.transaction() as transaction:
+            if before is not None:
+                found = transaction.execute(_stamp_of(), {"f": family}).scalar()
+                inputs = inputs if (msgspec.json.decode(found) if found else {}) == before else {}
+            text = msgspec.json.encode(dict(sorted(inputs.items()))).decode()
+            statement = insert(DERIVATION).values(family=family, inputs=text)
             transaction.execute(statement.on_conflict_do_update(index_elements=["family"], set_={"inputs": text}))
 
     def pieces(self, family: str) -> dict[str, PieceRecord]:

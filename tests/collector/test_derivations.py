@@ -459,3 +459,13 @@ def test_restatements_come_newest_first_and_since_a_time(derivations: Derivation
     assert [r.unit for r in derivations.restatements(since=NOTICED)] == ["3", "2"]
     assert [r.unit for r in derivations.restatements(limit=1)] == ["3"]
     assert derivations.restated_units() == {"wait": 3.0}
+
+
+def test_who_derived_beside_another_says_nothing_of_the_pieces(derivations: Any) -> None:
+    """Where the stamp moved while a family was derived, it is to be derived anew; else it is what was derived."""
+    derivations.set_stamp("test", {"commit": 1}, {})
+    first = derivations.stamp("test")
+    derivations.set_stamp("test", {"commit": 3}, first)
+    derivations.set_stamp("test", {"commit": 2}, first)
+
+    assert (first, derivations.stamp("test")) == ({"commit": 1}, {})
