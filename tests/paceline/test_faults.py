@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
@@ -53,8 +54,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     made = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(place)], check=False, capture_output=True
     )
-    if made.returncode:
-        pytest.skip("a small disk can only be mounted by who may")  # the limit on files is tried everywhere
+    if made.returncode and os.environ.get("CI") != "true":
+        pytest.skip("a small disk can only be mounted by who may")
+    assert made.returncode == 0, made.stderr.decode()
     try:
         yield place
     finally:
