@@ -212,6 +212,46 @@ def test_a_scrape_keeps_the_labels_of_numbers(release: Of) -> None:
         assert any(re.fullmatch(one["regex"], "service") for one in endpoint["relabelings"])
 
 
+@every_case
+def test_everything_asks_by_the_scheme_that_paceline_answers_by(case: str, release: Of) -> None:
+    """With a certificate in the settings probes, scrapes, the Service, the ingress and the test ask by https."""
+    found, scheme = release(case), "https" if case == "tls" else "http"
+    containers = [c for m in found.manifests if m["kind"] == "Deployment" for c in _containers(m)]
+    probes = [c[name]["httpGet"] for c in containers for name in ("startupProbe", "livenessProbe", "readinessProbe")]
+    scrapes = [s for m in found.manifests for key in _SCRAPES for s in m.get("spec", {}).get(key, [])]
+    service, tried = found.of("Service"), found.of("Pod")["spec"]["containers"][0]["command"][-1]
+    (port,) = service["spec"]["ports"]
+
+    assert {one.get("scheme", "HTTP").lower() for one in probes} == {scheme}
+    assert {one.get("scheme", "http") for one in scrapes} <= {scheme}
+    assert f'"{scheme}://{service["metadata"]["name"]}:' in tried
+    assert port.get("appProtocol", "http") == scheme
+    # Whatever names a port names one that is there.
+    assert {c["ports"][0]["name"] for c in containers} == {port["targetPort"]}
+    assert {one["port"] for one in [*probes, *scrapes]} == {port["name"]}
+
+
+_SCRAPES = ("endpoints", "podMetricsEndpoints")
+
+
+def _containers(deployment: Json) -> list[Json]:
+    found: list[Json] = deployment["spec"]["template"]["spec"]["containers"]
+    return found
+
+
+def test_an_ingress_and_a_prometheus_are_told_of_the_certificate(release: Of) -> None:
+    """Nginx is told to ask by https, Prometheus by which CA and name; people are sent to https."""
+    found = release("tls")
+    ingress, policy = found.of("Ingress"), found.of("NetworkPolicy")
+    (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
+
+    assert ingress["metadata"]["annotations"] == {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"}
+    assert path["backend"]["service"]["port"] == {"name": "https"}
+    assert policy["spec"]["ingress"][0]["ports"] == [{"port": "https"}]
+    assert found.of("ServiceMonitor")["spec"]["endpoints"][0]["tlsConfig"]["serverName"] == "paceline.example.com"
+    assert "Pages:    https://paceline.example.com/" in found.texts["templates/NOTES.txt"]
+
+
 @pytest.mark.parametrize(
     ("case", "alert"),
     [("passing", "PlatformSloBudgetExhausted"), ("sqlite", "PlatformDataOld"), ("autoscaled", "PlatformSourceStale")],

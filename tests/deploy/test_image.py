@@ -8,18 +8,23 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
+import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from chart_release import Of
 from image import FILE, ROOT, Image, information, installed, sandbox, status
+from receivers import certificate
 
 pytestmark = pytest.mark.integration
 
@@ -150,6 +155,39 @@ def test_its_own_health_check_answers(container: Container) -> None:
     done = container.run(*Image.read().health)
 
     assert done.returncode == 0, done.stderr
+
+
+@contextlib.contextmanager
+def _answering(status: int, context: ssl.SSLContext | None) -> Iterator[int]:
+    """The port of a server that answers every request with this status, by TLS where a context is given."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize(("encrypted", "status", "well"), [(True, 200, True), (True, 503, False), (False, 503, False)])
+def test_the_health_check_asks_by_tls_too(encrypted: bool, status: int, well: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """Where the settings have a certificate, a healthy service is found healthy, and an ill one ill."""
+    with _answering(status, certificate(tmp_path).context() if encrypted else None) as port:
+        command = [sys.executable, *Image.read().health[1:]]
+        environ = os.environ | {"PACELINE_PORT": str(port)}
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environ, timeout=60)
+
+    assert (done.returncode == 0) is well, done.stderr
 
 
 def test_a_stop_is_heard_by_the_first_process_of_a_container(container: Container) -> None:

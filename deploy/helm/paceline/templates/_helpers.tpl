@@ -50,11 +50,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if or (gt (int .Values.workers.replicas) 0) .Values.workers.autoscaling.enabled }}true{{ end -}}
 {{- end -}}
 
+{{/* How Paceline answers, which is also the name of its ports: many a controller goes by it. */}}
+{{- define "paceline.scheme" -}}
+{{- if dig "server" "tls" "certificate" "" .Values.config }}https{{ else }}http{{ end -}}
+{{- end -}}
+
+{{- define "paceline.isEncrypted" -}}
+{{- if eq (include "paceline.scheme" .) "https" }}true{{ end -}}
+{{- end -}}
+
 {{- define "paceline.baseUrl" -}}
 {{- if .Values.baseUrl -}}
 {{- .Values.baseUrl | trimSuffix "/" -}}
 {{- else if and .Values.ingress.enabled .Values.ingress.hosts -}}
-{{- printf "%s://%s" (ternary "https" "http" (not (empty .Values.ingress.tls))) (first .Values.ingress.hosts) -}}
+{{- printf "%s://%s" (ternary "https" (include "paceline.scheme" .) (not (empty .Values.ingress.tls))) (first .Values.ingress.hosts) -}}
 {{- end -}}
 {{- end -}}
 
@@ -104,6 +113,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
 {{- fail "ingress.hosts: an ingress needs a host" -}}
+{{- end -}}
+{{- if and (include "paceline.isEncrypted" .) (hasPrefix "http://" .Values.baseUrl) -}}
+{{- fail "baseUrl: with config.server.tls Paceline answers by https alone; expected https://…" -}}
 {{- end -}}
 {{- if .Values.prometheusRule.rules -}}
 {{- if not (.Values.prometheusRule.rules | fromYaml).groups -}}
@@ -164,6 +176,11 @@ securityContext: {{- include "paceline.podSecurity" . | nindent 2 }}
     items: [{key: {{ .Values.postgresql.secret.key | quote }}, path: uri}]
 {{- end -}}
 
+{{/* Where probes ask. Kubernetes looks at no certificate then. */}}
+{{- define "paceline.probed" -}}
+{{- if include "paceline.isEncrypted" . }}port: https, scheme: HTTPS{{ else }}port: http{{ end -}}
+{{- end -}}
+
 {{/* The pod of `serve` and of `worker`: called with root, component, resources. */}}
 {{- define "paceline.pod" -}}
 {{- $root := .root -}}
@@ -202,7 +219,7 @@ spec:
       image: {{ include "paceline.image" . | quote }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       args: [{{ $.component }}]
-      ports: [{name: http, containerPort: 8080}]
+      ports: [{name: {{ include "paceline.scheme" . }}, containerPort: 8080}]
       env:
         - {name: PACELINE_CONFIG, value: /etc/paceline/paceline.yaml}
         - {name: PACELINE_DATA_DIR, value: /data}
@@ -227,17 +244,17 @@ spec:
         {{- end }}
       # A large store is derived before the port opens: until then the pod starts, and is not restarted.
       startupProbe:
-        httpGet: {path: /healthz, port: http}
+        httpGet: {path: /healthz, {{ include "paceline.probed" . }}}
         periodSeconds: 5
         timeoutSeconds: 5
         failureThreshold: {{ max 1 (ceil (divf .Values.startupSeconds 5.0) | int) }}
       livenessProbe:
-        httpGet: {path: /healthz, port: http}
+        httpGet: {path: /healthz, {{ include "paceline.probed" . }}}
         periodSeconds: 20
         timeoutSeconds: 10
         failureThreshold: 6
       readinessProbe:
-        httpGet: {path: /readyz, port: http}
+        httpGet: {path: /readyz, {{ include "paceline.probed" . }}}
         periodSeconds: 10
         timeoutSeconds: 5
       resources: {{- toYaml $.resources | nindent 8 }}
