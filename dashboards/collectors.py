@@ -60,6 +60,7 @@ _CHOSEN = 'source=~"$source"'
 _NO_SOURCE = "No data: no source was collected yet, or Paceline itself is not scraped"
 _NO_REQUESTS = "No data: these sources have no API, or were not collected yet"
 _UNSCRAPED = "No data: Paceline itself is not scraped"
+_UNSENT = "No data: metrics are sent nowhere, they are scraped"
 _STEP = "[$__rate_interval]"
 
 
@@ -79,6 +80,7 @@ def board(making: Making) -> Dashboard:
             Row(title="What the sources bring: $source", panels=(_brought(making), *_lost())),
             Row(title="What it costs: $source", panels=(*_costs(), _quotas())),
             Row(title="What is published", panels=_published()),
+            Row(title="Where the metrics are sent", panels=_sent()),
             *default_rows(declared, making, folded=True),
         ),
     )
@@ -392,6 +394,36 @@ def _published() -> tuple[Panel, ...]:
             no_data=_UNSCRAPED,
             width=12,
             sort_by="Indicator",
+        ),
+    )
+
+
+def _sent() -> tuple[Panel, ...]:
+    """Whether receivers take the metrics. Nothing queues: a receiver gets the newest, or fails."""
+    key = {"kind": "Way"}
+    return (
+        panels.table(
+            "Do receivers take the metrics?",
+            helps(catalog.PUSH_SUCCESS, catalog.PUSH_TIMESTAMP, catalog.PUSH_FAILURES),
+            (
+                Column(title="Took the last", expr=by(catalog.PUSH_SUCCESS, *key), words=YES_NO),
+                Column(title="Took all (ago)", expr=age(catalog.PUSH_TIMESTAMP, *key), unit="s"),
+                Column(title="Failures since the start", expr=by(catalog.PUSH_FAILURES, *key), unit="none"),
+            ),
+            keys=key,
+            no_data=_UNSENT,
+            width=12,
+            sort_by="Way",
+        ),
+        panels.timeseries(
+            "Metrics that were not taken, at each step",
+            helps(catalog.PUSH_FAILURES),
+            [Query(expr=f"max by (kind) (increase({catalog.PUSH_FAILURES.name}{_STEP}))", legend="{{kind}}")],
+            unit="short",
+            no_data=_UNSENT,
+            width=12,
+            bars=True,
+            stacked=True,
         ),
     )
 

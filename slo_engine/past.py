@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import IO
@@ -26,6 +26,8 @@ from slo_engine.snapshot import SourceState
 
 _RECORDS_AT_ONCE = 200_000
 """How many samples are sorted in memory, before they go to a file."""
+_MOST_FILES = 64
+"""So many files of a size are put together into one, since a process may have only some hundreds open."""
 _OF_THIS_PROCESS = frozenset(
     m.name for m in (catalog.SNAPSHOT_DURATION, catalog.EXPOSITION_FAILED, catalog.EXPOSITION_CUT, catalog.BUILD_INFO)
 )
@@ -121,10 +123,12 @@ class Spool:
 
     new_file: Callable[[], IO[bytes]]
     at_once: int = _RECORDS_AT_ONCE
+    most_files: int = _MOST_FILES
     samples: int = 0
     _heads: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     _waiting: list[bytes] = field(default_factory=list)
-    _files: list[IO[bytes]] = field(default_factory=list)
+    _files: list[list[IO[bytes]]] = field(default_factory=list)
+    """Sorted ones by how often they were put together: of each size fewer than `most_files`."""
 
     def add(self, at: datetime, exposition: Exposition) -> None:
         """Take in what was published at a time; times go on."""
@@ -143,21 +147,30 @@ class Spool:
     def _put_away(self) -> None:
         self._waiting.sort()
         self.samples += len(self._waiting)
-        file = self.new_file()
-        file.writelines(self._waiting)
-        file.seek(0)
-        self._files.append(file)
+        self._keep(self._waiting, 0)
         self._waiting = []
+
+    def _keep(self, records: Iterable[bytes], size: int) -> None:
+        """Keep sorted records in a file, and put it together with others where they become many."""
+        file = self.new_file()
+        file.writelines(records)
+        file.seek(0)
+        if size == len(self._files):
+            self._files.append([])
+        self._files[size].append(file)
+        if len(self._files[size]) >= self.most_files:
+            many, self._files[size] = self._files[size], []
+            with _closing(many):
+                self._keep(heapq.merge(*many), size + 1)
 
     def write(self, out: IO[bytes]) -> None:
         """Write all of it as one OpenMetrics file."""
         self._put_away()
         heads = dict(self._heads.values())
         current = -1
-        with ExitStack() as open_files:
-            for file in self._files:
-                open_files.enter_context(file)
-            for record in heapq.merge(*self._files):
+        files = [file for some in self._files for file in some]
+        with _closing(files):
+            for record in heapq.merge(*files):
                 number = int(record[:6])
                 if number != current:
                     out.write(heads[number])
@@ -165,3 +178,12 @@ class Spool:
                 series, at, value = record[7:-1].rsplit(b"\0", 2)
                 out.write(b"%b %b %d\n" % (series, value, int(at)))
         out.write(_END)
+
+
+@contextmanager
+def _closing(files: Iterable[IO[bytes]]) -> Iterator[None]:
+    """Close some files in the end, whose space is free then."""
+    with ExitStack() as opened:
+        for file in files:
+            opened.enter_context(file)
+        yield

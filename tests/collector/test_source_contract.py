@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,8 @@ from collector.events import Event, event_id, person_fields, time_fields
 from collector.http import Wire
 from collector.registry import source_types
 from collector.secrets import reveal
-from collector.source import Page, Source, SourceContext
+from collector.source import Page, Source, SourceConfig, SourceContext
+from collector.webhooks import Delivery
 
 PLANTED = ("wilhelmina", "quarterstaff")
 
@@ -310,6 +313,45 @@ def test_an_exchanged_token_counts_with_the_next_run(
 
     outcome = bench.runner.run("sample", built(sample, context))
     assert outcome.succeeded, outcome.error
+
+
+def shown(secret: str) -> Iterator[Delivery]:
+    """A delivery with a secret, in every way in which senders show that they know it."""
+    body = b"{}"
+    made = hmac.new(secret.encode(), body, "sha256").hexdigest()
+    headers = {
+        "circleci-signature": f"v1={made}",
+        "x-gitea-signature": made,
+        "x-gitlab-token": secret,
+        "x-hub-signature": f"sha256={made}",
+        "x-hub-signature-256": f"sha256={made}",
+        "x-paceline-signature-256": f"sha256={made}",
+        "x-pagerduty-signature": f"v1={made}",
+    }
+    for told in (f"Bearer {secret}", f"Basic {b64encode(f'paceline:{secret}'.encode()).decode()}"):
+        yield Delivery(headers={**headers, "authorization": told}, body=body, received_at=datetime.now(UTC))
+
+
+def test_an_exchanged_webhook_secret_opens_with_the_next_delivery(
+    sample: Sample, context: SourceContext, tmp_path: Path
+) -> None:
+    """Whether it is shown or signs: once its file holds the new one, that opens and the old one does not."""
+    if type(sample.config).receiver is SourceConfig.receiver:
+        pytest.skip("nothing is sent to this source")
+    file = tmp_path / "secret-of-today"
+    config = sample.config.model_copy(update={"webhook_secret": SecretStr(f"file:{file}")})
+    first, second = "the-first-secret-there-was", "the-second-secret-there-is"
+
+    def opens(secret: str) -> bool:
+        receiver = config.receiver(context)  # as it is made for each delivery
+        return receiver is not None and any(map(receiver.is_genuine, shown(secret)))
+
+    file.write_text(f"{first}\n", encoding="utf-8")
+    assert (opens(first), opens(second)) == (True, False)
+    file.write_text(f"{second}\n", encoding="utf-8")
+    assert (opens(first), opens(second)) == (False, True)
+    file.write_text("", encoding="utf-8")
+    assert (opens(first), opens(second), opens("")) == (False, False, False)
 
 
 def test_what_is_asked_for_again_costs_fewer_requests(

@@ -17,7 +17,9 @@ from slo_engine import catalog
 from slo_engine.indicator import indicators
 
 GOLDEN = Path(__file__).parent / "golden"
-OF_SOURCES = ("platform_collector_", "platform_source_", "platform_exposition_", "platform_snapshot_")
+OF_SOURCES = (
+    *("platform_collector_", "platform_source_", "platform_exposition_", "platform_snapshot_", "platform_telemetry_"),
+)
 
 
 def made(*names: str, base_url: str = "") -> Dashboard:
@@ -143,7 +145,7 @@ def test_the_limit_of_an_api_is_a_dashed_line() -> None:
 
 
 def test_every_metric_of_sources_is_on_the_board() -> None:
-    """Whatever is published about sources and the exposition can be seen here."""
+    """Whatever is published about sources, the exposition and where it is sent can be seen here."""
     wanted = {m.name for m in catalog.FIXED if m.name.startswith(OF_SOURCES)}
 
     assert wanted
@@ -163,6 +165,16 @@ def test_what_changed_or_is_withheld_is_said() -> None:
     wanted = {m.name for m in (catalog.RESTATEMENTS, catalog.UNMATCHED, catalog.SUPPRESSED, catalog.INDICATOR_INFO)}
 
     assert wanted <= metrics_in(BOARD)
+
+
+def test_where_nothing_is_sent_the_board_says_so() -> None:
+    """Most are scraped and send nothing: an empty table is no failure."""
+    sent = titled("Do receivers take the metrics?")
+
+    assert columns("Do receivers take the metrics?") == [
+        *("Way", "Took the last", "Took all (ago)", "Failures since the start"),
+    ]
+    assert sent["fieldConfig"]["defaults"]["noValue"] == "No data: metrics are sent nowhere, they are scraped"
 
 
 def test_a_source_leads_to_the_hours_behind_its_freshness() -> None:

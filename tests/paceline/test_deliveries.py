@@ -196,6 +196,21 @@ def test_a_wrong_password_is_final(trusted: Certificate, parcel: Parcel) -> None
     assert "planted" not in str(raised.value)
 
 
+def test_an_exchanged_password_counts_with_the_next_mail(trusted: Certificate, parcel: Parcel, tmp_path: Path) -> None:
+    """It is read from its file for each mail: the same delivery is refused before, and taken afterwards."""
+    file = tmp_path / "password"
+    with mail_box(**with_login(tls_context=trusted.context())) as box:
+        login = {"security": "starttls", "ca_file": trusted.file, "username": USER, "password": f"file:{file}"}
+        target = EmailDelivery(**box.settings(**login))
+        file.write_text("of-yesterday\n", encoding="utf-8")
+        with pytest.raises(SourceError, match="the login was refused"):
+            target.send(parcel)
+        file.write_text(f"{PASSWORD}\n", encoding="utf-8")
+        target.send(parcel)
+
+        assert len(box.received) == 1
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [("451 busy, ask eve@evil.example", RetryableError), ("550 no, ask eve@evil.example", SourceError)],
@@ -324,6 +339,32 @@ def test_slack_takes_what_is_posted(receiver: Hook, parcel: Parcel) -> None:
     assert refused(got.body) == []
 
 
+def test_an_exchanged_webhook_of_slack_counts_with_the_next_post(
+    receiver: Hook, parcel: Parcel, tmp_path: Path
+) -> None:
+    """Its address is the secret: what the file holds when something is sent is where it goes."""
+    file = tmp_path / "slack"
+    target = slack(f"file:{file}")
+    for path in ("/services/old", "/services/new"):
+        file.write_text(f"{receiver.url}{path}\n", encoding="utf-8")
+        target.send(parcel)
+
+    assert [one.path for one in receiver.posted] == ["/services/old", "/services/new"]
+
+
+def test_a_file_that_holds_no_address_may_do_so_later(receiver: Hook, parcel: Parcel, tmp_path: Path) -> None:
+    """While a file is gone nothing is sent, and it is tried again."""
+    file = tmp_path / "slack"
+    target = slack(f"file:{file}")
+    with pytest.raises(RetryableError, match="cannot be read") as raised:
+        target.send(parcel)
+    file.write_text(receiver.url, encoding="utf-8")
+    target.send(parcel)
+
+    assert str(file) not in str(raised.value)
+    assert len(receiver.posted) == 1
+
+
 @pytest.mark.parametrize("said", [b"ok", b"", b'{"success":true}', b'{"ok":true}', b"<p>thank_you</p>"])
 def test_slack_and_its_like_say_that_it_was_taken(receiver: Hook, parcel: Parcel, said: bytes) -> None:
     """Each in its own words."""
@@ -379,6 +420,17 @@ def test_the_webhook_is_posted_the_data(receiver: Hook, parcel: Parcel) -> None:
     assert first.headers["authorization"] == f"Bearer {PASSWORD}"
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"] == parcel.key
     assert third.headers["idempotency-key"] != parcel.key
+
+
+def test_an_exchanged_token_counts_with_the_next_post(receiver: Hook, parcel: Parcel, tmp_path: Path) -> None:
+    """It is read from its file each time."""
+    file = tmp_path / "token"
+    target = webhook(receiver, token=f"file:{file}")
+    for token in ("of-yesterday", "of-today"):
+        file.write_text(f"{token}\n", encoding="utf-8")
+        target.send(parcel)
+
+    assert [one.headers["authorization"] for one in receiver.posted] == ["Bearer of-yesterday", "Bearer of-today"]
 
 
 @pytest.mark.parametrize(

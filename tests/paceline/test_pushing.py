@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import struct
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -435,6 +437,32 @@ def test_what_is_superseded_while_a_receiver_is_slow_is_left_out(pushing: Callab
     sender.wait()
 
     assert [id(one) for one in sender.sent] == [id(first), id(last)]
+
+
+def test_behind_receivers_that_hang_nothing_grows(receiver: Hook, stopped: threading.Event) -> None:
+    """Both ways ask once and wait; of all that is published meanwhile the newest is kept, beside what is on its way."""
+    receiver.hanging.clear()
+    senders = otlp(receiver, stopped), remote_write(receiver, stopped)
+    pushes, kept = Pushes(senders, configure("info", "json"), lambda: NOW, stopped), []
+    pushes.start()
+    try:
+        for value in range(50):
+            published = shop(float(value), *(f"service-{n}" for n in range(100)))
+            kept.append(weakref.ref(published))
+            pushes.publish(published)
+            while len(receiver.posted) < len(senders):
+                stopped.wait(0.01)
+        asked, newest = len(receiver.posted), kept[-1]()
+        del published
+        gc.collect()
+
+        assert newest is not None
+        assert sum(one() is not None for one in kept) <= 2
+        assert asked == len(senders)
+    finally:
+        stopped.set()
+        receiver.hanging.set()
+        pushes.close()
 
 
 def test_one_receiver_that_hangs_holds_up_no_other(pushing: Callable[..., Pushes]) -> None:

@@ -9,12 +9,13 @@ import subprocess
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -258,8 +259,8 @@ def test_a_past_that_is_none_leaves_no_file(
 def test_samples_are_sorted_the_same_with_little_memory() -> None:
     """Whatever fits into memory at once, the file is the same."""
 
-    def written(at_once: int) -> bytes:
-        spool, out = Spool(tempfile.TemporaryFile, at_once=at_once), io.BytesIO()
+    def written(at_once: int, most_files: int = 64) -> bytes:
+        spool, out = Spool(tempfile.TemporaryFile, at_once=at_once, most_files=most_files), io.BytesIO()
         for hour in range(30):
             names = ["shop", 'a"\\\n\0b', *(f"service-{n}" for n in range(hour % 3))]
             samples: list[Sample] = [(catalog.SERVICE_INFO, (name, "", "", ""), 1.0) for name in names]
@@ -270,10 +271,50 @@ def test_samples_are_sorted_the_same_with_little_memory() -> None:
 
     found = written(1_000_000)
 
-    assert found == written(7)
+    assert found == written(7) == written(7, most_files=2)
     families = {f.name: f for f in parsed(found.decode())}
     assert len(families["platform_sli_events"].samples) == 30
     assert len(families["platform_service_info"].samples) == 30 * 2 + 10 + 20
+
+
+def spooled(times: int, most_files: int = 64) -> tuple[int, int, int]:
+    """What sorting a hundred series at so many times took: the most bytes, the most files open; and the samples."""
+    opened: list[IO[bytes]] = []
+    most = 0
+
+    def new_file() -> IO[bytes]:
+        nonlocal most
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever asked for it closes it
+        opened.append(file)
+        most = max(most, sum(not one.closed for one in opened))
+        return file
+
+    spool = Spool(new_file, at_once=1_000, most_files=most_files)
+    published = render([(catalog.SERVICE_INFO, (f"service-{n}", "", "", ""), 1.0) for n in range(100)])
+    tracemalloc.start()
+    try:
+        for hour in range(times):
+            spool.add(datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=hour), published)
+        with tempfile.TemporaryFile() as out:
+            spool.write(out)
+        return tracemalloc.get_traced_memory()[1], most, spool.samples
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_longer_past_takes_no_more_memory() -> None:
+    """Four times as many samples are sorted in the same memory, but for a buffer of each file."""
+    (less, few, samples), (more, many, times_four) = spooled(40), spooled(160)
+
+    assert (samples, times_four) == (4_000, 16_000)
+    assert more - less < (many - few + 1) * 2 * io.DEFAULT_BUFFER_SIZE
+
+
+def test_a_long_past_opens_few_files() -> None:
+    """What was put away in many files is put together in between: a system lets a process open some hundreds."""
+    _, most, samples = spooled(160, most_files=3)
+
+    assert (most <= 9, samples) == (True, 16_000)
 
 
 def test_a_prometheus_on_the_blocks_of_a_past_shows_it(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from collector.errors import BadRecord, ContractError
 from collector.events import Event, RunState
 from collector.streams import Notes
 from collector.systems.azuredevops.shapes import Build, PullRequest, Released, Shapes
-from collector.webhooks import Delivery, Received, bearer, id_of, is_same
+from collector.webhooks import Delivery, Received, bearer, id_of, is_same, password
 
 
 class _Envelope(msgspec.Struct, rename="camel"):
@@ -38,7 +37,7 @@ class AzureDevOpsHooks:
 
     def is_genuine(self, delivery: Delivery) -> bool:
         """Whether the secret came with it."""
-        return is_same(self.secret, bearer(delivery) or _password(delivery))
+        return is_same(self.secret, bearer(delivery) or password(delivery))
 
     def read(self, delivery: Delivery) -> Received:
         """A pull request, a finished run, or a finished deployment of a classic release."""
@@ -76,14 +75,3 @@ class AzureDevOpsHooks:
                 return []
             return list(shapes.released(found, notes))
         return None
-
-
-def _password(delivery: Delivery) -> str:
-    """The password of basic authentication, empty where there is none."""
-    scheme, _, text = delivery.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return b64decode(text.strip(), validate=True).decode().partition(":")[2]
-    except ValueError:
-        return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -207,6 +208,24 @@ def test_what_is_asked_of_the_provider(client: TestClient, realm: Realm) -> None
     (sent,) = realm.sent
     assert sent.headers["authorization"].startswith("Basic ")
     assert set(parse_qs(sent.body.decode())) == {"grant_type", "code", "code_verifier", "redirect_uri"}
+
+
+def test_an_exchanged_client_secret_counts_with_the_next_sign_in(
+    guarded: Guarded, realm: Realm, tmp_path: Path
+) -> None:
+    """What its file holds then is what the provider is shown; while the file is gone nobody signs in."""
+    file, told = tmp_path / "client-secret", settings()
+    told["oidc"] = {**told["oidc"], "client_secret": f"file:{file}"}
+    client = guarded(told, wire=Wire(adapter=realm.adapter))
+    for secret in ("of-yesterday", "of-today"):
+        file.write_text(f"{secret}\n", encoding="utf-8")
+        assert realm.sign_in(client).status_code == 302
+    file.unlink()
+
+    used = [b64decode(sent.headers["authorization"].removeprefix("Basic ")).decode() for sent in realm.sent]
+    assert used == ["paceline:of-yesterday", "paceline:of-today"]
+    refused = client.get("/account/sign-in", headers=PAGE)
+    assert (refused.status_code, str(file) in refused.text) == (503, False)
 
 
 def test_another_kind_of_key_proves_as_well(client: TestClient, realm: Realm) -> None:
