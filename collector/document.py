@@ -44,6 +44,8 @@ _ECHO_LIMIT = 60
 _LONGEST_NUMBER = 300
 """Digits; Python refuses to convert integers of thousands, and nobody means one."""
 _INVISIBLE = re.compile(r"[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half of a character, which `"\\ud83d"` alone is: no file, terminal or database takes it."""
 _OLD_WORDS = re.compile(r"y|yes|n|no|on|off|[-+]?[0-9_]+(:[0-5]?[0-9])+", re.IGNORECASE)
 """Text here, but no text to readers of YAML 1.1: written in quotes."""
 _DEEPEST = 50
@@ -228,6 +230,9 @@ class _Reader:
                 self.refuse(key_node, path, "a key that is no text", "a plain word as key")
                 continue
             key = str(key_node.value)
+            if _HALF.search(key):
+                self.refuse(key_node, path, "a key with half a character", "whole characters")
+                continue
             here = (*path, key)
             if key_node.tag == f"{_TAG}merge":
                 self.refuse(key_node, here, "YAML 1.2 has no merge key", "the keys themselves")
@@ -241,6 +246,9 @@ class _Reader:
 
     def scalar(self, node: ScalarNode, path: DocumentPath) -> Any:
         value = _plain(node)
+        if isinstance(value, str) and _HALF.search(value):
+            self.refuse(node, path, "a text with half a character", "whole characters")
+            return ""
         if isinstance(value, (int, float)):
             self.texts[path] = node.value
         if self.environ is None or not isinstance(value, str) or "${" not in value:

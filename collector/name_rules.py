@@ -7,10 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
+from collector.backtracking import MOST_SHARING, Cost, cost
 from collector.patterns import Pattern
-
-_ENDLESS = re.compile(r"(?<!\\)\((?:\?:|\?P<\w+>)?(?:\\.|\[[^\]]*\]|[^\\()\[|])[+*]\??\)[+*{]")
-"""Such as `(a+)+`: how many ways there are to read a name doubles with each of its characters."""
 
 
 def checked_rule(text: str) -> str:
@@ -21,9 +19,33 @@ def checked_rule(text: str) -> str:
         Pattern(text).matches("")
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{error}; expected a regular expression between the slashes") from error
-    if Pattern(text).rank == 2 and _ENDLESS.search(text):  # noqa: PLR2004 - the rank of an expression
-        raise ValueError("a repetition of nothing but a repetition may take for ever; expected one of the two")
+    refuse_endless(Pattern(text).cost)
     return text
+
+
+def checked_expression(text: str) -> str:
+    """The text of a regular expression. Raises ValueError for what is none, and for one that may take for ever."""
+    try:
+        re.compile(text)
+        found = cost(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{error}; expected a regular expression") from None
+    refuse_endless(found)
+    return text
+
+
+def refuse_endless(found: Cost) -> None:
+    """Raises ValueError where an expression may take for ever."""
+    if found.endless:
+        raise ValueError(
+            "what is repeated can be read in several ways, so it may take for ever; expected one way, such as (a|b)* "
+            "or ([^,]*,)*"
+        )
+    if found.sharing > MOST_SHARING:
+        raise ValueError(
+            f"{found.sharing} repetitions can share a text, which may take for ever; expected at most {MOST_SHARING}, "
+            "or other characters between them"
+        )
 
 
 def one_or_more(value: object) -> object:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property, lru_cache
 
+from collector.backtracking import Cost, cost
+
 
 @dataclass(frozen=True)
 class Pattern:
@@ -23,20 +25,41 @@ class Pattern:
         return 1 if re.search(r"[*?\[]", self.text) else 0
 
     def matches(self, name: str) -> bool:
-        """True where the whole name fits. Case counts."""
-        return name == self.text if self.rank == 0 else _compiled(self.text, self.rank).fullmatch(name) is not None
+        """True where the whole name fits. Case counts.
+
+        A name so long that an expression would take seconds for it does not fit.
+        """
+        return name == self.text if self.rank == 0 else self._found(name) is not None
 
     def groups(self, name: str) -> dict[str, str] | None:
         """What the named groups of an expression found where the whole name fits; None where it does not."""
         if self.rank != 2:  # noqa: PLR2004 - the rank of an expression
             return {} if self.matches(name) else None
-        found = _compiled(self.text, self.rank).fullmatch(name)
+        found = self._found(name)
         return None if found is None else {k: v for k, v in found.groupdict().items() if v is not None}
+
+    @property
+    def cost(self) -> Cost:
+        """What it may cost. Raises re.error for what is no regular expression."""
+        return _cost(self.text) if self.rank == 2 else Cost(endless=False, sharing=0)  # noqa: PLR2004 - as above
+
+    def _found(self, name: str) -> re.Match[str] | None:
+        compiled = _compiled(self.text, self.rank)
+        return None if len(name) > _ALWAYS_READ and len(name) > self.cost.longest else compiled.fullmatch(name)
 
     @property
     def group_names(self) -> frozenset[str]:
         """The named groups of an expression."""
         return frozenset(_compiled(self.text, self.rank).groupindex if self.rank == 2 else ())  # noqa: PLR2004
+
+
+_ALWAYS_READ = 100
+"""Characters of a name that any expression which is taken reads at once."""
+
+
+@lru_cache(maxsize=4096)
+def _cost(text: str) -> Cost:
+    return cost(text[1:-1])
 
 
 @lru_cache(maxsize=4096)

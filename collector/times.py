@@ -46,6 +46,14 @@ def from_epoch(value: float) -> datetime | None:
         return None
 
 
+def later(at: datetime, milliseconds: float) -> datetime | None:
+    """A time so much later, or earlier; None beyond all times that there are."""
+    try:
+        return at + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None
+
+
 def as_rfc3339(at: datetime) -> str:
     """A time as APIs are asked for it: `2026-01-31T09:00:00Z`, with a fraction only where there is one."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -248,7 +248,7 @@ class Webhooks:
             raise _RefusedError(401, "the secret or the signature is missing or wrong; see docs/webhooks.md")
         try:
             large = len(delivery.body) > _READ_ASIDE_BYTES
-            received = await asyncio.to_thread(receiver.read, delivery) if large else receiver.read(delivery)
+            received = await asyncio.to_thread(_read, receiver, delivery) if large else _read(receiver, delivery)
         except (ContractError, BadRecord) as error:
             await self._set_aside(name, delivery, str(error))
             raise _RefusedError(400, str(error)) from None
@@ -304,6 +304,17 @@ class Webhooks:
             self._counts[name, outcome] += 1
         headers = {503: {"Retry-After": str(RETRY_AFTER_SECONDS)}, 401: {"WWW-Authenticate": "Bearer"}}
         return JSONResponse({"detail": refused.detail}, refused.status, headers=headers.get(refused.status))
+
+
+def _read(receiver: Receiver, delivery: Delivery) -> Received:
+    """What is in a delivery. Raises ContractError also for bytes that are no text, and for nests without an end."""
+    try:
+        delivery.body.decode()
+        return receiver.read(delivery)
+    except UnicodeDecodeError:
+        raise ContractError("the body is no JSON in UTF-8") from None
+    except RecursionError:
+        raise ContractError("the body is nested too deeply") from None
 
 
 def _closed(name: str, config: SourceConfig | None) -> _RefusedError:

@@ -4,6 +4,7 @@
 #   run.txt    what the service needs dev.txt    run + build + what tests and checks need
 #   buildbot.txt    a server that tests run against, in a venv of its own
 #   audit.txt       what asks for known weaknesses of packages, likewise
+#   schemathesis.txt  what asks our API by its own description, likewise
 #   deploy.txt      what looks at the files of deploy/, likewise: Helm's engine, Kubernetes' and Compose's schemas, SBOM
 # and tests/npm/package-lock.json, for what comes from npm.
 # Only wheels are considered, so nothing is ever compiled. Names given as arguments are upgraded
@@ -30,6 +31,7 @@ lock requirements/dev.txt --constraints requirements/run.txt --constraints requi
     pyproject.toml --group pyproject.toml:dev
 lock requirements/buildbot.txt - <<<$'buildbot[bundle]\nbuildbot-worker'
 lock requirements/audit.txt - <<<"pip-audit"
+lock requirements/schemathesis.txt - <<<"schemathesis"
 lock requirements/deploy.txt - <<<$'compose-spec\ncyclonedx-bom\nhelm-python-sdk\nkubernetes-validate'
 if command -v npm >/dev/null; then
     npm_lock=tests/npm/package-lock.json

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the real programs some tests run against, where they are missing and we may: Debian packages as root,
-# Buildbot and Helm's engine with other tools of what is in deploy/ into venvs of their own; Prism with GitHub's description of its API, TypeScript with Grafana's types and uPlot into
+# Buildbot, schemathesis and Helm's engine with other tools of what is in deploy/ into venvs of their own; Prism with GitHub's description of its API, TypeScript with Grafana's types and uPlot into
 # tests/npm. Locks say which.
 # Elsewhere it says what will be skipped; with CI=true a missing one is a failure. Expects scripts/setup.sh dev.
 # shellcheck disable=SC2086 # $packages is several words
@@ -61,6 +61,7 @@ if [[ $packages ]] && can_apt; then
 fi
 once .venv-buildbot requirements/buildbot.txt -- from_pypi buildbot || packages+=" buildbot"
 once .venv-audit requirements/audit.txt -- from_pypi audit || packages+=" pip-audit"
+once .venv-schemathesis requirements/schemathesis.txt -- from_pypi schemathesis || packages+=" schemathesis"
 once .venv-deploy requirements/deploy.txt -- from_pypi deploy || packages+=" helm-python-sdk"
 once tests/npm/node_modules tests/npm/package-lock.json -- from_npm || packages+=" prism typescript"
 if [[ -z $packages ]]; then exit 0; fi

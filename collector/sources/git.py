@@ -19,6 +19,7 @@ from collector.errors import ContractError, Mistake, PacelineError, SourceError
 from collector.events import Deployment, Event, Result
 from collector.gitcommand import Access, Git, basic
 from collector.history import PAGE, Clone, Commits, Look, clone_path, continuing, is_treeless, look_of, time_of
+from collector.name_rules import checked_expression
 from collector.reach import Reach
 from collector.repositories import is_url, repository_name
 from collector.secrets import Secret, reveal
@@ -40,11 +41,7 @@ class TagRule(BaseModel):
     @field_validator("pattern")
     @classmethod
     def _compiles(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"{error}; expected a regular expression") from error
-        return value
+        return checked_expression(value)
 
 
 class BranchRule(BaseModel):

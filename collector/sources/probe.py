@@ -24,6 +24,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from collector.durations import Duration
 from collector.errors import Mistake, PacelineError, SourceError
 from collector.events import Probe
+from collector.name_rules import checked_expression
 from collector.probing import NO_NETWORK, PORTS, Check, Checked, Prober, is_host, prober, trusting
 from collector.secrets import Secret, reveal
 from collector.source import About, Page, SourceConfig, SourceContext
@@ -182,11 +183,7 @@ class ProbeTarget(BaseModel):
     @field_validator("body_matches")
     @classmethod
     def _is_expression(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"{error}; expected a regular expression") from None
-        return value
+        return checked_expression(value)
 
     @field_validator("headers")
     @classmethod

@@ -166,6 +166,14 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
             "paceline.yaml:1: a key that is no text; expected a plain word as key",
         ),
         (
+            'a: "\\ud83d"\n',
+            "paceline.yaml:1: a: a text with half a character; expected whole characters",
+        ),
+        (
+            '"\\ud83d": a\n',
+            "paceline.yaml:1: a key with half a character; expected whole characters",
+        ),
+        (
             "a: \x01\n",
             "paceline.yaml: broken YAML: forbidden character; expected valid YAML 1.2",
         ),

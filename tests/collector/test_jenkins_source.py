@@ -210,6 +210,15 @@ def test_people_are_hashed_and_automation_is_told_apart(small: Desk) -> None:
     assert runs["run/team/shop/main/2"].actor is None
 
 
+def test_a_build_that_ends_beyond_all_times_is_set_aside(desk: Callable[[World], Desk]) -> None:
+    """A duration that no time can hold: set aside and counted; the one beside it is kept."""
+    bench = desk(one_job({**build(1, START), "duration": 2**62}, build(2, START)))
+    pages = bench.pages()
+
+    assert said(pages, "rejected") == "shop #1: its duration is beyond all times"
+    assert [e.native_id for page in pages for e in page.events] == ["run/shop/2"]
+
+
 def test_a_build_without_a_start_is_set_aside(desk: Callable[[World], Desk]) -> None:
     """A run without a start: set aside and counted, not dropped without a word; the one beside it is kept."""
     bench = desk(one_job({**build(1, START), "timestamp": None}, build(2, START)))

@@ -323,11 +323,13 @@ def test_alerts_keep_their_own_path(service: Service, webhooks: Webhooks, runnin
     ("body", "said"),
     [
         (b"<html>", "no JSON in UTF-8"),
+        (b'{"kind": "\xff"}', "no JSON in UTF-8"),
+        (b"[" * 100_000, "no JSON in UTF-8"),
         (b'"text"', "the record is no object"),
         (b"[1, 2]", "none of 2 records can be used"),
         (json.dumps(deployment(finished_at="2026-03-08T10:00:00")).encode(), "`finished_at`: expected a time with"),
     ],
-    ids=["no JSON", "text", "numbers", "a naive time"],
+    ids=["no JSON", "other bytes", "nests", "text", "numbers", "a naive time"],
 )
 def test_a_body_that_is_not_as_documented_is_refused_and_counted(
     send: Send, service: Service, body: bytes, said: str

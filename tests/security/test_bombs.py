@@ -15,13 +15,16 @@ from time import thread_time
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from collector.document import documents_of
 from collector.errors import ConfigError, ContractError, PacelineError
 from collector.http import ApiClient, Limits
-from collector.name_rules import checked_rule
+from collector.name_rules import checked_expression, checked_rule
 from collector.patterns import Pattern
+from collector.sources.git import RELEASE_TAG
 
 LIMIT = 1 << 20
 BOMB_BYTES = 1 << 28
@@ -143,14 +146,82 @@ def test_a_client_that_unpacks_at_once_is_found(bombs: str) -> None:
     assert most_memory(unpacked_at_once, bombs, "gzip") > 16 * LIMIT
 
 
-@pytest.mark.parametrize("rule", ["/(a+)+/", "/(.*)*x/", r"/(?:\w+)*!/", "/([a-z]*)+$/", "/(?P<name>.+)+b/"])
-def test_an_expression_that_takes_for_ever_is_refused(rule: str) -> None:
-    """A repetition of nothing but a repetition doubles its time with each character of a name."""
+ENDLESS = (
+    *(
+        "(a+)+",
+        "(.*)*x",
+        r"(?:\w+)*!",
+        "([a-z]*)+$",
+        "(?P<name>.+)+b",
+        "(a|a)*b",
+        "(a|ab|b)*c",
+        "(a?){30}b",
+        "(a|a?)+$",
+    ),
+    *(r"(\w+\s?)*x", "(.*,)*", "(x+x+)+y", "(a*b*)*c", "((a)|(a))*b", "(?=(a+)+b)a", "(?i:(a|A+)*)b", r"(a)(\1a|a)*b"),
+)
+
+
+@pytest.mark.parametrize("expression", [*ENDLESS, ".*a.*a.*a.*a.*a"])
+def test_an_expression_that_takes_for_ever_is_refused(expression: str) -> None:
+    """What is repeated and can be read in two ways doubles its time with each character; many repetitions share it."""
     with pytest.raises(ValueError, match="for ever"):
-        checked_rule(rule)
+        checked_rule(f"/{expression}/")
+    with pytest.raises(ValueError, match="for ever"):
+        checked_expression(expression)
 
 
-@pytest.mark.parametrize("rule", ["/([a-z]+-)*[a-z]+/", "/release-.*/", r"/v\d+(\.\d+)*/", "/(a|b)+/", "a*a*a*a*a*b"])
+def test_a_name_that_an_expression_would_take_long_for_does_not_fit() -> None:
+    """Three repetitions that share a text take as long as its length to the third power: such names are bounded."""
+    rule = Pattern(checked_rule("/.*a.*a.*/"))
+    begun = thread_time()
+
+    assert rule.matches("-a-a-")
+    assert not rule.matches("a" * 100_000)
+    assert not rule.matches("b" * 100_000)
+    assert thread_time() - begun < 5
+
+
+_PARTS = st.recursive(
+    st.sampled_from(["a", "b", "[ab]", ".", "[^a]", r"\w", "c"]),
+    lambda inner: st.one_of(
+        st.builds("({}){}".format, inner, st.sampled_from(["*", "+", "?", "{2,9}", "*?", "{5}"])),
+        st.builds("(?:{}|{})".format, inner, inner),
+        st.builds("{}{}".format, inner, inner),
+        st.builds("(?i:{})".format, inner),
+        st.builds("(?!{})".format, inner),
+    ),
+    max_leaves=7,
+)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(_PARTS)
+def test_no_expression_that_is_taken_takes_long(expression: str) -> None:
+    """Whatever is not refused is over in no time for names that are made to take long."""
+    try:
+        rule = Pattern(checked_rule(f"/{expression}/"))
+    except ValueError:
+        return
+    for name in ("a" * 60 + "!", "ab" * 30 + "!", "aab" * 20 + "!"):
+        begun = thread_time()
+        rule.matches(name)
+        assert thread_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        *("/([a-z]+-)*[a-z]+/", "/release-.*/", r"/v\d+(\.\d+)*/", "/(a|b)+/", "a*a*a*a*a*b", r"/[A-Z][A-Z0-9]+-\d+/"),
+        *(
+            "/(?!test-).*-x/",
+            "/(?:[a-z]+(?:-[a-z]+)*)/",
+            r"/(\d{1,3}\.){3}\d{1,3}/",
+            "/(?i:shop-.*)/",
+            f"/{RELEASE_TAG}/",
+        ),
+    ],
+)
 def test_expressions_and_globs_that_people_write_are_taken(rule: str) -> None:
     """They are taken, and a name of ten thousand characters is over at once."""
     begun = thread_time()

@@ -22,6 +22,7 @@ from pydantic import (
 from collector.document import nearest
 from collector.events import Deployment
 from collector.expressions import ExpressionText, Template, TemplateText
+from collector.name_rules import checked_expression
 from collector.systems.http_json.formats import FormatText, TimeForm, ZoneText, lacks_zone
 from collector.systems.http_json.kinds import ISSUE, KINDS, FieldOf, Holds, fields_of
 
@@ -76,10 +77,7 @@ def _without_secrets(parameters: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def _pattern(text: str) -> str:
-    try:
-        groups = re.compile(text).groups
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{error}; expected a regular expression") from None
+    groups = re.compile(checked_expression(text)).groups
     if groups > 1:
         raise ValueError(f"{groups} groups; expected at most one, around what is taken")
     return text

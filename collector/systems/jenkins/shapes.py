@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -19,7 +19,7 @@ from collector.patterns import Pattern
 from collector.people import People
 from collector.remotes import repository_of
 from collector.streams import Notes
-from collector.times import from_epoch, parsed
+from collector.times import from_epoch, later, parsed
 
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF = re.compile(r"^(?:refs/(?:heads|tags)/|(?:refs/remotes/)?origin/)")
@@ -182,7 +182,9 @@ class Reading:
         checkout = self._checkout(job, actions)
         pipeline, ref = _place(job.name, checkout.branch, of_branch=job.of_branch)
         result = self._result_of(build, actions, notes)
-        finished_at = None if result is None else started_at + timedelta(milliseconds=build.duration or 0)
+        finished_at = None if result is None else later(started_at, build.duration or 0)
+        if result is not None and finished_at is None:
+            return BadRecord(f"{job.shown} #{build.number}", "its duration is beyond all times")
         queued = next((action.queued for action in actions if action.queued is not None), None)
         user = next((c.user for a in actions for c in a.causes or () if c.user), None)
         return PipelineRun(
@@ -194,7 +196,7 @@ class Reading:
             pipeline=pipeline,
             state=RunState.EXECUTING if result is None else RunState.COMPLETED,
             result=result,
-            created_at=None if queued is None else started_at - timedelta(milliseconds=queued),
+            created_at=None if queued is None else later(started_at, -queued),
             started_at=started_at,
             finished_at=finished_at,
             sha=checkout.sha or None,
@@ -254,7 +256,7 @@ class Reading:
             state=RunState.COMPLETED,
             result=result,
             started_at=started_at,
-            finished_at=None if started_at is None else started_at + timedelta(milliseconds=stage.lasted),
+            finished_at=None if started_at is None else later(started_at, stage.lasted),
             allow_failure=run.result is Result.SUCCESS,
         )
 
