@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from collector.conditions import Above
 from collector.events import Member
@@ -15,6 +18,7 @@ from slo_engine.organisation import Organisation
 WEEK = 7 * 86_400_000_000
 _MONDAY = 4 * 86_400_000_000
 """The first Monday of 1970, 00:00 UTC."""
+Time = TypeVar("Time", int, NDArray[np.int64])
 
 
 class Stay(NamedTuple):
@@ -52,8 +56,8 @@ class Roster:
             yield monday, teams
 
 
-def next_monday(at: int) -> int:
-    """The first Monday 00:00 UTC from a time on."""
+def next_monday(at: Time) -> Time:
+    """The first Monday 00:00 UTC from a time on, or from each of some times."""
     return at + (_MONDAY - at) % WEEK
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -42,7 +42,7 @@ from slo_engine.organisation import Organisation
 from slo_engine.requests_attempts import Attempt, read_attempts
 from slo_engine.settled import Marks, mark, marks
 from slo_engine.tickets import Phase, life
-from slo_engine.weekly_acts import Act, Who, carried_on, settled, weekly
+from slo_engine.weekly_acts import Acts, Who, carried_on, settled, weekly
 
 Kind = Literal["ci", "approval", "provisioning", "ticket"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -298,15 +298,20 @@ class _Known:
         rows = list(_active(found.first))
         return Piece(scope, rows, state=found.state, after=_NEVER, reopened=found.reopened)
 
-    def _committed(self, scope: str, **where: Where) -> list[Act]:
+    def _committed(self, scope: str, **where: Where) -> Acts:
         """The commits of a repository; those of bots are nobody's."""
-        identities = self.organisation.identities
         columns = ("id", "author", "bot", "committed_at", "source")
         rows = self.events.columns(Commit, *columns, repository=scope.removeprefix(_COMMITS), **where)
-        return [
-            Act(key, "" if identities.is_bot(author, bool(bot)) else identities.person(author) or "", at, source)
-            for key, author, bot, at, source in rows
-        ]
+        ids, authors, bots, at, sources = zip(*rows, strict=True) if rows else ((),) * len(columns)
+        return Acts.of(ids, list(map(self._who, authors, bots)), at, sources)
+
+    @cached_property
+    def _who(self) -> Callable[[str | None, bool], str]:
+        """Who an author is, empty for nobody who counts: few have made all the commits."""
+        identities = self.organisation.identities
+        return lru_cache(maxsize=1 << 16)(
+            lambda author, bot: "" if identities.is_bot(author, bool(bot)) else identities.person(author) or ""
+        )
 
     # ---- who waited
 
@@ -331,7 +336,8 @@ class _Known:
             if attempt.approvals:
                 yield self._approved(attempt, team)
         if not self.roster.stays:
-            acts = (Act(a.id, "" if a.bot else a.requester or "", a.started_at, a.source) for a in real)
+            people = ["" if a.bot else a.requester or "" for a in real]
+            acts = Acts.of([a.id for a in real], people, [a.started_at for a in real], [a.source for a in real])
             yield from _active(weekly(acts))
 
     def _provisioned(self, attempt: Attempt, team: str) -> Observation:
