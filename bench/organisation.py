@@ -493,7 +493,9 @@ class Stores:
     def cycle(self, at: datetime) -> dict[str, float]:
         """What the service does after a collection: seconds of each step and of all, and series published."""
         with seldom_collecting():
-            return self._cycle(at)
+            found = self._cycle(at)
+        self.derivations.rest()  # as the service does when all is published
+        return found
 
     def _cycle(self, at: datetime) -> dict[str, float]:
         used, marks = processor(), [time.perf_counter()]

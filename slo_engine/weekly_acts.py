@@ -51,7 +51,7 @@ class Acts:
 
     def taken(self, where: NDArray[np.bool_]) -> Acts:
         """Some of them."""
-        ids = [self.ids[n] for n in np.flatnonzero(where)]
+        ids = [self.ids[n] for n in np.flatnonzero(where).tolist()]
         return Acts(ids, self.who[where], self.at[where], self.whose)
 
     def of_somebody(self) -> Acts:

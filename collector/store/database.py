@@ -30,8 +30,9 @@ _BUSY_TIMEOUT_MS = 30_000
 _CACHE_KIB = 64 * 1024
 # A row of a commit has 300 bytes: on larger pages an import splits fewer of them.
 _PAGE_BYTES = 8192
-# 64 MB of log: what many transactions change, as the pages of an index, is moved to the file and synced once.
-_LOG_PAGES = 8_192
+# 256 MB of log: what many transactions change, as pages of an index, is moved to the file and synced once. A service
+# does so after each cycle, while nobody waits; whoever commits beyond this does it at once.
+_LOG_PAGES = 32_768
 _ADVICE = (
     ("is not a database", "its file is damaged: put it aside and restore a backup"),
     ("malformed", "its file is damaged: put it aside and restore a backup"),
@@ -232,6 +233,19 @@ class Database:
             # Another number each time: what does not differ would not be written.
             transaction.execute(sa.text(f"PRAGMA user_version={(before + 1) % (1 << 30)}"))
             return None
+
+    def move_log(self) -> None:
+        """Move what SQLite has written into its log to its file: while nobody waits for that, and as far as it can.
+
+        Readers and writers go on meanwhile. What fails is tried again the next time.
+        """
+        if self._engine.dialect.name == POSTGRESQL:  # it has a process for that
+            return
+        failures = (SQLAlchemyError, self._engine.dialect.dbapi.Error)  # type: ignore[union-attr] # it has one
+        with contextlib.suppress(*failures), contextlib.closing(self._engine.raw_connection()) as raw:
+            cursor = raw.cursor()
+            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            cursor.close()
 
     def compact(self) -> None:
         """Give up what was deleted: no page of the database's files holds it any more.

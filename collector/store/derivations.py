@@ -156,6 +156,10 @@ class DerivationStore:
         with self._database.transaction() as transaction:
             transaction.execute(statement.on_conflict_do_update(index_elements=["series"], set_={"value": later}))
 
+    def rest(self) -> None:
+        """Hear that a cycle is over: what the database keeps for a quiet moment is done now."""
+        self._database.move_log()
+
     def restatements(self, since: int = 0, limit: int = 1_000) -> list[Restatement]:
         """The newest restatements that were noticed after a time, newest first."""
         columns = [RESTATEMENT.c[n] for n in Restatement._fields]

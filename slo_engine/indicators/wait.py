@@ -336,8 +336,8 @@ class _Known:
             if attempt.approvals:
                 yield self._approved(attempt, team)
         if not self.roster.stays:
-            people = ["" if a.bot else a.requester or "" for a in real]
-            acts = Acts.of([a.id for a in real], people, [a.started_at for a in real], [a.source for a in real])
+            who = ["" if a.bot else a.requester or "" for a in real]
+            acts = Acts.of([a.id for a in real], who, [a.started_at for a in real], [a.source for a in real])
             yield from _active(weekly(acts))
 
     def _provisioned(self, attempt: Attempt, team: str) -> Observation:

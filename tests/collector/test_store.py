@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -42,7 +43,7 @@ from collector.events import (
     TicketState,
     kind_of,
 )
-from collector.store import Database, EventStore, SourceRun, from_micros, to_micros
+from collector.store import Database, DerivationStore, EventStore, SourceRun, from_micros, to_micros
 from collector.store.database import SCHEMA_REVISION, _positional
 from collector.store.derivations import _COLUMNS, _INSERT
 from collector.store.tables import METADATA
@@ -361,6 +362,25 @@ def test_opening_again_keeps_what_is_there(tmp_path: Path, probe: Any) -> None:
 
     assert list(EventStore(again).events(Probe)) == [probe()]
     again.close()
+
+
+@pytest.mark.sqlite
+def test_after_a_cycle_the_file_has_what_the_log_had_and_the_log_is_written_over(tmp_path: Path, probe: Any) -> None:
+    """Else the log would grow until somebody's transaction had to wait while all of it is moved."""
+    database, sizes = Database.open(tmp_path), []
+    for n in range(3):
+        with database.transaction() as transaction:
+            EventStore(database).write(transaction, [probe(f"{n}-{i}") for i in range(500)])
+        DerivationStore(database).rest()
+        sizes.append((tmp_path / "paceline.db-wal").stat().st_size)
+    (tmp_path / "alone").mkdir()
+    shutil.copy(tmp_path / "paceline.db", tmp_path / "alone")
+    alone = Database.open(tmp_path / "alone")
+
+    assert len(list(EventStore(alone).events(Probe))) == 1_500
+    assert sizes[2] == sizes[1]
+    alone.close()
+    database.close()
 
 
 @pytest.mark.sqlite
