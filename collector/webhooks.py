@@ -18,6 +18,11 @@ from collector.errors import BadRecord
 from collector.events import Event
 from collector.secrets import is_guessable
 
+SIGNATURE, SENT_AT = "x-paceline-signature-256", "x-paceline-sent-at"
+MOST_SECONDS_AGO = 300
+"""How far the time that a sender says may be from now: what clocks differ by, and what a delivery takes."""
+_LONGEST_SECONDS = 12
+
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
@@ -63,6 +68,27 @@ def is_signed(secret: str, body: bytes, signature: str, *, prefix: str = "", dig
 def is_same(secret: str, given: str) -> bool:
     """Whether a token is the secret, and one that nobody guesses. Takes as long for a wrong one."""
     return hmac.compare_digest(secret.encode(), given.encode("utf-8", "replace")) and not is_guessable(secret)
+
+
+def is_shown_or_signed(secret: str, delivery: Delivery) -> bool:
+    """Whether the secret is shown as bearer token, or the body signed with it, as Paceline's own senders do.
+
+    A sender may say when it signed, and sign that before the body: what somebody recorded then opens nothing later.
+    """
+    signature = delivery.headers.get(SIGNATURE)
+    if signature is None:
+        return bool(secret) and is_same(secret, bearer(delivery))
+    signed, sent_at = delivery.body, delivery.headers.get(SENT_AT)
+    if sent_at is not None:
+        if not _is_now(sent_at, delivery.received_at):
+            return False
+        signed = f"{sent_at}.".encode() + signed
+    return bool(secret) and is_signed(secret, signed, signature, prefix="sha256=")
+
+
+def _is_now(seconds: str, at: datetime) -> bool:
+    known = seconds.isascii() and seconds.isdigit() and len(seconds) <= _LONGEST_SECONDS
+    return known and abs(int(seconds) - at.timestamp()) <= MOST_SECONDS_AGO
 
 
 def bearer(delivery: Delivery) -> str:

@@ -14,7 +14,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from collector.errors import PacelineError
-from paceline.access.connections import MOST_HEAD_BYTES, BoundedProtocol
+from paceline.access.connections import MOST_HEAD_BYTES, counting
+from paceline.access.peers import Peers
 from paceline.access.tls import Certificate
 from paceline.dispatch import Dispatch
 from paceline.enricher import build_enricher
@@ -84,16 +85,18 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
 
 def bounded(app: FastAPI, running: Running, certificate: Certificate | None) -> uvicorn.Config:
     """How an app is served: nobody takes more time, memory or connections than is allowed."""
+    settings = running.service.configuration.settings
+    most = settings.server.connections
     return uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_SLOW_READER_SECONDS,
-        http=BoundedProtocol,
+        http=counting(most // 2, Peers(settings.access.proxy).is_proxy),
         ws="none",
         proxy_headers=False,  # else anybody on this machine could say from where a request comes
-        limit_concurrency=running.service.configuration.settings.server.connections,
+        limit_concurrency=most,
         h11_max_incomplete_event_size=MOST_HEAD_BYTES,
         ssl_context_factory=None if certificate is None else lambda _config, _usual: certificate.context,
     )

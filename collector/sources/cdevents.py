@@ -56,9 +56,8 @@ from collector.systems.cdevents.shapes import (
     sha_of,
 )
 from collector.times import parsed
-from collector.webhooks import Delivery, Received, Receiver, bearer, id_of, is_same, is_signed
+from collector.webhooks import Delivery, Received, Receiver, id_of, is_shown_or_signed
 
-SIGNATURE = "x-paceline-signature-256"
 _BATCH, _STRUCTURED = "application/cloudevents-batch+json", "application/cloudevents+json"
 _PREFIX = "dev.cdevents."
 _LONGEST_NUMBER = 12
@@ -121,10 +120,7 @@ class CdEventsReceiver:
 
     def is_genuine(self, delivery: Delivery) -> bool:
         """Whether the secret is shown as bearer token, or the body signed with it."""
-        secret, signature = reveal(self.secret), delivery.headers.get(SIGNATURE)
-        if signature is not None:
-            return bool(secret) and is_signed(secret, delivery.body, signature, prefix="sha256=")
-        return bool(secret) and is_same(secret, bearer(delivery))
+        return is_shown_or_signed(reveal(self.secret), delivery)
 
     def read(self, delivery: Delivery) -> Received:
         """The events. Raises ContractError for what is no CloudEvent, and where no event can be used."""

@@ -20,9 +20,9 @@ from collector.pushed import PushedConfig
 from collector.records import Records
 from collector.secrets import reveal
 from collector.source import About, SourceContext
-from collector.webhooks import Delivery, Received, Receiver, bearer, id_of, is_same, is_signed
+from collector.webhooks import Delivery, Received, Receiver, id_of, is_shown_or_signed
 
-SIGNATURE, ID = "x-paceline-signature-256", "x-paceline-delivery"
+ID = "x-paceline-delivery"
 _A_KIND = f"expected one of {', '.join(TYPE_OF_KIND)}"
 
 
@@ -77,10 +77,7 @@ class RecordsReceiver:
 
     def is_genuine(self, delivery: Delivery) -> bool:
         """Whether the secret is shown as bearer token, or the body signed with it."""
-        secret, signature = reveal(self.secret), delivery.headers.get(SIGNATURE)
-        if signature is not None:
-            return bool(secret) and is_signed(secret, delivery.body, signature, prefix="sha256=")
-        return bool(secret) and is_same(secret, bearer(delivery))
+        return is_shown_or_signed(reveal(self.secret), delivery)
 
     def read(self, delivery: Delivery) -> Received:
         """The events. Raises ContractError for what is no JSON, and where no record can be used."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from paceline.access.limits import client_key
 
 HEAD_SECONDS = 10.0
 """How long a request may take to arrive up to its body."""
@@ -17,17 +22,45 @@ MOST_HEAD_BYTES = 32 << 10
 """Of the address and the headers of a request, together."""
 
 
+@dataclass
+class Counted:
+    """How many connections each client has: one may have `most`, so that nobody takes all; a proxy as many as come.
+
+    A client is an address, or an IPv6 network of 64 bits, which somebody may have to themselves.
+    """
+
+    most: int
+    is_proxy: Callable[[str], bool]
+    _open: Counter[str] = field(default_factory=Counter)
+
+    def begun(self, peer: str) -> bool:
+        """Count a connection; whether its client may have it."""
+        client = client_key(peer)
+        self._open[client] += 1
+        return self._open[client] <= self.most or self.is_proxy(peer)
+
+    def ended(self, peer: str) -> None:
+        """Count it no more."""
+        client = client_key(peer)
+        self._open[client] -= 1
+        if self._open[client] <= 0:
+            del self._open[client]
+
+
 class BoundedProtocol(H11Protocol):
     """HTTP/1.1 of the server, with an end to waiting for a request and for a reader."""
 
     head_seconds, stalled_seconds = HEAD_SECONDS, STALLED_SECONDS
+    counted: Counted | None = None
     _head: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Wait for a request, for a while."""
+        """Wait for a request, for a while; a client that has too many connections is hung up on at once."""
         super().connection_made(transport)
         self._await_head()
+        if self.counted is not None and not self.counted.begun(self._peer()):
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Wait no longer once a request is there; what dribbles in does not begin the wait anew."""
@@ -49,9 +82,14 @@ class BoundedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
+        if self.counted is not None:
+            self.counted.ended(self._peer())
         self._found_head()
         self._found_reader()
         super().connection_lost(exc)
+
+    def _peer(self) -> str:
+        return self.client[0] if self.client else ""
 
     def _found_head(self) -> None:
         if self._head is not None:
@@ -80,3 +118,12 @@ class BoundedProtocol(H11Protocol):
     def _await_head(self) -> None:
         if self._head is None:
             self._head = self.loop.call_later(self.head_seconds, self.transport.abort)
+
+
+def counting(most: int, is_proxy: Callable[[str], bool]) -> type[BoundedProtocol]:
+    """The same for a server of its own, of whose connections one client may have `most`."""
+
+    class Counting(BoundedProtocol):
+        counted = Counted(most, is_proxy)
+
+    return Counting

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import hmac
 import json
 import sqlite3
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -144,6 +146,55 @@ def test_a_replay_answers_200_and_does_nothing(send: Send, service: Service) -> 
     assert [(a.status_code, a.json()) for a in answers] == [(200, {"status": "duplicate"})] * 2
     assert service.drain() == 0
     assert deployed(service) == ["1", "2"]
+
+
+@pytest.mark.parametrize(("seconds_ago", "status"), [(0, 202), (290, 202), (310, 401), (-310, 401), (86_400 * 20, 401)])
+def test_a_delivery_that_was_recorded_opens_nothing_later(
+    send: Send, clock: Any, seconds_ago: int, status: int
+) -> None:
+    """Where a sender signs the time too, an old one is refused, under whatever id it comes."""
+    body = json.dumps(deployment()).encode()
+    at = str(round(clock().timestamp()) - seconds_ago)
+    headers = {"X_Paceline_Sent_At": at, "X_Paceline_Signature_256": signature(f"{at}.".encode() + body)}
+
+    assert send(body, **headers, X_Paceline_Delivery="another").status_code == status
+
+
+@pytest.mark.parametrize("said", ["", "now", "-1", "1e9", "1_0", "9" * 400, "{later}"])
+def test_the_time_of_a_recorded_delivery_cannot_be_exchanged(send: Send, clock: Any, said: str) -> None:
+    """A time that was not signed, none at all where one was, and what is no time: refused."""
+    body, now = json.dumps(deployment()).encode(), round(clock().timestamp())
+    recorded = signature(f"{now - 1_000}.".encode() + body)
+    told = {"X_Paceline_Sent_At": said.format(later=now)} if said else {}
+
+    assert send(body, X_Paceline_Signature_256=recorded, **told).status_code == 401
+
+
+def test_an_old_state_that_is_played_back_changes_nothing(send: Send, service: Service, clock: Any) -> None:
+    """A record that says how old it is does not come after a newer one, though its id is long forgotten."""
+    old = {**deployment(), "updated_at": "2026-03-08T09:30:00Z", "result": "failure"}
+    send(old)
+    send({**deployment(), "updated_at": "2026-03-08T09:40:00Z"})
+    service.drain()
+    clock.move(DELIVERIES_REMEMBERED + timedelta(days=1))
+    service.drain()
+
+    assert send(old).status_code == 202
+    service.drain()
+    assert list(service.events.columns(Deployment, "result")) == [("success",)]
+
+
+def test_a_packed_body_is_not_unpacked(send: Send) -> None:
+    """A quarter of a gigabyte in a quarter of a megabyte is refused as the bytes that came, and costs no more."""
+    bomb = gzip.compress(b" " * (1 << 28), 1)
+    headers = {"Content_Encoding": "gzip", "X_Paceline_Signature_256": signature(bomb)}
+    tracemalloc.start()
+    answer = send(bomb, **headers)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert (answer.status_code, most < 64 << 20) == (400, True)
+    assert "no JSON in UTF-8" in answer.json()["detail"]
 
 
 def test_an_id_is_remembered_for_fourteen_days(send: Send, service: Service, clock: Any) -> None:

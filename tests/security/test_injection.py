@@ -9,22 +9,25 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, redirect_stderr
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx2
+import msgspec
 import promql_parser
 import pytest
 from small_site import opened_site
 
+from collector.events import DocPage, Event, Ticket, TicketState, UsageEvent
 from collector.tabular import matching
 from paceline.commands.output import table
 from paceline.logs import configure
 from slo_engine.alert_windows import load_tiers
 from slo_engine.annotations import Links
-from slo_engine.event_lines import web_link
+from slo_engine.event_lines import line_of, web_link
 from slo_engine.openslo_values import url
 from slo_engine.rule_files import render_rules
 from slo_engine.slo import IndicatorSli, Slo
@@ -262,25 +265,44 @@ def test_names_of_a_hostile_organisation_run_on_no_page(site: httpx2.Client) -> 
     assert [page.url.path for page in pages if unescaped(page.text)] == []
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "javascript:alert(1)",
-        "JaVaScRiPt:alert(1)",
-        "java\tscript:alert(1)",
-        " javascript:alert(1)",
-        "data:text/html,<script>alert(1)</script>",
-        "vbscript:x",
-        "file:///etc/passwd",
-        "//evil.example/x",
-        "https://user:password@evil.example/",
-        "https://evil.example/\u202egpj.exe",
-        "https://evil.example/\r\nX: y",
-    ],
-)
+NO_LINKS = [
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "java\tscript:alert(1)",
+    " javascript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "vbscript:x",
+    "file:///etc/passwd",
+    "//evil.example/x",
+    "https://user:password@evil.example/",
+    "https://evil.example/\u202egpj.exe",
+    "https://evil.example/\r\nX: y",
+]
+
+
+@pytest.mark.parametrize("address", NO_LINKS)
 def test_what_is_no_web_address_is_no_link(address: str) -> None:
     """Pages, mails and chat link `http` and `https` alone, without credentials and without what is not printed."""
     assert web_link(address) is None
+
+
+AT = datetime(2026, 3, 2, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        DocPage(source="told", native_id="1", repository="shop", path="docs/a.md", changed_at=AT),
+        Ticket(source="told", native_id="1", queue="help", state=TicketState.OPEN, created_at=AT),
+        UsageEvent(source="told", native_id="1", capability="builds", at=AT),
+    ],
+    ids=["documentation", "ticket", "use"],
+)
+def test_no_event_brings_a_link_that_runs(event: Event) -> None:
+    """Whatever a source reports, a page of documentation too: its address is a link only where it is one of the web."""
+    links = [line_of(msgspec.structs.replace(event, url=url)).url for url in (*NO_LINKS, "https://docs.example/a")]
+
+    assert links == [*[None] * len(NO_LINKS), "https://docs.example/a"]
 
 
 @pytest.mark.parametrize("path", ["/", "/slos", "/slos/hold", "/weekly", "/weekly/2026-W10", "/api/v1/slos"])

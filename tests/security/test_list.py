@@ -12,7 +12,7 @@ PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 ATTACKS = {
     *("authentication", "token scope", "CSRF", "XSS", "mrkdwn", "header injection", "SSRF", "DNS", "path traversal"),
     *("YAML", "zip bombs", "HMAC", "replay", "SQL", "PromQL", "log injection", "terminal", "git options"),
-    *("regular expressions", "clickjacking", "host header"),
+    *("regular expressions", "connections", "clickjacking", "host header"),
 }
 
 

@@ -19,7 +19,7 @@ from cryptography import x509
 from fastapi import FastAPI, Request
 
 from collector.errors import PacelineError
-from paceline.access.connections import MOST_HEAD_BYTES, BoundedProtocol
+from paceline.access.connections import MOST_HEAD_BYTES, BoundedProtocol, counting
 from paceline.access.door import Access, guard
 from paceline.access.tls import Certificate
 from paceline.logs import configure
@@ -41,12 +41,14 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextlib.contextmanager
-def served(certificate: Certificate | None = None, asgi: Any = app, connections: int | None = None) -> Iterator[int]:
+def served(
+    certificate: Certificate | None = None, asgi: Any = app, connections: int | None = None, http: Any = Hasty
+) -> Iterator[int]:
     """A server of an app: its port."""
     config = uvicorn.Config(
         asgi,
         log_level="critical",
-        http=Hasty,
+        http=http,
         ws="none",
         lifespan="off",
         limit_concurrency=connections,
@@ -100,6 +102,35 @@ def test_who_is_slow_is_hung_up_on() -> None:
             sleeper.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             time.sleep(1.5)
             assert _read_whole(sleeper) < len(LARGE)
+
+
+@pytest.mark.parametrize("proxied", [False, True], ids=["client", "proxy"])
+def test_one_client_does_not_take_all_connections(*, proxied: bool) -> None:
+    """Beyond its share a client is hung up on at once; a connection that ended counts no more; a proxy has no share."""
+
+    def works(connection: socket.socket) -> bool:
+        with contextlib.suppress(OSError):
+            connection.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+            return connection.recv(8) == b"HTTP/1.1"
+        return False
+
+    with served(asgi=_nothing, http=counting(2, lambda _: proxied)) as port, contextlib.ExitStack() as stack:
+
+        def connected() -> socket.socket:
+            return stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+
+        held = [connected() for _ in range(3)]
+        answered = [works(one) for one in held]
+        held[0].close()
+        time.sleep(0.3)
+
+        assert answered == [True, True, proxied]
+        assert works(connected())
+
+
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
 
 
 def test_who_reads_steadily_gets_it_all() -> None:
