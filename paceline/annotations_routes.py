@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 
 from collector.errors import StoreError
 from collector.store import Series, from_micros, to_micros
-from paceline.explanations import Refusal
+from paceline.refusing import Refusal, refused, unreadable
 from paceline.service import Published, Service
 from slo_engine.event_lines import EventLine, line_of, one_line
 from slo_engine.exclusions import Exclusion
@@ -130,27 +130,23 @@ def annotation_routes(service: Service) -> APIRouter:
         # A plain function, so it runs beside the event loop: it reads the store.
         published = service.published
         if published is None:
-            return _problem(503, "no snapshot is published yet")
+            return refused(503, "no snapshot is published yet")
         asked = _Asked(
             after=_aware(since), until=_aware(until), kinds=frozenset(kinds), service=of, environment=environment
         )
         if not timedelta(0) < asked.until - asked.after <= LONGEST:
-            return _problem(422, f"`to` must be after `from`, and at most {LONGEST.days} days")
+            return refused(422, f"`to` must be after `from`, and at most {LONGEST.days} days")
         if not _YEARS[0] <= asked.after.year <= asked.until.year <= _YEARS[1]:
-            return _problem(422, f"a time lies outside the years {_YEARS[0]} to {_YEARS[1]}")
+            return refused(422, f"a time lies outside the years {_YEARS[0]} to {_YEARS[1]}")
         try:
             with turns:
                 found = sorted(_marks(service, published, asked))
                 page = found[offset : offset + limit]
                 return MarksView(annotations=_views(page, service), total=len(found), offset=offset)
         except StoreError:
-            return _problem(503, "the store cannot be read")
+            return unreadable()
 
     return router
-
-
-def _problem(status: int, detail: str) -> JSONResponse:
-    return JSONResponse(Refusal(detail=detail).model_dump(), status_code=status)
 
 
 def _aware(at: datetime) -> datetime:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from collector.errors import StoreError
 from paceline.deliveries import DeliveryView, delivery_view
-from paceline.explanations import Refusal
+from paceline.refusing import Limit, Refusal, unreadable
 from paceline.service import Service
-
-_Limit = Annotated[int, Query(ge=1, le=1_000, description="At most so many.")]
 
 
 class DeliveriesView(BaseModel):
@@ -32,12 +28,12 @@ def delivery_routes(service: Service) -> APIRouter:
         response_model=DeliveriesView,
         responses={503: {"model": Refusal}},
     )
-    def deliveries(limit: _Limit = 100) -> DeliveriesView | JSONResponse:
+    def deliveries(limit: Limit = 100) -> DeliveriesView | JSONResponse:
         # A plain function, so it runs beside the event loop: it reads the store.
         try:
             found = service.delivery_log.listed(limit)
         except StoreError:
-            return JSONResponse(Refusal(detail="the store cannot be read").model_dump(), status_code=503)
+            return unreadable()
         return DeliveriesView(deliveries=[delivery_view(record) for record in found])
 
     return router

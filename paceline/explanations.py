@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from collector.errors import PacelineError, StoreError
 from paceline.pages.look import Look
 from paceline.pages.remembered import Remembered, seen_in
+from paceline.refusing import Refusal
 from paceline.service import Published, Service
 from slo_engine.catalog import metrics_of
 from slo_engine.counted import Role
@@ -147,12 +148,6 @@ class ExplanationView(BaseModel):
         description="For kinds of events that are not kept from the beginning of the window on, since when they are; "
         "units that rest on earlier ones stand as they were judged, without the events."
     )
-
-
-class Refusal(BaseModel):
-    """Why there is no answer, and what was expected."""
-
-    detail: str | list[dict[str, Any]]
 
 
 _Choice = Annotated[str, Field(pattern=r"^[^=]+=.*$")]

@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from collector.errors import StoreError
-from paceline.explanations import Refusal
 from paceline.gate import Answer, UnknownService
+from paceline.refusing import Refusal, refused, unreadable
 from paceline.service import Service
 from slo_engine.gate import Override, Verdict
 
@@ -71,20 +71,16 @@ def gate_routes(service: Service) -> APIRouter:
         # A plain function, so it runs beside the event loop: it reads the store.
         published = service.published
         if published is None:
-            return _problem(503, "no snapshot is published yet")
+            return refused(503, "no snapshot is published yet")
         try:
             with turns:
                 return _view(service.gate(asked, published))
         except UnknownService as error:
-            return _problem(404, str(error))
+            return refused(404, str(error))
         except StoreError:
-            return _problem(503, "the store cannot be read")
+            return unreadable()
 
     return router
-
-
-def _problem(status: int, detail: str) -> JSONResponse:
-    return JSONResponse(Refusal(detail=detail).model_dump(), status_code=status)
 
 
 def _view(answer: Answer) -> GateView:

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse
 
 from collector.errors import StoreError
-from paceline.explanations import Refusal
 from paceline.history import MOST_WINDOWS, USUAL_WINDOWS, HistoryView, view
+from paceline.refusing import Refusal, refused, unreadable
 from paceline.service import Service, UnknownSlo
 
 _AT_ONCE = 2
@@ -36,9 +36,9 @@ def history_routes(service: Service) -> APIRouter:
             with turns:
                 slo, found = service.history(name, windows)
         except UnknownSlo as error:
-            return JSONResponse(Refusal(detail=str(error)).model_dump(), status_code=404)
+            return refused(404, str(error))
         except StoreError:
-            return JSONResponse(Refusal(detail="the store cannot be read").model_dump(), status_code=503)
+            return unreadable()
         return HistoryView(slo=slo.name, target=float(slo.target), windows=[view(one) for one in found])
 
     return router

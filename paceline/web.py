@@ -31,6 +31,7 @@ from paceline.pages.refusals import answer_refusals
 from paceline.pages.slos import slo_routes
 from paceline.pages.sources import source_routes
 from paceline.readiness import HealthView, readiness, starting
+from paceline.refusing import Limit
 from paceline.service import Service
 from paceline.webhooks import Webhooks, webhook_routes
 from paceline.weeklies import Weeklies
@@ -107,7 +108,6 @@ class RestatementsView(BaseModel):
 _Since = Annotated[
     datetime | None, Query(description="Only what was noticed after this time; UTC unless it says another zone.")
 ]
-_Limit = Annotated[int, Query(ge=1, le=1_000, description="At most so many.")]
 
 
 def create_app(  # noqa: C901 - one short function for each route
@@ -174,7 +174,7 @@ def create_app(  # noqa: C901 - one short function for each route
         response_model=RestatementsView,
         responses={503: {"model": HealthView}},
     )
-    def restatements(since: _Since = None, limit: _Limit = 100) -> RestatementsView | JSONResponse:
+    def restatements(since: _Since = None, limit: Limit = 100) -> RestatementsView | JSONResponse:
         # A plain function, so it runs beside the event loop: it reads the store.
         try:
             lines = service.restated(since if since is None or since.tzinfo else since.replace(tzinfo=UTC), limit)

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, Response
 
 from collector.errors import StoreError
-from paceline.explanations import STARTING, Refusal
+from paceline.explanations import STARTING
 from paceline.pages.look import Look
+from paceline.refusing import refused
 from paceline.service import Service, UnknownTeam
 from paceline.weeklies import Weeklies
 from slo_engine.organisation import levels
@@ -93,4 +94,4 @@ def teams_of(service: Service) -> list[str]:
 def _refused(look: Look, form: Format | None, status: int, why: str) -> Response:
     if form is None:
         return look.message(why, status)
-    return JSONResponse(Refusal(detail=why).model_dump(), status_code=status)
+    return refused(status, why)

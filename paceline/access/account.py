@@ -15,9 +15,9 @@ from paceline.access.caller import By, Role, caller_of
 from paceline.access.doorkeeper import SESSION, Doorkeeper
 from paceline.access.oidc import Attempt, Provider, ProviderDownError, SignInError
 from paceline.access.trail import Trail
-from paceline.explanations import Refusal
 from paceline.logs import Log
 from paceline.pages.look import Look
+from paceline.refusing import Limit, Refusal, refused
 
 SIGNED_IN = "/account/signed-in"
 """Where a provider sends people back to."""
@@ -25,7 +25,6 @@ _ATTEMPT = "sign-in"
 _ATTEMPT_LASTS = timedelta(minutes=10)
 _LONGEST = 2_000
 _Next = Annotated[str, Query(alias="next", max_length=_LONGEST)]
-_Limit = Annotated[int, Query(ge=1, le=1_000, description="At most so many.")]
 
 
 class TrailLine(BaseModel):
@@ -92,12 +91,12 @@ def account_routes(keeper: Doorkeeper, trail: Trail, look: Look, provider: Provi
         response_model=TrailView,
         responses={503: {"model": Refusal}},
     )
-    def audit(limit: _Limit = 100) -> TrailView | JSONResponse:
+    def audit(limit: Limit = 100) -> TrailView | JSONResponse:
         # A plain function, so it runs beside the event loop: it reads a file.
         try:
             found = trail.newest(limit)
         except OSError:
-            return JSONResponse(Refusal(detail="the audit trail cannot be read").model_dump(), status_code=503)
+            return refused(503, "the audit trail cannot be read")
         return TrailView(lines=[TrailLine.model_validate(line) for line in found])
 
     if provider is not None:
