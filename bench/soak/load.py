@@ -3,7 +3,8 @@
     make soak ARGS="load"                                   30 minutes, 500 deliveries a second, SQLite
     make soak ARGS="load --minutes 5 --rate 200 --database postgresql"
 
-Prints whether each accepted delivery is stored once, the time of scrapes, and the memory of the service. What fails:
+Prints whether each accepted delivery is stored once, the time of scrapes, the memory of the service, and what of
+that does not hold: then it ends with 1. What fails:
 a provider is down, slow and wrong in turn, readers take a byte a second, the service is killed three times in the first
 sixth, and a PostgreSQL is stopped twice as by a power failure. Scrapes go on meanwhile, every 5 s.
 """
@@ -17,10 +18,7 @@ import tempfile
 from pathlib import Path
 
 from forked import forks
-from soaking import Result, growth_per_hour, quantile, soak
-
-SCRAPE_SECONDS = 0.05
-_WARM_SHARE = 0.2
+from soaking import WARM_SHARE, Result, growth_per_hour, quantile, soak, unkept
 
 
 def main() -> None:
@@ -41,22 +39,27 @@ def main() -> None:
         print(f"{asked.database}, {asked.minutes:g} min, {asked.rate:g} deliveries a second asked for")
         print(f"  load of the machine before {busy[0]:.1f}, at the end {os.getloadavg()[0]:.1f}")
         told(result, asked.minutes * 60)
-    sys.exit(not result.verdict.passed)
+        broken = unkept(result, asked.minutes * 60)
+        print("".join(f"  does not hold: {one}\n" for one in broken) or "  all of it holds\n", end="")
+    sys.exit(bool(broken))
 
 
 def told(result: Result, seconds: float) -> None:
     """Print the figures."""
     verdict, measured = result.verdict, result.measured
     rate = verdict.accepted / result.sending_seconds
-    print(f"  accepted {verdict.accepted} ({rate:.0f}/s), sent again {result.said['repeated']}")
+    print(
+        f"  accepted {verdict.accepted} ({rate:.0f}/s), stored {verdict.stored}, sent again {result.said['repeated']}"
+    )
     lost = f"lost {len(verdict.lost)}, doubled {len(verdict.doubled)}, never sent {len(verdict.unasked)}"
     print(f"  {lost}, totals differ by {verdict.uncounted}")
     times = ", ".join(f"{name} {1_000 * quantile(measured.scrapes, q):.0f} ms" for name, q in _SHARES)
     print(f"  scrapes {len(measured.scrapes)}: {times}; not answered {measured.unanswered}")
-    warm = [mb for at, mb in measured.memory if at >= _WARM_SHARE * seconds]
+    warm = [mb for at, mb in measured.memory if at >= WARM_SHARE * seconds]
     if warm:
-        line = growth_per_hour(measured.memory, _WARM_SHARE * seconds)
-        print(f"  memory after warm-up {warm[0]:.0f} MB, at the end {warm[-1]:.0f} MB, by a line {line:+.0f} MB/h")
+        line = growth_per_hour(measured.memory, WARM_SHARE * seconds)
+        at_start = f"memory at the start {measured.memory[0][1]:.0f} MB, after warm-up {warm[0]:.0f} MB"
+        print(f"  {at_start}, at the end {warm[-1]:.0f} MB, by a line {line:+.0f} MB/h")
     print("  happened: " + ", ".join(f"{name} {count}" for name, count in sorted(result.faults.items())))
 
 

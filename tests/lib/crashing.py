@@ -381,6 +381,9 @@ class Loop:
     def _stay(self) -> None:
         """Start who should be there and is not."""
         for name in ("serve", "worker") if self.server else ("serve",):
+            # Who cannot reach its database while it starts ends by itself.
+            if name in self.staying and has_ended(self.staying[name]):
+                self.forks.wait(self.staying.pop(name))
             if name not in self.staying:
                 self.staying[name] = self._start(name)
 
@@ -398,6 +401,11 @@ class Loop:
             self.server.forget_leases()
         for command in ("collect", "evaluate"):
             assert self.forks.run(command, "--config", self.config(workers=False)) == 0, self.forks.log[-4_000:]
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process, which somebody else has to wait for, is over."""
+    return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(") ")[2].startswith("Z")
 
 
 def killed_again_and_again(

@@ -53,6 +53,7 @@ class Verdict:
     """What became of what was accepted. `lost` and `doubled` must be empty, and `uncounted` 0."""
 
     accepted: int
+    stored: int
     lost: Sequence[str]
     doubled: Sequence[str]
     unasked: Sequence[str]
@@ -70,6 +71,7 @@ def judged(accepted: Sequence[str], stored: Sequence[str], total: int) -> Verdic
     known, found = set(accepted), Counter(stored)
     return Verdict(
         accepted=len(known),
+        stored=len(found),
         lost=sorted(known - set(found)),
         doubled=sorted(one for one, count in found.items() if count > 1),
         unasked=sorted(set(found) - known),
@@ -274,6 +276,26 @@ class Result:
     said: dict[str, Any]
     sending_seconds: float
     log: str
+
+
+WARM_SHARE = 0.2
+"""What share of the time is for warming up."""
+MOST_SCRAPE_SECONDS = 0.05
+MOST_GROWTH = 1.25
+"""How much more memory there may be at the end than after the warm-up: what is kept of more events is a little more."""
+
+
+def unkept(result: Result, seconds: float) -> list[str]:
+    """What does not hold of what is promised, a sentence each. Of a busy machine times say nothing."""
+    verdict, slowest = result.verdict, quantile(result.measured.scrapes, 0.99)
+    warm = [mb for at, mb in result.measured.memory if at >= WARM_SHARE * seconds]
+    told = [
+        (not verdict.passed, "each accepted delivery is stored once"),
+        (not slowest <= MOST_SCRAPE_SECONDS, f"99 of 100 scrapes take at most {1_000 * MOST_SCRAPE_SECONDS:.0f} ms"),
+        (bool(warm) and warm[-1] > MOST_GROWTH * warm[0], "memory does not grow"),
+        ("Traceback" in result.log, "nothing but errors of ours is in the log"),
+    ]
+    return [sentence for is_broken, sentence in told if is_broken]
 
 
 def soak(

@@ -6,12 +6,13 @@ import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from crashing import Kept, differences, killed_again_and_again
 from forked import Forks, forks
-from soaking import Result, growth_per_hour, judged, quantile, soak, stored_in
+from soaking import Measured, Result, growth_per_hour, judged, quantile, soak, stored_in, unkept
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -71,6 +72,29 @@ def test_the_oracle_finds_what_is_wrong(stored: list[str], total: int) -> None:
 def test_the_oracle_is_content_with_what_is_right() -> None:
     """Each accepted event once, in whatever order, passes."""
     assert judged(["a", "b"], ["b", "a"], 2).passed
+
+
+@pytest.mark.parametrize(
+    ("lost", "seconds", "grown", "log", "broken"),
+    [
+        ([], 0.02, 1.1, "", []),
+        (["a"], 0.02, 1.1, "", ["each accepted delivery is stored once"]),
+        ([], 0.06, 1.1, "", ["99 of 100 scrapes take at most 50 ms"]),
+        ([], 0.02, 1.4, "", ["memory does not grow"]),
+        ([], 0.02, 1.1, "Traceback (most recent call last)", ["nothing but errors of ours is in the log"]),
+    ],
+    ids=["all well", "lost", "slow", "grown", "a stack trace"],
+)
+def test_what_is_promised_and_not_kept_is_named(
+    lost: list[str], seconds: float, grown: float, log: str, broken: list[str]
+) -> None:
+    """A run fails for a lost event, slow scrapes, memory that grows, a stack trace: each by its sentence."""
+    memory = [(60.0 * minute, 100.0 * (1 + (grown - 1) * minute / 29)) for minute in range(30)]
+    measured = Measured(scrapes=[seconds] * 100, memory=[(at, mb) for at, mb in memory if at >= 360])
+    verdict = replace(judged(["a", "b"], ["a", "b"], 2), lost=lost)
+    result = Result(verdict, measured, Counter(), {}, 1_740.0, log)
+
+    assert unkept(result, 1_740.0) == broken
 
 
 def test_memory_that_grows_is_told_as_growth() -> None:
