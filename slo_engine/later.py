@@ -110,7 +110,9 @@ class Later:
         new = {i for (i,) in touched}
         for request in requests:
             shas = [s for s in (request.merge_sha, request.head_sha, *request.commits) if s]
-            if request.id in new and (past.among(map(mark, shas)) or not shipped.isdisjoint(shas)):
+            if request.id not in new:
+                continue
+            if past.among(map(mark, shas)) or not shipped.isdisjoint(shas) or any(map(self.named, shas)):
                 raise Settled
         return requests
 

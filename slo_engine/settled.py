@@ -293,7 +293,12 @@ class _Repository:
         )
 
     def check(self) -> None:
-        """Raise Settled where a revert, rollback or hotfix that is open undoes what would be settled."""
+        """Raise Settled where a revert, rollback or hotfix that is open undoes what would be settled.
+
+        Also where a request stays open that a settled deployment names: without it, it would seem to ship nowhere.
+        """
+        if any(self._named(chain, shipment) for chain in self.chains for shipment in chain.shipments):
+            raise Settled
         for past in self.past:
             for revert in self.history.reverts:
                 if not past[revert.commit] and any(past[u] or self.dormant[u] for u in revert.undone):
@@ -317,6 +322,12 @@ class _Repository:
                     and (self.settled[commit] or self.shipped(chain, chain.first[commit]))
                 ):
                     raise Settled
+
+    def _named(self, chain: Chain, shipment: Shipment) -> bool:
+        """Whether a request that stays open shipped only because a settled deployment names it."""
+        change = shipment.change
+        shipped = change.commit < 0 and self.shipped(chain, shipment.by)
+        return shipped and change.request is not None and not self._requests[change.id]
 
     @cached_property
     def _requests(self) -> dict[str, bool]:
@@ -383,11 +394,13 @@ def _chain_state(chain: Chain, place: Place, at: int, work: _Repository) -> Chai
 
 
 def _tokens(judged: Judged, past: Sequence[Release], at: int) -> Iterable[str]:
-    """What an incident could name or be linked with in the settled past."""
+    """What an incident could name or be linked with in the settled past, or a request that nobody knew of then."""
     for release in past:
         yield from filter(None, (release.native_id, release.artifact, release.version, release.sha, release.url))
         yield from names(release.links)
     for chain in judged.chains.values():
+        listed = (s for r in chain.releases if r.at <= at for s in names(r.change_shas))
+        yield from (s for s in listed if s not in chain.commits.graph.number)
         for change, index, _, _ in chain.shipments:
             if change.request is not None and index >= 0 and chain.releases[index].at <= at:
                 yield from filter(None, (change.request.url, *names(change.request.links)))
