@@ -1,6 +1,6 @@
 # Thin on purpose: the work is in scripts/, which CI calls through the same targets.
 # `make run` needs Python >= 3.11 and Git. ARGS go on: make run ARGS="--port 9000", make test ARGS="-k budget"
-.PHONY: help run demo test test-postgresql check audit bench soak docs pictures lock test-replicas
+.PHONY: help run demo test test-postgresql check audit bench soak docs pictures lock test-replicas test-long
 ifdef PYTHON
 export PYTHON
 endif
@@ -11,6 +11,7 @@ help:
 	@echo "make test    everything a change must pass (ARGS=… for pytest)"
 	@echo "make test-postgresql  the tests of the store and the engine with their stores on PostgreSQL (ARGS=…)"
 	@echo "make test-replicas  three workers and two evaluators, killed and frozen; prints figures (ARGS=…)"
+	@echo "make test-long  the laws on twenty times as many examples (ARGS=…)"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make audit   known weaknesses of locked packages, asked of a service on the network (ARGS=requirements/dev.txt)"
 	@echo "make bench   the benchmarks, the organisation at a tenth of its size (ARGS=… names some)"
@@ -36,6 +37,9 @@ test-replicas:
 
 check:
 	@scripts/setup.sh dev && exec scripts/check.sh
+
+test-long:
+	@scripts/setup.sh dev && exec scripts/test-long.sh $(ARGS)
 
 audit:
 	@scripts/setup.sh dev && exec scripts/audit.sh $(ARGS)

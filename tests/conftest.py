@@ -16,8 +16,10 @@ import pytest
 import stores
 from browser import Browser, opened_browser
 from hypothesis import settings
+from laws import examples
 
-settings.register_profile("paceline", deadline=None)  # what is true is no less so on a busy machine
+# What is true is no less so on a busy machine.
+settings.register_profile("paceline", deadline=None, max_examples=examples(60))
 settings.load_profile("paceline")
 # Tests side by side are told the width of a terminal that is none of theirs: tables are as wide as for a program.
 os.environ.pop("COLUMNS", None)

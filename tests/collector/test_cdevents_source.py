@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import examples
 from providers.cdevents import AT, PURL, SECRET, SOURCE, batch, binary, event, run, structured, ticket
 
 from collector.errors import ContractError
@@ -400,7 +401,7 @@ def test_the_order_of_arrival_changes_nothing(story: str, context: SourceContext
     told = [own.read(structured(one)).events[0] for one in STORIES[story]]
     expected = reduce(joined, told)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=examples(60), deadline=None)
     @given(st.permutations([*told, *told]))
     def check(order: Sequence[Event]) -> None:
         known = reduce(joined, order)

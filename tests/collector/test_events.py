@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from laws import examples
 
 import collector.events
 from collector.events import (
@@ -113,7 +114,7 @@ def test_events_cannot_be_changed(probe: Any) -> None:
         probe().passed = 2
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(data=st.data())
 def test_an_event_survives_being_written_and_read(any_event: Any, data: st.DataObject) -> None:
     """JSON gives back the event that went in."""
@@ -186,7 +187,7 @@ def test_the_schema_is_a_schema() -> None:
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES, ids=kind_of)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(data=st.data())
 def test_every_event_matches_the_schema(
     validator: Draft202012Validator, event_strategies: Any, event_type: type[Event], data: st.DataObject

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import examples
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from collector.errors import AuthError, ContractError, RetryableError, SourceError
@@ -921,7 +922,7 @@ def imported(repository: Any, step: Step, known: int) -> None:
     repository.git("fast-import", "--quiet", "--force", *marks, stdin="\n".join(lines).encode())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories())
 def test_incremental_pulls_add_up_to_a_full_one(
     history: list[Step], new_repository: Any, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path

@@ -25,6 +25,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import examples
 
 import collector.store
 from collector.conditions import Above
@@ -71,7 +72,7 @@ def test_microseconds_are_exact(at: datetime) -> None:
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES, ids=kind_of)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
 def test_every_kind_comes_back_as_it_went(
     shared_benches: Any, event_strategies: Any, event_type: type[Event], data: st.DataObject
@@ -85,7 +86,7 @@ def test_every_kind_comes_back_as_it_went(
     assert bench.store.find([event.id]) == {event.id: event}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(data=st.data())
 def test_order_and_duplicates_change_nothing(shared_benches: Any, event_strategies: Any, data: st.DataObject) -> None:
     """Of conflicting versions one stays, whatever the order, the duplicates and the split into runs."""

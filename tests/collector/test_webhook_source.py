@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from laws import examples
 from pydantic import ValidationError
 
 from collector.errors import ContractError, RetryableError
@@ -64,7 +65,7 @@ def test_of_two_versions_in_a_list_the_later_wins(context: SourceContext) -> Non
     assert first.id == second.id
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_kind_of_event_can_be_pushed(
     data: st.DataObject, context: SourceContext, event_strategies: dict[type[Event], st.SearchStrategy[Event]]

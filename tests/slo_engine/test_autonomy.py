@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import examples
 from msgspec.structs import replace as replaced
 
 from collector.events import Deployment, Event, Member, MemberKind, Result, Ticket, TicketState
@@ -284,7 +285,7 @@ def test_a_service_that_moves_to_the_platform_is_judged_again(tmp_path: Path) ->
     kept.database.close()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(batches=st.lists(_events, min_size=1, max_size=3))
 def test_deriving_step_by_step_is_deriving_at_once(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]]
@@ -328,7 +329,7 @@ _told = st.builds(
 _asked = st.builds(lambda one, told: replaced(one, updated_at=at(told)), _ticket, st.integers(0, 9))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(batches=st.lists(st.lists(_told | _asked | _member, min_size=1, max_size=6), min_size=2, max_size=5))
 def test_what_is_told_late_or_otherwise_is_judged_as_if_it_had_been_known(
     migrated: Path, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]]

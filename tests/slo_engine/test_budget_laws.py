@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import examples
 from source_states import source_state
 
 from collector.store import ObservationStore
@@ -124,7 +125,7 @@ _exclusions = st.lists(
     ),
     max_size=3,
 )
-_law = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_law = settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def stored(put: Any, events: Sequence[Event], copies: int = 1) -> ObservationStore:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import examples
 from source_states import source_state
 
 from collector.store import ObservationStore
@@ -120,7 +121,7 @@ def burnt(store: ObservationStore, promise: Slo, at: datetime = NOW, exclusions:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(made=units(), window=st.sampled_from(WINDOWS), exclusions=st.sampled_from([(), (MAINTENANCE,)]))
 def test_each_point_is_what_is_published_at_that_time(
     put: Any, name: str, made: list[Observation], window: Any, exclusions: Sequence[Exclusion]

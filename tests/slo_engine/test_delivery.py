@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import examples
 
 from collector.events import (
     Change,
@@ -669,7 +670,7 @@ def canonical(observations: Iterable[Observation]) -> list[str]:
     return sorted(map(repr, observations))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(worlds(), st.data())
 def test_order_and_duplicates_change_nothing(world: list[Event], data: st.DataObject) -> None:
     """The same events give the same observations whatever their order of arrival and their duplicates."""
@@ -679,7 +680,7 @@ def test_order_and_duplicates_change_nothing(world: list[Event], data: st.DataOb
     assert canonical(observed(other)) == canonical(observed(world))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(worlds())
 def test_durations_are_never_negative_and_stages_never_exceed_the_whole(world: list[Event]) -> None:
     """No value is negative, known stages never add up to more than the lead time, all of them exactly to it."""
@@ -692,7 +693,7 @@ def test_durations_are_never_negative_and_stages_never_exceed_the_whole(world: l
             assert sum(parts) == pytest.approx(o.value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(worlds(), st.integers(0, 60))
 def test_later_deployments_do_not_move_earlier_attributions(world: list[Event], hours: int) -> None:
     """What was measured up to a time stays as it is when later deployments become known."""
@@ -761,7 +762,7 @@ def test_an_incident_that_a_settled_deployment_links_is_its(new_database: Callab
     assert in_parts == derived(new_database(), [[*early, first, late]], derive_between=False)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(world=worlds(), data=st.data())
 def test_the_store_gives_the_same_rows_in_any_order(
     world: list[Event], data: st.DataObject, new_database: Callable[[], Database]

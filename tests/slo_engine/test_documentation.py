@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import examples
 from source_states import source_state
 
 from collector.events import Change, ChangeState, Commit, Deployment, DocPage, Event, Result
@@ -707,7 +708,7 @@ _SHARED = Organisation(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     batches=st.lists(st.lists(_code | _deployed | _written | _merged, min_size=1, max_size=4), min_size=2, max_size=7),
     organisation=st.sampled_from([USUAL, _SHARED]),

@@ -18,6 +18,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import examples
 
 from collector.events import Change, ChangeState, Commit, Deployment, Event, Result, Review, ReviewState, happened_at
 from collector.store import Database, DerivationStore, EventStore, ObservationRow, ObservationStore
@@ -248,7 +249,7 @@ def stored(database: Database, batches: Sequence[tuple[Sequence[Event], Organisa
     return sorted((repr(series), found) for series, found in rows.items() if found)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(seed=st.integers(0, 2**32), before=SAID, after=SAID, cut=st.integers(0, 30))
 def test_a_change_of_the_lists_restates(
     seed: int, before: Identities, after: Identities, cut: int, new_database: Callable[[], Database]

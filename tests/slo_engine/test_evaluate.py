@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import examples
 from source_states import source_state
 
 from collector.store import ObservationStore, to_micros
@@ -566,7 +567,7 @@ def test_what_is_tallied_is_counted_since_the_beginning_good_and_bad(put: Any) -
 _OUTCOMES = [Outcome.GOOD, Outcome.BAD, Outcome.PENDING, Outcome.EXCLUDED]
 _units = st.lists(st.tuples(st.integers(0, 12), st.sampled_from(_OUTCOMES)), max_size=12)
 _cuts = st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(0, 12)).map(sorted)
-_law = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_law = settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def _span(after: int, until: int, label: str) -> Span:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import examples
 from source_states import source_state
 
 from collector.errors import PacelineError
@@ -319,7 +320,7 @@ _measured = st.builds(
     _parts,
     st.booleans(),
 )
-_law = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_law = settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @_law
@@ -432,7 +433,7 @@ def added_up(found: Explanation, number: ExplainedNumber) -> dict[str, float]:
     return quantiles(known, QUANTILES) | dict(zip(("low", "high"), median_interval(known) or (), strict=False))
 
 
-_everything = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+_everything = settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("name", sorted(indicators()))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import examples
 from source_states import source_state
 
 from collector.errors import PacelineError
@@ -238,7 +239,7 @@ _samples = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(units=_samples, team=st.sampled_from(["", "/shop"]), window=st.sampled_from(["7d", "28d"]))
 @pytest.mark.parametrize("one", [ACTIVE, EVER], ids=["twice", "all"])
 def test_a_measure_of_the_listed_units_is_the_exported_number(

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import examples
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
@@ -482,7 +483,7 @@ def registry(families: Any) -> CollectorRegistry:
     return found
 
 
-_law = settings(max_examples=25, deadline=None)
+_law = settings(max_examples=examples(15), deadline=None)
 _numbers = st.one_of(st.integers(0, 10**9).map(float), st.floats(allow_nan=False))
 _subjects = st.builds(
     Subject, st.sampled_from(["", "api", "wéb", 'a"b\\c\nd', *"efghij"]), st.sampled_from(["production", "test"])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import examples
 from source_states import source_state
 
 from collector.errors import ConfigError
@@ -335,7 +336,7 @@ def _nobody(sample: Sample) -> Measured:
 _SAFE = {**INDICATORS, "score": replace(SCORE, measure=_nobody)}
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(several=st.lists(_units, min_size=2, max_size=4), hours=st.lists(st.integers(0, 60), min_size=4, max_size=4))
 def test_what_is_kept_never_changes_an_answer(
     put: Any, several: list[list[tuple[int, str, Outcome, Subject]]], hours: list[int]

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import examples
 
 from collector.conditions import Above
 from collector.events import (
@@ -194,7 +195,7 @@ def observed(events: Iterable[Event]) -> list[Any]:
     return rows(onboarding.observe(PlainEvents(events), ORGANISATION))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(events=worlds, seed=st.integers(0, 10**6))
 def test_order_and_duplicates_change_nothing(events: list[Event], seed: int) -> None:
     """The same events give the same observations, however often and in whatever order they come."""
@@ -204,7 +205,7 @@ def test_order_and_duplicates_change_nothing(events: list[Event], seed: int) -> 
     assert observed(again) == observed(events)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(events=worlds)
 def test_the_units_of_a_milestone_add_up(events: list[Event]) -> None:
     """Each episode has one final judgement of each milestone and one time, and a value is never negative."""
@@ -217,7 +218,7 @@ def test_the_units_of_a_milestone_add_up(events: list[Event]) -> None:
     assert all(o.value is None or o.value >= 0 for o in found)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(events=worlds)
 def test_who_waits_is_judged_when_the_waiting_ends(events: list[Event]) -> None:
     """A pending twin ends with the deadline of its judgement, or where somebody left before it."""
@@ -308,7 +309,7 @@ def mixed(events: list[Event], order: int) -> list[Event]:
     return [next(commits) if isinstance(e, Commit) else e for e in shuffled]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=st.integers(0, 10**6), order=st.integers(0, 10**6), roster=st.booleans(), size=st.integers(1, 15))
 def test_step_by_step_is_all_at_once(seed: int, order: int, roster: bool, size: int) -> None:  # noqa: FBT001 - drawn
     """Whatever came when, what is kept is what all events say at once."""
@@ -336,7 +337,7 @@ def changed(event: Event, random: Random) -> Event:
     return msgspec.structs.replace(event, **{name: value})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=st.integers(0, 10**6), order=st.integers(0, 10**6), size=st.integers(1, 6))
 def test_events_that_change_are_judged_anew(seed: int, order: int, size: int) -> None:
     """Newer versions of events leave nothing of the older ones."""

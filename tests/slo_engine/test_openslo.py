@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import examples
 
 from collector.document import read_documents
 from collector.errors import ConfigError, Mistake
@@ -291,7 +292,7 @@ def outcome(path: Path) -> tuple[list[Slo], tuple[Mistake, ...]]:
         return [], error.mistakes
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from(PATHS), value=ODD)
 def test_whatever_stands_in_a_file_is_read_or_refused(
     tmp_path: Path, path: tuple[str | int, ...], value: object

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import examples
 
 from collector.document import Document, read_documents
 from collector.errors import ConfigError
@@ -390,7 +391,7 @@ ODD: st.SearchStrategy[object] = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(place=st.sampled_from(PLACES), value=ODD)
 def test_whatever_stands_at_any_place_is_read_or_refused(
     place: tuple[int, tuple[str | int, ...]], value: object

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import examples
 from msgspec.structs import replace
 
 from collector.events import Event, PipelineRun, Result, RunKind, RunState
@@ -420,7 +421,7 @@ _told = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(batches=st.lists(st.lists(_told, min_size=1, max_size=6), min_size=2, max_size=6))
 def test_what_is_told_late_or_otherwise_is_judged_as_if_it_had_been_known(
     migrated: Path, tmp_path_factory: pytest.TempPathFactory, batches: list[list[PipelineRun]]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import examples
 
 from collector.events import Probe
 from collector.patterns import patterns
@@ -296,7 +297,7 @@ def stored(database: Database) -> list[tuple[Any, ...]]:
     return sorted((*places[row[0]], *row[1:]) for row in rows)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.lists(st.lists(_reports, min_size=1, max_size=4), min_size=1, max_size=6))
 def test_one_after_the_other_gives_what_all_at_once_gives(
     migrated: Path, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Probe]]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import examples
 
 from slo_engine.gzipped import member
 from slo_engine.segments import Families, Piece, Pieces
@@ -32,7 +33,7 @@ def published(
     return cut, [(name, zlib.decompress(own, zlib.MAX_WBITS | 16)) for name, own in zipped]
 
 
-@settings(max_examples=50, deadline=None)  # threads are begun for each
+@settings(max_examples=examples(50), deadline=None)  # threads are begun for each
 @given(several=_several, limit=st.sampled_from([FEW, MANY]))
 def test_lines_that_were_exchanged_are_those_that_are_sorted_anew(
     several: list[list[dict[str, bytes]]], limit: int

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import examples
 from pydantic import ValidationError
 from source_states import source_state
 
@@ -912,7 +913,7 @@ def test_nothing_is_final_within_the_grace(kept: Kept) -> None:
     assert (found["self_service_success", ""].n, found["self_service_time", ""].n) == (0, 1)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(batches=st.lists(_events, min_size=1, max_size=3))
 def test_deriving_step_by_step_is_deriving_at_once(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import examples
 from source_states import source_state
 
 from collector.store import ObservationStore
@@ -270,7 +271,7 @@ def test_slices_that_several_share_are_nobody_s(put: Any) -> None:
     assert (found.budget_remaining, found.spent) == (-9.0, ())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     counts=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=8),
     target=st.decimals("0.5", "0.999", places=3),

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import examples
 
 from collector.events import Collection
 from collector.store import Database, DerivationStore, EventStore, ObservationStore
@@ -260,7 +261,7 @@ def stored(database: Database) -> list[tuple[Any, ...]]:
     return sorted((*places[row[0]], *row[1:]) for row in rows)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.lists(st.lists(_runs, min_size=1, max_size=3), min_size=1, max_size=7))
 def test_one_after_the_other_gives_what_all_at_once_gives(
     migrated: Path, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Collection]]

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import examples
 from pydantic import ValidationError
 from source_states import source_state
 
@@ -909,7 +910,7 @@ _moving = st.builds(
 _batches = st.lists(st.lists(_moving | _use, min_size=1, max_size=3), min_size=1, max_size=6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(batches=_batches)
 def test_one_after_the_other_gives_what_all_at_once_gives(
     migrated: Path, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import examples
 from source_states import source_state
 
 from slo_engine.evaluate import Evaluator, evaluate
@@ -156,7 +157,7 @@ _people = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(people=_people)
 def test_nothing_that_is_shown_isolates_a_few(people: list[Person]) -> None:
     """No shown number is of 1 to 4, no difference of two that contain each other, and no rest without shown parts.
@@ -184,7 +185,7 @@ _by_two_journeys = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(people=_by_two_journeys)
 def test_who_came_by_two_journeys_uncovers_nobody(people: list[tuple[str, set[str]]]) -> None:
     """People count in each of their journeys: still no shown number less its shown journeys or teams is 1 to 4."""
@@ -205,7 +206,7 @@ def test_who_came_by_two_journeys_uncovers_nobody(people: list[tuple[str, set[st
         assert whole.subject.team != "/" or not any(below) or not 0 < n - sum(below) < K
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(people=_people, order=st.randoms(use_true_random=False))
 def test_the_order_of_numbers_decides_nothing(people: list[Person], order: Any) -> None:
     """The same numbers in another order have the same ones withheld."""
@@ -349,7 +350,7 @@ _joiners = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(several=st.lists(_joiners, min_size=2, max_size=3), sizes=st.lists(st.integers(3, 6), min_size=3, max_size=3))
 def test_what_is_kept_withholds_what_a_new_look_does(
     put: Any, several: list[list[tuple[int, str, int, str]]], sizes: list[int]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import examples
 from msgspec.structs import replace as replaced
 from source_states import source_state
 
@@ -580,7 +581,7 @@ def test_the_published_number_is_per_100_developers_of_a_level(tmp_path: Path) -
     assert found["/", "ci"] == (10, {"value": 6_000.0})
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(batches=st.lists(_events | _with_roster, min_size=1, max_size=3))
 def test_deriving_step_by_step_is_deriving_at_once(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]]
@@ -635,7 +636,7 @@ _told = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(batches=st.lists(st.lists(_told, min_size=1, max_size=8), min_size=2, max_size=6))
 def test_commits_of_many_weeks_step_by_step_are_those_of_one_step(
     migrated: Path, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]]
@@ -667,7 +668,7 @@ def test_a_ticket_costs_itself_while_it_waits(tmp_path: Path) -> None:
 _wanted = st.builds(lambda one, told: replaced(one, updated_at=at(told)), _ticket, st.integers(3000, 3009))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(batches=st.lists(st.lists(_wanted | _member, min_size=1, max_size=5), min_size=2, max_size=6))
 def test_tickets_step_by_step_are_those_of_one_step(
     migrated: Path, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Event]]

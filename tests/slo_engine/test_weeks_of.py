@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import examples
 
 from collector.store import ObservationStore, from_micros
 from slo_engine.indicator import Indicator, Shape
@@ -59,7 +60,7 @@ def told(store: ObservationStore, subject: Subject, n: int, organisation: Organi
 
 
 @pytest.mark.parametrize("subject", [WHOLE, ONE])
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     drawn=st.lists(
         st.tuples(
