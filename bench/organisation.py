@@ -59,7 +59,7 @@ from slo_engine.beside import Beside
 from slo_engine.changes import COMMIT_COLUMNS, Commits, history, read_requests
 from slo_engine.derive import Derived, Helpers, derive
 from slo_engine.evaluate import Evaluator
-from slo_engine.exposition import LineWriter, Publisher
+from slo_engine.exposition import Exposition, LineWriter, Publisher
 from slo_engine.incidents import Incidents, attribute, read_incidents
 from slo_engine.indicator import Family, families, indicators
 from slo_engine.openslo import load_slos
@@ -491,13 +491,18 @@ class Stores:
         return derive(self.families, self.events, self.derivations, self.organisation, at, helpers, self.second)
 
     def cycle(self, at: datetime) -> dict[str, float]:
-        """What the service does after a collection: seconds of each step and of all, and series published."""
-        with seldom_collecting():
-            found = self._cycle(at)
-        self.derivations.rest()  # as the service does when all is published
-        return found
+        """What the service does after a collection: seconds of each step and of all, and series published.
 
-    def _cycle(self, at: datetime) -> dict[str, float]:
+        `after`: seconds of what follows: to compress what is published for scrapers, and to move the store's log.
+        """
+        with seldom_collecting():
+            found, exposition = self._cycle(at)
+        started = time.perf_counter()
+        exposition.compress()
+        self.derivations.rest()
+        return found | {"after": time.perf_counter() - started}
+
+    def _cycle(self, at: datetime) -> tuple[dict[str, float], Exposition]:
         used, marks = processor(), [time.perf_counter()]
         derived = self.derive(at)
         self.evaluator.apply(derived.changes)
@@ -513,7 +518,8 @@ class Stores:
         steps = zip(("derive", "evaluate", "expose"), pairwise(marks), strict=True)
         took = {step: end - start for step, (start, end) in steps}
         used = processor() - used
-        return took | {"seconds": marks[-1] - marks[0], "processor": used, "series": exposition.series}
+        found = took | {"seconds": marks[-1] - marks[0], "processor": used, "series": exposition.series}
+        return found, exposition
 
 
 def wanted() -> list[Family]:
@@ -753,6 +759,7 @@ def running_process(found: list[dict[str, float]]) -> None:
     share = f"limit 1, {middle['seconds']:.2f} of it"
     say("cycle, running", f"{middle['seconds']:.2f} s ({share}), processor {middle['processor']:.2f} s")
     say("  its steps", f"{steps(middle)} for {middle['series']:,.0f} series")
+    say("  after it", f"{middle['after']:.2f} s to compress it for scrapers and to move the store's log")
     say("  before it", f"{middle['import']:.2f} s to import {middle['events']:,.0f} new events")
 
 

@@ -291,6 +291,7 @@ class Service:
             published = self._refresh(derives=derives)
         self.pushes.publish(self.told(published))
         self._tell(published.exposition)
+        published.exposition.compress()
         self._derivations.rest()
         return published
 

@@ -36,7 +36,7 @@ from slo_engine.catalog import IndicatorMetrics, Metric, metrics_of
 from slo_engine.gzipped import member
 from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import label_values
-from slo_engine.segments import Families, Piece, Segment
+from slo_engine.segments import Families, Piece, Segment, compress
 from slo_engine.slo import Composite, IndicatorSli, SloStatus
 from slo_engine.snapshot import Accounting, Number, OwnHealth, Part, SloState, Snapshot, SourceState, Written
 
@@ -88,6 +88,7 @@ class Exposition:
     @cached_property
     def text_gzip(self) -> bytes:
         """The Prometheus text format, compressed."""
+        compress(self._text)
         return member([s.packed for s in self._text])
 
     @cached_property
@@ -98,7 +99,12 @@ class Exposition:
     @cached_property
     def openmetrics_gzip(self) -> bytes:
         """The OpenMetrics format, compressed."""
+        compress(self._openmetrics)
         return member([s.packed for s in self._openmetrics])
+
+    def compress(self) -> None:
+        """Compress what is new, so that no scraper waits for that; one who comes before this is done does it itself."""
+        compress(chain(self._text, self._openmetrics))
 
     def by_family(self) -> Iterator[tuple[bytes, bytes]]:
         """The head of each family and its lines, in the text format."""
@@ -401,7 +407,7 @@ class Publisher:
         self.render([_Changed(told, self.checked((catalog.EXPOSITION_CUT, (n,), float(c)) for n, c in cut.items()))])
         names = [*self._families.names, *told.pieces]
         heads = chain.from_iterable((self._forms[name].text, self._forms[name].openmetrics) for name in names)
-        alone = self._families.compress([_END, *heads, *(piece.text for piece in told.pieces.values())])
+        alone = self._families.fill([_END, *heads, *(piece.text for piece in told.pieces.values())])
         lines = {name: (count, own) for name, count, own in self._families.lines()}
         lines |= {name: (piece.lines, (alone[piece.text],)) for name, piece in told.pieces.items()}
         return Exposition(

@@ -233,7 +233,7 @@ def _lengths(spans: Sequence[Span]) -> tuple[int, ...]:
 
 def _durations(indicator: Indicator, group: Group, units: Units, span: Span) -> Iterator[Number]:
     """The duration of a subject and span and its parts: a part that no unit has is absent, not 0."""
-    whole, *parts = units.ordered(1 + len(indicator.dimensions))
+    whole, *parts = units.ordered(1 + len(indicator.dimensions), QUANTILES)
     yield _duration(indicator, group.subject, group.cell, whole, span)
     for part, values in zip(indicator.dimensions, parts, strict=True):
         if values.size:

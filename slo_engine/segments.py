@@ -1,4 +1,4 @@
-"""The lines of an exposition by family, in segments that are compressed once. Pure.
+"""The lines of an exposition by family, in segments that are compressed at most once. Pure.
 
 What is the same as before costs a look: a block that changed costs its own lines, and the segments that they are in.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from math import log2
 from typing import NamedTuple
@@ -33,12 +33,24 @@ Pieces = Mapping[str, Piece]
 """The lines of a block by metric."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Segment:
-    """Some lines of a family, and their compressed form."""
+    """Some lines of a family, and their compressed form once that was asked for."""
 
     texts: Texts
-    packed: Deflated
+    _packed: Deflated | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is not compressed yet."""
+        return self._packed is None
+
+    @property
+    def packed(self) -> Deflated:
+        """The compressed form. Two threads that ask for it first both make it, and it is the same."""
+        if self._packed is None:
+            self._packed = deflated(b"".join(self.texts))
+        return self._packed
 
 
 class _Family:
@@ -52,7 +64,7 @@ class _Family:
         self.ends: list[int] = []
         """Where segments end among the pieces; empty until they are told apart."""
         self.segments: list[Segment | None] = []
-        """None where one is to be compressed."""
+        """None where one has other lines than before."""
 
     def put(self, at: int, piece: Piece | None) -> None:
         """Have the lines of a block, or none."""
@@ -83,11 +95,11 @@ class _Family:
         self.ends = [*(n for n, p in enumerate(self.pieces[:-1], start=1) if not p.place & mask), last]
         self.segments = [known.get(self._texts(*bounds)) for bounds in pairwise((0, *self.ends))]
 
-    def missing(self) -> Iterator[tuple[_Family, int, Texts]]:
-        """The segments that are to be compressed."""
+    def fill(self) -> None:
+        """Make the segments that are missing."""
         for n, segment in enumerate(self.segments):
             if segment is None:
-                yield self, n, self._texts(self.ends[n - 1] if n else 0, self.ends[n])
+                self.segments[n] = Segment(self._texts(self.ends[n - 1] if n else 0, self.ends[n]))
 
     def cut_to(self, limit: int) -> _Family:
         """The family up to the first block that does not fit into a limit."""
@@ -131,18 +143,11 @@ class Families:
         """The families that have lines."""
         return self._families
 
-    def compress(self, alone: Iterable[bytes]) -> Mapping[bytes, Segment]:
-        """Compress what is not yet, by several threads; other texts than those held, each as a segment of its own."""
-        wanted = dict.fromkeys(alone)
-        self._alone = {text: self._alone[text] for text in wanted if text in self._alone}
-        missing = [one for name, own in self._families.items() for one in self._cut.get(name, own).missing()]
-        texts: list[Texts] = [texts for *_, texts in missing] + [(text,) for text in wanted if text not in self._alone]
-        with ThreadPoolExecutor(_THREADS) as threads:  # the library compresses without holding the interpreter's lock
-            shares = list(threads.map(_compressed, (texts[n::_THREADS] for n in range(_THREADS))))
-        found = {segment.texts: segment for share in shares for segment in share}
-        for family, place, own in missing:
-            family.segments[place] = found[own]
-        self._alone |= {text: found[text,] for text in wanted if text not in self._alone}
+    def fill(self, alone: Iterable[bytes]) -> Mapping[bytes, Segment]:
+        """Make the segments that are missing; other texts than those held are each a segment of its own."""
+        self._alone = {text: self._alone.get(text) or Segment((text,)) for text in alone}
+        for name, own in self._families.items():
+            self._cut.get(name, own).fill()
         return self._alone
 
     def lines(self) -> Iterator[tuple[str, int, tuple[Segment, ...]]]:
@@ -189,5 +194,10 @@ def _by_texts(family: _Family | None) -> dict[Texts, Segment]:
     return {} if family is None else {s.texts: s for s in family.segments if s is not None}
 
 
-def _compressed(segments: Iterable[Texts]) -> list[Segment]:
-    return [Segment(texts, deflated(b"".join(texts))) for texts in segments]
+def compress(segments: Iterable[Segment]) -> None:
+    """Compress those that are not yet, by several threads: the library does not hold the interpreter's lock."""
+    waiting = [segment for segment in segments if segment.waits]
+    if waiting:
+        with ThreadPoolExecutor(_THREADS) as threads:
+            shares = (waiting[n::_THREADS] for n in range(_THREADS))
+            list(threads.map(lambda share: [segment.packed for segment in share], shares))

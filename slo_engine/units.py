@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from collector.store import Judge, ObservationStore, Plain, Tally
 from slo_engine.distinct import distinct
 from slo_engine.observation import MOST_PARTS, Outcome, Reason
+from slo_engine.statistics import MANY, sifted
 
 DAY = 86_400_000_000
 """A day of 24 hours in microseconds."""
@@ -408,11 +409,17 @@ class Units(NamedTuple):
         codes = codes_of(self.outcome, self.reason)
         return [np.bincount(codes[start:end], minlength=width) for start, end in cuts]
 
-    def ordered(self, width: int) -> list[Floats]:
-        """The values that were measured, ascending: of the whole and of its parts, as many of these as asked for."""
+    def ordered(self, width: int, wanted: Mapping[str, float]) -> list[Floats]:
+        """The values that were measured, ascending, or of many `sifted` for the quantiles that are wanted.
+
+        Those of the whole and of its parts, as many of these as asked for.
+        """
         values = np.where(self.outcome == _MEASURED, self.values[:width], np.nan)
-        values.sort(axis=1)  # what is unknown comes last
-        found = [row[: row.searchsorted(np.nan)] for row in values]
+        if self.at.size >= MANY:
+            found = [sifted(row[~np.isnan(row)], wanted) for row in values]
+        else:
+            values.sort(axis=1)  # what is unknown comes last
+            found = [row[: row.searchsorted(np.nan)] for row in values]
         return found + [self.values[0, :0]] * (width - len(found))
 
 

@@ -28,7 +28,7 @@ def published(
 ) -> tuple[list[tuple[str, int]], list[tuple[str, bytes]]]:
     """What is cut of some blocks, and the lines of each family, as they are read by a scraper: both in their order."""
     cut = list(families.hold(blocks, limit).items())
-    families.compress(())
+    families.fill(())
     zipped = [(name, member([s.packed for s in segments])) for name, _, segments in families.lines()]
     return cut, [(name, zlib.decompress(own, zlib.MAX_WBITS | 16)) for name, own in zipped]
 
@@ -72,7 +72,7 @@ def test_segments_without_news_are_the_same() -> None:
 def test_a_text_beside_the_lines_is_compressed_once() -> None:
     """It is a segment of its own, and the same one as long as it is asked for."""
     families = Families()
-    before = families.compress([b"# HELP\n"])[b"# HELP\n"]
+    before = families.fill([b"# HELP\n"])[b"# HELP\n"]
 
-    assert families.compress([b"# HELP\n"])[b"# HELP\n"] is before
+    assert families.fill([b"# HELP\n"])[b"# HELP\n"] is before
     assert before.texts == (b"# HELP\n",)

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from slo_engine.statistics import kaplan_meier, median_interval, quantiles, wilson
+from slo_engine.catalog import QUANTILES
+from slo_engine.statistics import (
+    kaplan_meier,
+    median_interval,
+    ordered_interval,
+    ordered_quantiles,
+    quantiles,
+    sifted,
+    wilson,
+)
 
 
 def test_the_median_of_four_lies_between() -> None:
@@ -39,6 +48,18 @@ def test_quantiles_are_of_type_seven(values: list[float], q: float) -> None:
     found = quantiles(np.array(values), {"q": q})["q"]
 
     assert found == pytest.approx(low + (high - low) * (at - int(at)), rel=1e-9, abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 1_999, 2_000, 2_001, 2_041, 10_000])
+@pytest.mark.parametrize("different", [3, 10**9])
+def test_what_is_looked_at_among_sifted_values_is_as_if_all_were_sorted(n: int, different: int) -> None:
+    """Of few values and of many, of values that are mostly the same and of others."""
+    values = np.random.default_rng(n).integers(0, different, n).astype(np.float64)
+
+    found = sifted(values, QUANTILES)
+
+    assert ordered_quantiles(found, QUANTILES) == quantiles(values, QUANTILES)
+    assert ordered_interval(found) == median_interval(values)
 
 
 @pytest.mark.parametrize("n", range(6))
