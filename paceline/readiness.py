@@ -31,6 +31,11 @@ class Part(StrEnum):
     DISK = "disk"
     CLOCK = "clock"
     EVALUATOR = "evaluator"
+    QUEUE = "queue"
+
+
+_OF_A_WORKER = (Part.QUEUE, Part.STORE, Part.DISK, Part.CLOCK)
+"""What a worker rests on. The rest is told by those that serve."""
 
 
 class HealthView(BaseModel):
@@ -67,15 +72,25 @@ def readiness(published: Published | None, health: Health, role: Role) -> Health
     troubles = list(_troubles(published, health))
     if evaluator == "nobody":
         troubles.insert(0, Trouble(part=Part.EVALUATOR, said="no replica is the evaluator"))
+    foreign = {Part.QUEUE} if role.shared else {Part.QUEUE, Part.EVALUATOR}
+    own = [part for part in Part if part not in foreign]
+    return _view(troubles, own).model_copy(update={"evaluator": evaluator})
+
+
+def worker_readiness(health: Health, *, ready: bool) -> HealthView:
+    """What a worker says of itself; `ready`: whether it takes runs from the queue."""
+    troubles = [trouble for trouble in health.troubles() if trouble.part in _OF_A_WORKER]
+    if not ready:
+        troubles.insert(0, Trouble(part=Part.QUEUE, said="the queue cannot be reached"))
+    return _view(troubles, _OF_A_WORKER)
+
+
+def _view(troubles: Sequence[Trouble], parts: Sequence[Part]) -> HealthView:
     broken = {trouble.part for trouble in troubles}
-    own = [part for part in Part if role.shared or part is not Part.EVALUATOR]
-    return HealthView.model_validate(
-        {
-            "status": "degraded" if troubles else "ok",
-            "problems": [trouble.said for trouble in troubles],
-            "parts": {part: "degraded" if part in broken else "ok" for part in own},
-            "evaluator": evaluator,
-        }
+    return HealthView(
+        status="degraded" if troubles else "ok",
+        problems=[trouble.said for trouble in troubles],
+        parts={part: "degraded" if part in broken else "ok" for part in parts},
     )
 
 

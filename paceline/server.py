@@ -90,6 +90,7 @@ def bounded(app: FastAPI, running: Running, certificate: Certificate | None) -> 
     return uvicorn.Config(
         app,
         log_level="warning",
+        log_config=None,  # what it says goes where everything else does
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_SLOW_READER_SECONDS,

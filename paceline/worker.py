@@ -17,8 +17,11 @@ from fastapi.responses import JSONResponse
 from collector.errors import StoreError
 from collector.run import Failure
 from collector.store.leases import NoLongerHolder
+from paceline.access.caller import caller_of
 from paceline.access.door import guard
+from paceline.health import Health
 from paceline.queue import Own, work
+from paceline.readiness import worker_readiness
 from paceline.server import bounded, certificate_of, listen, stop_on_signals
 from paceline.wiring import Replica, Running, access_of, utc_now
 from slo_engine.exposition import render, worker_samples
@@ -26,6 +29,7 @@ from slo_engine.exposition import render, worker_samples
 _GRACE_SECONDS = 10.0
 """How long a run may go on after the process was told to stop: then it is given up, and another worker does it anew."""
 _REST_SECONDS = 2.0
+_LOOK_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 3_600.0
 _PUNCTUAL_FACTOR = 9
 
@@ -44,6 +48,11 @@ class Worker:
         """Threads in a run: a run that was given up still has one."""
         self._counting = threading.Lock()
         self._threads = ThreadPoolExecutor(_PUNCTUAL_FACTOR * self._at_once, "collect")
+
+    @property
+    def health(self) -> Health:
+        """How the process fares besides."""
+        return self._running.service.health
 
     async def run(self) -> None:
         """Take jobs until cancelled; where the database fails, begin anew after a rest."""
@@ -107,6 +116,8 @@ def work_until_stopped(running: Running, replica: Replica, host: str, port: int,
     listening = listen(host, port)
     worker, stop = Worker(running, replica), threading.Event()
     certificate = certificate_of(running, stop)
+    # A daemon: where the database is away a look takes long, and the end does not wait for it.
+    threading.Thread(target=_look, args=(worker.health, stop), name="health", daemon=True).start()
     scheme = "http" if certificate is None else "https"
     say(f"Worker       {scheme}://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/metrics")
     app = create_app(worker)
@@ -130,6 +141,13 @@ def work_until_stopped(running: Running, replica: Replica, host: str, port: int,
         os._exit(0)
 
 
+def _look(health: Health, stop: threading.Event) -> None:
+    """Look at how the process fares until told to stop."""
+    health.look()
+    while not stop.wait(_LOOK_SECONDS):
+        health.look()
+
+
 def create_app(worker: Worker) -> FastAPI:
     """Health and metrics of a worker, from memory."""
     app = FastAPI(title="Paceline worker", version=version("paceline"), docs_url=None, redoc_url=None, openapi_url=None)
@@ -139,14 +157,16 @@ def create_app(worker: Worker) -> FastAPI:
         return {"status": "ok"}
 
     @app.get("/readyz")
-    async def readyz() -> Response:
-        if worker.ready:
-            return JSONResponse({"status": "ok"})
-        return JSONResponse({"status": "degraded", "problems": ["the queue cannot be reached"]}, status_code=503)
+    async def readyz(request: Request) -> Response:
+        view = worker_readiness(worker.health, ready=worker.ready)
+        if not caller_of(request.scope).is_known:
+            view = view.model_copy(update={"problems": [], "parts": None})
+        return JSONResponse(view.told(), status_code=200 if worker.ready else 503)
 
     @app.get("/metrics")
     async def metrics(request: Request) -> Response:
-        samples = worker_samples(version("paceline"), worker.jobs, worker.busy, ready=worker.ready)
+        state = worker.health.state
+        samples = worker_samples(version("paceline"), worker.jobs, worker.busy, state, ready=worker.ready)
         accept, encoding = (request.headers.get(h, "") for h in ("accept", "accept-encoding"))
         body, headers = render(samples).negotiate(accept, encoding)
         return Response(body, headers=headers)

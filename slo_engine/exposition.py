@@ -772,20 +772,30 @@ REPORT_STATES = ("waiting", "retrying", "sent", "failed")
 
 def health_samples(health: OwnHealth) -> Iterator[Sample]:
     """How this process fares, whether it publishes numbers or not."""
-    optional = (
-        (catalog.STORE_WRITABLE, health.writable),
-        (catalog.STORE_CLOCK_AHEAD, health.clock_ahead_seconds),
-        (catalog.DATA_FREE, health.free_bytes),
-        (catalog.DATA_SIZE, health.size_bytes),
+    yield from _own_place(health)
+    yield from _known(
         (catalog.INBOX_WAITING, health.waiting),
         (catalog.INBOX_OLDEST, health.waiting_seconds),
         (catalog.EVALUATION_SUCCESS, health.evaluated),
     )
-    yield from ((metric, (), float(value)) for metric, value in optional if value is not None)
     yield catalog.EVALUATION_FAILURES, (), float(health.evaluation_failures)
     for name, found in sorted(health.reports.items()):
         for state in REPORT_STATES:
             yield catalog.REPORT_DELIVERY, (name, state), float(state == found)
+
+
+def _own_place(health: OwnHealth) -> Iterator[Sample]:
+    """What any process of ours rests on, where it is."""
+    return _known(
+        (catalog.STORE_WRITABLE, health.writable),
+        (catalog.STORE_CLOCK_AHEAD, health.clock_ahead_seconds),
+        (catalog.DATA_FREE, health.free_bytes),
+        (catalog.DATA_SIZE, health.size_bytes),
+    )
+
+
+def _known(*of: tuple[Metric, float | None]) -> Iterator[Sample]:
+    return ((metric, (), float(value)) for metric, value in of if value is not None)
 
 
 def follower_samples(version: str) -> Iterator[Sample]:
@@ -794,12 +804,15 @@ def follower_samples(version: str) -> Iterator[Sample]:
     yield catalog.EVALUATOR_LEADER, (), 0.0
 
 
-def worker_samples(version: str, jobs: Mapping[str, int], busy: int, *, ready: bool) -> Iterator[Sample]:
-    """A worker: how its runs ended, by outcome, how many are going on, and whether it takes any."""
+def worker_samples(
+    version: str, jobs: Mapping[str, int], busy: int, health: OwnHealth, *, ready: bool
+) -> Iterator[Sample]:
+    """A worker: how its runs ended, by outcome, how many are going on, whether it takes any; its store, disk, clock."""
     yield catalog.BUILD_INFO, (version,), 1.0
     yield from ((catalog.WORKER_JOBS, (outcome,), float(n)) for outcome, n in sorted(jobs.items()))
     yield catalog.WORKER_BUSY, (), float(busy)
     yield catalog.WORKER_READY, (), float(ready)
+    yield from _own_place(health)
 
 
 def _timestamp(at: datetime | None) -> float | None:

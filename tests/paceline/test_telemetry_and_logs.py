@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
+import warnings
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from fastapi import FastAPI
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from paceline.logs import configure
+from paceline.server import bounded
 from paceline.telemetry import Telemetry
+from paceline.wiring import Running
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
@@ -41,6 +46,93 @@ def test_the_level_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     configure("warning", "text").info("quiet")
 
     assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def of_libraries() -> Iterator[None]:
+    """What is changed about the logging of the whole process is put back."""
+    root = logging.getLogger()
+    before = [*root.handlers]
+    yield
+    root.handlers[:] = before
+    logging.captureWarnings(capture=False)
+
+
+LIBRARIES = ("uvicorn.error", "apscheduler.executors.default", "urllib3.connectionpool", "opentelemetry.exporter")
+
+
+@pytest.mark.usefixtures("of_libraries")
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_what_libraries_log_is_json_too(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their warnings and errors are lines like all others, without credentials and addresses; less is not told."""
+    configure("info", "json")
+    configure("info", "json")  # each command of a process does
+    library = logging.getLogger(name)
+
+    library.info("nothing of note")
+    library.warning("retrying %s for %s", "https://user:hunter2@example.com/a", "eve@evil.example")
+
+    (line,) = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert (told["level"], told["logger"]) == ("warning", name)
+    assert told["timestamp"].endswith("Z")
+    assert "example.com/a" in told["event"]
+    assert "hunter2" not in line
+    assert "eve@" not in line
+
+
+def _fails(secret: str) -> None:
+    raise ZeroDivisionError(len(secret) * "x")
+
+
+@pytest.mark.usefixtures("of_libraries")
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_an_exception_that_a_library_logs_tells_no_variables(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where it happened is told, in one line of JSON; what was in variables is not."""
+    configure("error", "json" if form == "json" else "text")
+    password = "hunter2"  # noqa: S105 - of a test
+
+    try:
+        _fails(password)
+    except ZeroDivisionError:
+        logging.getLogger("apscheduler.executors.default").exception("a job raised an exception")
+        logging.getLogger("apscheduler.executors.default").warning("below the level")
+
+    said = capsys.readouterr().err
+    assert "a job raised an exception" in said
+    assert "ZeroDivisionError: xxxxxxx" in said
+    assert "hunter2" not in said
+    assert "below" not in said
+    if form == "json":
+        assert "Traceback" in json.loads(said)["exception"]
+
+
+@pytest.mark.usefixtures("of_libraries")
+@pytest.mark.filterwarnings("default")
+def test_a_warning_of_python_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a line of the log, whoever warns."""
+    configure("info", "json")
+    logging.getLogger("py.warnings").warning("what a library warns of")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=False)
+        logging.captureWarnings(capture=True)  # as it stands outside of a test, which catches warnings itself
+        warnings.warn("this is old", UserWarning, stacklevel=1)
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["logger"] for line in lines] == ["py.warnings"] * 2
+    assert "this is old" in lines[1]["event"]
+
+
+def test_the_web_server_leaves_its_log_to_ours(running: Running) -> None:
+    """Uvicorn would set up handlers of its own, which write plain text."""
+    uvicorn_logger = logging.getLogger("uvicorn")
+    bounded(FastAPI(), running, None)
+
+    assert uvicorn_logger.handlers == []
+    assert uvicorn_logger.propagate
+    assert logging.getLogger("uvicorn.error").propagate
 
 
 class _Receiver(BaseHTTPRequestHandler):
