@@ -56,5 +56,6 @@ docs:
 pictures:
 	@scripts/setup.sh dev && exec scripts/pictures.sh
 
+# Only uv is needed before: locks that are halfway merged can be written anew. Afterwards the environment is as they say.
 lock:
-	@scripts/setup.sh run && exec scripts/lock.sh $(ARGS)
+	@{ test -x .venv/bin/uv || scripts/setup.sh dev; } && scripts/lock.sh $(ARGS) && exec scripts/setup.sh dev

@@ -30,6 +30,7 @@ from paceline.carriers import (
 )
 from slo_engine.enrich import AlertStatus, EnrichedAlert, Line, as_json
 from slo_engine.event_lines import one_line, web_link
+from slo_engine.words import so_many
 
 MOST_ALERTS = 10
 """How many alerts of one notification are shown to people; the rest is counted. A program is sent all of them."""
@@ -201,7 +202,7 @@ def slack_body(message: Message) -> dict[str, Any]:
     for alert in message.shown:
         own = list(_slack_alert(alert))
         if len(blocks) + len(own) + len(last) >= SLACK_BLOCKS:
-            last = [_context(f"{len(message.alerts)} alerts, too long to show all of them.")]
+            last = [_context(f"{so_many(len(message.alerts), 'alert')}, too long to show all of them.")]
             break
         blocks += own
     return {"text": slack_text(_cut(message.subject, _SLACK_FALLBACK)), "blocks": [*blocks, *last]}

@@ -9,6 +9,7 @@ from decimal import ROUND_DOWN, Decimal
 
 from slo_engine.slo import EventCounts, Slo, SloStatus
 from slo_engine.windows import CalendarWindow, Window
+from slo_engine.words import so_many
 
 LOW_BUDGET = Decimal("0.25")
 """The share of its error budget below which an SLO is at risk."""
@@ -64,7 +65,8 @@ def status(slo: Slo, counts: EventCounts, *, alerting: bool) -> tuple[SloStatus,
     if remaining is None:
         return SloStatus.INSUFFICIENT_DATA, f"no events in {slo.window.label}"
     if remaining <= 0:
-        said = f"{shown(counts.bad)} bad of {shown(counts.total)} events, {allowed(counts, slo.target):.1f} allowed"
+        total = so_many(counts.total, "event", shown(counts.total))
+        said = f"{shown(counts.bad)} bad of {total}, {allowed(counts, slo.target):.1f} allowed"
         return SloStatus.EXHAUSTED, said
     return status_of(remaining, alerting=alerting)
 

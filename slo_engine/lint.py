@@ -23,6 +23,7 @@ from slo_engine.rule import Rule
 from slo_engine.slo import AlertPolicy, Composite, Slo
 from slo_engine.snapshot import SloState
 from slo_engine.windows import parse_window
+from slo_engine.words import so_many
 
 Severity = Literal["error", "warning", "info"]
 
@@ -175,7 +176,7 @@ def usual(states: Iterable[SloState]) -> dict[str, float]:
 def _review(slo: Slo, at: date) -> Iterator[Finding]:
     if slo.review_at is not None and slo.review_at < at:
         days = (at - slo.review_at).days
-        problem = f"its review was due on {slo.review_at}, {days} days ago"
+        problem = f"its review was due on {slo.review_at}, {so_many(days, 'day')} ago"
         yield of(slo, "review-overdue", "warning", problem, "the day of the next review, once it was reviewed")
 
 

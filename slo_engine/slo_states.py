@@ -29,7 +29,7 @@ from slo_engine.snapshot import SloState
 from slo_engine.spenders import Names, names_of, spent
 from slo_engine.units import CODES, NEVER, Floats, Ints, Units
 from slo_engine.windows import BURN_WINDOWS, INDICATOR_WINDOWS, CalendarWindow, Window
-from slo_engine.words import duration_text
+from slo_engine.words import duration_text, so_many
 
 _MICROSECOND = timedelta(microseconds=1)
 _EXHAUSTION_WINDOW = "3d"
@@ -443,7 +443,8 @@ def _status(
     if stale:
         return unknown, f"no recent success of {', '.join(stale)}"
     if counts.total < slo.minimum_events:
-        return unknown, f"{budget.shown(counts.total)} events in {label}, at least {slo.minimum_events} are needed"
+        had = so_many(counts.total, "event", budget.shown(counts.total))
+        return unknown, f"{had} in {label}, at least {slo.minimum_events} are needed"
     if coverage < slo.minimum_coverage:
         return unknown, f"events are known for {coverage:.0%} of {label} only"
     return budget.status(slo, counts, alerting=alerting)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 _NOISE = 12  # decimals: what differs beyond them is an error of floating point
 _READABLE = ((120.0, 1.0, "{:.0f} s"), (7_200.0, 60.0, "{:.0f} min"), (172_800.0, 3_600.0, "{:.1f} h"))
 
@@ -12,6 +14,14 @@ def duration_text(seconds: float) -> str:
         if seconds < limit:
             return form.format(seconds / size)
     return f"{seconds / 86_400:.1f} d"
+
+
+def so_many(number: float | Decimal, what: str, text: str = "") -> str:
+    """So many of something whose word takes an s where it is not one: `1 source`, `2 sources`.
+
+    `text` is how the number is written, where that is not as it is.
+    """
+    return f"{text or number} {what}{'' if number == 1 else 's'}"
 
 
 def share_text(share: float) -> str:

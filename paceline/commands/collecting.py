@@ -26,6 +26,7 @@ from paceline.commands.trail import keep
 from paceline.exits import FAILED
 from paceline.settings import Configuration
 from paceline.wiring import Running, build
+from slo_engine.words import so_many
 
 _SHOWN_RECORDS = 20
 
@@ -37,7 +38,7 @@ def check(config: Path | None) -> None:
     found = configured(config)
     for note in found.notes:
         click.echo(note)
-    click.echo(f"{len(found.sources)} sources and {len(found.slos)} SLOs are well defined.")
+    click.echo(f"{so_many(len(found.sources), 'source')} and {so_many(len(found.slos), 'SLO')} are well defined.")
 
 
 @click.command(epilog=examples("paceline collect", "paceline collect --source shop --since 2026-01-01"))

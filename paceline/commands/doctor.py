@@ -23,7 +23,7 @@ from paceline.health import Health
 from paceline.settings import Configuration
 from paceline.wiring import clock_of, looking, utc_now
 from slo_engine.event_lines import one_line
-from slo_engine.words import share_text
+from slo_engine.words import share_text, so_many
 
 STORE, KEY = "paceline.db", "people.key"
 """What a data directory holds that was collected into."""
@@ -125,7 +125,7 @@ class Lines:
 
 def print_diagnosis(found: Diagnosis) -> None:
     """A source in lines: what it gave, what rules took, what was left, what to do."""
-    asked = f", {found.requests} requests" if found.requests else ""
+    asked = f", {so_many(found.requests, 'request')}" if found.requests else ""
     quota = "".join(
         f", {n} of {most} {name} left" if most else f", {n} {name} left" for name, (n, most) in found.quota.items()
     )

@@ -35,6 +35,7 @@ from paceline.init.starters import STARTERS
 from paceline.settings import Configuration, Settings, overlaid
 from paceline.wiring import configuration, looking
 from slo_engine.event_lines import one_line
+from slo_engine.words import so_many
 
 _CREDENTIALS = re.compile(r"https?://([^/]*@|[^?#]*[?#])|[a-z][a-z0-9+.-]*://[^/@]*:[^@]*@", re.IGNORECASE)
 """A URL with a user where servers take a token as one, with a query, or with a password, also one that is broken."""
@@ -188,7 +189,7 @@ class _Making:
         moves |= {self._scratch / name: self._base_dir / name for name in (SLOS, *names)}
         found = place(moves, lambda: configuration(self._base_dir / SETTINGS, os.environ, self._base_dir))
         _print_written(self._base_dir, [*names, *(f"{SLOS}/{name}" for name in done.slos)], done.slos.values())
-        click.echo(f"{len(found.sources)} sources and {len(found.slos)} SLOs are well defined.")
+        click.echo(f"{so_many(len(found.sources), 'source')} and {so_many(len(found.slos), 'SLO')} are well defined.")
 
     def _draft(self, name: str, text: str) -> None:
         (self._scratch / name).write_text(text, encoding="utf-8")
@@ -202,7 +203,7 @@ class _Told:
         self(source.name, 0)
 
     def __call__(self, _name: str, events: int) -> None:
-        self._status.update(escape(f"Collecting {self._name}: {events} events"))
+        self._status.update(escape(f"Collecting {self._name}: {so_many(events, 'event')}"))
 
 
 def _place(text: str) -> str:
@@ -293,12 +294,13 @@ def _print_choice(subject: Subject) -> None:
 def _print_outcomes(outcomes: Sequence[RunOutcome]) -> None:
     """How much each source gave, and what it says of that."""
     for one in outcomes:
-        click.echo(f"{one.source}: {one.events} events in {one.duration_seconds:.0f} s")
+        click.echo(f"{one.source}: {so_many(one.events, 'event')} in {one.duration_seconds:.0f} s")
         for word, lines in (("cut off", one.truncations), ("warning", one.warnings)):
             for line in lines:
                 click.echo(f"{one.source}: {word}: {one_line(line)}")
         if one.rejected_total:
-            click.echo(f"{one.source}: {one.rejected_total} records could not be used; `paceline collect` names them")
+            said = so_many(one.rejected_total, "record")
+            click.echo(f"{one.source}: {said} could not be used; `paceline collect` names them")
 
 
 def _print_written(base_dir: Path, names: Sequence[str], slos: Iterable[str]) -> None:

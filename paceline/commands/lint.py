@@ -18,6 +18,7 @@ from paceline.resources import alert_windows
 from slo_engine.alert_windows import load_tiers
 from slo_engine.lint import Finding, as_json, lint, lint_rules, ordered, rules_in, usual
 from slo_engine.lint_server import lint_server
+from slo_engine.words import so_many
 
 
 @click.command(
@@ -67,6 +68,6 @@ def _print(found: list[Finding], output: str, slos: int) -> None:
     else:
         for finding in found:
             click.echo(str(finding))
-        click.echo(f"{slos} SLOs, {len(found)} findings", err=True)
+        click.echo(f"{so_many(slos, 'SLO')}, {so_many(len(found), 'finding')}", err=True)
     if any(finding.severity == "error" for finding in found):
         sys.exit(FAILED)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
+from paceline.access.mistakes import refuse_open_door
 from paceline.commands.output import tell
 from paceline.logs import configure
 from paceline.settings import Configuration
@@ -26,6 +28,24 @@ output_option = click.option(
     show_default=True,
     help="For people or for programs.",
 )
+
+
+def listening_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that listens."""
+    port = click.option(
+        "--port",
+        type=click.IntRange(0, 65535),
+        help="Port to listen on, instead of the setting; 0 takes a free one.",
+    )
+    return click.option("--host", help="Address to listen on, instead of the setting.")(port(command))
+
+
+def where_to_listen(found: Configuration, host: str | None, port: int | None) -> tuple[str, int]:
+    """The address and port of these options, or else of the settings. Raises ConfigError for a door that is open."""
+    server = found.settings.server
+    host = host or server.host
+    refuse_open_door(host, found.settings.access, found.document)
+    return host, server.port if port is None else port
 
 
 def labels_of(given: Iterable[str]) -> dict[str, str]:

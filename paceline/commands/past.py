@@ -18,6 +18,7 @@ from paceline.commands.examples import examples
 from paceline.commands.options import config_option, opened
 from paceline.service import Service
 from slo_engine.past import Spool, expositions, times
+from slo_engine.words import so_many
 
 _USUAL = timedelta(days=90)
 _LOOKBACK = timedelta(minutes=5)
@@ -76,7 +77,8 @@ def export(config: Path | None, start: datetime | None, end: datetime | None, st
         samples = _written(service, at, out)
     if step > _LOOKBACK:
         click.echo("A step of more than 5m leaves gaps: Prometheus shows a sample for 5 minutes.", err=True)
-    click.echo(f"{out}: {samples} samples at {len(at)} times, {at[0]:%Y-%m-%d %H:%M} to {at[-1]:%Y-%m-%d %H:%M} UTC")
+    said = f"{so_many(samples, 'sample')} at {so_many(len(at), 'time')}"
+    click.echo(f"{out}: {said}, {at[0]:%Y-%m-%d %H:%M} to {at[-1]:%Y-%m-%d %H:%M} UTC")
 
 
 def _written(service: Service, at: list[datetime], out: Path) -> int:

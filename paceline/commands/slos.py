@@ -28,7 +28,7 @@ from slo_engine.sli_words import measured_by
 from slo_engine.slo import Slo
 from slo_engine.verify import Run, Verified, promtool, verify
 from slo_engine.windows import parse_window
-from slo_engine.words import share_text
+from slo_engine.words import share_text, so_many
 
 _SHOWN_LINES = 12
 
@@ -59,7 +59,7 @@ def list_slos(config: Path | None, output: str) -> None:
         print_json([_row(one) for one in slos])
         return
     table(
-        f"{len(slos)} SLOs",
+        so_many(len(slos), "SLO"),
         ("SLO", "Service", "Tier", "Target", "Window", "Measured"),
         [
             (
@@ -110,7 +110,9 @@ def verify_slos(names: tuple[str, ...], config: Path | None, program: str, outpu
     if output == "json":
         print_json([_result(one) for one in results])
     else:
-        table(f"Rules of {len(slos)} SLOs, tried by promtool", ("SLO", "Case", "Result"), list(_cases(results)))
+        table(
+            f"Rules of {so_many(len(slos), 'SLO')}, tried by promtool", ("SLO", "Case", "Result"), list(_cases(results))
+        )
         for line in _details(results):
             click.echo(line)
     if any(one.failures for one in results):

@@ -6,20 +6,14 @@ from pathlib import Path
 
 import click
 
-from paceline.access.mistakes import refuse_open_door
 from paceline.commands.examples import examples
-from paceline.commands.options import config_option, configured
+from paceline.commands.options import config_option, configured, listening_options, where_to_listen
 from paceline.wiring import Part, build
 
 
 @click.command(epilog=examples("paceline worker", "paceline worker --port 9000"))
 @config_option
-@click.option("--host", help="Address to listen on, instead of the setting.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    help="Port to listen on, instead of the setting; 0 takes a free one.",
-)
+@listening_options
 def worker(config: Path | None, host: str | None, port: int | None) -> None:
     """Collect what the elected evaluator asks for until interrupted; any number may run on one PostgreSQL.
 
@@ -32,13 +26,11 @@ def worker(config: Path | None, host: str | None, port: int | None) -> None:
         raise click.UsageError(
             "the settings do not say `replicas.collect: workers`; nobody would give a worker a source"
         )
-    server = found.settings.server
-    host = host or server.host
-    refuse_open_door(host, found.settings.access, found.document)
+    where = where_to_listen(found, host, port)
     running = build(found, part=Part.WORK)
     try:
         if running.replica is None:
             raise click.UsageError("workers need a PostgreSQL as `store`")
-        work_until_stopped(running, running.replica, host, server.port if port is None else port, click.echo)
+        work_until_stopped(running, running.replica, *where, click.echo)
     finally:
         running.close()

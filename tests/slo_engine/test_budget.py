@@ -151,7 +151,7 @@ def test_an_overspent_budget_is_negative() -> None:
         ("0.9", 90, 10, SloStatus.EXHAUSTED, "10 bad of 100 events, 10.0 allowed"),  # 0 is left exactly
         ("0.999", 999, 1, SloStatus.EXHAUSTED, "1 bad of 1000 events, 1.0 allowed"),
         ("0.9", 89, 11, SloStatus.EXHAUSTED, "11 bad of 100 events, 10.0 allowed"),
-        ("0.9", 0, 1, SloStatus.EXHAUSTED, "1 bad of 1 events, 0.1 allowed"),
+        ("0.9", 0, 1, SloStatus.EXHAUSTED, "1 bad of 1 event, 0.1 allowed"),
     ],
 )
 def test_status_changes_exactly_at_its_boundaries(

@@ -510,7 +510,7 @@ def test_too_few_events_are_not_judged(put: Any) -> None:
     """Below the least number of events an SLO says so; its exact counts stay visible."""
     (state,) = of(put(unit("1", value=900.0)), [slo()]).slos
 
-    assert (state.status, state.why) == (SloStatus.INSUFFICIENT_DATA, "1 events in 7d, at least 2 are needed")
+    assert (state.status, state.why) == (SloStatus.INSUFFICIENT_DATA, "1 event in 7d, at least 2 are needed")
     assert state.counts["7d"] == EventCounts(0, 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slo_engine.words import duration_text, share_text
+from slo_engine.words import duration_text, share_text, so_many
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,8 @@ def test_durations_read_well(seconds: float, text: str) -> None:
 def test_a_share_is_never_rounded_to_all_or_nothing(share: float, text: str) -> None:
     """99.95 % reads as such and never as 100 %; only all is 100 %, or what floating point makes of it."""
     assert share_text(share) == text
+
+
+def test_one_of_something_has_no_s() -> None:
+    """As people write it."""
+    assert [so_many(number, "source") for number in (0, 1, 2)] == ["0 sources", "1 source", "2 sources"]
