@@ -15,7 +15,7 @@ from rich.console import Console
 
 from collector.store import Database, DeliveryLog, EventStore, InboxStore
 from paceline.commands.examples import examples
-from paceline.commands.options import config_option, configured, output_option
+from paceline.commands.options import PEOPLE_KEY, config_option, configured, output_option
 from paceline.commands.output import print_json, table
 from paceline.doctor import Diagnosis, Seen, Share, examine, stored, together
 from paceline.exits import FAILED
@@ -25,8 +25,8 @@ from paceline.wiring import clock_of, looking, utc_now
 from slo_engine.event_lines import one_line
 from slo_engine.words import share_text, so_many
 
-STORE, KEY = "paceline.db", "people.key"
-"""What a data directory holds that was collected into."""
+STORE = "paceline.db"
+"""What a data directory holds that was collected into, beside the people key."""
 
 
 @click.command(epilog=examples("paceline doctor", "paceline doctor --source shop --days 30"))
@@ -80,9 +80,10 @@ def _with_store(found: Configuration, diagnoses: list[Diagnosis]) -> tuple[list[
         database.close()
     of = {s.name: s for s in found.sources}
     told = [replace(d, advice=(*d.advice, *stored(of[d.source], runs.get(d.source), clock()))) for d in diagnoses]
-    if os.environ.get("PACELINE_PEOPLE_KEY") or (found.data_dir / KEY).exists():
+    if os.environ.get("PACELINE_PEOPLE_KEY") or (found.data_dir / PEOPLE_KEY).exists():
         return told, own
-    gone = f"The people key is gone: {found.settings.data_dir / KEY} is not there, but the store is. With a new one "
+    path = found.settings.data_dir / PEOPLE_KEY
+    gone = f"The people key is gone: {path} is not there, but the store is. With a new one "
     gone += "everybody who was collected before is somebody else: bring the file back, or set PACELINE_PEOPLE_KEY."
     return told, [gone, *own]
 

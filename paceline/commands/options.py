@@ -16,6 +16,9 @@ from paceline.logs import configure
 from paceline.settings import Configuration
 from paceline.wiring import Running, build, configuration
 
+PEOPLE_KEY = "people.key"
+"""Where a data directory holds the people key."""
+
 config_option = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -46,6 +49,16 @@ def where_to_listen(found: Configuration, host: str | None, port: int | None) ->
     host = host or server.host
     refuse_open_door(host, found.settings.access, found.document)
     return host, server.port if port is None else port
+
+
+def need_shared_key(found: Configuration) -> None:
+    """Raises UsageError where this process would make a people key of its own, and those beside it have another one."""
+    shares = found.settings.replicas.collect == "workers"
+    if shares and not os.environ.get("PACELINE_PEOPLE_KEY") and not (found.data_dir / PEOPLE_KEY).exists():
+        raise click.UsageError(
+            "PACELINE_PEOPLE_KEY is not set: workers and those that serve need one key, or the same person is "
+            "somebody else to each; make one by `openssl rand -hex 32`, or take what is in people.key"
+        )
 
 
 def labels_of(given: Iterable[str]) -> dict[str, str]:

@@ -7,7 +7,13 @@ from pathlib import Path
 import click
 
 from paceline.commands.examples import examples
-from paceline.commands.options import config_option, configured, listening_options, where_to_listen
+from paceline.commands.options import (
+    config_option,
+    configured,
+    listening_options,
+    need_shared_key,
+    where_to_listen,
+)
 from paceline.wiring import Part, build, utc_now
 
 
@@ -20,6 +26,7 @@ def serve(config: Path | None, host: str | None, port: int | None) -> None:
 
     found = configured(config)
     where = where_to_listen(found, host, port)
+    need_shared_key(found)
     for note in found.notes:
         click.echo(note)
     running = build(found, part=Part.SERVE)

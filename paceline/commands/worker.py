@@ -7,7 +7,13 @@ from pathlib import Path
 import click
 
 from paceline.commands.examples import examples
-from paceline.commands.options import config_option, configured, listening_options, where_to_listen
+from paceline.commands.options import (
+    config_option,
+    configured,
+    listening_options,
+    need_shared_key,
+    where_to_listen,
+)
 from paceline.wiring import Part, build
 
 
@@ -27,6 +33,7 @@ def worker(config: Path | None, host: str | None, port: int | None) -> None:
             "the settings do not say `replicas.collect: workers`; nobody would give a worker a source"
         )
     where = where_to_listen(found, host, port)
+    need_shared_key(found)
     running = build(found, part=Part.WORK)
     try:
         if running.replica is None:

@@ -64,7 +64,7 @@ def test_slos_are_listed(run: Run) -> None:
     code, out, _ = run("slo", "list")
 
     assert code == 0
-    assert "1 SLOs" in out
+    assert "1 SLO" in out
     assert re.search(r"fast +│ shop +│ +│ 90.0% +│ 28d", out)
 
 

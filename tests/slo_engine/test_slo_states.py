@@ -643,7 +643,7 @@ def test_a_window_with_too_few_events_is_not_judged(put: Any) -> None:
 
     (found,) = over(store, slo(minimum_events=2), berlin("2026-04-15T12:00"), most=1)
 
-    assert (found.met, found.why) == (None, "1 events in month, at least 2 are needed")
+    assert (found.met, found.why) == (None, "1 event in month, at least 2 are needed")
 
 
 def test_the_month_in_which_an_slo_began_is_not_judged(put: Any) -> None:
