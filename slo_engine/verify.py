@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from slo_engine.alerts import health_alerts
 from slo_engine.burn import Tier
 from slo_engine.proof import Oracle, Scenario, scenarios
 from slo_engine.recordings import BAD, BAD_RATE, ERROR, GROUP, LEFT_RATIO, RATE, TOTAL_RATE, rolling
-from slo_engine.rule import Group
+from slo_engine.rule import Group, Rule
 from slo_engine.rule_files import render_groups
 from slo_engine.rules import groups
 from slo_engine.slo import Composite, EventCounts, Slo, SloStatus
@@ -32,6 +32,7 @@ _PER_MINUTE = 10_000
 _CLOSE = 1e-6
 _TIMEOUT_SECONDS = 600
 _RULES = "rules.yml"
+_MOST_TOGETHER = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +76,33 @@ def promtool(program: str = "promtool") -> Run:
 
 
 def verify(slos: Sequence[Slo], tiers: Sequence[Tier], run: Run) -> list[Verified]:
-    """Tries the rules of each SLO by itself, in the order given."""
-    return [_verified(slo, tiers, run) for slo in slos]
+    """Tries the rules of SLOs, in the order given: together, as they are deployed, if none reads another's series."""
+    made = {slo.name: unit_test(slo, tiers) for slo in slos}
+    failures: dict[str, list[Failure]] = {slo.name: [] for slo in slos}
+    with tempfile.TemporaryDirectory() as name:
+        for some in _together(slos, made):
+            for slo, failure in _tried(some, made, tiers, run, Path(name)):
+                failures[slo].append(failure)
+    return [
+        Verified(slo=name, scenarios=tuple(one.tests), failures=tuple(failures[name]), untried=one.untried)
+        for name, one in made.items()
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnitTest:
-    """The files of one SLO's proof: its rules, and a promtool test for each scenario."""
+    """The files of one SLO's proof: its rules, and a promtool test for each scenario.
+
+    `reads`: the metrics of its made-up series, which are scraped so often a minute. `stands_in`: whether its own query
+    is left out, and its recordings are given instead.
+    """
 
     rules: str
     tests: Mapping[str, Mapping[str, Any]]
     untried: tuple[str, ...]
+    reads: frozenset[str] = frozenset()
+    scrapes_per_minute: int = 1
+    stands_in: bool = False
 
 
 def unit_test(slo: Slo, tiers: Sequence[Tier]) -> UnitTest:
@@ -96,24 +113,49 @@ def unit_test(slo: Slo, tiers: Sequence[Tier]) -> UnitTest:
     per_minute = stream.per_minute if stream else _PER_MINUTE
     every, spread = (stream.every_minutes, stream.spread) if stream else (1, MINUTES_OF_A_RATE if slo.promql else 1)
     made, untried = scenarios(slo, tiers, per_minute=per_minute, every=every, spread=spread)
-    stand_in = slo.promql is not None and stream is None
-    found = groups([slo], tiers)
-    if stand_in:
-        fast, *rest = found
-        found = [replace(fast, rules=fast.rules[2:]), *rest]
+    stands_in = slo.promql is not None and stream is None
+    found = _tried_of([slo], tiers, {slo.name} if stands_in else ())
     order = [group.name for group in found]
     return UnitTest(
-        rules=render_groups(map(_tried_of, found)),
+        rules=render_groups(found),
         tests={scenario.name: _test(slo, tiers, scenario, stream, order) for scenario in made},
-        untried=(*([f"its own query: {why_not}"] if stand_in else []), *untried),
+        untried=(*([f"its own query: {why_not}"] if stands_in else []), *untried),
+        reads=frozenset(name.partition("{")[0] for name in stream.series(made[0].timeline)) if stream else frozenset(),
+        scrapes_per_minute=stream.scrapes_per_minute if stream else 1,
+        stands_in=stands_in,
     )
 
 
-def _tried_of(group: Group) -> Group:
+def _tried_of(slos: Sequence[Slo], tiers: Sequence[Tier], stand_ins: Collection[str]) -> list[Group]:
     """What can make a scenario fail: neither the words of alerts, which query much, nor alerts on Paceline itself."""
     of_itself = {rule.alert for rule in health_alerts()}
-    tried = (replace(rule, annotations={}) for rule in group.rules if not rule.alert or rule.alert not in of_itself)
-    return replace(group, rules=tuple(tried))
+
+    def tried(rule: Rule) -> bool:
+        given = rule.record in {TOTAL_RATE, BAD_RATE} and rule.labels["slo"] in stand_ins
+        return not given and rule.alert not in of_itself
+
+    return [
+        replace(group, rules=tuple(replace(rule, annotations={}) for rule in group.rules if tried(rule)))
+        for group in groups(slos, tiers)
+    ]
+
+
+def _together(slos: Iterable[Slo], made: Mapping[str, UnitTest]) -> list[list[Slo]]:
+    """The SLOs in sets of which none reads a metric of another, and whose series are scraped as often."""
+    found: list[list[Slo]] = []
+    for slo in slos:
+        one = made[slo.name]
+        if not one.tests:
+            continue
+        for some in found:
+            others = [made[other.name] for other in some]
+            alike = one.scrapes_per_minute == others[0].scrapes_per_minute
+            if len(some) < _MOST_TOGETHER and alike and all(one.reads.isdisjoint(other.reads) for other in others):
+                some.append(slo)
+                break
+        else:
+            found.append([slo])
+    return found
 
 
 def _stream(slo: Slo) -> tuple[Stream | None, str]:
@@ -129,25 +171,52 @@ def _stream(slo: Slo) -> tuple[Stream | None, str]:
     return stream, ""
 
 
-def _verified(slo: Slo, tiers: Sequence[Tier], run: Run) -> Verified:
-    made = unit_test(slo, tiers)
-    if not made.tests:
-        return Verified(slo=slo.name, untried=made.untried)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / _RULES).write_text(made.rules, encoding="utf-8")
-        failures = tuple(_tried(made.tests, run, folder))
-    return Verified(slo=slo.name, scenarios=tuple(made.tests), failures=failures, untried=made.untried)
+def _tried(
+    slos: Sequence[Slo], made: Mapping[str, UnitTest], tiers: Sequence[Tier], run: Run, folder: Path
+) -> Iterator[tuple[str, Failure]]:
+    """What fails, by SLO. One file after the other, so that what promtool says is about one scenario."""
+    for scenario in dict.fromkeys(name for slo in slos for name in made[slo.name].tests):
+        own = [slo for slo in slos if scenario in made[slo.name].tests]
+        detail = _said(own, scenario, made, tiers, run, folder)
+        if not detail:
+            continue
+        # Which of them it is tells promtool by each alone; what fails only together fails for all of them.
+        alone = {slo.name: _said([slo], scenario, made, tiers, run, folder) for slo in own if len(own) > 1}
+        for slo in own:
+            if said := alone.get(slo.name) or ("" if any(alone.values()) else detail):
+                yield slo.name, Failure(scenario=scenario, detail=said)
 
 
-def _tried(tests: Mapping[str, Mapping[str, Any]], run: Run, folder: Path) -> Iterator[Failure]:
-    """One file after the other, so that what promtool says is about one scenario."""
-    for scenario, test in tests.items():
-        path = folder / "test.yml"
-        path.write_text(json.dumps(test), encoding="utf-8")
-        code, said = run(["test", "rules", path.name], folder)
-        if code:
-            yield Failure(scenario=scenario, detail=said.replace(f"Unit Testing:  {path.name}", "").strip())
+def _said(
+    slos: Sequence[Slo], scenario: str, made: Mapping[str, UnitTest], tiers: Sequence[Tier], run: Run, folder: Path
+) -> str:
+    """What promtool says against the rules of SLOs in a scenario; empty for nothing."""
+    rules, test = made[slos[0].name].rules, made[slos[0].name].tests[scenario]
+    if len(slos) > 1:
+        found = _tried_of(slos, tiers, [slo.name for slo in slos if made[slo.name].stands_in])
+        rules = render_groups(found)
+        test = _joined([made[slo.name].tests[scenario] for slo in slos], [group.name for group in found])
+    path = folder / "test.yml"
+    (folder / _RULES).write_text(rules, encoding="utf-8")
+    path.write_text(json.dumps(test), encoding="utf-8")
+    code, said = run(["test", "rules", path.name], folder)
+    return said.replace(f"Unit Testing:  {path.name}", "").strip() or f"exit code {code}" if code else ""
+
+
+def _joined(tests: Sequence[Mapping[str, Any]], order: Sequence[str]) -> dict[str, Any]:
+    """One promtool test of what several SLOs are given and asked."""
+    parts = [test["tests"][0] for test in tests]
+    given: dict[str, str] = {}
+    for one in (series for part in parts for series in part["input_series"]):
+        # What is given for all of them is so for as long as the longest lasts.
+        given[one["series"]] = max(given.get(one["series"], ""), one["values"], key=lambda v: (len(v), v))
+    asked = [question for part in parts for question in part["promql_expr_test"]]
+    whole = parts[0] | {"input_series": _series(given), "promql_expr_test": asked}
+    return {**tests[0], "group_eval_order": list(order), "tests": [whole]}
+
+
+def _series(given: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"series": name, "values": values} for name, values in given.items()]
 
 
 def _test(
@@ -172,7 +241,7 @@ def _test(
         "tests": [
             {
                 "interval": f"{60 // scrapes}s",
-                "input_series": [{"series": name, "values": " ".join(v)} for name, v in given.items()],
+                "input_series": _series({name: " ".join(v) for name, v in given.items()}),
                 "promql_expr_test": list(_expected(slo, scenario, stream)),
             }
         ],

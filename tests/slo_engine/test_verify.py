@@ -20,15 +20,20 @@ from slo_engine.promql import BooleanGauge, CounterRatio, Histogram, NativeHisto
 from slo_engine.proof import Oracle
 from slo_engine.slo import AlertPolicy, Composite, IndicatorSli, Part, Sli, Slo
 from slo_engine.synthetic import CannotMakeUp, Minute, stream_of
-from slo_engine.verify import Run, UnitTest, promtool, said, unit_test, verify
+from slo_engine.verify import Run, UnitTest, Verified, promtool, said, unit_test, verify
 from slo_engine.windows import parse_window
 
 pytestmark = pytest.mark.long
 
 TIERS = load_tiers(Path(__file__).parents[2] / "config" / "alert-windows" / "sre-workbook.yaml")
-ERRORS = CounterRatio(
-    total_query='http_requests_total{job="api"}', bad_query='http_requests_total{job="api",code=~"5.."}'
-)
+
+
+def errors(metric: str) -> CounterRatio:
+    """The share of requests that fail, of a metric of its own."""
+    return CounterRatio(total_query=f'{metric}{{job="api"}}', bad_query=f'{metric}{{job="api",code=~"5.."}}')
+
+
+ERRORS = errors("http_requests_total")
 AUTHORS = CounterRatio(total_query="sum(rate(asked_total[$__window]))", bad_query="sum(rate(failed_total[$__window]))")
 POLICY = AlertPolicy(
     name="hours", severity="page", factor=Decimal(40), lookback=parse_window("2h"), after=timedelta(minutes=10)
@@ -38,14 +43,13 @@ INDICATOR = IndicatorSli(indicator="pipeline_success")
 
 def slo(sli: Sli, target: str = "0.999", period: str = "30d", **more: Any) -> Slo:
     return Slo(
-        name="checkout",
         title="Checkout",
         description="",
         owner_service="shop",
         target=Decimal(target),
         window=parse_window(period),
         sli=sli,
-        **({"alert_class": "rate"} | more),
+        **({"name": "checkout", "alert_class": "rate"} | more),
     )
 
 
@@ -60,34 +64,99 @@ def proof() -> UnitTest:
     return unit_test(slo(ERRORS), TIERS)
 
 
-@pytest.mark.parametrize(
-    "some",
-    [
-        slo(ERRORS),
-        slo(ERRORS, "0.8", "28d"),
-        slo(CounterRatio(total_query="a_total", good_query='a_total{outcome!="error"}'), period="90d"),
-        slo(CounterRatio(total_query="a_total", bad_query="b_total"), "0.9", group_by=("cluster", "route")),
-        slo(Histogram(metric="wait_seconds", matchers='job="api"', threshold=0.3)),
-        slo(Histogram(metric="wait_seconds", threshold=1.0, operator=Operator.GT), "0.9"),
-        slo(BooleanGauge(selector="probe_success{job='login'}"), "0.9"),
-        slo(TimeSlices(sli=BooleanGauge(selector='up{job="a"}'), slice="1m", target=Decimal("0.95")), "0.98"),
-        slo(TimeSlices(sli=ERRORS, slice="5m", target=Decimal("0.95")), "0.9"),
-        slo(TimeSlices(sli=ERRORS, slice="1m", target=Decimal("0.95")), "0.995", alert_class="count"),
-        slo(NativeHistogram(metric="wait_seconds", threshold=0.3), "0.9"),
-        slo(AUTHORS, "0.9"),
-        slo(ERRORS, alert_class="count"),
-        slo(ERRORS, "0.99", alert_class="count", alert_policies=(POLICY,)),
-        slo(INDICATOR, "0.99"),
-        slo(INDICATOR, "0.9", "90d", alert_class="count"),
-    ],
-    ids=lambda s: f"{type(s.sli).__name__}-{s.target}-{s.alert_class}-{s.window.label}",
-)
-def test_prometheus_agrees_with_counted_events(some: Slo, run: Run) -> None:
+EVERY = [
+    replace(one, name=f"{type(one.sli).__name__}-{one.target}-{one.alert_class}-{one.window.label}-{number}")
+    for number, one in enumerate(
+        [
+            slo(errors("a_requests_total")),
+            slo(errors("b_requests_total"), "0.8", "28d"),
+            slo(CounterRatio(total_query="c_total", good_query='c_total{outcome!="error"}'), period="90d"),
+            slo(CounterRatio(total_query="d_total", bad_query="e_total"), "0.9", group_by=("cluster", "route")),
+            slo(Histogram(metric="wait_seconds", matchers='job="api"', threshold=0.3)),
+            slo(Histogram(metric="work_seconds", threshold=1.0, operator=Operator.GT), "0.9"),
+            slo(BooleanGauge(selector="probe_success{job='login'}"), "0.9"),
+            slo(TimeSlices(sli=BooleanGauge(selector='up{job="a"}'), slice="1m", target=Decimal("0.95")), "0.98"),
+            slo(TimeSlices(sli=errors("f_requests_total"), slice="5m", target=Decimal("0.95")), "0.9"),
+            slo(
+                TimeSlices(sli=errors("g_requests_total"), slice="1m", target=Decimal("0.95")),
+                "0.995",
+                alert_class="count",
+            ),
+            slo(NativeHistogram(metric="native_seconds", threshold=0.3), "0.9"),
+            slo(AUTHORS, "0.9"),
+            slo(errors("h_requests_total"), alert_class="count"),
+            slo(errors("i_requests_total"), "0.99", alert_class="count", alert_policies=(POLICY,)),
+            slo(INDICATOR, "0.99"),
+            slo(INDICATOR, "0.9", "90d", alert_class="count"),
+        ]
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def proven(requires_tool: Callable[[str], str]) -> dict[str, Verified]:
+    """What is found of every kind of SLI, tried together."""
+    return {one.slo: one for one in verify(EVERY, TIERS, promtool(requires_tool("promtool")))}
+
+
+@pytest.mark.parametrize("name", [one.name for one in EVERY])
+def test_prometheus_agrees_with_counted_events(name: str, proven: dict[str, Verified]) -> None:
     """For each kind of SLI every scenario gives the alerts and ratios that counting events gives."""
-    [result] = verify([some], TIERS, run)
+    result = proven[name]
 
     assert result.holds, said([result])
     assert {"quiet", "fast burn and recovery", "slow burn", "no data"} <= set(result.scenarios)
+
+
+def tried_together(some: Sequence[Slo], answer: Callable[[dict[str, Any]], tuple[int, str]]) -> list[Verified]:
+    """What is found where promtool answers so to its test."""
+
+    def run(_: Sequence[str], folder: Path) -> tuple[int, str]:
+        return answer(json.loads((folder / "test.yml").read_text(encoding="utf-8"))["tests"][0])
+
+    return verify(some, TIERS, run)
+
+
+def about(test: dict[str, Any]) -> set[str]:
+    """The SLOs that a promtool test is given the target of."""
+    named = (one["series"] for one in test["input_series"] if one["series"].startswith("platform_slo_objective_ratio"))
+    return {series.split('"')[1] for series in named}
+
+
+def test_slos_that_read_one_metric_are_tried_apart() -> None:
+    """Their made-up series would be one; those of other metrics are tried with the first."""
+    some = [slo(ERRORS, name="a"), slo(ERRORS, "0.9", name="b"), slo(errors("more_total"), name="c")]
+    seen: set[frozenset[str]] = set()
+
+    def answer(test: dict[str, Any]) -> tuple[int, str]:
+        seen.add(frozenset(about(test)))
+        return 0, ""
+
+    tried_together(some, answer)
+
+    assert seen == {frozenset("ac"), frozenset("b")}
+
+
+def test_of_those_tried_together_the_wrong_one_is_found() -> None:
+    """Where promtool disagrees, each is tried alone, and only the one that fails alone fails."""
+    some = [slo(ERRORS, name="a"), slo(errors("more_total"), name="b")]
+
+    right, wrong = tried_together(
+        some, lambda test: (1, f"FAILED {sorted(about(test))}") if "b" in about(test) else (0, "")
+    )
+
+    assert right.holds
+    assert {failure.detail for failure in wrong.failures} == {"FAILED ['b']"}
+    assert [failure.scenario for failure in wrong.failures] == list(wrong.scenarios)
+
+
+def test_what_fails_only_together_fails_for_all() -> None:
+    """Rules are deployed together: that each holds alone is not enough."""
+    some = [slo(ERRORS, name="a"), slo(errors("more_total"), name="b")]
+
+    found = tried_together(some, lambda test: (1, "FAILED") if about(test) == {"a", "b"} else (0, ""))
+
+    assert not any(one.holds for one in found)
 
 
 @pytest.mark.parametrize(
