@@ -16,7 +16,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -53,6 +53,7 @@ PACELINE = "https://paceline.example"
 _PATIENCE_SECONDS = 60.0
 
 
+@cache
 def demo_boards() -> tuple[Dashboard, ...]:
     """All boards for the built-in indicators, with links to Paceline's pages."""
     return all_boards(Making(indicators=tuple(indicators().values()), base_url=PACELINE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def loaded(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
 
 
+@cache
 def bad_values() -> list[tuple[Json, str]]:
     """Values that are refused, each with what is said of them."""
     return [(values, said) for values, said in loaded((HERE / "bad" / "cases.yaml").read_text(encoding="utf-8"))]
