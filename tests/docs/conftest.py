@@ -22,7 +22,7 @@ from click.testing import CliRunner, Result
 from paceline.cli import cli
 from paceline.web import create_app
 from paceline.webhooks import Webhooks
-from paceline.wiring import build, configuration
+from paceline.wiring import build, configuration, utc_now
 
 ROOT = Path(__file__).parents[2]
 IMPORTERS = ROOT / "tests" / "slo_engine" / "importers"
@@ -194,7 +194,7 @@ def working_directory() -> Iterator[pytest.MonkeyPatch]:
 def service_url(example: Example) -> Iterator[str]:
     """The organisation, served."""
     running = build(configuration(example.folder / "paceline.yaml", example.variables, example.folder), environ={})
-    webhooks = Webhooks(running.service, running.log, lambda: AT)
+    webhooks = Webhooks(running.service, running.log, utc_now)  # who signs a time signs the present
     running.service.refresh()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         app = create_app(running.service, None, webhooks)

@@ -103,12 +103,11 @@ def fuzzed(
             before = found.answers.inputs
             weak = list(_by_chance(name, found.takes[name], own, number))
             yield name, found.answers.inputs - before if name == "answers" else own, weak
-    with_all = _all(found)
-    yield "everything", 0, with_all
+    yield "everything", 0, left(found)
 
 
-def _all(found: Targets) -> list[str]:
-    """What is weak in what all of them left: the log, the store, and every page."""
+def left(found: Targets) -> list[str]:
+    """What is weak in what they left: every page, the store, the log and all other files."""
     weak = []
 
     def pages() -> None:
