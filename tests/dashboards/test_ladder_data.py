@@ -27,6 +27,7 @@ RIGHTLY = {
     r"platform_catalogue_unmatched.* gives nothing|'Names that the catalogue.*': nothing": "all names are known",
     r"platform_collector_api_quota_.* gives nothing|'Requests that an API.*': nothing": "files have no quota",
     r"platform_exposition_.* gives nothing|'(Parts that are missing|Series that are cut off)': nothing": "all is there",
+    r"platform_telemetry_.* gives nothing|'(Do receivers take|Metrics that were not taken).*': nothing": "none is sent",
     r"platform_restatements_total.* gives nothing|'Published units that changed.*': nothing": "nothing is restated",
 }
 """What the example rightly does not show, and why; each must still be needed."""
