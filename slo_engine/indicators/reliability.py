@@ -98,6 +98,11 @@ class _Probe(NamedTuple):
         return max(1, int(min(self.duration_seconds / 60, 2.0 * _LONGEST_PROBE) + 0.5))
 
     @property
+    def end(self) -> int:
+        """The first slot after those it speaks of."""
+        return self.at // SLOT + self.slots
+
+    @property
     def possible(self) -> bool:
         """Whether what it says can be."""
         return 0 <= self.passed <= self.checks and self.checks > 0 and self.slots <= _LONGEST_PROBE
@@ -194,12 +199,17 @@ def _read(events: Events, names: Sequence[str], **where: Above) -> list[_Probe]:
     return sorted(map(_Probe._make, events.columns(Probe, *COLUMNS, service=list(names), **where)))
 
 
-@dataclass(slots=True)
-class _Slot:
-    """A slot and the reports that speak of it. `place`: how many slots of the first report lie before it."""
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Slots one after the other of which the same reports speak, in the order of time."""
 
-    reports: list[_Probe]
-    place: int
+    slots: range
+    reports: Sequence[_Probe]
+
+    @property
+    def place(self) -> int:
+        """How many slots of the first report lie before these."""
+        return self.slots.start - self.reports[0].at // SLOT
 
     def passed(self, share: Fraction) -> bool:
         """Whether enough of the checks passed. A report over several slots brings each its part of the checks."""
@@ -212,22 +222,20 @@ class _Slot:
 
     @property
     def source(self) -> str:
-        """The sources of the reports: the slot counts while all of them are fresh."""
+        """The sources of the reports: the slots count while all of them are fresh."""
         first, *others = self.reports
         return "+".join(sorted({p.source for p in self.reports})) if others else first.source
 
-    @property
-    def unit(self) -> str:
-        """The first report's id; with a place where it speaks of slots before this one, so that each has its own."""
-        first = self.reports[0].id
-        return f"{first[:16]}+{self.place}" if self.place else first
+    def evidence(self, *, up: bool) -> tuple[list[str], list[str]]:
+        """The reports that say more than a unit's own id does: at the first report's first slot, and at later ones.
 
-    def evidence(self, *, up: bool) -> list[str]:
-        """The reports that say more than the unit's own id does: those that failed, or the one of a later slot."""
+        Those that failed, or the first where a slot is not the first that it speaks of.
+        """
+        first = self.reports[0].id
         if up:
-            return [self.reports[0].id] if self.place else []
+            return [], [first]
         failed = [p.id for p in self.reports if p.passed < p.checks]
-        return [] if failed == [self.unit] else failed[:_EVIDENCE]
+        return [] if failed == [first] else failed[:_EVIDENCE], failed[:_EVIDENCE]
 
 
 class _Slots:
@@ -284,71 +292,80 @@ class _Slots:
             return self._state.last.get(environment)
         slot = max(min(p.at // SLOT + p.slots, before) for p in own) - 1
         covering = [p for p in own if p.at // SLOT + p.slots > slot]
-        return slot, _Slot(covering, 0).source
+        return slot, _Run(range(slot, slot + 1), covering).source
 
     def _judged(self, environment: str, probes: Sequence[_Probe]) -> Iterator[Row]:
         """The slots of one environment, with those that are unknown between and after them."""
         for probe in probes:
             slot = probe.at // SLOT
             if not probe.possible and slot >= self._state.slot:
-                yield self._row(environment, probe.source, slot, probe.id, (Outcome.EXCLUDED, Reason.IMPOSSIBLE))
+                yield self._excluded(environment, probe.source, slot, probe.id, Reason.IMPOSSIBLE)
         last = self._state.last.get(environment)
-        for slot, found in self._covered(probes):
-            source = found.source
-            if last is not None and slot > last[0] + 1:
-                yield from self._unknown(environment, last, min(slot, last[0] + 1 + self._gap))
-            last = slot, source
-            up = found.passed(self._share)
-            rule = "" if len(found.reports) == 1 else f"{len(found.reports)} reports"
-            judged = (Outcome.GOOD if up else Outcome.BAD), ""
-            yield self._row(environment, source, slot, found.unit, judged, rule, found.evidence(up=up))
+        for run in self._covered(probes):
+            if last is not None and run.slots.start > last[0] + 1:
+                yield from self._unknown(environment, last, min(run.slots.start, last[0] + 1 + self._gap))
+            last = run.slots[-1], run.source
+            yield from self._of(environment, run)
         if last is not None:
             yield from self._unknown(environment, last, last[0] + 1 + min(self._ahead, self._gap))
 
-    def _covered(self, probes: Iterable[_Probe]) -> Iterator[tuple[int, _Slot]]:
+    def _of(self, environment: str, run: _Run) -> Iterator[Row]:
+        """The slots of a run, which are judged alike."""
+        up = run.passed(self._share)
+        outcome = (Outcome.GOOD if up else Outcome.BAD).value
+        rule = "" if len(run.reports) == 1 else f"{len(run.reports)} reports"
+        alike = (None, *NO_PARTS, outcome, "", None, rule)
+        at_first, later = ((*alike, _as_list(evidence)) for evidence in run.evidence(up=up))
+        key, first = self._key(environment, run.source), run.reports[0].id
+        # A unit is the first report's id; with a place where that speaks of slots before, so that each has its own.
+        begins = f"{first[:16]}+"
+        for place, slot in enumerate(run.slots, run.place):
+            own = (f"{begins}{place}", *later) if place else (first, *at_first)
+            yield Row(key, (_dated(slot), *own))
+
+    def _covered(self, probes: Iterable[_Probe]) -> Iterator[_Run]:
         """The slots with a check, in the order of time."""
-        waiting: dict[int, _Slot] = {}
+        speaking: list[_Probe] = []
         low = self._state.slot
-        for probe in probes:
-            if not probe.possible:
-                continue
-            first = probe.at // SLOT
+        for probe in (p for p in probes if p.possible):
             # Reports come in the order of time: none that follows speaks of a slot before this one's first.
-            while waiting and low < first:
-                yield low, waiting.pop(low)
-                low += 1
-            if not waiting:
-                low = max(first, self._state.slot)
-            for slot in range(max(first, self._state.slot), first + probe.slots):
-                found = waiting.get(slot)
-                if found is None:
-                    waiting[slot] = _Slot([probe], slot - first)
-                else:
-                    found.reports.append(probe)
-        yield from waiting.items()
+            first = max(probe.at // SLOT, self._state.slot)
+            yield from _until(first, low, speaking)
+            low = first
+            speaking = [p for p in (*speaking, probe) if p.end > low]
+        yield from _until(2**62, low, speaking)
 
     def _unknown(self, environment: str, last: tuple[int, str], until: int) -> Iterator[Row]:
         """Slots without a check, after the last one that was covered and before another."""
         # By what they are about: the same slot is the same unit, whatever comes before it.
         name = hashlib.blake2b(f"{self._service}\0{environment}".encode(), digest_size=6).hexdigest()
         for slot in range(last[0] + 1, until):
-            yield self._row(environment, last[1], slot, f"{name}-{slot}", (Outcome.EXCLUDED, Reason.UNKNOWN))
+            yield self._excluded(environment, last[1], slot, f"{name}-{slot}", Reason.UNKNOWN)
 
-    def _row(  # noqa: PLR0913, PLR0917 - a judgement's parts
-        self,
-        environment: str,
-        source: str,
-        slot: int,
-        unit: str,
-        judged: tuple[Outcome, str],
-        rule: str = "",
-        evidence: Sequence[str] = (),
-    ) -> Row:
-        key = (UPTIME.name, "", self._service, environment, "", source)
-        ids = msgspec.json.encode(evidence).decode() if evidence else "[]"
-        # Dated at its last microsecond: judged when it is over, and inside an excluded time that holds it.
-        at = (slot + 1) * SLOT - 1
-        return Row(key, (at, unit, None, *NO_PARTS, judged[0].value, str(judged[1]), None, rule, ids))
+    def _excluded(self, environment: str, source: str, slot: int, unit: str, reason: Reason) -> Row:
+        values = (_dated(slot), unit, None, *NO_PARTS, Outcome.EXCLUDED.value, str(reason), None, "", "[]")
+        return Row(self._key(environment, source), values)
+
+    def _key(self, environment: str, source: str) -> tuple[str, str, str, str, str, str]:
+        return (UPTIME.name, "", self._service, environment, "", source)
+
+
+def _until(slot: int, low: int, speaking: Sequence[_Probe]) -> Iterator[_Run]:
+    """What reports say of the slots from one on and before another, as long as one of them speaks."""
+    while speaking and low < slot:
+        ends = min(slot, *(p.end for p in speaking))
+        yield _Run(range(low, ends), speaking)
+        low = ends
+        speaking = [p for p in speaking if p.end > low]
+
+
+def _dated(slot: int) -> int:
+    """Its last microsecond: it is judged when it is over, and inside an excluded time that holds it."""
+    return (slot + 1) * SLOT - 1
+
+
+def _as_list(evidence: Sequence[str]) -> str:
+    return msgspec.json.encode(evidence).decode()
 
 
 def _forgets(_scope: str, before: int, organisation: Organisation) -> int:
