@@ -6,11 +6,11 @@ import contextlib
 import json
 import signal
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from forked import Process
 from receivers import MailBox, mail_box
 
 pytestmark = pytest.mark.integration
@@ -46,9 +46,13 @@ def _in_store(workspace: Any, statement: str) -> list[Any]:
         return connection.execute(statement).fetchall()
 
 
-def _ended(process: subprocess.Popen[str]) -> str:
+def _ended(process: Process) -> str:
     """What a process said until its end."""
-    return process.communicate(timeout=120)[0]
+    assert process.stdout is not None
+    with process.stdout as said:
+        found = said.read()
+    process.wait(timeout=120)
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -25,6 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
+from forked import Process
 from receivers import Hook, hook
 from stores import Server
 
@@ -144,7 +144,7 @@ class Running:
 
     name: str
     workspace: Any
-    process: subprocess.Popen[str]
+    process: Process
     url: str
 
     def metrics(self) -> dict[str, float]:
@@ -184,7 +184,7 @@ class Start:
         return Running(name, workspace, process, line.split()[-1].removesuffix("/metrics"))
 
 
-def _gone(process: subprocess.Popen[str]) -> None:
+def _gone(process: Process) -> None:
     if process.poll() is None:
         process.kill()  # also where it is frozen
     process.wait()
