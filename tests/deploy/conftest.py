@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,9 @@ def helm(deploy_tools: Tools) -> Json:
 
 @pytest.fixture(scope="session")
 def release(helm: Json) -> Of:
-    """A case as Helm renders it."""
+    """A case as Helm renders it; its manifests are read once."""
 
+    @cache
     def of(case: str) -> Release:
         answer = helm["cases"][case]
         return Release(answer.get("texts", {}), answer.get("refused", ""))

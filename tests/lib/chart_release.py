@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Release:
     texts: Mapping[str, str]
     refused: str = ""
 
-    @property
+    @cached_property
     def manifests(self) -> list[Json]:
         """The objects for Kubernetes."""
         yaml = YAML(typ="safe", pure=True)
