@@ -109,16 +109,16 @@ def kaplan_meier(durations: Floats, observed: NDArray[np.bool_]) -> dict[str, fl
     where the log-log band of the survival function crosses a half (Brookmeyer and Crowley 1982), each absent where it
     does not. Empty without a duration that is over; one that is not known (NaN) is left out.
     """
-    # It takes half a second to import, and most processes never come here.
-    from scipy.stats import CensoredData, ecdf  # noqa: PLC0415
-
     known = ~np.isnan(durations)
     durations, observed = durations[known], observed[known]
     if not observed.any():
         return {}
-    curve = ecdf(CensoredData(durations[observed], right=durations[~observed])).sf
-    times, left = curve.quantiles, curve.probabilities
-    band = _log_log_band(durations, observed, times, left)
+    times = np.unique(durations)
+    risk = durations.size - np.searchsorted(np.sort(durations), times, side="left").astype(np.float64)
+    ended = np.searchsorted(np.sort(durations[observed]), times, side="right")
+    ends = np.diff(ended, prepend=0).astype(np.float64)
+    left = np.cumprod((risk - ends) / risk)
+    band = _log_log_band(risk, ends, left)
     found = {
         "p50": _first_at_most(times, left, 0.5),
         "p75": _first_at_most(times, left, 0.25),
@@ -128,11 +128,8 @@ def kaplan_meier(durations: Floats, observed: NDArray[np.bool_]) -> dict[str, fl
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _log_log_band(durations: Floats, observed: NDArray[np.bool_], times: Floats, left: Floats) -> tuple[Floats, Floats]:
+def _log_log_band(risk: Floats, ends: Floats, left: Floats) -> tuple[Floats, Floats]:
     """The band of a survival curve, from Greenwood's variance of log(-log); it says nothing where nobody is left."""
-    ended = np.searchsorted(np.sort(durations[observed]), times, side="right")
-    ends = np.diff(ended, prepend=0).astype(np.float64)
-    risk = durations.size - np.searchsorted(np.sort(durations), times, side="left").astype(np.float64)
     inside = (left > 0) & (left < 1)
     spread = np.cumsum(np.divide(ends, risk * (risk - ends), out=np.zeros_like(ends), where=risk > ends))
     logs = np.log(left, where=inside, out=np.full_like(left, -1.0))

@@ -152,6 +152,19 @@ def test_the_published_example_of_a_survival_curve(
     assert survival(*weeks) == published
 
 
+@given(st.lists(st.tuples(st.integers(1, 30), st.booleans()), min_size=1, max_size=60))
+def test_a_survival_curve_is_what_scipy_computes(known: list[tuple[int, bool]]) -> None:
+    """The first times at which half and a quarter at most are left, whatever ends and whatever is still under way."""
+    over, going_on = ([float(time) for time, ended in known if ended is wanted] for wanted in (True, False))
+    curve = stats.ecdf(stats.CensoredData(over, right=going_on)).sf
+    shares = {"p50": 0.5, "p75": 0.25}
+    reached = {name: curve.quantiles[curve.probabilities <= share + 1e-12] for name, share in shares.items()}
+    found = survival(over, going_on)
+
+    expected = {name: times[0] for name, times in reached.items() if times.size and over}
+    assert {name: value for name, value in found.items() if name in shares} == expected
+
+
 def test_who_is_still_on_the_way_counts() -> None:
     """Ten are there after 20, 21 … 24 days and four wait for 30: half are there at 23, not at the completers' 22.
 
