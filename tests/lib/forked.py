@@ -229,8 +229,8 @@ def _become(request: Mapping[str, Any], files: Sequence[int], asking: socket.soc
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:  # noqa: BLE001 - as an interpreter tells of it
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:  # noqa: BLE001 - as an interpreter tells of it
+        sys.excepthook(type(error), error, error.__traceback__)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
