@@ -117,7 +117,7 @@ def kaplan_meier(durations: Floats, observed: NDArray[np.bool_]) -> dict[str, fl
     risk = durations.size - np.searchsorted(np.sort(durations), times, side="left").astype(np.float64)
     ended = np.searchsorted(np.sort(durations[observed]), times, side="right")
     ends = np.diff(ended, prepend=0).astype(np.float64)
-    left = np.cumprod((risk - ends) / risk)
+    left = np.cumprod((risk - ends) / risk, dtype=np.float64)
     band = _log_log_band(risk, ends, left)
     found = {
         "p50": _first_at_most(times, left, 0.5),
