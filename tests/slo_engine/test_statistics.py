@@ -156,7 +156,7 @@ def test_the_published_example_of_a_survival_curve(
 def test_a_survival_curve_is_what_scipy_computes(known: list[tuple[int, bool]]) -> None:
     """The first times at which half and a quarter at most are left, whatever ends and whatever is still under way."""
     over, going_on = ([float(time) for time, ended in known if ended is wanted] for wanted in (True, False))
-    curve = stats.ecdf(stats.CensoredData(over, right=going_on)).sf
+    curve = scipy.stats.ecdf(scipy.stats.CensoredData(over, right=going_on)).sf
     shares = {"p50": 0.5, "p75": 0.25}
     reached = {name: curve.quantiles[curve.probabilities <= share + 1e-12] for name, share in shares.items()}
     found = survival(over, going_on)
