@@ -29,6 +29,7 @@ from collector.store.tables import (
     DERIVATION,
     ERASED_PERSON,
     EVENT_MOVED,
+    EVENT_SOURCE,
     EVENT_TABLES,
     FORGOTTEN,
     INBOX,
@@ -46,6 +47,8 @@ from collector.store.writing import next_revision, set_revision
 
 _BATCH = 5_000
 _ASKED_AT_ONCE = 500
+_TOLD_OF_SOURCE = (CURSOR, SOURCE_RUN, INBOX, QUARANTINE, REMOVED, EVENT_SOURCE)
+"""What holds a source's own beside its events."""
 _WAITING = msgspec.json.Decoder(list[AnyEvent])
 
 
@@ -77,7 +80,7 @@ class Deletion:
 
         A run of it that began before finds its cursor gone, and keeps nothing more.
         """
-        own = {table.name for table in (CURSOR, SOURCE_RUN, INBOX, QUARANTINE, REMOVED)}
+        own = {table.name for table in _TOLD_OF_SOURCE}
         with self._database.transaction() as transaction:
             for table, condition in _of_source(name):
                 if table.name in own:
@@ -202,7 +205,7 @@ _TOLD = (SOURCE_RUN, REPORT_DELIVERY)
 
 def _of_source(name: str) -> list[tuple[sa.Table, Any]]:
     """The tables that hold what is a source's own, with the condition that it is."""
-    own = [(table, table.c.source == name) for table in (CURSOR, SOURCE_RUN, INBOX, QUARANTINE, REMOVED)]
+    own = [(table, table.c.source == name) for table in _TOLD_OF_SOURCE]
     events = [
         (t, t.c["collector" if kind is CollectionEvent else "source"] == name) for kind, t in EVENT_TABLES.items()
     ]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from collector.conditions import Above, Where
 from collector.errors import BadRecord
-from collector.events import EVENT_TYPES, TYPE_OF_KIND, Event, kind_of
+from collector.events import EVENT_TYPES, TYPE_OF_KIND, Event, event_id, kind_of
 from collector.events import Collection as CollectionEvent
 from collector.store.columns import columns_of, decoder
 from collector.store.database import Database, Transaction
@@ -22,8 +22,10 @@ from collector.store.tables import (
     BELONGS_TO,
     CURSOR,
     EVENT_MOVED,
+    EVENT_SOURCE,
     EVENT_TABLES,
     FORGOTTEN,
+    FOUND_BY_NAME,
     KIND_REVISION,
     QUARANTINE,
     REMOVED,
@@ -109,6 +111,7 @@ class EventStore:
         time (microseconds, its end left out). What was removed is kept beside; what rests on it is derived again.
         """
         table = EVENT_TABLES[event_type]
+        transaction.index()
         start, end = span
         query = sa.select(table.c.id, table.c.native_id).where(
             table.c.source == source,
@@ -204,12 +207,22 @@ class EventStore:
         `where` keeps the events whose column has a value, has one of some (a list), or is greater than a number
         (`Above`). No order.
         """
+        if "native_id" in where and event_type in FOUND_BY_NAME:
+            where = self._by_id(event_type, where)
         many = next((n for n, v in where.items() if isinstance(v, (list, tuple))), None)
         found: list[tuple[Any, ...]] = []
         for part in _parts(where, many):
             forms, values = _forms(_typed(event_type, part))
             found.extend(self._database.select(partial(_select_text, event_type, names, forms), values))
         return found
+
+    def _by_id(self, event_type: type[Event], where: Mapping[str, Where]) -> dict[str, Where]:
+        """The conditions with the ids that events of these native ids have, by every source that there is."""
+        kind, named = kind_of(event_type), cast("Any", where["native_id"])
+        names = named if isinstance(named, (list, tuple)) else [named]
+        sources = [source for (source,) in self._database.select(_sources_text, (kind,))]
+        ids = [event_id(kind, source, name) for name in names for source in sources]
+        return {"id": ids, **{n: v for n, v in where.items() if n != "native_id"}}
 
     def steadily(self) -> contextlib.AbstractContextManager[None]:
         """While many small parts are read: let `columns` keep a connection."""
@@ -370,6 +383,12 @@ def _distinct_text(event_type: type[Event], name: str, restricted: bool, dialect
         since = sa.bindparam("since", type_=sa.BigInteger)
         query = query.where(sa.exists().where(newest.c[name] == hop.c.value, newest.c.revision > since))
     return str(query.compile(dialect=dialect))
+
+
+@lru_cache(maxsize=4)
+def _sources_text(dialect: Any) -> str:
+    own = EVENT_SOURCE.c
+    return str(sa.select(own.source).where(own.kind == sa.bindparam("k")).compile(dialect=dialect))
 
 
 @lru_cache(maxsize=4)

@@ -63,21 +63,33 @@ _INDEXES: dict[type[Event], tuple[tuple[str, ...], ...]] = {
     Change: (("repository", "revision"), ("url",)),
     Collection: (("collector", "finished_at"), ("collector", "revision")),
     Commit: (("repository", "revision"),),
-    Deployment: (
-        *(("service", "finished_at"), ("service", "revision")),
-        *(("native_id",), ("artifact",), ("sha",), ("url",), ("repository",), ("revision",)),
-    ),
+    Deployment: (("service", "finished_at"), ("service", "revision"), ("artifact",), ("sha",), ("url",), ("repository",)),
     DocPage: (("repository", "revision"), ("revision",)),
     Incident: (("service", "revision"),),
-    Member: (("person", "revision"), ("revision",)),
-    Milestone: (("person", "revision"), ("revision",)),
+    Member: (("revision",),),
+    Milestone: (("revision",),),
     PipelineRun: (("repository", "revision"),),
     Probe: (("service", "at"), ("service", "revision")),
     Review: (("repository", "change_native_id"), ("repository", "revision")),
-    SelfServiceAttempt: (("journey", "revision"), ("native_id",), ("url",)),
+    SelfServiceAttempt: (("journey", "revision"), ("url",)),
     Ticket: (("queue", "revision"), ("journey", "revision"), ("revision",)),
     UsageEvent: (("capability", "at"), ("capability", "revision")),
 }
+
+_SELDOM_SET: dict[type[Event], tuple[str, ...]] = {Deployment: ("artifact",), Ticket: ("journey",)}
+"""Columns that most events of a kind leave empty: their indexes hold the others alone, and cost nothing for these."""
+
+FOUND_BY_NAME: tuple[type[Event], ...] = (Deployment, SelfServiceAttempt)
+"""Kinds that others name by their native id. No index is needed for it: with its source it makes the event's id, so the
+sources of these kinds are kept."""
+
+
+def _index(event_type: type[Event], columns: tuple[str, ...]) -> sa.Index:
+    name = f"ix_event_{kind_of(event_type)}_{'_'.join(columns)}"
+    if columns[0] not in _SELDOM_SET.get(event_type, ()):
+        return sa.Index(name, *columns)
+    there = sa.text(f"{columns[0]} IS NOT NULL")
+    return sa.Index(f"{name}_set", *columns, sqlite_where=there, postgresql_where=there)
 
 
 def _event_table(event_type: type[Event]) -> sa.Table:
@@ -87,7 +99,7 @@ def _event_table(event_type: type[Event]) -> sa.Table:
     range of an index.
     """
     name = f"event_{kind_of(event_type)}"
-    indexes = tuple(sa.Index(f"ix_{name}_{'_'.join(columns)}", *columns) for columns in _INDEXES.get(event_type, ()))
+    indexes = tuple(_index(event_type, columns) for columns in _INDEXES.get(event_type, ()))
     fields: dict[str, Any] = {
         "__tablename__": name,
         "__table_args__": indexes,
@@ -117,6 +129,14 @@ class KindRevisionRow(SQLModel, table=True):
     __tablename__ = "kind_revision"
     kind: str = Field(sa_column=sa.Column("kind", TEXT, primary_key=True))
     revision: int = Field(sa_column=sa.Column("revision", sa.BigInteger, nullable=False))
+
+
+class EventSourceRow(SQLModel, table=True):
+    """A source that has had events of a kind, for kinds that are found by name."""
+
+    __tablename__ = "event_source"
+    kind: str = Field(sa_column=sa.Column("kind", TEXT, primary_key=True))
+    source: str = Field(sa_column=sa.Column("source", TEXT, primary_key=True))
 
 
 class CursorRow(SQLModel, table=True):
@@ -319,6 +339,7 @@ class ForgottenRow(SQLModel, table=True):
 
 EVENT_TABLES: dict[type[Event], sa.Table] = {t: _event_table(t) for t in EVENT_TYPES}
 KIND_REVISION = _table_of(KindRevisionRow)
+EVENT_SOURCE = _table_of(EventSourceRow)
 CURSOR = _table_of(CursorRow)
 SOURCE_RUN = _table_of(SourceRunRow)
 QUARANTINE = _table_of(QuarantineRow)

@@ -50,6 +50,7 @@ def copy_store(source: Database, target: Database) -> list[TableDigest]:
         for table in METADATA.sorted_tables:
             names = [column.name for column in table.columns]
             statement = insert(table).values({name: sa.bindparam(name) for name in names})
+            transaction.begin(table, _count(there, table))
             transaction.write_rows(statement, names, _rows(there, table))
         _count_on(transaction.connection)
         wanted, found = _digests(there), _digests(transaction.connection)

@@ -20,8 +20,10 @@ from collector.store.tables import (
     DATED_BY,
     ERASED_PERSON,
     EVENT_MOVED,
+    EVENT_SOURCE,
     EVENT_TABLES,
     FORGOTTEN,
+    FOUND_BY_NAME,
     KIND_REVISION,
 )
 
@@ -80,14 +82,26 @@ _REVISION_OF = sa.select(KIND_REVISION.c.revision).where(KIND_REVISION.c.kind ==
 def _write_kind(transaction: Transaction, event_type: type[Event], events: Sequence[Event]) -> int:
     revision = next_revision(transaction, event_type)
     names, upsert, encode = _writing(event_type)
+    table = EVENT_TABLES[event_type]
+    if revision == 1:
+        transaction.begin(table, len(events))
+    if event_type in FOUND_BY_NAME:
+        _note_sources(transaction, event_type, events)
     rows = [encode(event, revision) for event in events]
-    asked = transaction.copies or _place(event_type)
+    # Nobody has derived anything yet from what this transaction itself began to write.
+    asked = revision > 1 if transaction.copies else not transaction.is_fresh(table) and bool(_place(event_type))
     before = _stored(transaction, event_type, [row[0] for row in rows]) if asked else {}
     changed = transaction.write_rows(upsert, names, rows, before)
     if changed:
         set_revision(transaction, event_type, revision)
         _note_moves(transaction, event_type, revision, before)
     return changed
+
+
+def _note_sources(transaction: Transaction, event_type: type[Event], events: Sequence[Event]) -> None:
+    kind = kind_of(event_type)
+    rows = [{"kind": kind, "source": source} for source in sorted({event.source for event in events})]
+    transaction.execute(insert(EVENT_SOURCE).on_conflict_do_nothing(), rows)
 
 
 @cache

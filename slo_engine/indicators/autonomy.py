@@ -153,7 +153,10 @@ class _Known:
     def deployed_since(self, revision: int) -> Mapping[str, Sequence[_Deployment]]:
         """By service the deployments that were written after a revision."""
         found: dict[str, list[_Deployment]] = defaultdict(list)
-        for name, *row in self.events.columns(Deployment, "service", *_COLUMNS, revision=Above(revision)):
+        names = self.events.distinct(Deployment, "service", revision)
+        for name, *row in self.events.columns(
+            Deployment, "service", *_COLUMNS, service=names, revision=Above(revision)
+        ):
             found[self._service(name)].append(self._deployment(tuple(row)))
         return found
 

@@ -344,7 +344,9 @@ class _Batch:
         for kind, revision in ((Commit, since["commit"]), (Change, since["change"])):
             names = {*events.distinct(kind, "repository", revision), *events.moved(kind, revision)}
             yield from (f"repository:{name}" for name in names)
-        new = events.columns(Deployment, "service", "repository", revision=Above(since["deployment"]))
+        written = Above(since["deployment"])
+        names = events.distinct(Deployment, "service", written.value)
+        new = events.columns(Deployment, "service", "repository", service=names, revision=written)
         yield from (_CODE + repository for _, repository in new if repository)
         for raw in {*(s for s, _ in new), *events.moved(Deployment, since["deployment"])}:
             name = organisation.deployed(raw) or raw
