@@ -1,14 +1,20 @@
 """How many events a second go into the store, beside what the database's driver takes at most, in the same run.
 
     make bench ARGS=bench/ingest.py                       100 000 events of each kind (PACELINE_BENCH_EVENTS=…)
-    .venv/bin/python bench/ingest.py --grow               stores of 1, 3 and 10 million events; not part of `make bench`
+    .venv/bin/python bench/ingest.py --grow               a cycle with 1, 3 and 10 million events stored; not part of
+                                                          `make bench`, it takes long and 10 GB below TMPDIR
+    .venv/bin/python bench/ingest.py --fill               writing alone into stores of so many events
     .venv/bin/python bench/ingest.py --kinds commit,probe --databases sqlite
 
-`new` and `known`: through `EventStore.write`, 10 000 events a transaction, all new, then all known. `raw`: the same
-events' rows, made before, with the driver alone into the store's own table, `executemany` into SQLite and `COPY` into
-PostgreSQL: with all of its indexes, and with its key alone, so that one sees what the store's work and what its indexes
-cost. Under each figure by the clock stands what it is by processor time, this process and the database's together:
-the clock also shows other work of the machine.
+Through `EventStore.write`, 10 000 events at a time. `new`: into an empty store in one transaction, as a run of a source
+writes them. `paged`: each 10 000 a transaction. `known`: all once more. `raw`: the same events' rows, made before, with
+the driver alone into the store's own table in one transaction, `executemany` into SQLite and `COPY` into PostgreSQL:
+with all of its indexes, and with its key alone, so that one sees what the store's work and what its indexes cost. Under
+each figure by the clock stands what it is by processor time, this process and the database's together: the clock also
+shows other work of the machine.
+
+`--grow` takes the organisation of `bench/organisation.py`: a thousand services with a longer and longer history. A
+cycle is what the service does: it writes 1 000 new events, derives, evaluates every window and publishes. Medians of five.
 
 PostgreSQL does not wait for the disk here (`fsync=off`), and SQLite only when its log is moved.
 """
@@ -32,10 +38,12 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
+from organisation import Size, in_a_process, medians
 from psycopg.types.string import StrDumperUnknown
 from pydantic import SecretStr
 from stores import Server, program, started
 
+from collector.bulk import seldom_collecting
 from collector.events import Commit, Deployment, Event, PipelineRun, Probe, Result, RunState
 from collector.store import Database, EventStore, Place
 from collector.store.columns import columns_of, encoder
@@ -44,6 +52,9 @@ from collector.store.tables import EVENT_TABLES
 EVENTS = int(os.environ.get("PACELINE_BENCH_EVENTS", "100000"))
 PAGE = 10_000
 SIZES = (1_000_000, 3_000_000, 10_000_000)
+WHOLE = Size.of(1_000)
+WHOLE_EVENTS = 7_700_000
+"""About so many events has an organisation of this size."""
 _START = datetime(2016, 1, 1, tzinfo=UTC)
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -167,11 +178,17 @@ def with_children(pids: Callable[[], Sequence[int]]) -> Clock:
 
 
 def write(database: Database, events: Sequence[Event]) -> None:
-    """Events through the store, a page a transaction."""
+    """Events through the store in one transaction, page after page, as a run of a source."""
     store = EventStore(database)
-    for start in range(0, len(events), PAGE):
-        with database.transaction() as transaction:
+    with seldom_collecting(), database.transaction() as transaction:
+        for start in range(0, len(events), PAGE):
             store.write(transaction, events[start : start + PAGE])
+
+
+def write_paged(database: Database, events: Sequence[Event]) -> None:
+    """Events through the store, a page a transaction."""
+    for start in range(0, len(events), PAGE):
+        write(database, events[start : start + PAGE])
 
 
 def rows_of(events: Sequence[Event]) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -212,9 +229,8 @@ class Sqlite:
                 connection.execute(statement)
 
             def work() -> None:
-                for start in range(0, len(rows), PAGE):
-                    with connection:
-                        connection.executemany(insert, rows[start : start + PAGE])
+                with connection:
+                    connection.executemany(insert, rows)
 
             return spent(work, time.process_time)
 
@@ -254,13 +270,10 @@ class Postgresql:
             connection.commit()
 
             def work() -> None:
-                for start in range(0, len(rows), PAGE):
-                    with connection.cursor().copy(
-                        f"COPY {table.name} ({', '.join(names)}) FROM STDIN".encode()
-                    ) as copy:
-                        for row in rows[start : start + PAGE]:
-                            copy.write_row(row)
-                    connection.commit()
+                with connection.cursor().copy(f"COPY {table.name} ({', '.join(names)}) FROM STDIN".encode()) as copy:
+                    for row in rows:
+                        copy.write_row(row)
+                connection.commit()
 
             return spent(work, with_children(lambda: [connection.info.backend_pid]))
 
@@ -274,10 +287,37 @@ def compared(on: Kind, name: str) -> None:
     with contextlib.closing(Database.open(on.place(name))) as database:
         processor = on.processor(database)
         new, known = (spent(lambda: write(database, events), processor) for _ in range(2))
+    with contextlib.closing(Database.open(on.place(f"{name}-paged"))) as database:
+        paged = spent(lambda: write_paged(database, events), on.processor(database))
     raw, keyed = on.raw(events, f"{name}-raw", indexed=True), on.raw(events, f"{name}-key", indexed=False)
     for clock, label in ((True, f"{on.name:12}{name:14}"), (False, f"{'':12}{'  by processor':14}")):
-        figures = [EVENTS / max(one.clock if clock else one.processor, 1e-9) for one in (new, known, raw, keyed)]
-        print(f"{label}" + "".join(f"{figure:12,.0f}" for figure in figures) + f"{figures[0] / figures[2]:9.0%}")
+        figures = [EVENTS / max(one.clock if clock else one.processor, 1e-9) for one in (new, paged, known, raw, keyed)]
+        print(f"{label}" + "".join(f"{figure:12,.0f}" for figure in figures) + f"{figures[0] / figures[3]:9.0%}")
+
+
+def cycles(sizes: Sequence[int]) -> None:
+    """Print what a cycle costs with so many events stored, and how many times the first one's the last one's cost is."""
+    print(
+        f"{'events':>12}{'GB':>8}{'new/s':>10}{'derived s':>12}{'cycle s':>10}{'processor':>12}{'peak MB':>10}  its steps"
+    )
+    found: list[dict[str, float]] = []
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder) / "store"
+            made = in_a_process("make", place, *WHOLE.with_deployments(WHOLE.deployments * size // WHOLE_EVENTS))
+            derived = in_a_process("first", place)
+            running = in_a_process("cycles", place, *range(6))
+        middle = medians(running["cycles"][1:])
+        found.append(middle | {"seconds": middle["seconds"] + middle["import"]})
+        taken = ", ".join(f"{name} {middle[name]:.2f}" for name in ("import", "derive", "evaluate", "expose"))
+        print(
+            f"{made['events']:12,}{made['stored_mb'] / 1_000:12.2f}{made['events'] / made['seconds']:12,.0f}"
+            f"{derived['seconds']:12.1f}{found[-1]['seconds']:12.2f}{middle['processor']:12.2f}"
+            f"{running['memory_mb']:12,.0f}  {taken}",
+            flush=True,
+        )
+    ratios = [found[-1][name] / found[0][name] for name in ("seconds", "processor")]
+    print(f"the last cycle beside the first: {ratios[0]:.2f} by the clock, {ratios[1]:.2f} of processors")
 
 
 def grown(on: Kind, name: str, sizes: Sequence[int]) -> None:
@@ -321,23 +361,28 @@ def databases(names: Sequence[str]) -> Iterator[list[Kind]]:
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description="Events a second into the store.")
-    parser.add_argument("--grow", action="store_true", help="show how stores grow, instead of comparing kinds")
+    parser.add_argument("--grow", action="store_true", help="show what a cycle costs as a store grows")
+    parser.add_argument("--fill", action="store_true", help="show how writing goes on as a store grows")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="the sizes of a growing store")
     parser.add_argument("--kinds", help="kinds of events; default: all, and commits for a growing store")
     parser.add_argument("--databases", default="sqlite,postgresql", help="which databases")
     asked = parser.parse_args()
-    kinds = (asked.kinds or ("commit" if asked.grow else ",".join(KINDS))).split(",")
+    sizes = [int(size) for size in asked.sizes.split(",")]
+    if asked.grow:
+        cycles(sizes)
+        return
+    kinds = (asked.kinds or ("commit" if asked.fill else ",".join(KINDS))).split(",")
     with databases(asked.databases.split(",")) as found:
-        if asked.grow:
+        if asked.fill:
             print(
                 f"{'':26}{'events':>12}{'new/s':>12}{'processor/s':>12}{'1000 ms':>10}{'proc. ms':>10}{'peak MB':>10}"
             )
         else:
-            print(f"{'':26}{'new/s':>12}{'known/s':>12}{'raw/s':>12}{'raw, key/s':>12}{'of raw':>9}")
+            print(f"{'':26}{'new/s':>12}{'paged/s':>12}{'known/s':>12}{'raw/s':>12}{'raw, key/s':>12}{'of raw':>9}")
         for on in found:
             for name in kinds:
-                if asked.grow:
-                    grown(on, name, [int(size) for size in asked.sizes.split(",")])
+                if asked.fill:
+                    grown(on, name, sizes)
                 else:
                     compared(on, name)
 

@@ -94,7 +94,8 @@ def _write_kind(transaction: Transaction, event_type: type[Event], events: Seque
     changed = transaction.write_rows(upsert, names, rows, before)
     if changed:
         set_revision(transaction, event_type, revision)
-        _note_moves(transaction, event_type, revision, before)
+        if not transaction.is_fresh(table):
+            _note_moves(transaction, event_type, revision, before)
     return changed
 
 
