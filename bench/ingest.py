@@ -14,7 +14,7 @@ each figure by the clock stands what it is by processor time, this process and t
 shows other work of the machine.
 
 `--grow` takes the organisation of `bench/organisation.py`: a thousand services with a longer and longer history. A
-cycle is what the service does: it writes 1 000 new events, derives, evaluates every window and publishes. Medians of five.
+cycle is what the service does: it writes 1 000 new events, derives, evaluates every window, publishes. Medians of five.
 
 PostgreSQL does not wait for the disk here (`fsync=off`), and SQLite only when its log is moved.
 """
@@ -296,10 +296,9 @@ def compared(on: Kind, name: str) -> None:
 
 
 def cycles(sizes: Sequence[int]) -> None:
-    """Print what a cycle costs with so many events stored, and how many times the first one's the last one's cost is."""
-    print(
-        f"{'events':>12}{'GB':>8}{'new/s':>10}{'derived s':>12}{'cycle s':>10}{'processor':>12}{'peak MB':>10}  its steps"
-    )
+    """Print what a cycle costs with so many events stored, and the last one beside the first."""
+    names = ("events", "GB", "new/s", "derived s", "cycle s", "processor", "peak MB")
+    print("".join(map("{:>12}".format, names)) + "  its steps")
     found: list[dict[str, float]] = []
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
