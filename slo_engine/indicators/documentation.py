@@ -345,8 +345,8 @@ class _Batch:
             names = {*events.distinct(kind, "repository", revision), *events.moved(kind, revision)}
             yield from (f"repository:{name}" for name in names)
         written = Above(since["deployment"])
-        names = events.distinct(Deployment, "service", written.value)
-        new = events.columns(Deployment, "service", "repository", service=names, revision=written)
+        deployed = events.distinct(Deployment, "service", written.value)
+        new = events.columns(Deployment, "service", "repository", service=deployed, revision=written)
         yield from (_CODE + repository for _, repository in new if repository)
         for raw in {*(s for s, _ in new), *events.moved(Deployment, since["deployment"])}:
             name = organisation.deployed(raw) or raw

@@ -20,7 +20,12 @@ INDEXES = {str(index.name) for index in EVENT_TABLES[Deployment].indexes}
 
 def deployment(n: int, **fields: Any) -> Deployment:
     """One of many."""
-    given = {"source": "ci", "service": f"s{n % 3}", "environment": "production", "result": Result.SUCCESS}
+    given: dict[str, Any] = {
+        "source": "ci",
+        "service": f"s{n % 3}",
+        "environment": "production",
+        "result": Result.SUCCESS,
+    }
     return Deployment(**given | {"native_id": str(n), "finished_at": AT + timedelta(seconds=n)} | fields)
 
 
