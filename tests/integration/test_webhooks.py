@@ -179,11 +179,11 @@ def test_the_documentation_s_requests_are_taken(
             answers.append(json.loads(done.stdout))
         eventually(lambda: served.get("/webhooks").json["waiting"] == 0)
 
-    assert answers == [{"status": "taken", "events": n} for n in (1, 2, 1)]
+    assert answers == [{"status": "taken", "events": n} for n in (1, 2, 1, 1)]
     deployments = rows(workspace, "SELECT source, service, sha FROM event_deployment ORDER BY source")
     sha = "1a429d2f06fa49d8ece5045ac6471dc8a2276895"
     assert deployments == [("delivery", "shop", sha), ("releases", "shop", sha)]
-    assert rows(workspace, "SELECT count(*) FROM event_incident") == [(1,)]
+    assert rows(workspace, "SELECT count(*) FROM event_incident") == [(2,)]
     assert rows(workspace, "SELECT author LIKE 'person:%' FROM event_ticket") == [(1,)]
     assert "ada@example.com" not in workspace.log
     assert SECRET not in workspace.log
