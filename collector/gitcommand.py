@@ -28,6 +28,8 @@ R = TypeVar("R")
 _CHUNK_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20
 _FETCH_TIMEOUT_SECONDS = 3_600.0
+_SILENT_SECONDS = 300
+"""Git gives up a server that sends less than a byte a second for so long; a busy one says that it is at work."""
 # As `git rev-parse --local-env-vars` lists them, without those that only add configuration.
 _OF_ONE_REPOSITORY = frozenset(
     f"GIT_{name}"
@@ -94,6 +96,7 @@ class Access:
         own = f"http.{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
         settings = [("http.proxy", self.proxy)] if self.proxy else []
         settings += [("http.followRedirects", "false"), (f"{own}.followRedirects", "false")]
+        settings += [("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", str(_SILENT_SECONDS))]
         if self.authorization:
             settings += [
                 ("credential.helper", ""),

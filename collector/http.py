@@ -26,7 +26,7 @@ import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from collector.errors import AuthError, BadRecord, ContractError, RetryableError, SourceError
-from collector.reach import OutOfReachError, Reach, pool_classes
+from collector.reach import OutOfReachError, Reach, pool_classes, timed_out
 
 Method = Literal["GET", "POST", "DELETE"]
 T = TypeVar("T")
@@ -35,6 +35,8 @@ _CHUNK_BYTES = 1 << 16
 _CONNECT_SECONDS = 10.0
 _MOST_REDIRECTS = 5
 _FIRST_WAIT_SECONDS = 1.0
+_MOST_TIMES = 1.5
+"""For so many times `Limits.seconds` a request may hang before it is given up: twice, as that is measured."""
 _LONGEST_WAIT_SECONDS = 60.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _UNAUTHORISED, _FORBIDDEN, _NOT_IMPLEMENTED = 401, 403, 501
@@ -57,9 +59,9 @@ _CHARSET = re.compile(r"charset=\"?([\w.:-]+)", re.IGNORECASE)
 class Limits:
     """What one answer may cost, and how often a failed request is repeated.
 
-    `seconds`: for one answer, from the request to its last byte, and for each wait within it. `bytes`: of its body,
-    unpacked. `attempts`: 1 repeats nothing. `patience_seconds`: the longest single wait before a repetition; where a
-    server asks for more, the request fails with its wish.
+    `seconds`: for one answer, from the request to its last byte; where that was not enough twice, the request is not
+    repeated again. `bytes`: of its body, unpacked. `attempts`: 1 repeats nothing. `patience_seconds`: the longest
+    single wait before a repetition; where a server asks for more, the request fails with its wish.
     """
 
     seconds: float = 60.0
@@ -398,13 +400,15 @@ class ApiClient:
         return f"{self._base.rstrip('/')}/{path.lstrip('/')}" if path else self._base
 
     def _patiently(self, question: _Question, attempts: int | None = None) -> Answer:
-        attempts = attempts or self._limits.attempts
+        attempts, asking = attempts or self._limits.attempts, 0.0
         for attempt in range(attempts):
+            began = time.monotonic()
             try:
                 answer = self._once(question)
             except RetryableError as error:
-                wait = self._wait(attempt, error.retry_after_seconds)
-                if attempt + 1 == attempts or wait > self._limits.patience_seconds:
+                wait, asking = self._wait(attempt, error.retry_after_seconds), asking + time.monotonic() - began
+                hung = asking > _MOST_TIMES * self._limits.seconds
+                if attempt + 1 == attempts or wait > self._limits.patience_seconds or hung:
                     raise
                 self._traffic.repeated()
                 self._sleep(wait)
@@ -480,6 +484,8 @@ class ApiClient:
             return SourceError(f"{asked}: its certificate is not trusted; name its CA, or check the host")
         if isinstance(error, requests.exceptions.Timeout):
             return RetryableError(f"{asked}: no answer within {self._limits.seconds:g} s")
+        if timed_out(error):
+            return RetryableError(f"{asked}: the answer took longer than {self._limits.seconds:g} s")
         if isinstance(error, (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError)):
             return RetryableError(f"{asked}: the connection failed; is the server up, and reachable from here?")
         # A broken address or header, a body that cannot be unpacked, certificates that cannot be read.

@@ -174,13 +174,16 @@ def side_by_side(ask: Callable[[T], R], many: Sequence[T], parallel: int) -> Ite
     if parallel <= 1 or len(many) <= 1:
         yield from map(ask, many)
         return
-    waiting = iter(many)
-    with ThreadPoolExecutor(min(parallel, len(many))) as threads:
+    waiting, threads, left_alone = iter(many), ThreadPoolExecutor(min(parallel, len(many))), False
+    try:
         pending = [threads.submit(ask, one) for one in islice(waiting, 2 * parallel)]
-        try:
-            while pending:
-                yield pending.pop(0).result()
-                pending += [threads.submit(ask, one) for one in islice(waiting, 1)]
-        finally:
-            for one in pending:
-                one.cancel()
+        while pending:
+            yield pending.pop(0).result()
+            pending += [threads.submit(ask, one) for one in islice(waiting, 1)]
+    except GeneratorExit:
+        left_alone = True
+        raise
+    finally:
+        # Who reads no further may be the garbage collector, in any thread: also in one of these, which cannot wait for
+        # its own end.
+        threads.shutdown(wait=not left_alone, cancel_futures=True)

@@ -6,7 +6,10 @@ many spellings (`2130706433`, `0x7f.1`, `::ffff:127.0.0.1`), so nothing is judge
 
 from __future__ import annotations
 
+import http.client
+import io
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,7 +18,7 @@ from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, ReadTimeoutError
 from urllib3.util.connection import create_connection
 
 from collector.errors import SourceError
@@ -114,7 +117,10 @@ def _meant(address: Address) -> Address:
 
 
 def pool_classes(reach: Reach) -> dict[str, type[HTTPConnectionPool]]:
-    """Pools of connections, by scheme, that are made to checked addresses alone. `Host` and SNI stay the name."""
+    """Pools of connections, by scheme, that are made to checked addresses alone. `Host` and SNI stay the name.
+
+    Their time limit for reading is that of a whole answer, its head and its body, however it drips.
+    """
 
     def opened(line: HTTPConnection) -> socket.socket:
         try:
@@ -133,10 +139,14 @@ def pool_classes(reach: Reach) -> dict[str, type[HTTPConnectionPool]]:
             raise NewConnectionError(line, "failed") from error
 
     class Plain(HTTPConnection):
+        response_class = _Bounded
+
         def _new_conn(self) -> socket.socket:
             return opened(self)
 
     class Encrypted(HTTPSConnection):
+        response_class = _Bounded
+
         def _new_conn(self) -> socket.socket:
             return opened(self)
 
@@ -147,6 +157,63 @@ def pool_classes(reach: Reach) -> dict[str, type[HTTPConnectionPool]]:
         ConnectionCls = Encrypted
 
     return {"http": PlainPool, "https": EncryptedPool}
+
+
+def timed_out(error: Exception) -> bool:
+    """Whether an error of reading says that the time for an answer is over."""
+    return any(isinstance(one, ReadTimeoutError) for one in (error, *error.args))
+
+
+class _Bounded(http.client.HTTPResponse):
+    """An answer that must be over when the time of its connection is."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        bounded: Any = _Timed(sock)
+        super().__init__(bounded, *arguments, **options)
+
+
+class _Timed:
+    """What an answer is read from. A connection's own limit begins anew with each byte; this one does not."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """The only method that a response of the standard library asks for."""
+        del mode
+        return io.BufferedReader(_TimedFile(self._sock))
+
+
+class _TimedFile(io.RawIOBase):
+    """The bytes of a connection, until its time is over."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock, self._whole = sock, sock.gettimeout()
+        self._until = None if self._whole is None else time.monotonic() + self._whole
+        self._file = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read some bytes. Raises TimeoutError once the time for all of them is over."""
+        if self._until is None:
+            return self._file.readinto(buffer)
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left)
+        try:
+            return self._file.readinto(buffer)
+        finally:
+            self._sock.settimeout(self._whole)
+
+    def close(self) -> None:
+        """Let go of the connection, which others may use."""
+        if not self.closed:
+            self._file.close()
+        super().close()
 
 
 def _numbers(found: Sequence[Found]) -> Iterator[str]:

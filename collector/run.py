@@ -37,6 +37,8 @@ from collector.store import Database, EventStore, Guard, SourceRun, Transaction,
 _ATTEMPTS = 4
 _FIRST_WAIT_SECONDS = 2.0
 _LONGEST_WAIT_SECONDS = 120.0
+# Who heard nothing for so long lets others have the place: the next run is not far.
+_REPEATED_WITHIN_SECONDS = 60.0
 # Up to here a run's pages wait in memory, so that a slow source does not hold the store's write lock meanwhile.
 _HELD_EVENTS = 5_000
 _SHOWN_RECORDS = 100
@@ -143,13 +145,14 @@ class _Tally:
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs sources against a store. Clock, sleep and randomness are passed in."""
+    """Runs sources against a store. Clock, sleep, randomness and what measures waits are passed in."""
 
     database: Database
     store: EventStore
     clock: Callable[[], datetime]
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
+    timer: Callable[[], float] = time.perf_counter
     spool: Path | None = None
     """Where several processes write: a folder in which the pages of a long run wait, so that no other writer does."""
 
@@ -205,13 +208,22 @@ class Runner:
         return outcome
 
     def _with_retries(self, name: str, source: Source, tally: _Tally, progress: Progress | None) -> None:
+        heard = self.timer()
+
+        def told(name: str, events: int) -> None:
+            nonlocal heard
+            heard = self.timer()
+            if progress is not None:
+                progress(name, events)
+
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 with seldom_collecting():
-                    self._once(name, source, tally, progress)
+                    self._once(name, source, tally, told)
             except RetryableError as error:
                 # Who asks for more patience than a run has is not asked again before: the next run is.
-                if attempt == _ATTEMPTS or (error.retry_after_seconds or 0.0) > _LONGEST_WAIT_SECONDS:
+                impatient = (error.retry_after_seconds or 0.0) > _LONGEST_WAIT_SECONDS
+                if attempt == _ATTEMPTS or impatient or self.timer() - heard > _REPEATED_WITHIN_SECONDS:
                     raise
                 self.sleep(self._wait(attempt, error.retry_after_seconds))
             else:
@@ -221,7 +233,7 @@ class Runner:
         backoff = _FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1) * (0.5 + self.jitter())
         return min(max(backoff, asked or 0.0), _LONGEST_WAIT_SECONDS)
 
-    def _once(self, name: str, source: Source, tally: _Tally, progress: Progress | None) -> None:
+    def _once(self, name: str, source: Source, tally: _Tally, progress: Progress) -> None:
         begun_at = self.clock()
         tally.began = self.store.cursor(name)
         pages = source.pull(tally.began)
@@ -230,8 +242,7 @@ class Runner:
             for page in pages:
                 held.append(page)
                 waiting += len(page.events)
-                if progress is not None:
-                    progress(name, tally.events + waiting)
+                progress(name, tally.events + waiting)
                 if waiting + len(held) >= _HELD_EVENTS:
                     self._keep(name, held, tally, begun_at, () if page.checkpoint else pages, progress)
                     held, waiting = [], 0

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.job import Job
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from collector.errors import PacelineError
 from collector.source import SourceConfig
+from collector.store import SourceRun
 from paceline.deliveries import Deliveries
 from paceline.delivery_places import Delivery
 from paceline.dispatch import Dispatch
@@ -33,7 +35,11 @@ _LOOK_SECONDS = 15.0
 _MINUTE = timedelta(minutes=1)
 _COLLECTING, _PUNCTUAL, _OWN = "default", "punctual", "own"
 _AT_ONCE = 10
-"""How many sources are collected at the same time; those that are punctual wait for none of them."""
+"""How many sources are collected at the same time, and as many of those whose last run failed or took long.
+
+Those that are punctual wait for none of them, and those that work for none that takes its time to give up.
+"""
+_LONG_SECONDS = 60.0
 
 
 def schedule(
@@ -54,11 +60,12 @@ def schedule(
     if dispatch is not None:
         sources = ()
     punctual = [source for source in sources if source.punctual]
+    lanes = _Lanes({name for name, run in service.events.runs().items() if _is_slow(run.succeeded, _seconds(run))})
     scheduler = BackgroundScheduler(
         timezone=service.zone,
         # Sources that wait for slow servers hold up neither checks that count at their minute nor the numbers.
         executors={
-            _COLLECTING: ThreadPoolExecutor(_AT_ONCE),
+            _COLLECTING: lanes,
             _PUNCTUAL: ThreadPoolExecutor(max(1, len(punctual))),
             _OWN: ThreadPoolExecutor(5 + len(receivers)),
         },
@@ -79,7 +86,7 @@ def schedule(
             scheduler.add_job(
                 _collect,
                 IntervalTrigger(seconds=source.every.total_seconds()),
-                args=(service, source, log),
+                args=(lanes, service, source, log),
                 id=f"collect {source.name}",
                 next_run_time=clock(),
             )
@@ -154,10 +161,50 @@ def lead_now(scheduler: BackgroundScheduler, service: Service, log: Log, clock: 
             scheduler.modify_job(f"deliver {delivery.name}", next_run_time=clock())
 
 
-def _collect(service: Service, source: SourceConfig, log: Log) -> None:
-    if service.exposes():
-        service.collect(source)
+class _Lanes(ThreadPoolExecutor):
+    """Threads for sources, and others for those whose last run failed or took long: `slow` names them."""
+
+    def __init__(self, slow: set[str]) -> None:
+        super().__init__(_AT_ONCE)
+        self.slow = slow
+        self._beside = ThreadPoolExecutor(_AT_ONCE)
+
+    def start(self, scheduler: BackgroundScheduler, alias: str) -> None:
+        """Begin to take jobs."""
+        super().start(scheduler, alias)
+        self._beside.start(scheduler, alias)
+
+    def submit_job(self, job: Job, run_times: Sequence[datetime]) -> None:
+        """Run a job of a source where it belongs."""
+        if job.args[2].name in self.slow:
+            self._beside.submit_job(job, run_times)
+        else:
+            super().submit_job(job, run_times)
+
+    def shutdown(self, wait: bool = True) -> None:  # noqa: FBT001, FBT002 - as the library calls it
+        """Take no job any more."""
+        super().shutdown(wait)
+        self._beside.shutdown(wait)
+
+
+def _is_slow(succeeded: bool, seconds: float) -> bool:  # noqa: FBT001 - how a run ended
+    return not succeeded or seconds > _LONG_SECONDS
+
+
+def _seconds(run: SourceRun) -> float:
+    return (run.finished_at - run.started_at) / 1e6
+
+
+def _collect(lanes: _Lanes, service: Service, source: SourceConfig, log: Log) -> None:
+    if not service.exposes():
+        return
+    outcome, was_slow = service.collect(source), source.name in lanes.slow
+    # That it fails still is no news: of a thousand such each would make all numbers anew.
+    if outcome.succeeded or outcome.changed or not was_slow:
         _refresh(service, log)
+    # Last of all: until then it is at work in its lane.
+    change = lanes.slow.add if _is_slow(outcome.succeeded, outcome.duration_seconds) else lanes.slow.discard
+    change(source.name)
 
 
 def _collect_punctual(service: Service, source: SourceConfig) -> None:

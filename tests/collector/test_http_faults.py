@@ -7,12 +7,15 @@ import gzip
 import socket
 import ssl
 import threading
+import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from receivers import certificate
 
 from collector.errors import ContractError, RetryableError, SourceError
 from collector.http import ApiClient, Limits
@@ -136,3 +139,77 @@ def test_half_an_answer_is_none(answer: Said, error: type[Exception], said: str)
     """What broke off may come whole later, what is no answer of an API is said; nothing of either is believed."""
     with saying(answer) as port, pytest.raises(error, match=said):
         asked(port)
+
+
+def dripping(head: bytes, body: bytes) -> Said:
+    """A head at once, then a byte each twentieth of a second."""
+
+    def drip(asked: socket.socket) -> None:
+        asked.sendall(head)
+        for at in range(len(body)):
+            time.sleep(0.05)
+            asked.sendall(body[at : at + 1])
+
+    return drip
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (dripping(b"", b"HTTP/1.1 200 OK\r\n" * 20), "no answer within 0.5 s"),
+        (dripping(b"HTTP/1.1 200 OK\r\n", b"X-Slow: 1\r\n" * 20), "no answer within 0.5 s"),
+        (dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n", b"1" * 200), "took longer than 0.5 s"),
+        (
+            dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n1\r\n" * 40),
+            "took longer than 0.5 s",
+        ),
+        (dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"1" * 200), "took longer than 0.5 s"),
+        (lambda asked: asked.recv(1), "no answer within 0.5 s"),
+    ],
+    ids=["status", "headers", "body", "chunks", "body without length", "nothing"],
+)
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
+def test_an_answer_that_drips_ends_at_the_limit(
+    answer: Said, said: str, tmp_path: Path, *, encrypted: bool
+) -> None:
+    """A byte now and then keeps nobody beyond the time of one answer, wherever in the answer it comes."""
+    made = certificate(tmp_path) if encrypted else None
+    with saying(answer, made.context() if made else None) as port:
+        url = f"{'https' if made else 'http'}://127.0.0.1:{port}"
+        client = ApiClient(url, limits=Limits(seconds=0.5, attempts=1), ca_file=made.file if made else None)
+        began = time.monotonic()
+        with contextlib.closing(client), pytest.raises(RetryableError, match=said):
+            client.get("api")
+        taken = time.monotonic() - began
+
+    assert 0.4 < taken < 3
+
+
+def test_a_connection_is_kept_after_an_answer_that_took_its_time() -> None:
+    """The next request on the same connection has all its time again."""
+    body = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n[1]"
+
+    def twice(asked: socket.socket) -> None:
+        for _ in range(2):
+            time.sleep(0.6)
+            asked.sendall(body)
+            asked.recv(65_536)
+
+    with saying(twice) as port:
+        client = ApiClient(f"http://127.0.0.1:{port}", limits=Limits(seconds=5, attempts=1))
+        with contextlib.closing(client):
+            assert [client.get("api").json() for _ in range(2)] == [[1], [1]]
+
+
+def test_a_server_that_hangs_is_not_asked_again_and_again() -> None:
+    """After two waits of all its time a request is given up, whatever is left of its attempts."""
+    asked_at: list[float] = []
+
+    def hang(asked: socket.socket) -> None:
+        asked_at.append(time.monotonic())
+        asked.recv(1)
+
+    with saying(hang) as port, pytest.raises(RetryableError, match=r"no answer within 0\.2 s"):
+        asked(port, Limits(seconds=0.2, attempts=4))
+
+    assert len(asked_at) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -148,6 +150,35 @@ def test_windows_hold_at_most_what_a_server_hands_out_and_leave_no_gap(seconds: 
     assert found[-1].end == end
     assert sum(w.total for w in found) == len(times)
     assert all(w.total <= most or w.end - w.start <= timedelta(seconds=1) for w in found)
+
+
+def test_who_reads_no_further_may_be_one_of_the_threads() -> None:
+    """Left alone, a list may be closed by one of its own threads, as where garbage is collected there: it just ends."""
+    errors: list[BaseException | None] = []
+    made: Iterator[int]
+    begun, read = threading.Event(), threading.Event()
+
+    def ask(n: int) -> int:
+        if n == 1:
+            begun.set()
+            read.wait(timeout=10)
+            try:
+                made.close()  # type: ignore[attr-defined] # a generator
+            except RuntimeError as error:
+                errors.append(error)
+            else:
+                errors.append(None)
+        return n
+
+    made = side_by_side(ask, range(50), 2)
+    first = next(made)
+    begun.wait(timeout=10)
+    read.set()
+    until = time.monotonic() + 10
+    while not errors and time.monotonic() < until:
+        time.sleep(0.01)
+
+    assert (first, errors) == (0, [None])
 
 
 def test_details_are_asked_for_side_by_side_and_come_in_order() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from collector.errors import SourceError
 from collector.source import Page, Source, SourceConfig, SourceContext
 from paceline.deliveries import Deliveries
 from paceline.scheduler import schedule
@@ -226,6 +228,47 @@ def test_slow_sources_hold_up_no_other_work(many_slow: Service, running: Running
         scheduler.shutdown()
 
     assert (checked, evaluated) == (True, True)
+
+
+class Failing(SourceConfig):
+    """A source whose system refuses at once, and from the second time on takes as long as the test does."""
+
+    type: Literal["failing"] = "failing"
+    began: ClassVar[Counter[str]] = Counter()
+    over: ClassVar[threading.Event] = threading.Event()
+
+    def build(self, context: SourceContext) -> Source:
+        """The source."""
+        del context
+        self.began[self.name] += 1
+        if self.began[self.name] > 1:
+            self.over.wait(timeout=20)
+        raise SourceError("GET https://ci.example: answered 400")
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["before the start", "since the start"])
+def test_sources_that_fail_hold_up_none_that_works(collected: Service, running: Running, *, known: bool) -> None:
+    """Thirty that failed before hang: one that works is collected again and again all the same."""
+    working = collected.configuration.sources[0].model_copy(update={"every": timedelta(seconds=0.2)})
+    failing = [Failing(name=f"failing-{n}", every=timedelta(seconds=0.2)) for n in range(30)]
+    Failing.began.clear()
+    Failing.over.clear()
+    for source in failing if known else ():
+        collected.collect(source)
+    collected.configuration = replace(collected.configuration, sources=(*failing, working))
+    collected._runner = replace(collected._runner, clock=utc_now)
+    scheduler = schedule(collected, running.log, utc_now)
+    scheduler.start()
+    try:
+        _comes_true(lambda: sum(Failing.began.values()) >= 40)
+        before = collected.events.runs()[working.name].finished_at
+        worked = _comes_true(lambda: collected.events.runs()[working.name].finished_at > before)
+        hung = sum(Failing.began.values()) - len(failing)
+    finally:
+        Failing.over.set()
+        scheduler.shutdown()
+
+    assert (worked, hung) == (True, 10)
 
 
 def test_what_counts_at_its_minute_begins_with_one(many_slow: Service, running: Running, clock: Any) -> None:
