@@ -1,7 +1,7 @@
 """The ways in which APIs hand out long lists. Each is a generator of answers that ends, whatever the server says.
 
-A server that names a page twice, or another server as its next one, gets a ContractError: a list that is cut short must
-not look like a whole one.
+A server that gives or names a page twice, or another server as its next one, gets a ContractError: a list that is cut
+short must not look like a whole one.
 """
 
 from __future__ import annotations
@@ -44,8 +44,15 @@ def linked(
         if url in seen or len(seen) >= _MOST_PAGES:
             raise ContractError(f"{answer.asked}: its pages never end: one comes again as the next")
         seen.add(url)
-        answer = client.follow(url, answer)
+        answer = other_than(answer, client.follow(url, answer))
         yield answer
+
+
+def other_than(before: Answer | None, answer: Answer) -> Answer:
+    """A page that is not the one before. Raises ContractError for a server that gives the same one again."""
+    if before is not None and answer.body == before.body:
+        raise ContractError(f"{answer.asked}: its pages never end: it gives the same one again")
+    return answer
 
 
 def _first(client: ApiClient, path: str, parameters: dict[str, str], etag: str | None, size: str) -> Answer:
@@ -78,7 +85,7 @@ def numbered(  # noqa: PLR0913 - each names a parameter of the API
 
     A short page ends nothing: servers give fewer than asked for. One that fails is asked for again in smaller parts.
     """
-    page, whole = 1, size
+    page, whole, before = 1, size, None
     for _ in range(_MOST_PAGES):
         asked = {**parameters, page_parameter: str(page), size_parameter: str(size)}
         try:
@@ -94,6 +101,7 @@ def numbered(  # noqa: PLR0913 - each names a parameter of the API
         found = 0 if answer.unchanged else count(answer)
         if not found:
             return
+        before = other_than(before, answer)
         if page == 1:
             whole = found  # the server's own limit may be lower than what was asked for
         page += 1
@@ -111,13 +119,14 @@ def by_offset(  # noqa: PLR0913 - each names a parameter of the API
     size_parameter: str = "limit",
 ) -> Iterator[Answer]:
     """Pages by how many items come before them, until one is empty."""
-    read = 0
+    read, before = 0, None
     for _ in range(_MOST_PAGES):
         answer = client.get(path, {**parameters, offset_parameter: str(read), size_parameter: str(size)})
         yield answer
         found = count(answer)
         if not found:
             return
+        before = other_than(before, answer)
         read += found
     raise ContractError(f"GET {path}: its pages never end")
 
@@ -132,9 +141,10 @@ def continued(
     start: str | None = None,
 ) -> Iterator[tuple[Answer, str | None]]:
     """Pages that hand out a token for the next one, and with each that token; `start` continues with an earlier one."""
-    following, seen = start, set[str]()
+    following, seen, before = start, set[str](), None
     while True:
         answer = client.get(path, {**parameters, **({parameter: following} if following else {})})
+        before = other_than(before, answer)
         following = token(answer)
         if following is not None and (following in seen or len(seen) >= _MOST_PAGES):
             raise ContractError(f"{answer.asked}: its pages never end: one comes again as the next")

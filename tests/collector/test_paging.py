@@ -152,6 +152,33 @@ def test_windows_hold_at_most_what_a_server_hands_out_and_leave_no_gap(seconds: 
     assert all(w.total <= most or w.end - w.start <= timedelta(seconds=1) for w in found)
 
 
+@pytest.mark.parametrize(
+    "read_on",
+    [
+        lambda client: numbered(client, "same", {}, count),
+        lambda client: by_offset(client, "same", {}, count),
+        lambda client: (a for a, _ in continued(client, "same", {}, lambda a: f"{len(client.asked)}", parameter="t")),
+        lambda client: linked(client, "linked", {}),
+    ],
+    ids=["numbered", "by offset", "continued", "linked"],
+)
+def test_a_server_that_gives_the_same_page_again_ends_the_list(read_on: Callable[[Any], Iterator[Answer]]) -> None:
+    """Whatever is asked for, the same page comes, always with another next one: that is no list, and is said."""
+    provider = Provider(BASE, with_etags=False)
+
+    @provider.route("same|linked")
+    def same(asked: Request) -> Reply:
+        link = f'<{BASE}/linked?n={len(provider.asked)}>; rel="next"'
+        return Reply([1, 2, 3], headers={"Link": link})
+
+    class Counting(ApiClient):
+        asked = provider.asked
+
+    with pytest.raises(ContractError, match="its pages never end: it gives the same one again"):
+        list(read_on(Counting(BASE, adapter=provider, sleep=lambda _: None)))
+    assert len(provider.asked) == 2
+
+
 def test_who_reads_no_further_may_be_one_of_the_threads() -> None:
     """Left alone, a list may be closed by one of its own threads, as where garbage is collected there: it just ends."""
     errors: list[BaseException | None] = []

@@ -7,16 +7,13 @@ import importlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from pydantic import BaseModel, SecretStr
 from replay import Sample, served
 from ruamel.yaml import YAML
+from written import plain
 
 from collector.api import ApiConfig
 from collector.registry import source_types
@@ -40,7 +37,7 @@ def served_sample(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tu
 def cli(served_sample: tuple[Sample, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> Run:
     """Runs a command on settings that name the sample alone; its token stands in the environment."""
     sample, address = served_sample
-    said = _plain(sample.config, address)
+    said = plain(sample.config, address)
     (tmp_path / "paceline.yaml").write_text("", encoding="utf-8")
     with (tmp_path / "paceline.yaml").open("w", encoding="utf-8") as out:
         YAML().dump({"sources": [said], "as_of": "2026-03-02T09:00:00Z", "logs": {"level": "debug"}}, out)
@@ -55,33 +52,6 @@ def cli(served_sample: tuple[Sample, str], tmp_path: Path, capsys: pytest.Captur
         return code, *capsys.readouterr()
 
     return run
-
-
-def _plain(config: BaseModel, address: str) -> dict[str, Any]:
-    """Settings as a person writes them: what is said, with the server's address, and secrets by reference."""
-    origin = "{0.scheme}://{0.netloc}".format(urlsplit(address))
-    return {name: _written(value, origin) for name, value in config if name in {*config.model_fields_set, "url"}}
-
-
-def _written(value: Any, origin: str) -> Any:  # noqa: PLR0911 - one for each type
-    match value:
-        case SecretStr():
-            return "${SAMPLE_TOKEN}" if value.get_secret_value() else ""
-        case timedelta():
-            return f"{int(value.total_seconds())}s"
-        case StrEnum():
-            return value.value
-        case str() if "://" in value:
-            return origin + urlsplit(value).path
-        case BaseModel():
-            fields = type(value).model_fields
-            said = ((name, one) for name, one in value if name in value.model_fields_set)
-            return {fields[name].alias or name: _written(one, origin) for name, one in said}
-        case dict():
-            return {_written(name, origin): _written(one, origin) for name, one in value.items()}
-        case list():
-            return [_written(one, origin) for one in value]
-    return value
 
 
 def events(folder: Path) -> dict[str, int]:
