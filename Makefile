@@ -15,7 +15,7 @@ help:
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make audit   known weaknesses of locked packages, asked of a service on the network (ARGS=requirements/dev.txt)"
 	@echo "make bench   the benchmarks, the organisation at a tenth of its size (ARGS=… names some)"
-	@echo "make soak    the long proofs: load, kills and fuzz (ARGS=… names one, with its options)"
+	@echo "make soak    the long proofs: load, kills, fuzz and a bad hour (ARGS=… names one, with its options)"
 	@echo "make docs    the documentation as a site, into site/"
 	@echo "make pictures  draw the boards for the documentation anew"
 	@echo "make lock    write requirements/*.txt anew (ARGS=--upgrade, or names)"

@@ -10,6 +10,7 @@ import csv
 import glob
 import hashlib
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,10 @@ _DIGEST_CHUNK_BYTES = 1 << 20
 _BOM = "\ufeff"
 _DELIMITERS = ",;\t"
 _ROWS_TO_GUESS_BY = 20
+_MOST_LINE_BYTES = 16 << 20
+"""What is longer is no line that a program wrote as a record."""
+_MOST_FILE_BYTES = 256 << 20
+"""Of a file that is read whole; a list of a million people is a third of it."""
 
 
 def matching(base_dir: Path, path: str) -> list[str]:
@@ -99,10 +104,14 @@ class Lines:
         return self
 
     def __next__(self) -> bytes:
-        raw = self.file.readline()
+        raw = self.file.readline(_MOST_LINE_BYTES)
         if not raw:
             self._ended = True
             raise StopIteration
+        if len(raw) == _MOST_LINE_BYTES and not raw.endswith(b"\n"):
+            name = Path(str(getattr(self.file, "name", "a file"))).name
+            place = f"{name}:{self.line + len(self._pending) + 1}"
+            raise ContractError(f"{place}: the line is longer than {_MOST_LINE_BYTES >> 20} MiB; is this such a file?")
         self._pending.append(raw)
         return raw
 
@@ -205,14 +214,20 @@ class Snapshot:
 
 
 def read_whole(base_dir: Path, path: str, names: Sequence[str]) -> list[Snapshot]:
-    """All of some files that a path means. Raises SourceError where one cannot be read."""
+    """All of some files that a path means. Raises SourceError where one cannot be read or is too large."""
     try:
-        return [
-            Snapshot(n, (base_dir / n).read_bytes(), datetime.fromtimestamp((base_dir / n).stat().st_mtime, UTC))
-            for n in names
-        ]
+        return [_whole(base_dir, name) for name in names]
     except OSError as error:
         raise SourceError(f"a file of {path} cannot be read: {error.strerror}") from error
+
+
+def _whole(base_dir: Path, name: str) -> Snapshot:
+    with (base_dir / name).open("rb") as file:
+        modified_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+        content = file.read(_MOST_FILE_BYTES + 1)
+    if len(content) > _MOST_FILE_BYTES:
+        raise ContractError(f"{name}: it is larger than {_MOST_FILE_BYTES >> 20} MiB; is this such a file?")
+    return Snapshot(name, content, modified_at)
 
 
 def later(written_at: datetime, before: datetime | None) -> datetime:

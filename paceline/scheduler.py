@@ -161,7 +161,7 @@ def lead_now(scheduler: BackgroundScheduler, service: Service, log: Log, clock: 
             scheduler.modify_job(f"deliver {delivery.name}", next_run_time=clock())
 
 
-class _Lanes(ThreadPoolExecutor):
+class _Lanes(ThreadPoolExecutor):  # type: ignore[misc] # the library tells no types
     """Threads for sources, and others for those whose last run failed or took long: `slow` names them."""
 
     def __init__(self, slow: set[str]) -> None:

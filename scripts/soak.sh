@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The long proofs, outside of scripts/test.sh: load, kills and fuzz, each with its own options. Without
+# The long proofs, outside of scripts/test.sh: load, kills, fuzz and a bad hour, each with its own options. Without
 # arguments all at full length, which takes more than an hour. Expects scripts/setup.sh dev.
 . "$(dirname "$0")/lib.sh"
 scripts/servers.sh >/dev/null || echo "Some test servers could not be installed; what needs them says so." >&2
@@ -13,6 +13,7 @@ if (($# == 0)); then
     soak load --database postgresql
     soak kills
     soak fuzz
+    soak outage
 else
     soak "$@"
 fi

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import shutil
 import socket
 import ssl
 import threading
@@ -169,9 +170,7 @@ def dripping(head: bytes, body: bytes) -> Said:
     ids=["status", "headers", "body", "chunks", "body without length", "nothing"],
 )
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
-def test_an_answer_that_drips_ends_at_the_limit(
-    answer: Said, said: str, tmp_path: Path, *, encrypted: bool
-) -> None:
+def test_an_answer_that_drips_ends_at_the_limit(answer: Said, said: str, tmp_path: Path, *, encrypted: bool) -> None:
     """A byte now and then keeps nobody beyond the time of one answer, wherever in the answer it comes."""
     made = certificate(tmp_path) if encrypted else None
     with saying(answer, made.context() if made else None) as port:
@@ -213,3 +212,25 @@ def test_a_server_that_hangs_is_not_asked_again_and_again() -> None:
         asked(port, Limits(seconds=0.2, attempts=4))
 
     assert len(asked_at) == 2
+
+
+def test_a_certificate_that_changes_is_not_trusted_until_it_is_named(tmp_path: Path) -> None:
+    """Another certificate on the same address ends the run with what to do; with its CA in the file all goes on."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+    first, second, trusted = certificate(old), certificate(new), tmp_path / "ca.pem"
+    shutil.copy(first.file, trusted)
+
+    def get(port: int) -> Any:
+        client = ApiClient(f"https://127.0.0.1:{port}", ca_file=trusted, limits=SMALL)
+        with contextlib.closing(client):
+            return client.get("api").json()
+
+    with saying(whole(b"[1]"), first.context()) as port:
+        assert get(port) == [1]
+    with saying(whole(b"[2]"), second.context(), port):
+        with pytest.raises(SourceError, match="its certificate is not trusted; name its CA"):
+            get(port)
+        shutil.copy(second.file, trusted)
+        assert get(port) == [2]

@@ -157,7 +157,7 @@ def test_windows_hold_at_most_what_a_server_hands_out_and_leave_no_gap(seconds: 
     [
         lambda client: numbered(client, "same", {}, count),
         lambda client: by_offset(client, "same", {}, count),
-        lambda client: (a for a, _ in continued(client, "same", {}, lambda a: f"{len(client.asked)}", parameter="t")),
+        lambda client: (a for a, _ in continued(client, "same", {}, lambda _: f"{len(client.asked)}", parameter="t")),
         lambda client: linked(client, "linked", {}),
     ],
     ids=["numbered", "by offset", "continued", "linked"],

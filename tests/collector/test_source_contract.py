@@ -215,6 +215,36 @@ def test_check_names_the_setting_of_missing_input(
     assert mistakes
 
 
+GARBAGE = (
+    *("", "{", "null", "[]", "17", '"x"', "{}", "\u00e9" * 10_000, "2026-99-99T00:00:00Z", '{"version": 2}'),
+    *('{"version": 1, "streams": []}', '{"version": 1, "streams": {"x": {"since": "yesterday"}}}', "[" * 5_000),
+)
+
+
+def test_a_cursor_that_is_none_is_borne(
+    sample: Sample, context: SourceContext, new_bench: Callable[[str], Any]
+) -> None:
+    """Garbage, half a cursor or another's: all is read anew, or the run says what is wrong; nothing else happens."""
+    whole = new_bench("whole")
+    whole.runner.run("sample", built(sample, context))
+    good, expected = whole.store.cursor("sample"), whole.dump()
+    own = () if good is None else (good[: len(good) // 2], good.replace('"', "'"), good + "x")
+
+    bench = new_bench("garbage")
+    for number, cursor in enumerate((*GARBAGE, *own)):
+        with bench.database.transaction() as transaction:
+            bench.store.set_cursor(transaction, "sample", cursor)
+        outcome = bench.runner.run("sample", built(sample, context))
+        assert outcome.failure != "defect", (number, cursor[:80])
+        assert outcome.succeeded or bench.store.cursor("sample") == cursor, (number, cursor[:80])
+        assert outcome.succeeded, (number, cursor[:80], outcome.error)
+
+    found = bench.dump()
+    assert {t: rows for t, rows in found.items() if t.startswith("event_")} == {
+        t: rows for t, rows in expected.items() if t.startswith("event_")
+    }
+
+
 # ---- sources that ask an API
 
 

@@ -50,6 +50,7 @@ NOT_RUN = {
     'docs/reliability.md: make soak ARGS="load --minutes 30 --rate 500"': "takes half an hour",
     'docs/reliability.md: make soak ARGS="kills --kills 200 --seed 1"': "takes minutes",
     'docs/reliability.md: make soak ARGS="fuzz --rounds 100000"': "takes minutes",
+    'docs/reliability.md: make soak ARGS="outage --minutes 60"': "takes an hour",
     "docs/privacy.md: paceline privacy erase <who.txt": "reads who; tests/paceline/test_deleting.py tells it",
     "docs/dashboards.md: .venv/bin/pytest tests/dashboards -k ladder": "tests of their own",
     "docs/first-minutes.md: make demo": _RUNS,

@@ -196,7 +196,8 @@ class Repositories:
         return status, headers, content[: len(content) // 2] if self.phase == "wrong" else content
 
 
-def _commit(repository: Path, message: str, at: str, files: Mapping[str, str] | None = None) -> None:
+def commit(repository: Path, message: str, at: str, files: Mapping[str, str] | None = None) -> None:
+    """Commit files, into a repository that is made where there is none."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(repository), "GIT_CONFIG_NOSYSTEM": "1"}
     for who in ("AUTHOR", "COMMITTER"):
         environment |= {f"GIT_{who}_NAME": "c", f"GIT_{who}_EMAIL": "c@people.example", f"GIT_{who}_DATE": at}
@@ -291,7 +292,7 @@ def git_source(name: str, folder: Path, stack: contextlib.ExitStack) -> Away:
     """A repository over HTTP, to which somebody commits in the bad hour."""
     repository = folder / name / "shop"
     for number in range(3):
-        _commit(repository, f"Step {number}", f"2026-01-0{number + 2}T08:00:00Z", {"docs/page.md": f"Page {number}.\n"})
+        commit(repository, f"Step {number}", f"2026-01-0{number + 2}T08:00:00Z", {"docs/page.md": f"Page {number}.\n"})
     served = Repositories(folder / name)
     front = Front(served.answer)
     stack.callback(front.close)
@@ -299,7 +300,7 @@ def git_source(name: str, folder: Path, stack: contextlib.ExitStack) -> Away:
     def become(phase: Phase) -> None:
         if phase == "back":
             later = {"docs/page.md": "Another.\n", "docs/new.md": "New.\n"}
-            _commit(repository, "Later", "2026-01-05T08:00:00Z", later)
+            commit(repository, "Later", "2026-01-05T08:00:00Z", later)
         served.phase = phase
         front.become(phase)
 
@@ -381,7 +382,7 @@ def steady_sources(folder: Path, port: int, stack: contextlib.ExitStack) -> list
     told = folder / "steady.jsonl"
     record = {"kind": "usage_event", "native_id": "1", "capability": "builds", "at": "2026-03-05T10:00:00Z"}
     told.write_text(json.dumps(record) + "\n", encoding="utf-8")
-    _commit(folder / "steady-repository", "Begin", "2026-01-02T08:00:00Z")
+    commit(folder / "steady-repository", "Begin", "2026-01-02T08:00:00Z")
     own = folder / "http_json-steady"
     own.mkdir()
     api = api_source("http_json", importlib.import_module("providers.http_json").sample(own), stack)
@@ -428,11 +429,12 @@ def away_sources(folder: Path, port: int, stack: contextlib.ExitStack) -> list[A
             found.append(pushed_source(module.name, sample, port))
         else:
             found.append(file_source(module.name, folder, sample))
-    found.append(_files(folder))
+    found.append(files_source(folder))
     return sorted(found, key=lambda one: one.name)
 
 
-def _files(folder: Path) -> Away:
+def files_source(folder: Path) -> Away:
+    """A file of events."""
     own = folder / "files"
     own.mkdir()
     records = [
@@ -490,7 +492,7 @@ def bad_hour(base: Forks, folder: Path, minutes: float, say: Callable[[str], obj
         _wait_for(port, "/metrics")
         began = time.time()
         prometheus = stack.enter_context(_prometheus(folder / "prometheus", own / "rules.yaml", port))
-        _live(seen, away, steady, service, pid, port, began, say)
+        _Living(seen, away, steady, service, pid, port, began, say).live()
         _judge(seen, away, prometheus, began)
         ending.close()
         _compare(seen, away, own, service)
@@ -530,50 +532,60 @@ def _get(port: int, path: str) -> tuple[int, bytes]:
             return 0, b""
 
 
-def _live(  # noqa: PLR0917 - all that there is
-    seen: Hour,
-    away: Sequence[Away],
-    steady: Sequence[Away],
-    service: Forks,
-    pid: int,
-    port: int,
-    began: float,
-    say: Callable[[str], object],
-) -> None:
+@dataclass
+class _Living:
+    """The hour as it goes on."""
+
+    seen: Hour
+    away: Sequence[Away]
+    steady: Sequence[Away]
+    service: Forks
+    pid: int
+    port: int
+    began: float
+    say: Callable[[str], object]
     phase: Phase = "up"
     doctor: int | None = None
-    whole = sum(minutes for _, minutes in HOUR) * seen.scale
-    for step in itertools.count():
-        minute = (time.time() - began) / 60
-        if minute >= whole:
-            break
-        if (now := phase_at(minute, seen.scale)) != phase:
-            phase = now
-            say(f"minute {minute:.1f}: {phase}")
-            threads = [threading.Thread(target=one.become, args=(phase,)) for one in away]
+
+    def live(self) -> None:
+        """Change what is to be changed, and look, until it is over."""
+        whole = sum(minutes for _, minutes in HOUR) * self.seen.scale
+        for step in itertools.count():
+            minute = (time.time() - self.began) / 60
+            if minute >= whole:
+                break
+            self._change(minute)
+            if step % 4 == 0:
+                self._look(minute)
+            time.sleep(max(self.began + (step + 1) * _STEP_SECONDS - time.time(), 0))
+        if self.doctor is not None:
+            self.service.kill(self.doctor)
+            self.seen.doctor = (self.service.folder / "doctor.out").read_text(encoding="utf-8", errors="replace")
+
+    def _change(self, minute: float) -> None:
+        scale = self.seen.scale
+        if (now := phase_at(minute, scale)) != self.phase:
+            self.phase = now
+            self.say(f"minute {minute:.1f}: {now}")
+            threads = [threading.Thread(target=one.become, args=(now,)) for one in self.away]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-        if phase == "wrong":
-            share = (minute - begins("wrong", seen.scale)) / (dict(HOUR)["wrong"] * seen.scale)
-            how = WRONGS[min(int(share * len(WRONGS)), len(WRONGS) - 1)]
-            for one in away:
-                one.spoil(how)
-        if step % 4 == 0:
-            for one in (*away, *steady):
-                threading.Thread(target=one.spoil, args=("minute",), daemon=True).start()
-            status, body = _get(port, "/readyz")
-            said = json.loads(body).get("problems", []) if status else ["no answer"]
-            seen.readiness.append((minute, said))
-            with contextlib.suppress(OSError):
-                seen.memory.append((minute, resident_mb(pid)))
-        if doctor is None and phase == "down" and minute > (begins("down") + 8) * seen.scale:
-            doctor = service.start("doctor", "doctor", "--config", "paceline.yaml")
-        time.sleep(max(began + (step + 1) * _STEP_SECONDS - time.time(), 0))
-    if doctor is not None:
-        service.kill(doctor)
-        seen.doctor = (service.folder / "doctor.out").read_text(encoding="utf-8", errors="replace")
+        if now == "wrong":
+            share = (minute - begins("wrong", scale)) / (dict(HOUR)["wrong"] * scale)
+            for one in self.away:
+                one.spoil(WRONGS[min(int(share * len(WRONGS)), len(WRONGS) - 1)])
+        if self.doctor is None and now == "down" and minute > begins("down", scale) + 8 * scale:
+            self.doctor = self.service.start("doctor", "doctor", "--config", "paceline.yaml")
+
+    def _look(self, minute: float) -> None:
+        for one in (*self.away, *self.steady):
+            threading.Thread(target=one.spoil, args=("minute",), daemon=True).start()
+        status, body = _get(self.port, "/readyz")
+        self.seen.readiness.append((minute, json.loads(body).get("problems", []) if status else ["no answer"]))
+        with contextlib.suppress(OSError):
+            self.seen.memory.append((minute, resident_mb(self.pid)))
 
 
 @contextlib.contextmanager
@@ -588,9 +600,12 @@ def _prometheus(folder: Path, rules: Path, scraped: int) -> Iterator[int]:
         encoding="utf-8",
     )
     options = [f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
-    with (folder / "log").open("w", encoding="utf-8") as log, subprocess.Popen(
-        [str(found), f"--config.file={folder}/prometheus.yml", *options], stdout=log, stderr=log
-    ) as process:
+    with (
+        (folder / "log").open("w", encoding="utf-8") as log,
+        subprocess.Popen(
+            [str(found), f"--config.file={folder}/prometheus.yml", *options], stdout=log, stderr=log
+        ) as process,
+    ):
         try:
             _wait_for(port, "/-/ready")
             yield port
@@ -663,7 +678,7 @@ def _compare(seen: Hour, away: Sequence[Away], own: Path, service: Forks) -> Non
     asking = [one for one in away if not one.deliveries]
     _settings(own / "undisturbed.yaml", asking, "undisturbed")
     service.run("collect", "--config", "undisturbed.yaml")
-    stored, whole = _ids(own / ".paceline"), _ids(own / "undisturbed")
+    stored, whole = ids(own / ".paceline"), ids(own / "undisturbed")
     for one in asking:
         found, wanted = stored.get(one.name, []), whole.get(one.name, [])
         problems = seen.found[one.name]
@@ -683,7 +698,7 @@ def _compare(seen: Hour, away: Sequence[Away], own: Path, service: Forks) -> Non
                 seen.found[one.name].append("not every delivery is stored")
 
 
-def _ids(place: Path) -> dict[str, list[tuple[str, str]]]:
+def ids(place: Path) -> dict[str, list[tuple[str, str]]]:
     """By source, the kinds and ids of what is stored."""
     found: dict[str, list[tuple[str, str]]] = {}
     with contextlib.closing(sqlite3.connect(place / "paceline.db")) as connection:

@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,6 +62,10 @@ class Server:
     port: int
     made: dict[str, Path] = field(default_factory=dict)
     """Which folder each stands for."""
+    stop: Callable[[], None] = lambda: None
+    """Ends it at once, as a crash does."""
+    start: Callable[[], None] = lambda: None
+    """Lets it come back."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def url(self, name: str = "postgres") -> str:
@@ -131,11 +135,13 @@ def _running(folder: str) -> Iterator[Server]:
     run("initdb", "-D", f"{folder}/data", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
     options = f"-p {server.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
     options += " -c fsync=off -c full_page_writes=off -c max_connections=200 -c shared_buffers=64MB"
-    run("pg_ctl", "-D", f"{folder}/data", "-w", "-l", f"{folder}/log", "-o", options, "start")
+    server.start = lambda: run("pg_ctl", "-D", f"{folder}/data", "-w", "-l", f"{folder}/log", "-o", options, "start")
+    server.stop = lambda: run("pg_ctl", "-D", f"{folder}/data", "-w", "-m", "immediate", "stop")
+    server.start()
     try:
         yield server
     finally:
-        run("pg_ctl", "-D", f"{folder}/data", "-w", "-m", "immediate", "stop")
+        server.stop()
 
 
 @contextlib.contextmanager

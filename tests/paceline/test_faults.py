@@ -1,24 +1,32 @@
-"""Faults of the world around: a full disk, a damaged store, a clock that jumps."""
+"""Faults of the world around: full disks, a database that goes, clocks that jump, many broken sources, too much."""
 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import resource
 import subprocess
+import threading
+import time
+import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+import stores
 from fastapi.testclient import TestClient
 
-from collector.errors import RetryableError, StoreError
+from collector.errors import AuthError, RetryableError, StoreError
+from collector.source import Page, Source, SourceConfig, SourceContext
 from collector.store import Database, EventStore
 from paceline.delivery_places import _write
 from paceline.service import Service
 from paceline.web import create_app
+from paceline.webhooks import Webhooks
 from paceline.wiring import Running, build, configuration
 
 LINE = '{{"kind": "usage_event", "native_id": "{}", "capability": "builds", "at": "2026-03-05T10:00:00Z"}}\n'
@@ -159,3 +167,215 @@ def test_a_clock_that_jumps_loses_and_invents_nothing(
     assert [n for n in after.numbers if n.indicator in wanted] == [
         n for n in published.numbers if n.indicator in wanted
     ]
+
+
+def test_a_clone_that_finds_no_room_is_made_anew(
+    small_disk: Path, new_repository: Callable[..., Any], settings_file: Path, clock: Any
+) -> None:
+    """Git finds a full disk in the middle of a clone: the run fails, and with room again it reads every commit."""
+    repository = new_repository("big")
+    for n in range(3):
+        repository.commit(f"c{n} {os.urandom(1 << 20).hex()}", at=n)
+    settings_file.write_text(
+        f"store: {settings_file.parent}/store\ndata_dir: {small_disk}/data\nlogs: {{level: error}}\n"
+        f"sources: [{{type: git, name: big, repository: 'file://{repository.path}'}}]\n",
+        encoding="utf-8",
+    )
+    with contextlib.closing(build(configuration(settings_file, {}, settings_file.parent), clock, {})) as running:
+        (source,) = running.service.configuration.sources
+        filler = small_disk / "filler"
+        filler.write_bytes(bytes(3 << 20))
+        failed = running.service.collect(source)
+        filler.unlink()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+        done = running.service.collect(source)
+
+    assert failed.failure in {"refused", "unavailable"}
+    assert (done.error, done.events) == (None, 3)
+
+
+# --- the database ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.integration
+def test_a_database_that_goes_and_comes_back_needs_no_restart(
+    postgresql: stores.Server, settings_file: Path, append: Callable[[int], None], clock: Any
+) -> None:
+    """PostgreSQL crashes under a service: pages, metrics and health go on and say it; back, all is as if never."""
+    del postgresql  # it says whether there is one; that one must not be stopped
+    with stores.started() as server:
+        environment = {"PACELINE_STORE": server.url("migrated")}
+        found = configuration(settings_file, environment, settings_file.parent)
+        with contextlib.closing(build(found, clock, environment)) as running:
+            service = running.service
+            (source,) = service.configuration.sources
+            assert service.collect(source).succeeded
+            service.refresh()
+            with TestClient(create_app(service)) as client:
+                server.stop()
+                append(3)
+                failed = service.collect(source)
+                with pytest.raises(StoreError):
+                    service.refresh()
+                service.look()
+                during = client.get("/readyz").json()
+                answers = {path: client.get(path).status_code for path in ("/", "/metrics", "/api/v1/slos")}
+                server.start()
+                done = service.collect(source)
+                service.refresh()
+                service.look()
+                after = client.get("/readyz").json()
+
+    assert failed.failure == "store"
+    assert {part for part, how in during["parts"].items() if how != "ok"} >= {"store", "evaluation"}
+    assert set(answers.values()) == {200}
+    assert (done.error, done.changed) == (None, 3)
+    assert (after["status"], after["problems"]) == ("ok", [])
+
+
+def test_two_services_on_one_file_are_harmless(settings_file: Path, append: Callable[[int], None], clock: Any) -> None:
+    """Both collect, derive and evaluate at once: the store and the numbers are those of one alone."""
+    append(200)
+    with contextlib.ExitStack() as stack:
+        pair = [
+            stack.enter_context(
+                contextlib.closing(build(configuration(settings_file, {}, settings_file.parent), clock, {}))
+            )
+            for _ in range(2)
+        ]
+        failures: list[str] = []
+
+        def work(running: Running) -> None:
+            (source,) = running.service.configuration.sources
+            for _ in range(5):
+                try:
+                    outcome = running.service.collect(source)
+                    failures.extend(filter(None, [outcome.error]))
+                    running.service.refresh()
+                except Exception as error:  # noqa: BLE001 - whatever comes is to be seen
+                    failures.append(f"{type(error).__name__}: {error}")
+
+        threads = [threading.Thread(target=work, args=(running,)) for running in pair]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        numbers = [running.service.refresh().snapshot.numbers for running in pair]
+        events = pair[0].database.select(lambda _: "SELECT count(*), count(DISTINCT id) FROM event_usage_event", ())
+
+    assert failures == []
+    assert numbers[0] == numbers[1]
+    assert events == [(200, 200)]
+
+
+# --- many sources that fail ------------------------------------------------------------------------------
+
+
+class Broken(SourceConfig):
+    """A source whose token has expired."""
+
+    type: Literal["broken"] = "broken"
+
+    def build(self, context: SourceContext) -> Source:
+        """The source."""
+        del context
+        return _Refusing(self.name)
+
+
+@dataclass(frozen=True)
+class _Refusing:
+    name: str
+
+    def pull(self, cursor: str | None) -> Iterator[Page]:
+        """Nothing: it is refused, with another number each time."""
+        del cursor
+        raise AuthError(f"GET https://{self.name}.example: answered 401 after {time.perf_counter_ns()} ns")
+
+
+def test_a_thousand_sources_that_fail_are_borne(collected: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line of the log each, once; memory stays, health is short, one alert's metric each, who works is shown."""
+    broken = [Broken(name=f"s{n}") for n in range(1_000)]
+    (working,) = collected.configuration.sources
+    collected.configuration = replace(collected.configuration, sources=(*broken, working))
+    for source in broken:
+        collected.collect(source)
+    collected.refresh()
+    first, before = capsys.readouterr().err.count("collect failed"), _memory()
+    for source in broken:
+        collected.collect(source)
+    began = time.process_time()
+    collected.refresh()
+    cycle = time.process_time() - began
+    grown = _memory() - before
+    with TestClient(create_app(collected)) as client:
+        answer, metrics = client.get("/readyz"), client.get("/metrics").text
+
+    assert (first, capsys.readouterr().err.count("collect failed")) == (1_000, 0)
+    assert grown < 32 << 20
+    assert cycle < 5
+    assert len(answer.content) < 4_096
+    assert "and 1980 more problems of sources" in answer.text
+    assert metrics.count('platform_collector_last_run_failure{kind="credentials"') == 1_000
+    assert 'platform_source_fresh{source="events"} 1.0' in metrics
+
+
+def _memory() -> int:
+    """Bytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+
+
+# --- what is too much ------------------------------------------------------------------------------------
+
+
+def test_a_packed_delivery_is_not_unpacked(settings_file: Path, clock: Any) -> None:
+    """A body that says it is gzip is read as it came, so that no bomb goes off: it is refused in little memory."""
+    settings_file.write_text(
+        "logs: {level: error}\nsources: [{type: webhook, name: hook, webhook_secret: s3cret-long-enough-4711}]\n",
+        encoding="utf-8",
+    )
+    bomb = gzip.compress(bytes(64 << 20))
+    headers = {"Content-Encoding": "gzip", "Authorization": "Bearer s3cret-long-enough-4711"}
+    with contextlib.closing(build(configuration(settings_file, {}, settings_file.parent), clock, {})) as running:
+        webhooks = Webhooks(running.service, running.log, clock)
+        with TestClient(create_app(running.service, webhooks=webhooks)) as client:
+            tracemalloc.start()
+            answer = client.post("/webhooks/hook", content=bomb, headers=headers)
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        webhooks.close()
+
+    assert answer.status_code == 400, answer.text
+    assert most < 8 << 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "settings"),
+    [
+        ("files", "events.jsonl", ""),
+        ("files", "events.csv", ", kind: usage_event"),
+        ("roster", "people.csv", ""),
+        ("roster", "people.json", ""),
+        ("survey", "answers.csv", ", respondent: mail, waves: quarter, questions: {q: {column: q, scale: nps}}"),
+    ],
+)
+def test_a_file_without_an_end_is_refused_in_little_memory(
+    settings_file: Path, clock: Any, kind: str, name: str, settings: str
+) -> None:
+    """Two GiB in one line cost a run of theirs, in the memory of a part of it, and say what is wrong."""
+    text = f"logs: {{level: error}}\nsources: [{{type: {kind}, name: bomb, path: {name}{settings}}}]\n"
+    settings_file.write_text(text, encoding="utf-8")
+    with (settings_file.parent / name).open("wb") as file:
+        file.truncate(2 << 30)  # it takes no room on the disk
+    with contextlib.closing(build(configuration(settings_file, {}, settings_file.parent), clock, {})) as running:
+        (source,) = running.service.configuration.sources
+        usual = resource.getrlimit(resource.RLIMIT_AS)
+        size = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + (1 << 30), usual[1]))
+        try:
+            outcome = running.service.collect(source)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, usual)
+
+    assert outcome.failure == "contract"
+    assert f"{name}" in str(outcome.error)
+    assert "is this such a file?" in str(outcome.error)

@@ -1,0 +1,386 @@
+"""The bad hour of `make soak ARGS=outage` on a clock of its own: every class of sources goes away and comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import pkgutil
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import outage_hour
+import providers
+import pytest
+from fastapi.testclient import TestClient
+from outage_hour import Away, file_source
+from outages import NEWS, WRONGS, Phase, Promise, Seen, Troubled, asked, judged, phase_at, spans
+from replay import Sample
+from ruamel.yaml import YAML
+from written import plain
+
+from collector.api import ApiConfig
+from collector.http import Wire
+from collector.registry import source_types
+from paceline.doctor import stored
+from paceline.web import create_app
+from paceline.webhooks import Webhooks
+from paceline.wiring import Running, build, configuration
+from slo_engine.rule_files import render_rules
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+AWAY = sorted(set(source_types().by_key) - {"probe"})
+"""What is gone is what a probe measures: it is no fault of its own, and asks real servers only."""
+_SHORT: Mapping[str, Any] = {"every": "5m", "stale_after": "10m"}
+_ROUNDS = {*range(4, 60, 5), 0, *range(30, 40, 2), 40}
+_OF_PROMETHEUS = ("platform_uptime", "platform_active_users", "platform_usage")
+_QUIET = Promise(stale_after=10, every=5, slack=1.5, patience=1.5)
+
+
+@dataclass
+class Clock:
+    """A clock that is moved by minutes."""
+
+    at: datetime = START
+
+    def __call__(self) -> datetime:
+        """The time it shows."""
+        return self.at
+
+
+@dataclass
+class World:
+    """One source of each class, and how it is collected."""
+
+    away: dict[str, Away]
+    wires: dict[str, Troubled]
+    folder: Path
+
+    def become(self, phase: Phase) -> None:
+        """Let all of them change."""
+        for one in self.away.values():
+            one.become(phase)
+
+
+@dataclass
+class Hour:
+    """What was seen, minute by minute."""
+
+    fresh: dict[str, list[int]] = field(default_factory=dict)
+    succeeded: dict[str, list[int]] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
+    readiness: list[list[str]] = field(default_factory=list)
+    doctor: dict[str, list[str]] = field(default_factory=dict)
+    shown: list[set[str]] = field(default_factory=list)
+    """Series of numbers that were exposed."""
+    stored: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    undisturbed: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    numbers: set[str] = field(default_factory=set)
+    expected: set[str] = field(default_factory=set)
+    firing: dict[str, list[int]] = field(default_factory=dict)
+
+
+def _world(folder: Path) -> World:
+    made = World({}, {}, folder)
+    for module in pkgutil.iter_modules(providers.__path__):
+        if module.name in {"docs", "probe"}:
+            continue
+        own = folder / module.name
+        own.mkdir()
+        sample, happen = asked(module.name, own)
+        if isinstance(sample.config, ApiConfig):
+            made.away[module.name] = _asking(made, module.name, sample, happen)
+        elif sample.deliveries:
+            made.away[module.name] = outage_hour.pushed_source(module.name, sample, 0)
+        else:
+            made.away[module.name] = file_source(module.name, folder, sample)
+    made.away["files"] = outage_hour.files_source(folder)
+    made.away |= {name: _repository(name, folder) for name in ("git", "docs")}
+    (folder / "steady.jsonl").write_text(
+        '{"kind": "usage_event", "native_id": "1", "capability": "builds", "at": "2026-03-01T10:00:00Z"}\n',
+        encoding="utf-8",
+    )
+    steady = {"type": "files", "path": "steady.jsonl"}
+    made.away["steady"] = Away("steady", steady, lambda _: None)
+    return made
+
+
+def _asking(made: World, name: str, sample: Sample, happen: Callable[[], object]) -> Away:
+    assert sample.provider is not None
+    made.wires[name] = troubled = Troubled(sample.provider, NEWS.get(name))
+
+    def become(phase: Phase) -> None:
+        if phase == "back":
+            happen()
+        troubled.phase = phase
+
+    return Away(name, plain(sample.config, sample.provider.base), become, lambda how: setattr(troubled, "wrong", how))
+
+
+def _repository(name: str, folder: Path) -> Away:
+    """A repository on a disk that is taken away, and comes back with a commit more."""
+    here, gone = folder / name / "shop", folder / name / "gone"
+    for number in range(3):
+        outage_hour.commit(here, f"Step {number}", f"2026-02-0{number + 2}T08:00:00Z", {"docs/page.md": f"{number}\n"})
+
+    def become(phase: Phase) -> None:
+        head = here / ".git" / "HEAD"
+        if phase == "down":
+            here.rename(gone)
+        elif phase == "wrong":
+            gone.rename(here)
+            head.write_text("<html>", encoding="utf-8")
+        elif phase == "back":
+            head.write_text("ref: refs/heads/main\n", encoding="utf-8")
+            outage_hour.commit(here, "Later", "2026-02-05T08:00:00Z", {"docs/new.md": "New.\n"})
+
+    return Away(name, {"repository": f"{name}/shop"}, become)
+
+
+def _running(world: World, clock: Clock, data: str) -> Running:
+    sources = []
+    for name, one in world.away.items():
+        own = {k: v for k, v in one.settings.items() if k != "silent_after"}
+        sources.append({"type": name, **own, **_SHORT, "name": one.name})
+        if "silent_after" in one.settings:
+            sources[-1]["silent_after"] = "4m"
+    path = world.folder / f"{data}.yaml"
+    with path.open("w", encoding="utf-8") as out:
+        YAML().dump({"data_dir": data, "logs": {"level": "error"}, "sources": sources}, out)
+    environment = {"SAMPLE_TOKEN": outage_hour.TOKEN, "PACELINE_PEOPLE_KEY": outage_hour.KEY}
+    made = build(configuration(path, environment, world.folder), clock, environment)
+    made.service._runner = replace(made.service._runner, sleep=lambda _: None)
+    return made
+
+
+def _collect(running: Running, world: World, hour: Hour | None = None, minute: int = 0) -> None:
+    """A round of all sources; nobody waits."""
+    for source in running.service.configuration.sources:
+        kind = str(getattr(source, "type", ""))
+        adapter = world.wires.get(kind)
+        before = adapter.asked if adapter else 0
+        wire = Wire(adapter=adapter, sleep=lambda _: None, chance=lambda: 0.0)
+        outcome = running.service.collect(source, wire=wire)
+        if hour is not None and outcome.succeeded:
+            hour.succeeded.setdefault(source.name, []).append(minute)
+        if hour is not None and adapter is not None:
+            hour.asked[source.name] = max(hour.asked.get(source.name, 0), adapter.asked - before)
+
+
+def _numbers(running: Running) -> set[str]:
+    """The lines of numbers that say something of what happened, not of how it was collected."""
+    assert running.service.published is not None
+    text = running.service.published.exposition.text.decode()
+    return {line for line in text.splitlines() if re.search(r'window="', line) and "source_" not in line}
+
+
+@pytest.fixture(scope="module")
+def hour(tmp_path_factory: pytest.TempPathFactory) -> Hour:
+    """The hour, once for all tests."""
+    folder, clock, seen = tmp_path_factory.mktemp("outage"), Clock(), Hour()
+    world = _world(folder)
+    world.become("up")
+    with contextlib.closing(_running(world, clock, "disturbed")) as running:
+        _live(running, world, clock, seen)
+    seen.stored = outage_hour.ids(folder / "disturbed")
+    with contextlib.closing(_running(world, clock, "undisturbed")) as other:
+        with _told(other, clock) as client:
+            _tell(client, world, "back", 0)
+        _collect(other, world)
+        other.service.refresh()
+        seen.expected = _numbers(other)
+    seen.undisturbed = outage_hour.ids(folder / "undisturbed")
+    seen.firing = _fired(folder, seen)
+    return seen
+
+
+def _live(running: Running, world: World, clock: Clock, seen: Hour) -> None:
+    phase: Phase = "up"
+    wrongs = itertools.cycle(WRONGS)
+    with _told(running, clock) as client:
+        for minute in range(60):
+            clock.at = START + timedelta(minutes=minute)
+            if (now := phase_at(minute)) != phase:
+                phase = now
+                world.become(phase)
+            _tell(client, world, phase, minute)
+            if minute in _ROUNDS:
+                how = next(wrongs) if phase == "wrong" else "500"
+                for one in world.wires.values():
+                    one.wrong = how
+                _collect(running, world, seen, minute)
+            published = running.service.refresh()
+            for state in published.snapshot.sources:
+                seen.fresh.setdefault(state.name, []).append(int(state.fresh))
+            seen.readiness.append(client.get("/readyz").json()["problems"])
+            seen.shown.append({line.rpartition(" ")[0] for line in _numbers(running)})
+            if minute == 29:
+                runs = running.service.events.runs()
+                for source in running.service.configuration.sources:
+                    seen.doctor[source.name] = list(stored(source, runs.get(source.name), clock.at))
+    seen.numbers = _numbers(running)
+
+
+@contextlib.contextmanager
+def _told(running: Running, clock: Clock) -> Iterator[TestClient]:
+    webhooks = Webhooks(running.service, running.log, clock)
+    with TestClient(create_app(running.service, webhooks=webhooks)) as client:
+        yield client
+    webhooks.close()
+
+
+def _tell(client: TestClient, world: World, phase: Phase, minute: int) -> None:
+    """What systems deliver that push: nothing while they are away, lies while they are wrong, all twice when back."""
+    for one in world.away.values():
+        for delivery in one.deliveries if phase == "back" else one.deliveries[:1]:
+            body, headers = delivery.body + b" " * minute, dict(delivery.headers)
+            if phase in {"up", "back"}:
+                statuses = {
+                    client.post(f"/webhooks/{one.name}", content=body, headers=headers).status_code for _ in "ab"
+                }
+                assert statuses <= {200, 202}, one.name
+            elif phase == "wrong":
+                wrong = {**headers, "authorization": "Bearer of bad news"}
+                assert client.post(f"/webhooks/{one.name}", content=body, headers=wrong).status_code == 401
+                assert client.post(f"/webhooks/{one.name}", content=body[:9], headers=headers).status_code == 400
+
+
+def _fired(folder: Path, seen: Hour) -> dict[str, list[int]]:
+    """By source, the minutes in which the rule that Paceline writes fires, as promtool evaluates it."""
+    promtool = outage_hour.program("promtool")
+    if promtool is None:
+        told = "promtool is not installed"
+        pytest.fail(f"{told}, and CI must run every test") if os.environ.get("CI") == "true" else pytest.skip(told)
+    (folder / "rules.yml").write_text(render_rules([], []), encoding="utf-8")
+    series = [
+        {"series": f'platform_source_fresh{{source="{name}"}}', "values": " ".join(map(str, values))}
+        for name, values in seen.fresh.items()
+    ]
+    query = 'count by (source) (ALERTS{alertname="PlatformSourceStale",alertstate="firing"})'
+    tests = [{"expr": query, "eval_time": f"{minute}m", "exp_samples": []} for minute in range(60)]
+    told = {
+        "rule_files": ["rules.yml"],
+        "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": tests}],
+    }
+    (folder / "test.yml").write_text(json.dumps(told), encoding="utf-8")
+    done = subprocess.run(
+        [promtool, "test", "rules", "test.yml"], cwd=folder, check=False, capture_output=True, text=True
+    )
+    found: dict[str, list[int]] = {}
+    for block in re.split(r"expr: ", done.stdout + done.stderr)[1:]:
+        at = re.search(r"time: (?:(\d+)m)?", block)
+        for name in re.findall(r'source=\\?"([\w.-]+)', block):
+            found.setdefault(name, []).append(int(at[1] or 0) if at else -1)
+    return found
+
+
+def _name(kind: str) -> str:
+    return {"alertmanager": "alerts"}.get(kind, kind)
+
+
+@pytest.mark.parametrize("kind", AWAY)
+def test_an_alert_fires_in_time_and_ends_without_a_hand(hour: Hour, kind: str) -> None:
+    """As long after the last success as is promised, and no longer than a round after the provider is back."""
+    name = _name(kind)
+    last = max(minute for minute in hour.succeeded[name] if minute < 30)
+
+    fired = list(spans(hour.firing.get(name, []), 1))
+
+    assert judged(Seen(fired=fired, last_success=last), _QUIET, 40) == []
+
+
+def test_who_is_there_does_not_notice(hour: Hour) -> None:
+    """A source whose provider is never away is fresh all the time, and was collected in each round."""
+    assert set(hour.fresh["steady"]) == {1}
+    assert hour.succeeded["steady"] == sorted(_ROUNDS)
+    assert "steady" not in hour.firing
+
+
+@pytest.mark.parametrize("kind", AWAY)
+def test_everything_is_there_afterwards_once(hour: Hour, kind: str) -> None:
+    """The store holds what an undisturbed run finds, the news of the bad hour too, and nothing twice or else."""
+    found, wanted = hour.stored[_name(kind)], hour.undisturbed[_name(kind)]
+
+    if kind == "prometheus":  # what a slot holds that is not over differs by when it is asked for
+        assert set(wanted) - set(found) == set()
+    else:
+        assert sorted(found) == sorted(set(wanted))
+    assert wanted
+
+
+@pytest.mark.parametrize("kind", AWAY)
+def test_health_names_who_is_away(hour: Hour, kind: str) -> None:
+    """`/readyz` names it, or says how many more there are; `doctor` says that its last run failed; then all is well."""
+    name, during = _name(kind), hour.readiness[29]
+
+    assert any(f"source {name} " in said or "more problems of sources" in said for said in during)
+    assert any("Its last run failed" in said for said in hour.doctor[name])
+    assert any("Its numbers are withheld" in said for said in hour.doctor[name])
+    assert [said for said in hour.readiness[-1] if f"source {name} " in said] == []
+
+
+def test_no_number_is_invented_meanwhile(hour: Hour) -> None:
+    """While providers are away, no series of numbers comes up that was not there before; afterwards all are right."""
+    assert hour.shown[4]
+    assert set().union(*hour.shown[5:40]) - hour.shown[4] == set()
+    assert hour.shown[29] < hour.shown[4]
+    # How far back a Prometheus is read counts from the first run.
+    assert {n for n in hour.numbers ^ hour.expected if not n.startswith(_OF_PROMETHEUS)} == set()
+
+
+def test_nobody_asks_without_end(hour: Hour) -> None:
+    """Whatever a provider answers, a run asks at most a few hundred times."""
+    assert max(hour.asked.values()) <= 400, hour.asked
+
+
+# --- what these checks would find --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (Seen(fired=[], last_success=4), "never fired"),
+        (Seen(fired=[(33, 40)], last_success=4), "later than 30.5"),
+        (Seen(fired=[(20, 40)], last_success=4), "before 29.0"),
+        (Seen(fired=[(29, 47)], last_success=4), "over in minute 47.0"),
+        (Seen(fired=[(29, 38), (45, 50)], last_success=4), "over in minute 50.0"),
+        (Seen(fired=[(29, 40)], last_success=None), "never collected"),
+    ],
+    ids=["none", "late", "early", "does not end", "comes again", "never was there"],
+)
+def test_an_alert_that_is_not_as_promised_is_found(seen: Seen, said: str) -> None:
+    """One that does not fire, not in time, or does not end fails the hour."""
+    assert said in judged(seen, _QUIET, 40)[0]
+
+
+def test_a_source_that_reads_without_end_is_found() -> None:
+    """A provider that gives its first page for ever gets no end from a client that only counts pages."""
+    sample, _ = asked("azuredevops", Path())
+    assert sample.provider is not None
+    troubled = Troubled(sample.provider, phase="wrong", wrong="loop")
+    client = Wire(adapter=troubled, sleep=lambda _: None).client(sample.provider.base)
+    path = "acme/_apis/projects"
+    first = client.get(path)
+
+    answers = [client.get(path, {"$skip": str(100 * n)}) for n in range(1, 5)]
+
+    assert {answer.body for answer in answers} == {first.body}
+
+
+def test_news_are_hidden_until_the_provider_is_back() -> None:
+    """Before, no answer holds them; what is found afterwards can only be found then."""
+    sample, _ = asked("opsgenie", Path())
+    assert sample.provider is not None
+    troubled = Troubled(sample.provider, NEWS["opsgenie"])
+    client = Wire(adapter=troubled).client(sample.provider.base, headers={"Authorization": outage_hour.TOKEN})
+    hidden = client.get("v1/incidents").body
+    troubled.phase = "back"
+
+    assert b'"i6"' not in hidden
+    assert b'"i6"' in client.get("v1/incidents").body
