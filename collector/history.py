@@ -14,7 +14,6 @@ import re
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain, repeat
@@ -144,18 +143,30 @@ class Clone:
         shutil.rmtree(old, ignore_errors=True)
 
     def _fetch(self) -> None:
-        # A fetch does not move HEAD, and the remote's default branch may have become another one. Both ask the
-        # remote, so they ask at the same time.
+        # A fetch does not move HEAD, and the remote's default branch may have become another one.
         git = Git(self.path, self.access)
-        with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(git.text, "ls-remote", "--symref", "origin", "HEAD")
-            git.text(
-                *("fetch", "--quiet", "--prune", "--force", "--no-write-fetch-head", "origin"),
-                *("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"),
-            )
-            answer = asked.result()
+        answer = git.text("ls-remote", "--symref", "origin", "HEAD", "refs/heads/*", "refs/tags/*")
+        self._forget_missing(git, {line.partition("\t")[2] for line in answer.splitlines()})
+        git.text(
+            *("fetch", "--quiet", "--force", "--no-write-fetch-head", "origin"),
+            *("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"),
+        )
         if found := re.search(r"^ref: (refs/heads/\S+)\tHEAD$", answer, re.MULTILINE):
             git.text("symbolic-ref", "HEAD", found[1])
+
+    def _forget_missing(self, git: Git, named: set[str]) -> None:
+        """Delete branches and tags that the remote no longer names.
+
+        Raises ContractError where it names none at all: an empty page is taken for an empty repository by git, which
+        would forget everything because of it.
+        """
+        known = git.lines("for-each-ref", "--format=%(refname)", "refs/heads", "refs/tags")
+        if known and not named - {"HEAD"}:
+            raise ContractError("git ls-remote: the server names no branch any more; is this still its address?")
+        # In what is no UTF-8 git.lines writes a backslash, which no name holds.
+        gone = [name for name in known if name not in named and "\\" not in name]
+        if gone:
+            git.text("update-ref", "--stdin", stdin="".join(f"delete {name}\n" for name in gone))
 
 
 def clone_path(context: SourceContext, url: str) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from collector.errors import AuthError, SourceError
+from collector.errors import AuthError, ContractError, SourceError
 from collector.events import Commit
 from collector.gitcommand import basic
 from collector.history import history
@@ -35,6 +35,8 @@ class GitServer:
 
     root: Path
     moved_to: str = ""
+    page: bytes | None = None
+    """What it says to everything, with 200, instead of git."""
     users: list[str] = field(default_factory=list)
     """Who asked, by the user before each right token."""
     asked: list[tuple[str, str | None]] = field(default_factory=list)
@@ -56,6 +58,8 @@ class GitServer:
         authorization = request.headers["Authorization"]
         self.asked.append((path, authorization))
         self.processes |= _command_lines()
+        if self.page is not None:
+            return 200, {"Content-Type": "text/html"}, self.page
         if self.moved_to:
             return 301, {"Location": f"{self.moved_to}{request.path}"}, b""
         if not self.allows(authorization):
@@ -213,6 +217,27 @@ def test_a_forced_push_is_survived(shop: Any, source_of: Any) -> None:
     new = shop.commit("new", at=3)
 
     assert read(source, cursor)[0] == [new]
+
+
+@pytest.mark.parametrize("page", [b"", b"<html><title>We will be back soon</title></html>"], ids=["empty", "one line"])
+def test_a_page_in_place_of_git_forgets_nothing(shop: Any, server: GitServer, source_of: Any, page: bytes) -> None:
+    """What git takes for an empty repository is an error: branches and tags stay, and afterwards all goes on."""
+    first = shop.commit(at=1)
+    shop.git("branch", "feature/old")
+    source = source_of()
+    _, cursor = read(source)
+    server.page = page
+
+    with pytest.raises(ContractError, match="names no branch any more"):
+        read(source, cursor)
+
+    server.page = None
+    kept = source.git.text("rev-parse", "refs/heads/feature/old").strip()
+    shop.git("branch", "-D", "feature/old")
+    shop.git("branch", "feature/old/deeper")
+    second = shop.commit(at=2)
+    assert (kept, read(source, cursor)[0]) == (first, [second])
+    assert source.git.lines("for-each-ref", "--format=%(refname:short)") == ["feature/old/deeper", "main"]
 
 
 @pytest.mark.parametrize("cloned", [False, True])

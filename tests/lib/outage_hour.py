@@ -246,7 +246,7 @@ def api_source(
     settings = {**plain(sample.config, front.url), **_SHORT, "name": name, "type": name}
     if name != "prometheus":
         settings["history"] = "400d"
-    return Away(name, settings, become, lambda how: setattr(troubled, "wrong", how))
+    return Away(name, settings, become, lambda how: setattr(troubled, "wrong", how) if how in WRONGS else None)
 
 
 def prometheus_source(stack: contextlib.ExitStack) -> Away:
@@ -305,7 +305,7 @@ def git_source(name: str, folder: Path, stack: contextlib.ExitStack) -> Away:
         front.become(phase)
 
     settings = {"name": name, "type": name, "repository": f"{front.url}/shop/.git", **_SHORT}
-    return Away(name, settings, become, lambda how: setattr(served, "wrong", how))
+    return Away(name, settings, become, lambda how: setattr(served, "wrong", how) if how in WRONGS else None)
 
 
 def pushed_source(kind: str, sample: Sample, port: int) -> Away:
