@@ -75,9 +75,9 @@ class Hour:
     fresh: dict[str, list[int]] = field(default_factory=dict)
     succeeded: dict[str, list[int]] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
-    readiness: list[list[str]] = field(default_factory=list)
+    readiness: dict[int, list[str]] = field(default_factory=dict)
     doctor: dict[str, list[str]] = field(default_factory=dict)
-    shown: list[set[str]] = field(default_factory=list)
+    shown: dict[int, set[str]] = field(default_factory=dict)
     """Series of numbers that were exposed."""
     stored: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
     undisturbed: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
@@ -210,16 +210,16 @@ def _live(running: Running, world: World, clock: Clock, seen: Hour) -> None:
                 phase = now
                 world.become(phase)
             _tell(client, world, phase, minute)
+            for state in running.service.source_states(clock.at):
+                seen.fresh.setdefault(state.name, []).append(int(state.fresh))
             if minute in _ROUNDS:
                 how = next(wrongs) if phase == "wrong" else "500"
                 for one in world.wires.values():
                     one.wrong = how
                 _collect(running, world, seen, minute)
-            published = running.service.refresh()
-            for state in published.snapshot.sources:
-                seen.fresh.setdefault(state.name, []).append(int(state.fresh))
-            seen.readiness.append(client.get("/readyz").json()["problems"])
-            seen.shown.append({line.rpartition(" ")[0] for line in _numbers(running)})
+                running.service.refresh()
+                seen.readiness[minute] = client.get("/readyz").json()["problems"]
+                seen.shown[minute] = {line.rpartition(" ")[0] for line in _numbers(running)}
             if minute == 29:
                 runs = running.service.events.runs()
                 for source in running.service.configuration.sources:
@@ -322,13 +322,13 @@ def test_health_names_who_is_away(hour: Hour, kind: str) -> None:
     assert any(f"source {name} " in said or "more problems of sources" in said for said in during)
     assert any("Its last run failed" in said for said in hour.doctor[name])
     assert any("Its numbers are withheld" in said for said in hour.doctor[name])
-    assert [said for said in hour.readiness[-1] if f"source {name} " in said] == []
+    assert [said for said in hour.readiness[59] if f"source {name} " in said] == []
 
 
 def test_no_number_is_invented_meanwhile(hour: Hour) -> None:
     """While providers are away, no series of numbers comes up that was not there before; afterwards all are right."""
     assert hour.shown[4]
-    assert set().union(*hour.shown[5:40]) - hour.shown[4] == set()
+    assert set().union(*(shown for at, shown in hour.shown.items() if 5 <= at < 40)) - hour.shown[4] == set()
     assert hour.shown[29] < hour.shown[4]
     # How far back a Prometheus is read counts from the first run.
     assert {n for n in hour.numbers ^ hour.expected if not n.startswith(_OF_PROMETHEUS)} == set()
