@@ -210,8 +210,6 @@ def _live(running: Running, world: World, clock: Clock, seen: Hour) -> None:
                 phase = now
                 world.become(phase)
             _tell(client, world, phase, minute)
-            for state in running.service.source_states(clock.at):
-                seen.fresh.setdefault(state.name, []).append(int(state.fresh))
             if minute in _ROUNDS:
                 how = next(wrongs) if phase == "wrong" else "500"
                 for one in world.wires.values():
@@ -220,6 +218,8 @@ def _live(running: Running, world: World, clock: Clock, seen: Hour) -> None:
                 running.service.refresh()
                 seen.readiness[minute] = client.get("/readyz").json()["problems"]
                 seen.shown[minute] = {line.rpartition(" ")[0] for line in _numbers(running)}
+            for state in running.service.source_states(clock.at):
+                seen.fresh.setdefault(state.name, []).append(int(state.fresh))
             if minute == 29:
                 runs = running.service.events.runs()
                 for source in running.service.configuration.sources:
