@@ -72,6 +72,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
+def _more_room(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+
+
 def test_a_full_disk_is_named_and_loses_nothing(
     small_disk: Path, settings_file: Path, append: Callable[[int], None], clock: Any
 ) -> None:
@@ -88,13 +92,13 @@ def test_a_full_disk_is_named_and_loses_nothing(
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(4096))
-        append(5_000)
+        append(12_000)  # more than fits into what the store has on the disk already
         failed = service.collect(source)
         service.look()
         parts = {trouble.part for trouble in service.health.troubles()}
         with TestClient(create_app(service)) as client:
             answers = {path: client.get(path).status_code for path in ("/", "/metrics", "/readyz", "/api/v1/slos")}
-        filler.unlink()
+        _more_room(small_disk)
         done = service.collect(source)
         service.refresh()
 
@@ -102,7 +106,7 @@ def test_a_full_disk_is_named_and_loses_nothing(
     assert "make room where its file is" in str(failed.error)
     assert "disk" in parts
     assert set(answers.values()) == {200}
-    assert (done.error, done.changed) == (None, 5_000)
+    assert (done.error, done.changed) == (None, 12_000)
 
 
 def test_a_report_that_finds_no_room_is_written_whole_later(tmp_path: Path) -> None:
@@ -185,7 +189,7 @@ def test_a_clone_that_finds_no_room_is_made_anew(
     with contextlib.closing(build(configuration(settings_file, {}, settings_file.parent), clock, {})) as running:
         (source,) = running.service.configuration.sources
         failed = running.service.collect(source)
-        subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+        _more_room(small_disk)
         done = running.service.collect(source)
 
     assert failed.failure in {"refused", "unavailable"}
