@@ -8,6 +8,7 @@ import json
 import os
 import pkgutil
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -253,10 +254,10 @@ def _tell(client: TestClient, world: World, phase: Phase, minute: int) -> None:
 
 def _fired(folder: Path, seen: Hour) -> dict[str, list[int]]:
     """By source, the minutes in which the rule that Paceline writes fires, as promtool evaluates it."""
-    promtool = outage_hour.program("promtool")
+    promtool = shutil.which("promtool")
     if promtool is None:
-        told = "promtool is not installed"
-        pytest.fail(f"{told}, and CI must run every test") if os.environ.get("CI") == "true" else pytest.skip(told)
+        said = "promtool is not installed"
+        pytest.fail(f"{said}, and CI must run every test") if os.environ.get("CI") == "true" else pytest.skip(said)
     (folder / "rules.yml").write_text(render_rules([], []), encoding="utf-8")
     series = [
         {"series": f'platform_source_fresh{{source="{name}"}}', "values": " ".join(map(str, values))}
