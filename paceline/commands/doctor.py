@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from collector.store import Database, DeliveryLog, EventStore, InboxStore
+from collector.store import Database, DeliveryLog, EventStore, InboxStore, SourceRun
 from paceline.commands.examples import examples
 from paceline.commands.options import PEOPLE_KEY, config_option, configured, output_option
 from paceline.commands.output import print_json, table
@@ -41,14 +41,17 @@ def doctor(config: Path | None, names: tuple[str, ...], days: int, output: str) 
     if unknown:
         raise click.UsageError(f"no source named {', '.join(unknown)}")
     seen = Seen()
-    diagnoses = _examined(found, names, timedelta(days=days), seen)
-    diagnoses, lost = _with_store(found, diagnoses)
+    runs, lost = _stored(found)
+    diagnoses: list[Diagnosis] = []
+    for diagnosis in _examined(found, names, timedelta(days=days), seen, runs):
+        diagnoses.append(diagnosis)
+        if output != "json":
+            # One that does not answer takes a while: what is known of the others is there already.
+            print_diagnosis(diagnosis)
     said = [*lost, *together(diagnoses, seen, found.organisation)]
     if output == "json":
         print_json({"sources": [asdict(d) for d in diagnoses], "together": said, "shares": list(seen.shares)})
     else:
-        for diagnosis in diagnoses:
-            print_diagnosis(diagnosis)
         _print_shares(seen.shares)
         for line in said:
             _say(f"! {line}")
@@ -56,36 +59,38 @@ def doctor(config: Path | None, names: tuple[str, ...], days: int, output: str) 
         sys.exit(FAILED)
 
 
-def _examined(found: Configuration, names: Sequence[str], span: timedelta, seen: Seen) -> list[Diagnosis]:
+def _examined(
+    found: Configuration, names: Sequence[str], span: timedelta, seen: Seen, runs: Mapping[str, SourceRun] | None
+) -> Iterator[Diagnosis]:
+    """A diagnosis of each source that is wanted as soon as it is looked at; with its runs, where there is a store."""
     # Nothing is kept, so any key will do; a new one in the data directory would hide that the old one is gone.
     key = os.environ.get("PACELINE_PEOPLE_KEY") or secrets.token_hex(32)
     context, console = looking(found, {"PACELINE_PEOPLE_KEY": key}), Console(stderr=True)
-    since = context.clock() - span
-    diagnoses = []
+    now = context.clock()
     for source in found.sources:
-        if not names or source.name in names:
-            with console.status(f"Looking at {source.name}"):
-                diagnoses.append(examine(source, context, found.organisation, since, seen))
-    return diagnoses
+        if names and source.name not in names:
+            continue
+        with console.status(f"Looking at {source.name}"):
+            one = examine(source, context, found.organisation, now - span, seen)
+        known = () if runs is None else stored(source, runs.get(source.name), clock_of(found)())
+        yield replace(one, advice=(*one.advice, *known))
 
 
-def _with_store(found: Configuration, diagnoses: list[Diagnosis]) -> tuple[list[Diagnosis], list[str]]:
-    """The diagnoses with what the store says of each source, where there is one; and what is wrong with it itself."""
+def _stored(found: Configuration) -> tuple[Mapping[str, SourceRun] | None, list[str]]:
+    """What the store says of each source, where there is one; and what is wrong with it itself."""
     if found.settings.store is None and not (found.data_dir / STORE).exists():
-        return diagnoses, []
-    database, clock = Database.open(found.place), clock_of(found)
+        return None, []
+    database = Database.open(found.place)
     try:
         runs, own = EventStore(database).runs(), _troubles(found, database)
     finally:
         database.close()
-    of = {s.name: s for s in found.sources}
-    told = [replace(d, advice=(*d.advice, *stored(of[d.source], runs.get(d.source), clock()))) for d in diagnoses]
     if os.environ.get("PACELINE_PEOPLE_KEY") or (found.data_dir / PEOPLE_KEY).exists():
-        return told, own
+        return runs, own
     path = found.settings.data_dir / PEOPLE_KEY
     gone = f"The people key is gone: {path} is not there, but the store is. With a new one "
     gone += "everybody who was collected before is somebody else: bring the file back, or set PACELINE_PEOPLE_KEY."
-    return told, [gone, *own]
+    return runs, [gone, *own]
 
 
 def _troubles(found: Configuration, database: Database) -> list[str]:
