@@ -370,8 +370,9 @@ class _Repository:
                 change = shipment.change
                 done = requests[change.id] if change.request is not None else self._done(chain, shipment)
                 waits = not done and not self.shipped(chain, shipment.by)
-                if waits and change.merged_at is not None and change.merged_at <= self.at:
-                    found.append((change.merged_at, change.id))
+                dated = chain.horizon if change.merged_at is None else change.merged_at
+                if waits and dated <= self.at:
+                    found.append((dated, change.id))
         return found
 
 

@@ -633,6 +633,8 @@ SETTLINGS = (
 
 # A new incident of one service is linked with a deployment of another, where nothing else is new.
 @example(world=made_up(0, (1, 0, 5, 3), BERLIN), random=Random(0), late=0, settling=SETTLINGS[0])  # noqa: S311 - as above
+# A request without a time of its merge waits, dated at the first deployment, and ships by a deployment that comes late.
+@example(world=made_up(989, (12, 4, 8, 3), BERLIN), random=Random(1), late=2, settling=SETTLINGS[0])  # noqa: S311 - as above
 @through_the_store
 @given(
     world=worlds,
