@@ -7,7 +7,6 @@ not change since the evaluation before is the same object as then: no unit enter
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -185,12 +184,12 @@ class Evaluator:
         conditions: Conditions,
     ) -> Snapshot:
         changes = self._changes()
-        counted = {s.indicator for s in slos if is_counted(s)}
-        elsewhere = self._begun(_apart(indicators, counted), at, windows, organisation, conditions.fresh, changes)
+        elsewhere = self._begun(_apart(indicators), at, windows, organisation, conditions.fresh, changes)
         reader = self._turned(at, organisation, indicators, changes)
         spans, smallest = rolling(windows, at), organisation.smallest_group
         promised = self._followed(tuple(slos), conditions)
         own = [one for name, one in indicators.items() if name not in elsewhere]
+        counted = {s.indicator for s in slos if is_counted(s)}
         _prepare(reader, [*own, *(indicators[n] for n in counted & elsewhere)], spans, slos)
         shown = {one.name: self._shown(one, reader, spans, conditions.fresh) for one in own}
         suppressed = self._withheld(shown, indicators, spans, smallest)
@@ -392,16 +391,12 @@ class Evaluator:
         return {(subject, window): own for subject, one in self._scores.items() for window, own in one.scores.items()}
 
 
-def _apart(indicators: Mapping[str, Indicator], counted: AbstractSet[str]) -> dict[str, Indicator]:
-    """What another process may evaluate: durations, which are sorted and have most lines, and half of the shares.
+def _apart(indicators: Mapping[str, Indicator]) -> dict[str, Indicator]:
+    """What another process may evaluate: durations, which are sorted and have most lines.
 
-    So both have about as much to do. Not what is counted for SLOs or in all: its units are looked at here anyway; and
-    nothing about people: what is withheld of them follows from all their numbers together.
+    Nothing about people: what is withheld of them follows from all their numbers together.
     """
-    own = [one for one in indicators.values() if not one.people]
-    durations = [one for one in own if one.shape is Shape.DURATION]
-    shares = [o for o in own if o.shape is Shape.RATIO and not o.tallied and o.name not in counted]
-    return {one.name: one for one in (*durations, *shares[1::2])}
+    return {name: one for name, one in indicators.items() if one.shape is Shape.DURATION and not one.people}
 
 
 def _prepare(reader: Reader, indicators: Iterable[Indicator], spans: Sequence[Span], slos: Sequence[Slo]) -> None:

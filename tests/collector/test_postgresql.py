@@ -102,13 +102,26 @@ def test_a_newer_schema_is_refused(database: Database, address: str) -> None:
         Database.open(SecretStr(address))
 
 
+_INDEXES_OF_BEFORE = {
+    "deployment_artifact": "deployment (artifact)",
+    "deployment_native_id": "deployment (native_id)",
+    "deployment_revision": "deployment (revision)",
+    "member_person_revision": "member (person, revision)",
+    "milestone_person_revision": "milestone (person, revision)",
+    "self_service_attempt_native_id": "self_service_attempt (native_id)",
+    "ticket_journey_revision": "ticket (journey, revision)",
+}
+
+
 @pytest.fixture
 def older(database: Database, address: str, probe: Any) -> str:
     """The address of a store of the schema before the last, with an event in it."""
     _write(database, probe("1"))
     _changed(
         address,
-        "DROP TABLE report_delivery, erased_person, forgotten",
+        "DROP TABLE report_delivery, erased_person, forgotten, event_source",
+        "DROP INDEX ix_event_deployment_artifact_set, ix_event_ticket_journey_revision_set",
+        *(f"CREATE INDEX ix_event_{name} ON event_{on}" for name, on in _INDEXES_OF_BEFORE.items()),
         "UPDATE alembic_version SET version_num = '0004'",
     )
     return address

@@ -48,13 +48,21 @@ def test_the_level_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
+WEB_SERVER = ("uvicorn", "uvicorn.error", "uvicorn.access")
+
+
 @pytest.fixture
 def of_libraries() -> Iterator[None]:
-    """What is changed about the logging of the whole process is put back."""
-    root = logging.getLogger()
-    before = [*root.handlers]
+    """What is changed about the logging of the whole process is put back; nobody has set up the web server's yet."""
+    loggers = [logging.getLogger(name) for name in (None, *WEB_SERVER)]
+    before = [([*one.handlers], one.propagate, one.level) for one in loggers]
+    for one in loggers[1:]:
+        one.handlers[:], one.propagate = [], True
+        one.setLevel(logging.NOTSET)
     yield
-    root.handlers[:] = before
+    for one, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        one.handlers[:], one.propagate = handlers, propagate
+        one.setLevel(level)
     logging.captureWarnings(capture=False)
 
 
@@ -125,6 +133,7 @@ def test_a_warning_of_python_is_logged(capsys: pytest.CaptureFixture[str]) -> No
     assert "this is old" in lines[1]["event"]
 
 
+@pytest.mark.usefixtures("of_libraries")
 def test_the_web_server_leaves_its_log_to_ours(running: Running) -> None:
     """Uvicorn would set up handlers of its own, which write plain text."""
     uvicorn_logger = logging.getLogger("uvicorn")
