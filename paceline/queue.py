@@ -19,6 +19,7 @@ from procrastinate import exceptions
 from procrastinate.jobs import DeleteJobCondition, Job, Status
 from procrastinate.manager import JobManager
 from procrastinate.schema import SchemaManager
+from procrastinate.sync_psycopg_connector import wrap_exceptions
 from pydantic import SecretStr
 
 from collector.errors import StoreError
@@ -34,6 +35,8 @@ STALLED_SECONDS = 12.0
 _SIGN_SECONDS = 3.0
 _POLL_SECONDS = 2.0
 _LOOK_SECONDS = 3.0
+_PATIENCE_SECONDS = 10.0
+"""How long one of its questions may wait for a connection: then the database is taken to be away."""
 _COLLECT, _PUNCTUAL = "collect", "punctual"
 _TASK = "collect"
 _OWN = (
@@ -118,8 +121,10 @@ class Asking:
 
     def _opened_app(self) -> procrastinate.App:
         if not self._opened:
-            with _failing():
+            with _failing(), contextlib.ExitStack() as on_failure:
+                on_failure.callback(self._app.close)  # else the same app would keep connections that nobody makes any more
                 self._app.open()
+                on_failure.pop_all()
             self._opened = True
         return self._app
 
@@ -220,8 +225,11 @@ def _app(connector: Any) -> procrastinate.App:
 
 
 def _pool(place: SecretStr) -> dict[str, Any]:
+    def options() -> dict[str, Any]:
+        return connection_options(address_of(place))
+
     # Each new connection asks for them: a password may be exchanged.
-    return {"conninfo": "", "kwargs": lambda: connection_options(address_of(place)), "min_size": 1}
+    return {"conninfo": "", "kwargs": options, "min_size": 1, "timeout": _PATIENCE_SECONDS}
 
 
 def _searching(connection: Any) -> None:
@@ -237,6 +245,7 @@ async def _searching_async(connection: Any) -> None:
 @contextlib.contextmanager
 def _failing() -> Iterator[None]:
     try:
-        yield
+        with wrap_exceptions():  # which the library forgets where connections are opened
+            yield
     except exceptions.ConnectorException as error:
         raise StoreError("the queue of jobs cannot be reached") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import psycopg_pool
 import pytest
 from pydantic import SecretStr
 from stores import Server
@@ -78,6 +79,29 @@ def test_a_queue_goes_on_with_an_exchanged_password(postgresql: Server, place: S
         before.close()
         assert asking.waiting() == {"shop"}
         _worked(rotated, log, ["one"], 1)
+    assert log.ended() == ["shop"]
+
+
+@pytest.mark.parametrize("pool", [psycopg_pool.ConnectionPool, psycopg_pool.AsyncConnectionPool])
+def test_a_queue_that_could_not_be_opened_can_be_later(
+    place: SecretStr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: Any
+) -> None:
+    """A database that is away when it is asked first is a failure of the store, and once it is there all goes on."""
+    monkeypatch.setattr(pool.open, "__defaults__", (False, 0.1))  # it would wait for half a minute
+    file = tmp_path / "store"
+    file.write_text("postgresql://nobody@127.0.0.1:1/nothing", encoding="utf-8")
+    told, log = SecretStr(f"file:{file}"), Log()
+    with closing(Asking(told)) as asking:
+        if pool is psycopg_pool.ConnectionPool:
+            with pytest.raises(StoreError, match="queue of jobs cannot be reached"):
+                asking.waiting()
+        else:
+            with pytest.raises(StoreError, match="queue of jobs cannot be reached"):
+                asyncio.run(work(told, log.worker("one"), 1, 5, lambda _: None))
+        monkeypatch.undo()
+        file.write_text(place.get_secret_value(), encoding="utf-8")
+        assert asking.ask(Asked(source="shop", lock="account"))
+        _worked(told, log, ["one"], 1)
     assert log.ended() == ["shop"]
 
 
