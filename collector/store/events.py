@@ -31,7 +31,7 @@ from collector.store.tables import (
     REMOVED,
     SOURCE_RUN,
 )
-from collector.store.writing import next_revision, set_revision, write_events
+from collector.store.writing import is_asked, listed, next_revision, set_revision, write_events
 
 E = TypeVar("E", bound=Event)
 _FETCH = 5_000
@@ -249,10 +249,10 @@ class EventStore:
             for event_type in among:
                 table, decode = EVENT_TABLES[event_type], decoder(event_type)
                 missing = [i for i in ids if i not in found]
+                own = [table.c[c.name] for c in columns_of(event_type)]
+                query = sa.select(table.c.id, *own).where(is_asked(table.c.id))
                 for start in range(0, len(missing), _FETCH):
-                    part = missing[start : start + _FETCH]
-                    own = [table.c[c.name] for c in columns_of(event_type)]
-                    for row in connection.execute(sa.select(table.c.id, *own).where(table.c.id.in_(part))):
+                    for row in connection.execute(query, {"ids": listed(missing[start : start + _FETCH])}):
                         found[row[0]] = decode(row[1:])
         return found
 

@@ -148,7 +148,7 @@ def _place(event_type: type[Event]) -> tuple[str, ...]:
 def _stored(transaction: Transaction, event_type: type[Event], ids: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     """For those of some events that are stored already: where they belong."""
     text = _places_text(event_type, False, transaction.dialect)
-    return {row[0]: row[1:] for row in transaction.rows(text, (_listed(ids),))}
+    return {row[0]: row[1:] for row in transaction.rows(text, (listed(ids),))}
 
 
 def _note_moves(
@@ -159,7 +159,7 @@ def _note_moves(
         return
     pieces, left = len(BELONGS_TO[event_type]), set[str]()
     text = _places_text(event_type, True, transaction.dialect)
-    for identity, *now in transaction.rows(text, (_listed(list(before)), revision)):
+    for identity, *now in transaction.rows(text, (listed(list(before)), revision)):
         was = before[identity]
         moved = was[pieces:] != tuple(now[pieces:])
         left |= {old or "" for old, new in zip(was[:pieces], now, strict=False) if moved or old != new}
@@ -168,7 +168,8 @@ def _note_moves(
         transaction.execute(insert(EVENT_MOVED), rows)
 
 
-def _listed(ids: Sequence[str]) -> str:
+def listed(ids: Sequence[str]) -> str:
+    """Keys as the one value `ids` of a statement: see `is_asked`."""
     return msgspec.json.encode(ids).decode()
 
 
@@ -176,10 +177,15 @@ _ASKED = elements(sa.bindparam("ids", type_=sa.Text)).table_valued("value", name
 _ASKED_IDS = sa.select(_ASKED.c.value).scalar_subquery()
 
 
+def is_asked(column: Any) -> Any:
+    """Whether a key is among those of the value `ids`: one statement however many they are."""
+    return among(column, _ASKED_IDS)
+
+
 @lru_cache(maxsize=64)
 def _places_text(event_type: type[Event], of_a_revision: bool, dialect: Any) -> str:  # noqa: FBT001 - a key
     own = EVENT_TABLES[event_type].c
-    query = sa.select(own.id, *(own[name] for name in _place(event_type))).where(among(own.id, _ASKED_IDS))
+    query = sa.select(own.id, *(own[name] for name in _place(event_type))).where(is_asked(own.id))
     if of_a_revision:
         query = query.where(own.revision == sa.bindparam("revision"))
     return str(query.compile(dialect=dialect))
