@@ -122,7 +122,9 @@ class Asking:
     def _opened_app(self) -> procrastinate.App:
         if not self._opened:
             with _failing(), contextlib.ExitStack() as on_failure:
-                on_failure.callback(self._app.close)  # else the same app would keep connections that nobody makes any more
+                on_failure.callback(
+                    self._app.close
+                )  # else the same app would keep connections that nobody makes any more
                 self._app.open()
                 on_failure.pop_all()
             self._opened = True
