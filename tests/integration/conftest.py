@@ -9,7 +9,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,6 @@ from urllib.parse import urlsplit
 import pytest
 from forked import Forks, Process, forks
 
-PACELINE = (sys.executable, "-c", "from paceline.cli import main; main()")
 PLANTED_NAME = "Wilhelmina Quarterstaff"
 PLANTED_MAIL = "wilhelmina@quarterstaff.example"
 PLANTED_MARKUP = "Eve <script>alert(1)<script>"
@@ -245,10 +243,7 @@ def big_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder with a configuration, in which `paceline` runs as a process of its own.
-
-    `forks` copies it from one that has imported everything; where PYTHONPATH brings another `paceline` it is started.
-    """
+    """A folder with a configuration, in which `paceline` runs as a process of its own, copied by `forks`."""
 
     path: Path
     forks: Forks
@@ -285,7 +280,7 @@ class Workspace:
         """What a command prints for programs."""
         return json.loads(self.run(command, *arguments, "--output", "json").stdout)
 
-    def start(self, command: str, *arguments: str) -> subprocess.Popen[str] | Process:
+    def start(self, command: str, *arguments: str) -> Process:
         """Start a command and let it run; its log goes to `log.txt`."""
         with (self.path / "log.txt").open("ab") as log:
             return self._begun(self._words(command, arguments), None, log)
@@ -293,18 +288,9 @@ class Workspace:
     def _words(self, command: str, arguments: Sequence[str]) -> list[str]:
         return [*command.split(), "--config", str(self.config), *arguments]
 
-    def _begun(self, words: Sequence[str], out: IO[bytes] | None, errors: IO[bytes]) -> subprocess.Popen[str] | Process:
+    def _begun(self, words: Sequence[str], out: IO[bytes] | None, errors: IO[bytes]) -> Process:
         """A started command; who starts it reads what it says, unless there is a file for that."""
-        if not Path(self.variables.get("PYTHONPATH", os.devnull), "paceline").exists():
-            return self.forks.popen(words, self.path, self.environment(), errors, out)
-        return subprocess.Popen(
-            [*PACELINE, *words],
-            cwd=self.path,
-            env=self.environment(),
-            stdout=out or subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
+        return self.forks.popen(words, self.path, self.environment(), errors, out)
 
     @property
     def log(self) -> str:
@@ -347,7 +333,7 @@ class Served:
     """A running `paceline serve`."""
 
     workspace: Workspace
-    process: subprocess.Popen[str] | Process
+    process: Process
     url: str
 
     def get(self, path: str, **headers: str) -> Answer:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Forks, forks
 
 pytestmark = pytest.mark.integration
 
@@ -46,20 +48,31 @@ def own_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the packages with the two files put into the folders of their kind, as in a pull request."""
     tree = tmp_path_factory.mktemp("tree")
     for package in PACKAGES:
-        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, tree / package)
     here = Path(__file__).parent
     shutil.copy(here / "plugin_source.py", tree / "collector" / "sources" / "tea.py")
     shutil.copy(here / "plugin_indicator.py", tree / "slo_engine" / "indicators" / "tea.py")
     return tree
 
 
+@pytest.fixture(scope="session")
+def own_copies(own_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Starts `paceline` as it is in that tree."""
+    with forks(tmp_path_factory.mktemp("own"), PYTHONPATH=str(own_tree)) as found:
+        yield found
+
+
 @pytest.fixture(scope="session", params=["another distribution", "a file in each folder"])
 def tea(
-    request: pytest.FixtureRequest, tea_house: Path, own_tree: Path, workspaces: Any, serving: Any, eventually: Any
+    request: pytest.FixtureRequest, tea_house: Path, workspaces: Any, serving: Any, eventually: Any
 ) -> Iterator[Any]:
     """A service that measures the tea house, with the plug-ins brought in either way."""
-    where = {"another distribution": tea_house, "a file in each folder": own_tree}[request.param]
-    workspace = workspaces(CONFIGURATION.format(orders=ORDERS), PYTHONPATH=str(where))
+    if request.param == "another distribution":
+        workspace = workspaces(CONFIGURATION.format(orders=ORDERS), PYTHONPATH=str(tea_house))
+    else:
+        tree = str(request.getfixturevalue("own_tree"))
+        workspace = workspaces(CONFIGURATION.format(orders=ORDERS), PYTHONPATH=tree)
+        workspace = replace(workspace, forks=request.getfixturevalue("own_copies"))
     (workspace.path / "slo.yaml").write_text(SLO)
     with serving(workspace) as served:
         eventually(lambda: served.get("/readyz").json["status"] == "ok")
