@@ -240,10 +240,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
-def outputs(world: World) -> list[Output]:
-    """Everything that leaves the service."""
+def made(world: World) -> list[Output | str]:
+    """Everything that leaves the service, and each way out at the moment when it was told."""
     configured = world.running.service.configuration
-    return list(Ways(world.running, cli, world.config, clock_of(configured), collect=True).outputs())
+    found: list[Output | str] = []
+    ways = Ways(world.running, cli, world.config, clock_of(configured), collect=True, at_hand=found.append)
+    for output in ways.outputs():
+        found.append(output)  # noqa: PERF402 - the ways are told in between
+    return found
+
+
+@pytest.fixture(scope="module")
+def outputs(made: list[Output | str]) -> list[Output]:
+    """Everything that leaves the service."""
+    return [one for one in made if not isinstance(one, str)]
 
 
 def looked_through(world: World, outputs: list[Output], *own: str) -> Audit:
@@ -601,14 +611,22 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object
     return stopped.value.code, out
 
 
-def test_the_command_says_that_nobody_was_found(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 0, the labels of metrics, the ways out, and how many accounts are mapped."""
-    code, out = command(capsys, "--config", str(settings), "--collect")
+def test_the_command_says_that_nobody_was_found(
+    settings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 0, and how many accounts are mapped; a terminal is told beside it how far the search is."""
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
 
-    assert code == 0
+    with pytest.raises(SystemExit) as stopped:
+        main(["privacy", "audit", "--config", str(settings), "--collect"])
+
+    out, err = capsys.readouterr()
+    assert stopped.value.code == 0
     assert "Nobody was found." in out
     assert "mapped to people by reviewed files: 2 of 5, 40.0%" in out
-    assert not [n for n in NAMES if n in out.casefold()]
+    assert not [n for n in NAMES if n in (out + err).casefold()]
+    assert "Searching commands" in err
+    assert "texts searched" in err
 
 
 def test_the_command_fails_where_somebody_is_found(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -624,32 +642,18 @@ def test_the_command_fails_where_somebody_is_found(settings: Path, capsys: pytes
     assert "marrowby" not in out
 
 
-def test_a_terminal_is_told_how_far_the_search_is(
-    settings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The way out at hand, and how many texts were searched; on standard error, beside what is printed."""
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
-
-    with pytest.raises(SystemExit):
-        main(["privacy", "audit", "--config", str(settings), "--collect", "--output", "json"])
-
-    out, err = capsys.readouterr()
-    assert json.loads(out)["clean"]
-    assert "Searching commands" in err
-    assert "texts searched" in err
-
-
-def test_each_way_is_told_before_it_is_made_and_each_text_after(world: World) -> None:
-    """What shows the progress hears of every way out once, and of every text."""
-    ways: list[str] = []
+def test_each_way_is_told_before_it_is_made_and_each_text_after(world: World, made: list[Output | str]) -> None:
+    """What shows the progress hears of every way out once, before anything is made of it, and of every text."""
     texts: list[int] = []
-    service = world.running.service
-    outputs = Ways(world.running, cli, world.config, service._clock, at_hand=ways.append).outputs()
+    outputs = [one for one in made if not isinstance(one, str)]
 
     found = audited(world.running, world.running.people, outputs, searched=texts.append)
 
+    ways = [one for one in made if isinstance(one, str)]
     assert ways == ["logs", "metrics", "pages", "API", "notifications", "files", "commands"]
-    assert texts == list(range(1, sum(c.texts for c in found.channels) + 1))
+    first = [next(made.index(o) for o in outputs if o.channel.startswith(way.removesuffix("s"))) for way in ways]
+    assert [made.index(way) + 1 for way in ways] == first
+    assert texts == list(range(1, sum(c.texts for c in found.channels) + 1)) == list(range(1, len(outputs) + 1))
 
 
 # ---- the pieces
