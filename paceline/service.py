@@ -306,41 +306,16 @@ class Service:
         """Look at how this process fares. Never raises."""
         self.health.look()
 
+    def snapshot(self) -> Snapshot:
+        """Derive what changed, and evaluate: what would be published now, and is not. Raises as refresh."""
+        with self._refreshing, seldom_collecting():
+            snapshot, _ = self._evaluated(self._clock(), self.role.term(), derives=True)
+        return snapshot
+
     def _refresh(self, *, derives: bool) -> Published:
         with self._refreshing, seldom_collecting(), self._telemetry.span("paceline.evaluate") as span:
-            started, at = time.perf_counter(), self._clock()
-            # Looked at before deriving: a source that ends meanwhile is not called fresh before its events count.
-            states = self.source_states(at)
-            term = self.role.term()
-            if term is None or not derives:
-                with self._deriving:
-                    self._look_again()
-            else:
-                self._begin_to_lead(term)
-                self._derive()
-            if not derives:
-                self.observations.forget_counters()
-            slos, organisation = self.configuration.slos, self.configuration.organisation
-            snapshot = self._evaluator.evaluate(
-                self.indicators,
-                slos,
-                states,
-                at,
-                self._tiers,
-                organisation=organisation,
-                exclusions=self.configuration.exclusions,
-            )
-            names = self.unmatched()
-            snapshot = dataclasses.replace(
-                snapshot,
-                leads=True if self.role.shared else None,
-                industry=self._industry(),
-                unmatched={kind: len(found) for kind, found in names.items()},
-                restatements=self._derivations.restated_units(),
-                forgotten={kind: (one.pruned, one.ignored) for kind, one in self.events.forgotten().items()},
-                pushes=self.pushes.states,
-                duration_seconds=time.perf_counter() - started,
-            )
+            at, term = self._clock(), self.role.term()
+            snapshot, names = self._evaluated(at, term, derives=derives)
             exposition = self._publisher.expose(
                 snapshot,
                 self.indicators,
@@ -357,6 +332,43 @@ class Service:
             if term is not None:
                 self.role.shown(term)
         return self.published
+
+    def _evaluated(
+        self, at: datetime, term: int | None, *, derives: bool
+    ) -> tuple[Snapshot, Mapping[str, tuple[str, ...]]]:
+        """What is known at a time, and by kind the names that no rule of the catalogue knows."""
+        started = time.perf_counter()
+        # Looked at before deriving: a source that ends meanwhile is not called fresh before its events count.
+        states = self.source_states(at)
+        if term is None or not derives:
+            with self._deriving:
+                self._look_again()
+        else:
+            self._begin_to_lead(term)
+            self._derive()
+        if not derives:
+            self.observations.forget_counters()
+        snapshot = self._evaluator.evaluate(
+            self.indicators,
+            self.configuration.slos,
+            states,
+            at,
+            self._tiers,
+            organisation=self.configuration.organisation,
+            exclusions=self.configuration.exclusions,
+        )
+        names = self.unmatched()
+        snapshot = dataclasses.replace(
+            snapshot,
+            leads=True if self.role.shared else None,
+            industry=self._industry(),
+            unmatched={kind: len(found) for kind, found in names.items()},
+            restatements=self._derivations.restated_units(),
+            forgotten={kind: (one.pruned, one.ignored) for kind, one in self.events.forgotten().items()},
+            pushes=self.pushes.states,
+            duration_seconds=time.perf_counter() - started,
+        )
+        return snapshot, names
 
     def _tell(self, exposition: Exposition) -> None:
         """Log what is missing from the metrics, when it begins to be."""

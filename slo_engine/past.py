@@ -67,7 +67,7 @@ def expositions(past: Past, at: Iterable[datetime]) -> Iterator[tuple[datetime, 
     """What would have been published at each of some times, which go on. Sources count as fresh."""
     # A number is withheld while its source is stale. That was a state of those days, and is no matter of what is past.
     fresh = [_fresh(name) for name in past.sources]
-    evaluator, publisher, counters = Evaluator(past.observations), Publisher(), _Counters()
+    evaluator, publisher, counters = Evaluator(past.observations), Publisher(), Counters()
     for one in at:
         snapshot = evaluator.evaluate(
             past.indicators,
@@ -85,8 +85,8 @@ def expositions(past: Past, at: Iterable[datetime]) -> Iterator[tuple[datetime, 
         )
 
 
-class _Counters:
-    """Keeps counters from falling: what was pending may turn out to be no unit."""
+class Counters:
+    """Keeps the counters of a past from falling: what was pending may turn out to be no unit."""
 
     def __init__(self) -> None:
         self._highest: dict[str, float] = {}

@@ -13,11 +13,19 @@ from paceline.wiring import Running, build
 
 
 def import_example(found: Configuration, period: Period, say: Callable[[str], object]) -> None:
-    """Collect and evaluate as ever."""
+    """Collect, derive and evaluate; how many numbers there are is said."""
     collect_example(found, period, say)
     with contextlib.closing(build(found)) as running:
         say("Deriving and evaluating; this takes a few minutes at most")
-        say(f"{len(running.service.refresh().snapshot.numbers):,} numbers")
+        say(f"{len(running.service.snapshot().numbers):,} numbers")
+
+
+def derive_example(found: Configuration, period: Period, say: Callable[[str], object]) -> None:
+    """Collect and derive, for who evaluates it at once."""
+    collect_example(found, period, say)
+    with contextlib.closing(build(found)) as running:
+        say("Deriving; this takes a few minutes at most")
+        running.service.derive()
 
 
 def collect_example(found: Configuration, period: Period, say: Callable[[str], object]) -> None:

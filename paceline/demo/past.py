@@ -19,10 +19,11 @@ from dashboards.boards import all_boards
 from dashboards.lint_queries import metrics_in
 from dashboards.making import Making
 from paceline.demo.programs import INSTANCE, JOB
-from paceline.service import Service
 from paceline.settings import Configuration
 from paceline.wiring import build
+from slo_engine.exposition import Exposition, Publisher
 from slo_engine.indicator import indicators
+from slo_engine.past import Counters
 
 PROMTOOL = ("promtool",)
 _FAR_WEEKS = 4
@@ -82,18 +83,23 @@ def _publish(
     """Write the samples that the service publishes at each moment, as OpenMetrics."""
     first, *later = sorted(when)
     clock = _Clock(first)
+    # The store's counters know what comes later, where it was served before.
+    publisher, counters = Publisher(), Counters()
     with contextlib.closing(build(found, clock, {})) as running:
+        known = running.service.past
         for clock.at in (first, *later):
-            write(_samples(running.service, clock.at, wanted))
+            snapshot = running.service.snapshot()
+            exposition = publisher.expose(snapshot, known.indicators, known.version, counters.floor, known.series_limit)
+            write(_samples(exposition, clock.at, wanted))
     write(b"# EOF\n")
 
 
-def _samples(service: Service, at: datetime, wanted: Collection[bytes]) -> bytes:
+def _samples(exposition: Exposition, at: datetime, wanted: Collection[bytes]) -> bytes:
     """What is published at a time, each line with that time and what a scrape adds."""
     seconds = int(at.timestamp())
     return b"".join(
         _scraped(name, _until(name, lines, seconds)).replace(b"\n", b" %d\n" % seconds)
-        for name, lines in _FAMILY.findall(service.refresh().exposition.text)
+        for name, lines in _FAMILY.findall(exposition.text)
         if name in wanted
     )
 

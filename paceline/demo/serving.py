@@ -15,7 +15,7 @@ from paceline.demo import programs
 from paceline.demo.addresses import pages_of
 from paceline.demo.children import Children, children, interruptible
 from paceline.demo.folder import SETTINGS, make
-from paceline.demo.importing import import_example
+from paceline.demo.importing import derive_example
 from paceline.demo.inbox import inbox
 from paceline.demo.kept import SERVERS, Mark, NotUsable, claimed, clear, mark_of
 from paceline.demo.past import PROMTOOL, moments, store_past
@@ -79,7 +79,7 @@ def _example(folder: Path, wishes: Wishes, now: datetime, say: Say) -> Mark:
     wanted.write(folder)
     written = make(folder, period, standing=False)
     say(f"{sum(written.values()):,} events of {wishes.weeks} weeks written to {folder}")
-    import_example(configuration(folder / SETTINGS, {}, folder), period, say)
+    derive_example(configuration(folder / SETTINGS, {}, folder), period, say)
     whole = msgspec.structs.replace(wanted, whole=True)
     whole.write(folder)
     return whole

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from boards import Filled, serve_past, store_past
+from boards import Filled, few_moments, serve_past, store_past
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +37,6 @@ def _stored(past: Path, promtool: str, copy: Path) -> datetime:
     with (past / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not said.exists():
-            said.write_text(store_past(past, promtool).isoformat(), encoding="utf-8")
+            said.write_text(store_past(past, promtool, few_moments).isoformat(), encoding="utf-8")
     shutil.copytree(past / "data", copy / "data")
     return datetime.fromisoformat(said.read_text(encoding="utf-8"))

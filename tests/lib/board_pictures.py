@@ -49,9 +49,13 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        days = [timedelta(days=n) for n in range(1, DAYS)]
-        with contextlib.closing(serve_past(folder, store_past(folder, also=days))) as filled:
-            take(filled, sorted({*moments(filled.now), *(filled.now - day for day in days)}), folder, out)
+        with contextlib.closing(serve_past(folder, store_past(folder, when=drawn))) as filled:
+            take(filled, drawn(filled.now), folder, out)
+
+
+def drawn(now: datetime) -> list[datetime]:
+    """The times that charts join: the usual ones, and the days before."""
+    return sorted({*moments(now), *(now - timedelta(days=n) for n in range(1, DAYS))})
 
 
 def take(filled: Filled, known: Sequence[datetime], folder: Path, out: Path) -> None:

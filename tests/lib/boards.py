@@ -13,7 +13,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
@@ -51,6 +51,8 @@ PACELINE = "https://paceline.example"
 """Where the pages are that the boards lead to."""
 
 _PATIENCE_SECONDS = 60.0
+_WEEKS_ASKED_FOR = (8, 6, 4, 3, 2, 1)
+"""How many weeks before the last one somebody looks at its boards."""
 
 
 @cache
@@ -130,15 +132,17 @@ def fill(folder: Path, prometheus: str = "prometheus", promtool: str = "promtool
     return serve_past(folder, store_past(folder, promtool), prometheus)
 
 
-def store_past(folder: Path, promtool: str = "promtool", also: Collection[timedelta] = ()) -> datetime:
+def store_past(
+    folder: Path, promtool: str = "promtool", when: Callable[[datetime], Iterable[datetime]] | None = None
+) -> datetime:
     """Make the example, and the data of a Prometheus of it in a folder; the time at which they are looked at.
 
-    `also`: how long before that the past is published too, beside the usual moments.
+    `when`: the moments at which the past is published, other than usual, by that time.
     """
     found = _imported(folder / "example")
     now = found.settings.as_of
     assert now is not None
-    past.store_past(found, {*moments(now), *(now - ago for ago in also)}, folder / "data", promtool)
+    past.store_past(found, set((when or moments)(now)), folder / "data", promtool)
     shutil.rmtree(folder / "example")
     return now
 
@@ -150,12 +154,20 @@ def serve_past(folder: Path, now: datetime, prometheus: str = "prometheus", *opt
 
 
 def moments(now: datetime) -> list[datetime]:
-    """When the past is published: as for a served example, and half an hour of a Thursday.
+    """When the past is published: as for a served example, and half an hour of a Thursday."""
+    return sorted({*past.moments(now, WEEKS), *_half_an_hour(now)})
 
-    It has the steps of charts of a week and of a month, in which it shows what changes from step to step.
-    """
-    half_an_hour = [now - timedelta(days=3, hours=10) + timedelta(minutes=n) for n in (0, 20, 30)]
-    return sorted({*past.moments(now, WEEKS), *half_an_hour})
+
+def few_moments(now: datetime) -> list[datetime]:
+    """Those at which something is asked for: ends of the weeks of stories, a day before, and what rates need."""
+    ago = [timedelta(weeks=n) for n in _WEEKS_ASKED_FOR] + [timedelta(days=1)]
+    ago += [timedelta(minutes=n) for n in (4, 2, 0)]
+    return sorted({*(now - one for one in ago), *_half_an_hour(now)})
+
+
+def _half_an_hour(now: datetime) -> list[datetime]:
+    """It has the steps of charts of a week and of a month, in which it shows what changes from step to step."""
+    return [now - timedelta(days=3, hours=10) + timedelta(minutes=n) for n in (0, 20, 30)]
 
 
 def _imported(folder: Path) -> Configuration:

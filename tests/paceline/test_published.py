@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +80,16 @@ def test_an_slo_s_data_are_as_old_as_the_last_collection(settings_file: Path, cl
         after = shown(service.refresh(), "platform_slo_data_timestamp_seconds")
 
     assert (before, after) == ({"holds": first}, {"holds": first + 3_600})
+
+
+def test_a_snapshot_alone_publishes_nothing(collected: Service, clock: Any) -> None:
+    """It is of the time that the clock shows; readers go on seeing what was published."""
+    before, end = collected.published, clock.at
+    clock.at = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
+
+    then = collected.snapshot()
+
+    assert collected.published is before
+    assert (then.at, len(then.numbers) > 0) == (clock.at, True)
+    clock.at = end
+    assert collected.snapshot().numbers == collected.refresh().snapshot.numbers
