@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -97,27 +97,42 @@ def store(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], Sto
     return make
 
 
-def test_two_processes_judge_as_one_does(store: Callable[[str], Store]) -> None:
-    """Also where an incident of one process's service means a deployment of another's."""
-    alone, shared = store("alone"), store("shared")
-    one, two = alone.derive(), shared.derive(Processes(shared.folder, 2))
+class Pair(NamedTuple):
+    """A store that one process derived and one that two derived, and what that came to."""
 
-    assert shared.observed() == alone.observed()
-    assert two.observations >= one.observations
-    assert shared.derive().families == ()
+    alone: Store
+    shared: Store
+    found: Sequence[Derived]
+    observed: Sequence[dict[Series, list[Any]]]
 
 
-def test_what_is_new_afterwards_goes_on_from_there(store: Callable[[str], Store]) -> None:
-    """A store that two processes derived takes new events as any other."""
-    alone, shared = store("alone"), store("shared")
-    alone.derive()
-    shared.derive(Processes(shared.folder, 2))
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Both, derived once: processes take long to begin."""
+    alone, shared = (Store(tmp_path_factory.mktemp(name)) for name in ("alone", "shared"))
+    found = alone.derive(), shared.derive(Processes(shared.folder, 2))
+    yield Pair(alone, shared, found, (alone.observed(), shared.observed()))
     for one in (alone, shared):
+        one.database.close()
+
+
+def test_two_processes_judge_as_one_does(pair: Pair) -> None:
+    """Also where an incident of one process's service means a deployment of another's."""
+    one, two = pair.found
+
+    assert pair.observed[1] == pair.observed[0]
+    assert two.observations >= one.observations
+    assert pair.shared.derive().families == ()
+
+
+def test_what_is_new_afterwards_goes_on_from_there(pair: Pair) -> None:
+    """A store that two processes derived takes new events as any other."""
+    for one in (pair.alone, pair.shared):
         with one.database.transaction() as transaction:
             one.events.write(transaction, [deployment(7, 5), incident(7, 5)])
         one.derive()
 
-    assert shared.observed() == alone.observed()
+    assert pair.shared.observed() == pair.alone.observed() != pair.observed[0]
 
 
 def test_few_pieces_are_not_worth_a_process(store: Callable[[str], Store]) -> None:
