@@ -52,6 +52,7 @@ NOT_RUN = {
     'docs/reliability.md: make soak ARGS="fuzz --rounds 100000"': "takes minutes",
     'docs/reliability.md: make soak ARGS="outage --minutes 60"': "takes an hour",
     "docs/privacy.md: paceline privacy erase <who.txt": "reads who; tests/paceline/test_deleting.py tells it",
+    "docs/privacy.md: paceline privacy audit": "asks for everything; tests/paceline/test_privacy.py runs it",
     "docs/dashboards.md: .venv/bin/pytest tests/dashboards -k ladder": "tests of their own",
     "docs/first-minutes.md: make demo": _RUNS,
     "docs/first-minutes.md: cd team/shop": "the reader's own repository",

@@ -616,9 +616,10 @@ def test_the_command_says_that_nobody_was_found(
 ) -> None:
     """Exit code 0, and how many accounts are mapped; a terminal is told beside it how far the search is."""
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.chdir(settings.parent)
 
     with pytest.raises(SystemExit) as stopped:
-        main(["privacy", "audit", "--config", str(settings), "--collect"])
+        main(["privacy", "audit", "--collect"])
 
     out, err = capsys.readouterr()
     assert stopped.value.code == 0
