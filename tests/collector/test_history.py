@@ -245,6 +245,10 @@ def settings_of(environment: dict[str, str]) -> list[tuple[str, str]]:
     return [(environment[f"GIT_CONFIG_KEY_{n}"], environment[f"GIT_CONFIG_VALUE_{n}"]) for n in range(count)]
 
 
+WHO_IS_SILENT = [("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "300")]
+"""A server that sends nothing for five minutes is given up."""
+
+
 def test_credentials_go_to_one_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """The header is for the URL's server alone, follows no redirect, and nobody else's credentials are tried."""
     monkeypatch.delenv("GIT_CONFIG_COUNT", raising=False)
@@ -255,6 +259,7 @@ def test_credentials_go_to_one_server(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings_of(environment) == [
         ("http.followRedirects", "false"),
         ("http.https://git.example:8443/.followRedirects", "false"),
+        *WHO_IS_SILENT,
         ("credential.helper", ""),
         ("http.https://git.example:8443/.extraHeader", ""),
         ("http.https://git.example:8443/.extraHeader", "Authorization: Basic c2VjcmV0"),
@@ -277,6 +282,7 @@ def test_the_callers_configuration_stays(monkeypatch: pytest.MonkeyPatch, tmp_pa
         ("http.proxy", "http://proxy.example:3128"),
         ("http.followRedirects", "false"),
         ("http.https://git.example/.followRedirects", "false"),
+        *WHO_IS_SILENT,
     ]
     assert environment["GIT_SSL_CAINFO"] == str(tmp_path / "ca.pem")
 
