@@ -67,14 +67,16 @@ def test_what_is_mounted_is_there(file: str) -> None:
 @each_of_ours
 def test_paceline_knows_its_commands(file: str, name: str) -> None:
     """Each command line of ours is one that Paceline takes."""
-    words, command = list(_command(_compose(file)["services"][name])), cli
-    found: click.Command = command
+    words = list(_command(_compose(file)["services"][name]))
+    # As the command line has it: a command keeps the help option of the first context that it is asked in.
+    context = click.Context(cli, info_name="paceline", **cli.context_settings)
+    found: click.Command = cli
     while isinstance(found, click.Group):
-        inner = found.get_command(click.Context(found), words.pop(0))
+        inner = found.get_command(context, words.pop(0))
         assert inner is not None
         found = inner
 
-    assert found.make_context(name, words).params
+    assert found.make_context(name, words, parent=context).params
 
 
 @each_of_ours
