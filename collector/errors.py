@@ -21,13 +21,17 @@ class PacelineError(Exception):
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Mistake:
-    """One mistake in a file a person wrote: where it is, what stands there, what was expected."""
+    """One mistake in a file a person wrote: where it is, what stands there, what was expected.
+
+    `passing`: it may be over without an edit, because what is looked for may only be away, like a share's files.
+    """
 
     file: str
     line: int
     path: str
     problem: str
     expected: str
+    passing: bool = False
 
     def __str__(self) -> str:
         """`file:line: path: problem; expected …`, the form editors can jump to."""

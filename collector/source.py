@@ -131,7 +131,10 @@ class SourceConfig(BaseModel):
         raise NotImplementedError
 
     def check(self, context: SourceContext) -> Sequence[Mistake]:
-        """Mistakes that only a look at the world shows (a missing repository). `path` is the setting's name."""
+        """Mistakes that only a look at the world shows (a missing repository). `path` is the setting's name.
+
+        One that is `passing` keeps nothing from starting: the source's own runs fail until it is over.
+        """
         del context
         return ()
 

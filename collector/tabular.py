@@ -54,11 +54,11 @@ def _stays(base_dir: Path, pattern: str, name: str) -> bool:
 
 
 def check_path(base_dir: Path, path: str) -> Sequence[Mistake]:
-    """A path that nothing matches is a mistake."""
+    """A path that nothing matches is a mistake, as long as nothing does."""
     if matching(base_dir, path):
         return ()
-    expected = f"an existing file, or a pattern, ending in {', '.join(ENDINGS)}"
-    return (Mistake(file="", line=0, path="path", problem=f"no file matches {path}", expected=expected),)
+    expected, problem = f"an existing file, or a pattern, ending in {', '.join(ENDINGS)}", f"no file matches {path}"
+    return (Mistake(file="", line=0, path="path", problem=problem, expected=expected, passing=True),)
 
 
 def check_silence(base_dir: Path, path: str, names: Sequence[str], after: timedelta | None, now: datetime) -> None:

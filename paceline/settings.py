@@ -427,6 +427,8 @@ class Configuration:
     identities: Identities = field(default_factory=Identities)
     notes: tuple[str, ...] = ()
     document: Document | None = None
+    away: tuple[Mistake, ...] = ()
+    """What sources look for and is not there now. It may come back, so nothing but a check stops for it."""
 
     @property
     def data_dir(self) -> Path:

@@ -67,7 +67,8 @@ def utc_now() -> datetime:
 def configuration(config: Path | None, environ: Mapping[str, str], working_dir: Path) -> Configuration:
     """The configuration of a file: the one named, `PACELINE_CONFIG`, `./paceline.yaml`, else the quickstart.
 
-    Raises ConfigError with every mistake, including those that only a look at the world shows.
+    Raises ConfigError with every mistake, including those that only a look at the world shows. Where all that is wrong
+    is that something is away, which costs its source and nobody else, it says so.
     """
     named = config or (Path(environ["PACELINE_CONFIG"]) if environ.get("PACELINE_CONFIG") else None)
     if named is None and (working_dir / DEFAULT_CONFIG).exists() and not environ.get("PACELINE_REPO"):
@@ -76,9 +77,9 @@ def configuration(config: Path | None, environ: Mapping[str, str], working_dir: 
         return quickstart(working_dir, environ, indicators())
     found = load(named, environ, source_types(), families())
     mistakes = _visible_mistakes(found)
-    if mistakes:
+    if not all(m.passing for m in mistakes):
         raise ConfigError(*mistakes)
-    return found
+    return replace(found, away=tuple(mistakes))
 
 
 def _visible_mistakes(found: Configuration) -> list[Mistake]:
@@ -89,7 +90,8 @@ def _visible_mistakes(found: Configuration) -> list[Mistake]:
         for mistake in source.check(context):
             place = ("sources", index, mistake.path)
             if found.document is not None:
-                mistakes.append(found.document.mistake(place, mistake.problem, mistake.expected))
+                placed = found.document.mistake(place, mistake.problem, mistake.expected)
+                mistakes.append(replace(placed, passing=mistake.passing))
     return mistakes
 
 

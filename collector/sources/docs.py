@@ -157,15 +157,15 @@ class DocsConfig(SourceConfig):
             Git(path).text("rev-parse", "--git-dir")
         except SourceError:
             problem = f"no Git repository at {path}" if path.is_dir() else f"{path} does not exist"
-            return [_mistake("repository", problem, "the path of a Git repository, or its URL")]
+            return [_mistake("repository", problem, "the path of a Git repository, or its URL", passing=True)]
         return []
 
     def _path(self, context: SourceContext) -> Path:
         return (context.base_dir / Path(self.repository).expanduser()).resolve()
 
 
-def _mistake(path: str, problem: str, expected: str) -> Mistake:
-    return Mistake(file="", line=0, path=path, problem=problem, expected=expected)
+def _mistake(path: str, problem: str, expected: str, *, passing: bool = False) -> Mistake:
+    return Mistake(file="", line=0, path=path, problem=problem, expected=expected, passing=passing)
 
 
 class _Cursor(msgspec.Struct, frozen=True, kw_only=True):

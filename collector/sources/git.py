@@ -142,19 +142,21 @@ class GitConfig(SourceConfig):
             Git(path).text("rev-parse", "--git-dir")
         except SourceError as error:
             problem = f"no Git repository at {path}" if path.is_dir() else f"{path} does not exist"
+            passing = True
             if "git was not found" in str(error):
-                problem = str(error)
+                problem, passing = str(error), False
             if "dubious ownership" in str(error):
                 problem = f"Git refuses {path}, which belongs to another user (see `git help config`, safe.directory)"
-            return (_mistake("repository", problem, "the path of a Git repository, or its URL"),)
+                passing = False
+            return (_mistake("repository", problem, "the path of a Git repository, or its URL", passing=passing),)
         return ()
 
     def _path(self, context: SourceContext) -> Path:
         return (context.base_dir / Path(self.repository).expanduser()).resolve()
 
 
-def _mistake(path: str, problem: str, expected: str) -> Mistake:
-    return Mistake(file="", line=0, path=path, problem=problem, expected=expected)
+def _mistake(path: str, problem: str, expected: str, *, passing: bool = False) -> Mistake:
+    return Mistake(file="", line=0, path=path, problem=problem, expected=expected, passing=passing)
 
 
 def has_tag(repository: str, pattern: str) -> bool:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from collector.api import ForgeConfig
+from collector.errors import ConfigError
 from collector.http import Tape, Wire
 from collector.recording import Player, Recorder, recordings
 from collector.run import RunOutcome
@@ -36,6 +37,8 @@ _SHOWN_RECORDS = 20
 def check(config: Path | None) -> None:
     """Check the settings and SLO files; writes nothing."""
     found = configured(config)
+    if found.away:
+        raise ConfigError(*found.away)
     for note in found.notes:
         click.echo(note)
     click.echo(f"{so_many(len(found.sources), 'source')} and {so_many(len(found.slos), 'SLO')} are well defined.")

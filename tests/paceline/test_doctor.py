@@ -283,6 +283,24 @@ def test_the_doctor_looks_into_the_store(run: Callable[..., Any], settings_file:
     assert not key.exists()
 
 
+@pytest.mark.usefixtures("collected")
+@pytest.mark.parametrize("command", ["doctor", "collect"])
+def test_what_is_away_costs_only_itself(run: Callable[..., Any], settings_file: Path, command: str) -> None:
+    """Where files and a repository are not there, the other sources are read and told; only a check refuses."""
+    away = "- {type: files, name: gone, path: gone/*.jsonl}\n  - {type: git, name: moved, repository: nowhere}\n  "
+    text = settings_file.read_text(encoding="utf-8")
+    settings_file.write_text(text.replace("sources:\n  ", f"sources:\n  {away}"), encoding="utf-8")
+
+    checked, (code, out, _) = run("check"), run(command)
+
+    assert checked[0] == 2
+    assert "sources[0].path: no file matches gone/*.jsonl" in checked[2]
+    assert "sources[1].repository: " in checked[2]
+    assert code == 1
+    assert "no file matches the path gone/*.jsonl" in out
+    assert ("events (files): it can be read" if command == "doctor" else "events") in out
+
+
 def test_a_source_without_anything_says_where_to_look(tmp_path: Path) -> None:
     """An empty answer is no health: repositories, projects and the time are what to look at."""
 

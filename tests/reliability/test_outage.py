@@ -27,6 +27,7 @@ from ruamel.yaml import YAML
 from written import plain
 
 from collector.api import ApiConfig
+from collector.errors import ConfigError
 from collector.http import Wire
 from collector.registry import source_types
 from paceline.doctor import stored
@@ -41,6 +42,8 @@ AWAY = sorted(set(source_types().by_key) - {"probe"})
 _SHORT: Mapping[str, Any] = {"every": "5m", "stale_after": "10m"}
 _ROUNDS = {*range(4, 60, 5), 0, *range(30, 40, 2), 40}
 _OF_PROMETHEUS = ("platform_uptime", "platform_active_users", "platform_usage")
+_STARTS = (9, 25, 35)
+"""Minutes of the phases in which providers are away."""
 _QUIET = Promise(stale_after=10, every=5, slack=1.5, patience=1.5)
 
 
@@ -80,6 +83,8 @@ class Hour:
     doctor: dict[str, list[str]] = field(default_factory=dict)
     shown: dict[int, set[str]] = field(default_factory=dict)
     """Series of numbers that were exposed."""
+    started_again: dict[int, str] = field(default_factory=dict)
+    """By minute, why another process could not start; nothing where it could."""
     stored: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
     undisturbed: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
     numbers: set[str] = field(default_factory=set)
@@ -219,6 +224,8 @@ def _live(running: Running, world: World, clock: Clock, seen: Hour) -> None:
                 running.service.refresh()
                 seen.readiness[minute] = client.get("/readyz").json()["problems"]
                 seen.shown[minute] = {line.rpartition(" ")[0] for line in _numbers(running)}
+            if minute in _STARTS:
+                seen.started_again[minute] = _started_again(world, clock)
             for state in running.service.source_states(clock.at):
                 seen.fresh.setdefault(state.name, []).append(int(state.fresh))
             if minute == 29:
@@ -226,6 +233,16 @@ def _live(running: Running, world: World, clock: Clock, seen: Hour) -> None:
                 for source in running.service.configuration.sources:
                     seen.doctor[source.name] = list(stored(source, runs.get(source.name), clock.at))
     seen.numbers = _numbers(running)
+
+
+def _started_again(world: World, clock: Clock) -> str:
+    """Why the settings are refused while providers are away, by another process on the same store."""
+    environment = {"SAMPLE_TOKEN": outage_hour.TOKEN, "PACELINE_PEOPLE_KEY": outage_hour.KEY}
+    try:
+        build(configuration(world.folder / "disturbed.yaml", environment, world.folder), clock, environment).close()
+    except ConfigError as refused:
+        return str(refused)
+    return ""
 
 
 @contextlib.contextmanager
@@ -325,6 +342,11 @@ def test_health_names_who_is_away(hour: Hour, kind: str) -> None:
     assert any("Its last run failed" in said for said in hour.doctor[name])
     assert any("Its numbers are withheld" in said for said in hour.doctor[name])
     assert [said for said in hour.readiness[59] if f"source {name} " in said] == []
+
+
+def test_who_is_killed_meanwhile_starts_again(hour: Hour) -> None:
+    """Whatever is away, down, slow or wrong, a process starts: who is there must not wait for who is not."""
+    assert hour.started_again == dict.fromkeys(_STARTS, "")
 
 
 def test_no_number_is_invented_meanwhile(hour: Hour) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from crashing import Kept, differences, killed_again_and_again
 from forked import Forks, forks
+from outage_hour import Front
 from soaking import Measured, Result, growth_per_hour, judged, quantile, soak, stored_in, unkept
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
@@ -111,6 +114,33 @@ def test_a_quantile_is_a_value_that_was_measured() -> None:
     values = [n / 1_000 for n in range(1, 101)]
 
     assert (quantile(values, 0.5), quantile(values, 0.99), quantile(values, 1)) == (0.051, 0.1, 0.1)
+
+
+# --- one bad hour ----------------------------------------------------------------------------------------
+
+
+def test_the_doctor_tells_what_it_knows_until_it_is_killed(base: Forks, tmp_path: Path) -> None:
+    """Beside sources that are away or hang it tells of each that it has looked at, into a file at once."""
+    (tmp_path / "events.jsonl").write_text(
+        '{"kind": "usage_event", "native_id": "1", "capability": "builds", "at": "2026-03-01T10:00:00Z"}\n', "utf-8"
+    )
+    hangs = Front(lambda *_: (200, {}, b"[]"))
+    hangs.become("slow")
+    with contextlib.closing(hangs):
+        slow = f"{{type: gitlab, name: slow, url: '{hangs.url}', repositories: [acme/shop], token: t}}"
+        away, here = "{type: files, name: away, path: none.jsonl}", "{type: files, name: here, path: events.jsonl}"
+        listed = "".join(f"  - {one}\n" for one in (away, here, slow))
+        (tmp_path / "paceline.yaml").write_text(f"sources:\n{listed}", "utf-8")
+        started = base.elsewhere(tmp_path)
+        pid = started.start("doctor", "doctor", "--config", "paceline.yaml")
+        until = time.monotonic() + 60
+        while "here (files)" not in (told := (tmp_path / "doctor.out").read_text("utf-8")):
+            assert time.monotonic() < until, (told, started.log)
+            assert started.poll(pid) is None, (told, started.log)
+            time.sleep(0.05)
+        assert started.kill(pid) == -signal.SIGKILL
+
+    assert [name for name in ("away", "here", "slow") if f"{name} (" in told] == ["away", "here"]
 
 
 # --- kills -----------------------------------------------------------------------------------------------
