@@ -21,6 +21,8 @@ from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
 Phase = Literal["up", "down", "slow", "wrong", "back"]
+Stored = tuple[str, str]
+"""The kind and the id of an event that is stored."""
 Wrong = Literal["500", "401", "html", "cut", "loop"]
 HOUR: tuple[tuple[Phase, float], ...] = (("up", 5), ("down", 15), ("slow", 10), ("wrong", 10), ("back", 20))
 """The phases of an hour and their minutes."""
@@ -228,6 +230,25 @@ def judged(seen: Seen, promise: Promise, back: float) -> list[str]:
     if ended > back + promise.patience:
         found.append(f"its alert was over in minute {ended:.1f}, later than {back + promise.patience:.1f}")
     return found
+
+
+def unlike(found: Sequence[Stored], wanted: Sequence[Stored], *, grows: bool = False) -> list[str]:
+    """What is stored otherwise than an undisturbed run stores it; of what `grows` with time there may be more."""
+    said = [] if wanted else ["an undisturbed run found nothing"]
+    if doubled := len(found) - len(set(found)):
+        said.append(f"{doubled} events are stored twice")
+    if lost := set(wanted) - set(found):
+        said.append(f"{len(lost)} events are lost: {sorted(lost)[:3]}")
+    if not grows and (invented := set(found) - set(wanted)):
+        said.append(f"{len(invented)} events nobody told of: {sorted(invented)[:3]}")
+    return said
+
+
+def unnamed(names: Sequence[str], told: str) -> list[str]:
+    """Which sources have no line of their own in what the doctor told; nothing where all have one."""
+    lines = [line.partition(" (")[0] for line in told.splitlines()]
+    missing = [name for name in names if name not in lines]
+    return [f"it does not name {', '.join(missing)}"] if missing else []
 
 
 def spans(firing: Sequence[float], step: float) -> Iterator[tuple[float, float]]:

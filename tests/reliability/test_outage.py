@@ -21,7 +21,7 @@ import providers
 import pytest
 from fastapi.testclient import TestClient
 from outage_hour import Away, file_source
-from outages import NEWS, WRONGS, Phase, Promise, Seen, Troubled, asked, judged, phase_at, spans
+from outages import NEWS, WRONGS, Phase, Promise, Seen, Troubled, asked, judged, phase_at, spans, unlike, unnamed
 from replay import Sample
 from ruamel.yaml import YAML
 from written import plain
@@ -324,13 +324,8 @@ def test_who_is_there_does_not_notice(hour: Hour) -> None:
 @pytest.mark.parametrize("kind", AWAY)
 def test_everything_is_there_afterwards_once(hour: Hour, kind: str) -> None:
     """The store holds what an undisturbed run finds, the news of the bad hour too, and nothing twice or else."""
-    found, wanted = hour.stored[_name(kind)], hour.undisturbed[_name(kind)]
-
-    if kind == "prometheus":  # what a slot holds that is not over differs by when it is asked for
-        assert set(wanted) - set(found) == set()
-    else:
-        assert sorted(found) == sorted(set(wanted))
-    assert wanted
+    # What a slot holds that is not over differs by when it is asked for.
+    assert unlike(hour.stored[_name(kind)], hour.undisturbed[_name(kind)], grows=kind == "prometheus") == []
 
 
 @pytest.mark.parametrize("kind", AWAY)
@@ -381,6 +376,42 @@ def test_nobody_asks_without_end(hour: Hour) -> None:
 def test_an_alert_that_is_not_as_promised_is_found(seen: Seen, said: str) -> None:
     """One that does not fire, not in time, or does not end fails the hour."""
     assert said in judged(seen, _QUIET, 40)[0]
+
+
+_TOLD = [("event_change", "1"), ("event_change", "2")]
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        (_TOLD[:1], "1 events are lost"),
+        ([*_TOLD, _TOLD[1]], "1 events are stored twice"),
+        ([*_TOLD, ("event_change", "3")], "1 events nobody told of"),
+        ([("event_incident", "1"), _TOLD[1]], "1 events are lost"),
+    ],
+    ids=["lost", "doubled", "invented", "of another kind"],
+)
+def test_a_store_that_is_not_as_undisturbed_is_found(stored: list[tuple[str, str]], said: str) -> None:
+    """An event that is lost, there twice, of another kind or never told of fails the hour."""
+    assert said in unlike(stored, _TOLD)[0]
+    assert unlike(_TOLD, _TOLD) == []
+
+
+def test_a_lost_and_a_doubled_event_of_the_hour_are_found(hour: Hour) -> None:
+    """Planted into what the hour left in the store of each class of sources, both are found."""
+    for kind in AWAY:
+        stored, wanted = list(hour.stored[_name(kind)]), hour.undisturbed[_name(kind)]
+        assert "lost" in unlike([one for one in stored if one != wanted[0]], wanted, grows=True)[0]
+        assert "twice" in unlike([*stored, stored[0]], wanted, grows=True)[0]
+
+
+def test_a_source_that_the_doctor_leaves_out_is_found() -> None:
+    """One whose name only begins another's, or stands in what is said of it, was not told of."""
+    told = "github (github): it can be read, 2 requests\n  ! Look at git.\n"
+
+    assert unnamed(["github"], told) == []
+    assert unnamed(["git", "github"], told) == ["it does not name git"]
+    assert unnamed(["git"], "") == ["it does not name git"]
 
 
 def test_a_source_that_reads_without_end_is_found() -> None:
