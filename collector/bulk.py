@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 # By default a collection starts every 700 new objects. Looking through a million fresh rows again and again,
 # without ever finding a cycle, was more than half of the time of a large import. Reference counting still frees
-# what is no longer used, and cycles are still found, only later.
-_SELDOM = (2_000_000, 20, 100)
+# what is no longer used, and cycles are still found, only later. Not much later: one source that waits for its server
+# keeps this up for all threads for as long, and what others leave in cycles meanwhile must stay little.
+_SELDOM = (20_000, 25, 10)
 _entering = threading.Lock()
 _inside = 0
 _usual = gc.get_threshold()

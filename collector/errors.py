@@ -12,6 +12,7 @@ PacelineError            what happened, where, what to do next; never a secret
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 
 
@@ -86,3 +87,21 @@ class BadRecord(PacelineError):  # noqa: N818 - a record, not a failure of the r
 
 class StoreError(PacelineError):
     """The store refused or failed; nothing of the transaction was kept."""
+
+
+def let_go(error: BaseException) -> None:
+    """Drop what the stack of an error that was dealt with holds, and the stacks of those behind it.
+
+    Libraries keep errors in variables of the frames that raised them. Such a circle holds answers and connections until
+    garbage collection finds it.
+    """
+    waiting: list[BaseException | None] = [error]
+    known = set[int]()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in known:
+            continue
+        known.add(id(one))
+        waiting += [one.__cause__, one.__context__]
+        traceback.clear_frames(one.__traceback__)
+        one.__traceback__ = None

@@ -25,7 +25,7 @@ import msgspec
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from collector.errors import AuthError, BadRecord, ContractError, RetryableError, SourceError
+from collector.errors import AuthError, BadRecord, ContractError, RetryableError, SourceError, let_go
 from collector.reach import OutOfReachError, Reach, pool_classes, timed_out
 
 Method = Literal["GET", "POST", "DELETE"]
@@ -411,6 +411,7 @@ class ApiClient:
                 if attempt + 1 == attempts or wait > self._limits.patience_seconds or hung:
                     raise
                 self._traffic.repeated()
+                let_go(error)
                 self._sleep(wait)
                 continue
             # Some servers answer and say when to come again, before they refuse.

@@ -28,6 +28,7 @@ from collector.errors import (
     RetryableError,
     SourceError,
     StoreError,
+    let_go,
 )
 from collector.events import Collection, happened_at
 from collector.http import Traffic
@@ -181,9 +182,11 @@ class Runner:
         except PacelineError as problem:
             error, failure = str(problem), next(f for kind, f in _FAILURES if isinstance(problem, kind))
             limited = (isinstance(problem, RetryableError) and problem.retry_after_seconds) or 0.0
+            let_go(problem)
         except Exception as problem:  # noqa: BLE001 - a defect in one source must not stop the others
             error = f"{type(problem).__name__}: a defect in the source, not in its data; please report it"
             failure = Failure.DEFECT
+            let_go(problem)
         outcome = RunOutcome(
             source=name,
             started_at=started_at,
@@ -225,6 +228,7 @@ class Runner:
                 impatient = (error.retry_after_seconds or 0.0) > _LONGEST_WAIT_SECONDS
                 if attempt == _ATTEMPTS or impatient or self.timer() - heard > _REPEATED_WITHIN_SECONDS:
                     raise
+                let_go(error)
                 self.sleep(self._wait(attempt, error.retry_after_seconds))
             else:
                 return

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -99,6 +101,62 @@ def test_a_defect_in_a_source_is_an_outcome(bench: Any, scripted: Any, probe: An
 
     assert outcome.error == "ZeroDivisionError: a defect in the source, not in its data; please report it"
     assert not bench.store.runs()["s"].succeeded
+
+
+class Large:
+    """An answer that a stack holds."""
+
+
+@dataclasses.dataclass
+class Circling:
+    """A source whose errors stand in the frames that raised them, as those of HTTP libraries do."""
+
+    error: Exception
+    held: weakref.WeakSet[Large] = dataclasses.field(default_factory=weakref.WeakSet)
+
+    def pull(self, _cursor: str | None) -> Iterator[Page]:
+        """Fail with an error that was raised for another one."""
+        answer = Large()
+        self.held.add(answer)
+        try:
+            self._asked()
+        except ConnectionError as known:
+            kept = known
+            raise self.error from kept
+        yield page("1")
+
+    def _asked(self) -> None:
+        body = Large()
+        self.held.add(body)
+        try:
+            _refuse()
+        except ConnectionError as error:
+            kept = error
+            raise kept from None
+
+
+def _refuse() -> None:
+    raise ConnectionError
+
+
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """What is in circles stays."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_garbage_collection")
+@pytest.mark.parametrize("error", [RetryableError("away"), AuthError("no"), ZeroDivisionError()])
+def test_what_a_failed_run_held_is_gone_at_once(bench: Any, error: Exception) -> None:
+    """Neither while it waits to be repeated nor afterwards do large answers wait for garbage collection."""
+    source, alive = Circling(error), list[int]()
+    runner = dataclasses.replace(bench.runner, sleep=lambda _: alive.append(len(source.held)))
+
+    assert not runner.run("s", source).succeeded
+    assert len(source.held) == 0
+    assert set(alive) <= {0}
 
 
 def test_a_failing_source_leaves_the_others_alone(bench: Any, scripted: Any, probe: Any) -> None:

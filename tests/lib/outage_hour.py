@@ -39,6 +39,7 @@ from outages import (
     Troubled,
     asked,
     begins,
+    grown,
     judged,
     phase_at,
     spans,
@@ -47,7 +48,7 @@ from outages import (
 )
 from replay import Sample
 from ruamel.yaml import YAML
-from soaking import resident_mb
+from soaking import MOST_GROWTH, resident_mb
 from stores import free_port, program
 from written import plain
 
@@ -516,6 +517,7 @@ def bad_hour(base: Forks, folder: Path, minutes: float, say: Callable[[str], obj
         ending.close()
         _compare(seen, away, own, service)
         log = service.log
+        seen.found["memory"] = grown(seen.memory, begins("down", seen.scale), MOST_GROWTH)
         seen.found["the log"] = ["Traceback" for line in log.splitlines() if "Traceback" in line][:1]
         seen.lines.append(f"lines of the log {len(log.splitlines())}")
     return seen

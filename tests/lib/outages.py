@@ -251,6 +251,15 @@ def unnamed(names: Sequence[str], told: str) -> list[str]:
     return [f"it does not name {', '.join(missing)}"] if missing else []
 
 
+def grown(memory: Sequence[tuple[float, float]], warm: float, most: float) -> list[str]:
+    """Whether memory, in MB by minutes, was ever so many times what it was at most until it was warm."""
+    before = max((mb for at, mb in memory if at < warm), default=0.0)
+    after = max((mb for at, mb in memory if at >= warm), default=0.0)
+    if not before or not after:
+        return ["its memory was not measured"]
+    return [f"memory grew from {before:.0f} to {after:.0f} MB"] if after > most * before else []
+
+
 def spans(firing: Sequence[float], step: float) -> Iterator[tuple[float, float]]:
     """The spans of moments that are a step apart."""
     begun = before = None

@@ -103,6 +103,17 @@ def test_a_secret_in_a_stored_text_is_found(everything: Targets) -> None:
             transaction.run_many("DELETE FROM quarantine WHERE location = ?", [("planted",)])
 
 
+def test_a_secret_in_a_file_is_found(everything: Targets) -> None:
+    """What is left in a file, which nobody may have looked at yet, fails the run at its end."""
+    planted = everything.served.folder / "left.txt"
+    planted.write_text(f"nobody reads this: {SECRET}\n", encoding="utf-8")
+
+    try:
+        assert [said for said in left(everything) if "files in the end" in said and "is told" in said] != []
+    finally:
+        planted.unlink()
+
+
 def test_a_reader_that_never_ends_is_found() -> None:
     """A client that asks for page after page of a list without end is stopped, and is a finding."""
     endless = Provider("https://api.example.com")

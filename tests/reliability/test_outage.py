@@ -21,7 +21,7 @@ import providers
 import pytest
 from fastapi.testclient import TestClient
 from outage_hour import Away, file_source
-from outages import NEWS, WRONGS, Phase, Promise, Seen, Troubled, asked, judged, phase_at, spans, unlike, unnamed
+from outages import NEWS, WRONGS, Phase, Promise, Seen, Troubled, asked, grown, judged, phase_at, spans, unlike, unnamed
 from replay import Sample
 from ruamel.yaml import YAML
 from written import plain
@@ -403,6 +403,22 @@ def test_a_lost_and_a_doubled_event_of_the_hour_are_found(hour: Hour) -> None:
         stored, wanted = list(hour.stored[_name(kind)]), hour.undisturbed[_name(kind)]
         assert "lost" in unlike([one for one in stored if one != wanted[0]], wanted, grows=True)[0]
         assert "twice" in unlike([*stored, stored[0]], wanted, grows=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("memory", "said"),
+    [
+        ([(1, 150.0), (4, 200.0), (30, 240.0), (59, 249.0)], []),
+        ([(1, 150.0), (4, 200.0), (30, 260.0), (59, 210.0)], ["memory grew from 200 to 260 MB"]),
+        ([(n, 200.0 + 3 * n) for n in range(60)], ["memory grew from 212 to 377 MB"]),
+        ([(30, 200.0)], ["its memory was not measured"]),
+        ([], ["its memory was not measured"]),
+    ],
+    ids=["flat", "a peak", "leaking", "from when it was warm", "never"],
+)
+def test_memory_that_grows_in_the_hour_is_found(memory: list[tuple[float, float]], said: list[str]) -> None:
+    """A quarter more than when it was warm is too much, at any moment."""
+    assert grown(memory, 5, 1.25) == said
 
 
 def test_a_source_that_the_doctor_leaves_out_is_found() -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from crashing import Kept, differences, killed_again_and_again
+from crashing import Figures, Kept, differences, kept, killed_again_and_again
 from forked import Forks, forks
 from outage_hour import Front
 from soaking import Measured, Result, growth_per_hour, judged, quantile, soak, stored_in, unkept
@@ -146,13 +146,48 @@ def test_the_doctor_tells_what_it_knows_until_it_is_killed(base: Forks, tmp_path
 # --- kills -----------------------------------------------------------------------------------------------
 
 
-def test_killed_on_sqlite_the_store_is_as_undisturbed(base: Forks, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def killed(base: Forks, tmp_path_factory: pytest.TempPathFactory) -> tuple[Figures, Path]:
+    """What three kills on SQLite came to; the folder of the stores that were compared."""
+    folder = tmp_path_factory.mktemp("kills") / "loop"
+    return killed_again_and_again(base, folder, 3, seed=7, on_postgresql=False), folder
+
+
+def test_killed_on_sqlite_the_store_is_as_undisturbed(killed: tuple[Figures, Path]) -> None:
     """Collections, evaluations and the service are killed at random moments: nothing is lost, doubled or else."""
-    figures = killed_again_and_again(base, tmp_path / "loop", 3, seed=7, on_postgresql=False)
+    figures, _ = killed
 
     assert figures.differences == []
     assert figures.kills.total() >= 3
     assert figures.rows > 100
+
+
+@pytest.mark.parametrize(
+    ("planted", "said"),
+    [
+        ("DELETE FROM {table} WHERE rowid = (SELECT max(rowid) FROM {table})", "lost"),
+        ("UPDATE {table} SET {column} = 'else' WHERE rowid = (SELECT max(rowid) FROM {table})", "more than expected"),
+    ],
+    ids=["lost", "else"],
+)
+@pytest.mark.parametrize(("table", "column"), [("event_commit", "native_id"), ("source_cursor", "cursor")])
+def test_what_a_kill_would_cost_is_found(
+    killed: tuple[Figures, Path], tmp_path: Path, table: str, column: str, planted: str, said: str
+) -> None:
+    """An event or a cursor of the store that a kill had taken or changed is a difference."""
+    _, folder = killed
+    with (
+        contextlib.closing(sqlite3.connect(folder / "killed" / ".paceline" / "paceline.db")) as whole,
+        contextlib.closing(sqlite3.connect(tmp_path / "paceline.db")) as copy,
+        copy,
+    ):
+        whole.backup(copy)
+        assert copy.execute(planted.format(table=table, column=column)).rowcount == 1
+
+    kind = "cursors" if column == "cursor" else table
+    found = differences(kept(tmp_path), kept(folder / "undisturbed" / ".paceline"))
+
+    assert [line for line in found if line.startswith(f"{kind}: {said}")] != []
 
 
 def test_killed_on_postgresql_the_store_is_as_undisturbed(base: Forks, short_path: Path) -> None:
