@@ -6,12 +6,14 @@ what cannot be kept as it is becomes what SQLite makes of it.
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+import psycopg
 import sqlalchemy as sa
 from psycopg.abc import Buffer
 from psycopg.types.numeric import FloatDumper, IntLoader
@@ -57,15 +59,26 @@ def postgresql_engine(address: Callable[[], str], name: str = "paceline", frozen
     def _connected(raw: Any, _record: Any) -> None:
         raw.adapters.register_dumper(float, _Number)
         raw.adapters.register_dumper(str, _Text)
-        raw.execute(f"SET lock_timeout = {_PATIENCE_MS}")
-        raw.execute(f"SET idle_in_transaction_session_timeout = {frozen_seconds * 1_000}")
+        with _wrapped():
+            raw.execute(f"SET lock_timeout = {_PATIENCE_MS}")
+            raw.execute(f"SET idle_in_transaction_session_timeout = {frozen_seconds * 1_000}")
 
     @sa.event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
         raw: Any = connection.connection.driver_connection
-        raw.execute(_beginning(connection.get_execution_options()))
+        with _wrapped():
+            raw.execute(_beginning(connection.get_execution_options()))
 
     return engine
+
+
+@contextlib.contextmanager
+def _wrapped() -> Iterator[None]:
+    """An error of the driver, as when the server restarts while one waits, is wrapped as SQLAlchemy wraps its own."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise sa.exc.OperationalError("", None, error) from error
 
 
 def connection_options(text: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -155,6 +156,30 @@ def test_a_failed_migration_changes_nothing(older: str) -> None:
 
     assert _asked(older, "SELECT version_num FROM alembic_version") == [("0004",)]
     assert _asked(older, "SELECT count(*) FROM event_probe") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "held",
+    ["SELECT pg_advisory_xact_lock(7223001)", "LOCK TABLE event_deployment IN ACCESS EXCLUSIVE MODE"],
+    ids=["while it waits for another one", "in its middle"],
+)
+def test_a_server_that_restarts_during_a_migration_is_one_line(older: str, held: str) -> None:
+    """A connection that ends while a migration waits or works is an error of ours, and changes nothing."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(older) as other:
+        other.execute(held.encode())
+        opening = pool.submit(Database.open, SecretStr(older))
+        until = time.monotonic() + 30
+        while not _asked(older, waits)[0][0]:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        _changed(older, f"{ended} AND datname = current_database()")
+        with pytest.raises(StoreError, match="cannot be opened: terminating connection") as caught:
+            opening.result()
+
+    assert len(str(caught.value).splitlines()) == 1
+    assert _asked(older, "SELECT version_num FROM alembic_version") == [("0004",)]
 
 
 @pytest.mark.parametrize(
