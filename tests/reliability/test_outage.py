@@ -9,6 +9,7 @@ import os
 import pkgutil
 import re
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ from collector.api import ApiConfig
 from collector.errors import ConfigError
 from collector.http import Wire
 from collector.registry import source_types
+from collector.store import to_micros
 from paceline.doctor import stored
 from paceline.web import create_app
 from paceline.webhooks import Webhooks
@@ -38,7 +40,7 @@ from slo_engine.rule_files import render_rules
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 AWAY = sorted(set(source_types().by_key) - {"probe"})
-"""What is gone is what a probe measures: it is no fault of its own, and asks real servers only."""
+"""What is gone is what a probe measures: it is no fault of its own."""
 _SHORT: Mapping[str, Any] = {"every": "5m", "stale_after": "10m"}
 _ROUNDS = {*range(4, 60, 5), 0, *range(30, 40, 2), 40}
 _OF_PROMETHEUS = ("platform_uptime", "platform_active_users", "platform_usage")
@@ -90,10 +92,13 @@ class Hour:
     numbers: set[str] = field(default_factory=set)
     expected: set[str] = field(default_factory=set)
     firing: dict[str, list[int]] = field(default_factory=dict)
+    probed: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """By minute, how many checks of the probe passed, and how many there were."""
 
 
-def _world(folder: Path) -> World:
+def _world(folder: Path, stack: contextlib.ExitStack) -> World:
     made = World({}, {}, folder)
+    made.away["probe"] = _probe(stack)
     for module in pkgutil.iter_modules(providers.__path__):
         if module.name in {"docs", "probe"}:
             continue
@@ -127,6 +132,13 @@ def _asking(made: World, name: str, sample: Sample, happen: Callable[[], object]
         troubled.phase = phase
 
     return Away(name, plain(sample.config, sample.provider.base), become, lambda how: setattr(troubled, "wrong", how))
+
+
+def _probe(stack: contextlib.ExitStack) -> Away:
+    """Checks of a real server that goes away, hangs and is wrong."""
+    made = outage_hour.probe_source(stack)
+    (target,) = made.settings["targets"]
+    return replace(made, settings={**made.settings, "targets": [{**target, "timeout": "1s"}]})
 
 
 def _repository(name: str, folder: Path) -> Away:
@@ -190,20 +202,28 @@ def _numbers(running: Running) -> set[str]:
 def hour(tmp_path_factory: pytest.TempPathFactory) -> Hour:
     """The hour, once for all tests."""
     folder, clock, seen = tmp_path_factory.mktemp("outage"), Clock(), Hour()
-    world = _world(folder)
-    world.become("up")
-    with contextlib.closing(_running(world, clock, "disturbed")) as running:
-        _live(running, world, clock, seen)
-    seen.stored = outage_hour.ids(folder / "disturbed")
-    with contextlib.closing(_running(world, clock, "undisturbed")) as other:
-        with _told(other, clock) as client:
-            _tell(client, world, "back", 0)
-        _collect(other, world)
-        other.service.refresh()
-        seen.expected = _numbers(other)
+    with contextlib.ExitStack() as stack:
+        world = _world(folder, stack)
+        world.become("up")
+        with contextlib.closing(_running(world, clock, "disturbed")) as running:
+            _live(running, world, clock, seen)
+        seen.stored, seen.probed = outage_hour.ids(folder / "disturbed"), _probed(folder / "disturbed")
+        with contextlib.closing(_running(world, clock, "undisturbed")) as other:
+            with _told(other, clock) as client:
+                _tell(client, world, "back", 0)
+            _collect(other, world)
+            other.service.refresh()
+            seen.expected = _numbers(other)
     seen.undisturbed = outage_hour.ids(folder / "undisturbed")
     seen.firing = _fired(folder, seen)
     return seen
+
+
+def _probed(place: Path) -> dict[int, tuple[int, int]]:
+    query = "SELECT at, passed, checks FROM event_probe WHERE source = 'probe'"
+    with contextlib.closing(sqlite3.connect(place / "paceline.db")) as connection:
+        began = to_micros(START)
+        return {(at - began) // 60_000_000: (passed, checks) for at, passed, checks in connection.execute(query)}
 
 
 def _live(running: Running, world: World, clock: Clock, seen: Hour) -> None:
@@ -342,6 +362,16 @@ def test_health_names_who_is_away(hour: Hour, kind: str) -> None:
 def test_who_is_killed_meanwhile_starts_again(hour: Hour) -> None:
     """Whatever is away, down, slow or wrong, a process starts: who is there must not wait for who is not."""
     assert hour.started_again == dict.fromkeys(_STARTS, "")
+
+
+def test_a_probe_tells_of_each_minute_and_never_fails(hour: Hour) -> None:
+    """What is gone, hangs or answers with 500 is what it measures: its checks fail, and it is fresh itself."""
+    well = {minute for minute in _ROUNDS if phase_at(minute) in {"up", "back"}}
+
+    assert hour.probed == {minute: (int(minute in well), 1) for minute in _ROUNDS}
+    assert 0 < len(well) < len(_ROUNDS)
+    assert set(hour.fresh["probe"]) == {1}
+    assert "probe" not in hour.firing
 
 
 def test_no_number_is_invented_meanwhile(hour: Hour) -> None:
