@@ -22,7 +22,7 @@ from collector.events import Collection
 from collector.patterns import any_matches, patterns
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape, Unit
 from slo_engine.measure import Measured, Sample
-from slo_engine.observation import Observation, Outcome, Row, Subject, as_observation, as_row, from_micros, labelled
+from slo_engine.observation import NO_PARTS, Observation, Outcome, Row, Subject, as_observation, from_micros, labelled
 from slo_engine.options import Options
 from slo_engine.organisation import Organisation
 from slo_engine.statistics import wilson
@@ -243,12 +243,21 @@ def _hour(name: str, hour: int, outcome: Outcome, source: str, runs: Sequence[_R
 
 @lru_cache(maxsize=65_536)
 def _silent(name: str, hour: int, source: str) -> Row:
-    """An hour in which nothing was heard of a source: most are ahead, and the same after each of its runs."""
-    return as_row(_hour(name, hour, Outcome.BAD, source, ()))
+    """An hour in which nothing was heard of a source: most are ahead, and the same after each of its runs.
+
+    What `as_row` would make of it, many times faster: every source has a month of them from its first run on.
+    """
+    values = ((hour + 1) * HOUR - 1, _unit(name, hour), None, *NO_PARTS, Outcome.BAD.value, "", None, "", "[]")
+    return Row((SOURCE_FRESHNESS.name, labelled(name), *Subject(), source), values)
 
 
 def _unit(name: str, hour: int) -> str:
-    return f"{from_micros(hour * HOUR):%Y-%m-%dT%HZ} {name}"
+    return f"{_told(hour)} {name}"
+
+
+@lru_cache(maxsize=16_384)
+def _told(hour: int) -> str:
+    return f"{from_micros(hour * HOUR):%Y-%m-%dT%HZ}"
 
 
 def _counts(name: str, runs: Iterable[_Run]) -> Iterator[Observation]:

@@ -25,7 +25,7 @@ from slo_engine.evaluate import Evaluator
 from slo_engine.indicators import sources
 from slo_engine.indicators.sources import SOURCE_COVERAGE, SOURCE_FRESHNESS, SourcesOptions
 from slo_engine.measure import OUTCOME_CODES, Measured, Sample
-from slo_engine.observation import Observation, Subject, labelled, to_micros
+from slo_engine.observation import Observation, Outcome, Subject, as_row, labelled, to_micros
 from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
 
@@ -63,6 +63,13 @@ def test_an_hour_is_good_if_the_source_was_fresh_throughout() -> None:
     found = hours(run(0.5), run(4.5, stale_after=9))
 
     assert found == {1: "good", 2: "bad", 3: "bad", 4: "bad", 5: "good"} | dict.fromkeys(range(6, 12), "good")
+
+
+def test_a_silent_hour_is_the_row_of_its_observation() -> None:
+    """What is written at once for an hour without a run is what any other hour would be written as."""
+    hour = to_micros(START) // sources.HOUR
+
+    assert sources._silent("ci", hour, "forge") == as_row(sources._hour("ci", hour, Outcome.BAD, "forge", ()))
 
 
 def test_a_dead_source_is_not_one_miss() -> None:
