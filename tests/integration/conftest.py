@@ -457,7 +457,7 @@ def configuration(world: World) -> str:
     return CONFIGURATION.format(repository=world.repository, events=world.events, slos=SLOS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shop(configuration: str, workspaces: Callable[..., Workspace]) -> Iterator[Served]:
     """A service of the shared history that has collected everything."""
     with serving(workspaces(configuration)) as served:

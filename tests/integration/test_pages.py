@@ -153,7 +153,7 @@ def test_the_pages_may_load_nothing_foreign(shop: Any) -> None:
     assert headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hostile(world: Any, workspaces: Any, serving: Any, eventually: Any) -> Iterator[Any]:
     """A service whose SLO and whose measured service have markup for names."""
     workspace = workspaces(

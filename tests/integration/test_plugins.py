@@ -55,14 +55,14 @@ def own_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tree
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def own_copies(own_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     """Starts `paceline` as it is in that tree."""
     with forks(tmp_path_factory.mktemp("own"), PYTHONPATH=str(own_tree)) as found:
         yield found
 
 
-@pytest.fixture(scope="session", params=["another distribution", "a file in each folder"])
+@pytest.fixture(scope="module", params=["another distribution", "a file in each folder"])
 def tea(
     request: pytest.FixtureRequest, tea_house: Path, workspaces: Any, serving: Any, eventually: Any
 ) -> Iterator[Any]:

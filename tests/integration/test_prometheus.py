@@ -73,7 +73,7 @@ def _free_port() -> int:
         return port
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def rule_file(shop: Any) -> Path:
     """The rules as the command line writes them."""
     path: Path = shop.workspace.path / "rules.yml"
@@ -81,7 +81,7 @@ def rule_file(shop: Any) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prometheus(
     shop: Any,
     rule_file: Path,
@@ -235,7 +235,7 @@ def test_the_numbers_are_those_of_the_history(prometheus: Prometheus, window: st
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def written(shop: Any) -> Mapping[str, Mapping[str, Any]]:
     """The dashboards as the command line writes them, by uid."""
     folder = shop.workspace.path / "grafana"
@@ -243,7 +243,7 @@ def written(shop: Any) -> Mapping[str, Mapping[str, Any]]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def boards(written: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The dashboards of what the workspace collects: delivery."""
     return [written["paceline-delivery"]]

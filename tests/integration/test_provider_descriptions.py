@@ -86,7 +86,7 @@ def requests_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], lis
     return ask
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server_of(
     requires_tool: Callable[[str], str],
     requests_of: Callable[[str], list[Request]],
