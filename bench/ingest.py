@@ -33,6 +33,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ from pydantic import SecretStr
 from stores import Server, program, started
 
 from collector.bulk import seldom_collecting
-from collector.events import Commit, Deployment, Event, PipelineRun, Probe, Result, RunState
+from collector.events import Commit, Deployment, Event, PipelineRun, Probe, Result, RunState, event_ids, kind_of
 from collector.store import Database, EventStore, Place
 from collector.store.columns import columns_of, encoder
 from collector.store.tables import EVENT_TABLES
@@ -193,8 +194,13 @@ def write_paged(database: Database, events: Sequence[Event]) -> None:
 
 def rows_of(events: Sequence[Event]) -> tuple[list[str], list[tuple[Any, ...]]]:
     """The columns of a kind, and the rows of its events as the store makes them."""
-    encode = encoder(type(events[0]))
-    return ["id", *(c.name for c in columns_of(type(events[0]))), "revision"], [encode(event, 1) for event in events]
+    event_type = type(events[0])
+    encoded = encoder(event_type)(events)
+    whole = [values if isinstance(values, list) else [values.value] * len(events) for values in encoded]
+    ids = event_ids(kind_of(event_type), events)
+    return ["id", *(c.name for c in columns_of(event_type)), "revision"], list(
+        zip(ids, *whole, repeat(1), strict=False)
+    )
 
 
 def unindexed(table: sa.Table) -> list[str]:

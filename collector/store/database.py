@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -21,12 +23,19 @@ from sqlmodel import create_engine
 
 from collector.errors import RetryableError, StoreError
 from collector.secrets import reveal
-from collector.store.dialects import POSTGRESQL, plain
+from collector.store.columns import Same, Values
+from collector.store.dialects import INDEXED_WHEN_FILLED, POSTGRESQL, plain
 
-SCHEMA_REVISION = "0008"
+SCHEMA_REVISION = "0009"
 _CHUNK = 5_000
 _MANY = 1_000
 """So many rows of an empty table are worth the making of its indexes anew."""
+_SAID_ONCE = 250
+"""So many rows are worth a statement that says what is the same in all of them."""
+_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_./:@-]{0,64}")
+"""A text that a statement says as it is."""
+_REMEMBERED = 1_000_000
+"""So many keys a transaction remembers of an empty table that it fills, in less than 100 MB."""
 _BUSY_TIMEOUT_MS = 30_000
 # Ids are spread evenly, so an import touches its whole index: the default of 2 MB would spill on each page.
 _CACHE_KIB = 64 * 1024
@@ -60,7 +69,7 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._unindexed: dict[str, sa.Table] = {}
-        self._fresh: set[str] = set()
+        self._fresh: dict[str, set[int] | None] = {}
 
     def execute(self, statement: Any, parameters: Any = None) -> Any:
         """Run one Core statement."""
@@ -84,14 +93,24 @@ class Transaction:
         """Whether all that a table holds was written in this transaction, as far as it was told: see `begin`."""
         return table.name in self._fresh
 
+    def written(self, table: sa.Table) -> set[int] | None:
+        """The hashes of the keys that a table holds; None where it is not fresh, or holds too many to remember."""
+        taken = self._fresh.get(table.name)
+        if taken is not None and len(taken) > _REMEMBERED:
+            taken = self._fresh[table.name] = None
+        return taken
+
     def begin(self, table: sa.Table, rows: int) -> None:
         """Say that an empty table is about to be written, with so many rows at first.
 
-        In SQLite the indexes of one that is filled wait for the end: sorting all at once is four times cheaper. Others
-        see the table as it was until then. In PostgreSQL they would wait for as long.
+        The indexes of one that is filled wait for the end: sorting all at once is four times cheaper. Others see the
+        table as it was until then. In PostgreSQL they would wait for whoever takes indexes away: there the tables of
+        events have none before this, and making one keeps nobody from reading.
         """
-        self._fresh.add(table.name)
-        if rows >= _MANY and self.connection.dialect.name != POSTGRESQL:
+        self._fresh[table.name] = set()
+        if self.connection.dialect.name == POSTGRESQL:
+            self._unindexed[table.name] = table
+        elif rows >= _MANY:
             self._unindexed[table.name] = table
             for index in table.indexes:
                 self.connection.exec_driver_sql(_dropped(index, self.dialect))
@@ -105,27 +124,52 @@ class Transaction:
     @property
     def copies(self) -> bool:
         """Whether rows whose keys are known to be new are written faster than others."""
-        return _bulk(self.connection) is not None
+        return bool(self.connection.dialect.name == POSTGRESQL)
 
-    def write_rows(
-        self, statement: Any, names: Sequence[str], rows: Iterable[tuple[Any, ...]], known: Iterable[Any] | None = None
-    ) -> int:
+    def write_rows(self, statement: Any, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
         """Run an insert for many rows of plain values, in the order of `names`; how many rows it changed.
 
-        Where the driver takes positions, tuples go straight to it: four times faster than a mapping per row. `known`:
-        which of the rows' keys, of one column, are in the table already, where that was asked before.
+        Where the driver takes positions, tuples go straight to it: four times faster than a mapping per row.
         """
         text = _positional(statement, self.dialect, tuple(names))
-        bulk, taken = _bulk(self.connection), None if known is None else set(known)
         changed, pending = 0, iter(rows)
         while chunk := list(islice(pending, _CHUNK)):
-            if text is not None and bulk is not None:
-                changed += bulk(self.connection, statement, text, names, chunk, taken)
+            if text is not None and self.copies:
+                changed += _postgresql().write_rows(self.connection, statement, text, names, chunk)
                 continue
             if text is not None:
                 result = self.connection.exec_driver_sql(*_thinned(text, chunk))
             else:
                 result = self.connection.execute(statement, [dict(zip(names, r, strict=True)) for r in chunk])
+            changed += max(result.rowcount, 0)
+        return changed
+
+    def write_columns(
+        self,
+        statement: Any,
+        names: Sequence[str],
+        parts: Iterable[Sequence[Values]],
+        taken: set[int],
+        empty: Collection[str] = (),
+    ) -> int:
+        """Run an insert that compares with what is there, for the rows of some parts; how many rows it changed.
+
+        Each part holds the columns of its rows in the order of `names`, the key first. `taken`: hashes of the keys that
+        the table holds, or of more; where rows are copied it grows by theirs. `empty`: columns that no row fills.
+        """
+        text = _positional(statement, self.dialect, tuple(names))
+        assert text is not None  # noqa: S101 - it names each column once
+        if self.copies:
+            given = [n for n, name in enumerate(names) if name not in empty]
+            rows = (row for part in parts for row in _rows(part[n] for n in given))
+            return int(
+                _postgresql().write_new(
+                    self.connection, statement, text, names, given=[names[n] for n in given], rows=rows, taken=taken
+                )
+            )
+        changed = 0
+        for part in parts:
+            result = self.connection.exec_driver_sql(*_told(text, part))
             changed += max(result.rowcount, 0)
         return changed
 
@@ -363,20 +407,15 @@ def _flushed(engine: Engine) -> Iterator[Connection]:
             raw.execute(_SYNCHRONOUS)
 
 
-def _bulk(connection: Connection) -> Callable[..., int] | None:
-    """What writes many rows where there is a faster way than a statement for each."""
-    if connection.dialect.name != POSTGRESQL:
-        return None
-    from collector.store.postgresql import write_rows  # noqa: PLC0415 - as in `engine_of`
+def _postgresql() -> ModuleType:
+    from collector.store import postgresql  # noqa: PLC0415 - who has a file does not pay for it
 
-    return write_rows
+    return postgresql
 
 
 def _fetched(connection: Connection, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     if connection.dialect.name == POSTGRESQL:
-        from collector.store.postgresql import plain_cursor  # noqa: PLC0415 - as in `engine_of`
-
-        cursor = plain_cursor(connection.connection)
+        cursor = _postgresql().plain_cursor(connection.connection)
     else:
         cursor = connection.connection.cursor()
     try:
@@ -393,7 +432,7 @@ def _dialect(dialect: Any) -> Any:
 
 @lru_cache(maxsize=4)
 def _schema(dialect: Any) -> tuple[str, ...]:
-    """What makes every table and index that is not there yet."""
+    """What makes every table and index that is not there yet. Some indexes PostgreSQL makes later: `begin`."""
     from collector.store.tables import METADATA  # noqa: PLC0415 - the tables know this module
 
     return tuple(
@@ -401,7 +440,7 @@ def _schema(dialect: Any) -> tuple[str, ...]:
         for table in METADATA.sorted_tables
         for statement in (
             str(sa.schema.CreateTable(table, if_not_exists=True).compile(dialect=dialect)),
-            *_made(table, dialect),
+            *(() if dialect.name == POSTGRESQL and INDEXED_WHEN_FILLED in table.info else _made(table, dialect)),
         )
     )
 
@@ -449,6 +488,29 @@ def _said(column: tuple[Any, ...]) -> str | None:
 _TRIFLES: Mapping[str | int, str] = {"": "''", 0: "0", 1: "1"}
 
 
+def _told(text: str, part: Sequence[Values]) -> tuple[str, list[tuple[Any, ...]]]:
+    """An insert and the rows of a part of it, without the columns of which the statement itself says what they hold."""
+    said = tuple(_word(values.value) if isinstance(values, Same) else None for values in part)
+    if not isinstance(part[0], list) or len(part[0]) < _SAID_ONCE or not any(said):
+        return text, list(_rows(part))
+    kept = (values for values, word in zip(part, said, strict=True) if word is None)
+    return _saying(text, said), list(_rows(kept))
+
+
+def _rows(columns: Iterable[Values]) -> Iterator[tuple[Any, ...]]:
+    """The rows of some columns, the first of which is no single value."""
+    return zip(*(repeat(c.value) if isinstance(c, Same) else c for c in columns), strict=False)
+
+
+def _word(value: Any) -> str | None:
+    """How a statement says a value that needs no care; None for any other."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return f"'{value}'" if _PLAIN_TEXT.fullmatch(value) else None
+    return str(int(value)) if 0 <= value < 1 << 63 else None
+
+
 @lru_cache(maxsize=256)
 def _saying(text: str, said: tuple[str | None, ...]) -> str:
     """The text of an insert with words of its own in the place of some values."""
@@ -464,9 +526,8 @@ def engine_of(place: Place, name: str = "paceline", frozen_seconds: int = 0) -> 
     if isinstance(place, Path):
         place.mkdir(parents=True, exist_ok=True)
         return _sqlite_engine(place / "paceline.db")
-    from collector.store.postgresql import postgresql_engine  # noqa: PLC0415 - who has a file does not pay for it
-
-    return postgresql_engine(lambda: address_of(place), name, frozen_seconds)
+    engine: Engine = _postgresql().postgresql_engine(lambda: address_of(place), name, frozen_seconds)
+    return engine
 
 
 def address_of(place: SecretStr) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 __all__ = [
+    "INDEXED_WHEN_FILLED",
     "TEXT",
     "all_of",
     "among",
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 POSTGRESQL = "postgresql"
+
+INDEXED_WHEN_FILLED = "indexed when filled"
+"""What says of a table that in PostgreSQL its indexes are made by the transaction that brings its first rows."""
 
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), POSTGRESQL)
 """Text of every table: compared and ordered by its characters' numbers, as SQLite does, never as a language does."""

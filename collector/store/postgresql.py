@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain, islice
 from typing import Any
 
-import msgspec
 import psycopg
 import sqlalchemy as sa
 from psycopg.abc import Buffer
@@ -29,9 +29,10 @@ _CONNECT_SECONDS = 10
 _CONNECTIONS, _MORE_CONNECTIONS = 5, 25
 _WRITING = 7_223_001
 """The advisory lock of whoever writes. Others of the same database have their own numbers."""
-_JSON = msgspec.json.Encoder(enc_hook=str).encode
 _FEW = 50
 """So many rows are sent one by one: a table to stage them in would cost more."""
+_STAGED = 5_000
+"""So many rows are staged at once."""
 
 
 def postgresql_engine(address: Callable[[], str], name: str = "paceline", frozen_seconds: int = 0) -> Engine:
@@ -141,74 +142,102 @@ def plain_cursor(raw: Any) -> Any:
     return cursor
 
 
-def write_rows(
-    connection: Connection,
-    statement: Any,
-    text: str,
-    names: Sequence[str],
-    rows: Sequence[Any],
-    taken: set[Any] | None = None,
-) -> int:
+def write_rows(connection: Connection, statement: Any, text: str, names: Sequence[str], rows: Sequence[Any]) -> int:
     """Run an insert with its text for many rows of plain values, as if one after the other; how many it changed.
 
-    Rows that cannot meet another are copied into their table. `taken`, the keys of one column that others have, grows
-    by theirs. It says the truth because one transaction writes at a time. The other rows are copied into a table of
-    this connection, and from there with one statement into their own. Of rows with the same key each goes into a round
-    of its own, because one statement changes no row twice.
+    They are copied into their table, or where they are compared with what is there into a table of this connection, and
+    from there moved with one statement.
     """
     if len(rows) <= _FEW:
         return max(connection.exec_driver_sql(text, list(rows)).rowcount, 0)
     table: sa.Table = statement.table
-    raw: Any = connection.connection.driver_connection
-    with raw.cursor() as cursor:
+    numbers = [n for n, name in enumerate(names) if isinstance(table.c[name].type, sa.Float)]
+    if any(row[n] != row[n] for n in numbers for row in rows):
+        rows = [[_kept(cell) for cell in row] for row in rows]
+    with _copying(connection) as cursor:
         if " ON CONFLICT " not in text:
-            return _copied(cursor, table, _quoted(table.name), names, rows)
-        key = [names.index(column.name) for column in table.primary_key]
-        new, others = ([], rows) if taken is None else _parted(rows, key[0], taken)
-        changed = _copied(cursor, table, _quoted(table.name), names, new) if new else 0
-        if not others:
-            return changed
-        staged, made, moved = _staging(table.name, tuple(names), text)
-        cursor.execute(made)
-        for some in _rounds(others, key):
-            cursor.execute(f"TRUNCATE {staged}")
-            _copied(cursor, table, staged, names, some)
-            cursor.execute(moved)
-            changed += max(cursor.rowcount, 0)
-        return changed
+            return _copied(cursor, _quoted(table.name), names, rows)
+        return _moved(cursor, table, text, names, names, rows)
 
 
-def _parted(rows: Sequence[Any], key: int, taken: set[Any]) -> tuple[list[Any], list[Any]]:
-    """The rows with a key that nobody has had, and the others; `taken` grows by the keys of the first."""
-    new: list[Any] = []
-    others: list[Any] = []
+def write_new(  # noqa: PLR0913 - a statement, and what is known of its rows
+    connection: Connection,
+    statement: Any,
+    text: str,
+    names: Sequence[str],
+    *,
+    given: Sequence[str],
+    rows: Iterator[tuple[Any, ...]],
+    taken: set[int],
+) -> int:
+    """Run an insert that compares with what is there, as `write_rows`, for rows of which most are new.
+
+    New rows are copied into their table while later ones are still made: the server works meanwhile. `taken`, the
+    hashes of the keys that the table holds, grows by theirs. It says the truth because one transaction writes at a
+    time; and a row that it wrongly holds is only compared in vain. The others follow. `given`: which columns the rows
+    hold, their key first; the rest of `names` is empty.
+    """
+    first = list(islice(rows, _FEW + 1))
+    if len(first) <= _FEW:
+        return max(connection.exec_driver_sql(text, first).rowcount, 0) if first else 0
+    table: sa.Table = statement.table
+    others: list[tuple[Any, ...]] = []
+    with _copying(connection) as cursor:
+        changed = _copied(cursor, _quoted(table.name), given, _new(chain(first, rows), taken, others))
+        for start in range(0, len(others), _STAGED):
+            changed += _moved(cursor, table, text, names, given, others[start : start + _STAGED])
+    return changed
+
+
+def _new(rows: Iterable[tuple[Any, ...]], taken: set[int], others: list[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """The rows with a key that nobody has had; `taken` grows by their keys, `others` by the other rows."""
     for row in rows:
-        own = row[key]
+        own = hash(row[0])
         if own in taken:
             others.append(row)
         else:
             taken.add(own)
-            new.append(row)
-    return new, others
+            yield row
 
 
-def _copied(cursor: Any, table: sa.Table, into: str, names: Sequence[str], rows: Sequence[Any]) -> int:
-    # The driver's own dumpers are compiled: rows that are whole, nearly all of them, need no others.
-    for kind, dumper in ((str, StrDumperUnknown), (float, FloatDumper)):
-        cursor.adapters.register_dumper(kind, dumper)
-    numbers = [n for n, name in enumerate(names) if isinstance(table.c[name].type, sa.Float)]
-    kept = [[_kept(cell) for cell in row] for row in rows] if _is_odd(rows, numbers) else rows
+@contextlib.contextmanager
+def _copying(connection: Connection) -> Iterator[Any]:
+    """A cursor for copying."""
+    raw: Any = connection.connection.driver_connection
+    with raw.cursor() as cursor:
+        # The driver's own dumpers are compiled: rows that are whole, nearly all of them, need no others.
+        for kind, dumper in ((str, StrDumperUnknown), (float, FloatDumper)):
+            cursor.adapters.register_dumper(kind, dumper)
+        yield cursor
+
+
+def _copied(cursor: Any, into: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
     with cursor.copy(f"COPY {into} ({', '.join(map(_quoted, names))}) FROM STDIN") as copy:
-        for row in kept:
-            copy.write_row(row)
-    return len(rows)
+        write = copy.write_row
+        for row in rows:
+            try:
+                write(row)
+            except psycopg.DataError:  # a character 0; nothing of the row was written
+                write([_kept(cell) for cell in row])
+    return max(int(cursor.rowcount), 0)
 
 
-def _is_odd(rows: Sequence[Any], numbers: Sequence[int]) -> bool:
-    """Whether rows may hold what is not kept as it is. Looking at each text by itself would cost as much as copying."""
-    if any(row[n] != row[n] for n in numbers for row in rows):
-        return True
-    return rb"\u0000" in _JSON(rows)
+def _moved(
+    cursor: Any, table: sa.Table, text: str, names: Sequence[str], given: Sequence[str], rows: Sequence[Any]
+) -> int:
+    """Copy rows into a table of this connection, and from there with one statement into their own.
+
+    Of rows with the same key each goes into a round of its own, because one statement changes no row twice.
+    """
+    staged, made, moved = _staging(table.name, tuple(names), text)
+    key, changed = [given.index(column.name) for column in table.primary_key], 0
+    cursor.execute(made)
+    for some in _rounds(rows, key):
+        cursor.execute(f"TRUNCATE {staged}")
+        _copied(cursor, staged, given, some)
+        cursor.execute(moved)
+        changed += max(cursor.rowcount, 0)
+    return changed
 
 
 @lru_cache(maxsize=128)

@@ -27,7 +27,7 @@ from collector.events import (
     kind_of,
 )
 from collector.store.columns import columns_of
-from collector.store.dialects import TEXT
+from collector.store.dialects import INDEXED_WHEN_FILLED, TEXT
 
 BELONGS_TO: dict[type[Event], tuple[str, ...]] = {
     Change: ("repository",),
@@ -109,7 +109,7 @@ def _event_table(event_type: type[Event]) -> sa.Table:
     indexes = tuple(_index(event_type, columns) for columns in _INDEXES.get(event_type, ()))
     fields: dict[str, Any] = {
         "__tablename__": name,
-        "__table_args__": indexes,
+        "__table_args__": (*indexes, {"info": {INDEXED_WHEN_FILLED: True}}),
         "__annotations__": {"id": str},
         "__module__": __name__,
         "id": Field(sa_column=sa.Column("id", TEXT, primary_key=True)),

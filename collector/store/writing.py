@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from collector.erasure import Erased
-from collector.events import Commit, Event, kind_of
-from collector.store.columns import columns_of, encoder, to_micros
+from collector.events import Commit, Event, event_ids, kind_of
+from collector.store.columns import Same, Values, columns_of, encoder, to_micros
 from collector.store.database import Transaction
 from collector.store.dialects import among, elements, insert
 from collector.store.tables import (
@@ -26,6 +26,9 @@ from collector.store.tables import (
     FOUND_BY_NAME,
     KIND_REVISION,
 )
+
+_PART = 1_000
+"""So many events are on their way at once: what was read of them is still near when it is written."""
 
 
 def write_events(transaction: Transaction, events: Iterable[Event]) -> int:
@@ -56,10 +59,11 @@ def _kept(transaction: Transaction, event_type: type[Event], events: list[Event]
 
 def by_type(events: Iterable[Event]) -> list[tuple[type[Event], list[Event]]]:
     """Events by their type, in the order of its name; of one type as they came."""
-    found: dict[type[Event], list[Event]] = defaultdict(list)
-    for event in events:
-        found[event.__class__].append(event)
-    return sorted(found.items(), key=lambda one: one[0].__name__)
+    all_of = list(events)
+    found = sorted(set(map(type, all_of)), key=lambda one: one.__name__)
+    if len(found) == 1:
+        return [(found[0], all_of)]
+    return [(event_type, [event for event in all_of if type(event) is event_type]) for event_type in found]
 
 
 def next_revision(transaction: Transaction, event_type: type[Event]) -> int:
@@ -87,16 +91,34 @@ def _write_kind(transaction: Transaction, event_type: type[Event], events: Seque
         transaction.begin(table, len(events))
     if event_type in FOUND_BY_NAME:
         _note_sources(transaction, event_type, events)
-    rows = [encode(event, revision) for event in events]
+    ids = event_ids(kind_of(event_type), events)
+    taken = transaction.written(table)
     # Nobody has derived anything yet from what this transaction itself began to write.
-    asked = revision > 1 if transaction.copies else not transaction.is_fresh(table) and bool(_place(event_type))
-    before = _stored(transaction, event_type, [row[0] for row in rows]) if asked else {}
-    changed = transaction.write_rows(upsert, names, rows, before)
+    asked = taken is None if transaction.copies else not transaction.is_fresh(table) and bool(_place(event_type))
+    before = _stored(transaction, event_type, ids) if asked else {}
+
+    def parts() -> Iterator[list[Values]]:
+        for start in range(0, len(events), _PART):
+            end = start + _PART
+            yield [ids[start:end], *encode(events[start:end]), Same(revision)]
+
+    empty = _empty(event_type, events) if transaction.copies and len(events) >= _PART else ()
+    changed = transaction.write_columns(
+        upsert, names, parts(), set(map(hash, before)) if taken is None else taken, empty
+    )
     if changed:
         set_revision(transaction, event_type, revision)
         if not transaction.is_fresh(table):
             _note_moves(transaction, event_type, revision, before)
     return changed
+
+
+def _empty(event_type: type[Event], events: Sequence[Event]) -> tuple[str, ...]:
+    """The columns that none of some events fills."""
+    first, last = events[0], events[-1]
+    names = (c.name for c in columns_of(event_type) if c.nullable)
+    maybe = [name for name in names if getattr(first, name) is None and getattr(last, name) is None]
+    return tuple(name for name in maybe if all(value is None for value in map(attrgetter(name), events)))
 
 
 def _note_sources(transaction: Transaction, event_type: type[Event], events: Sequence[Event]) -> None:
@@ -106,7 +128,7 @@ def _note_sources(transaction: Transaction, event_type: type[Event], events: Seq
 
 
 @cache
-def _writing(event_type: type[Event]) -> tuple[list[str], Any, Callable[[Event, int], tuple[Any, ...]]]:
+def _writing(event_type: type[Event]) -> tuple[list[str], Any, Callable[[Sequence[Event]], list[Values]]]:
     """The column names, the upsert and the encoder of a kind."""
     table, columns = EVENT_TABLES[event_type], columns_of(event_type)
     names = ["id", *(c.name for c in columns), "revision"]

@@ -29,6 +29,7 @@ from collector.events import (
     RunState,
     Ticket,
     event_id,
+    event_ids,
     happened_at,
     json_schema,
     kind_of,
@@ -73,6 +74,14 @@ def test_an_id_is_the_same_for_ever() -> None:
 def test_different_origins_have_different_ids(one: tuple[str, str], other: tuple[str, str]) -> None:
     """Two events share an id only if kind, source and native id are the same."""
     assert (event_id("probe", *one) == event_id("probe", *other)) == (one == other)
+
+
+def test_ids_of_many_events_are_those_of_each(probe: Any) -> None:
+    """Whatever sources come together, and whatever bytes a name was read from, an event has one id."""
+    events = [probe(name, source=source) for name in ("1", "ü", "\udcff") for source in ("s", "", "s\x001", "s")]
+
+    assert event_ids("probe", events) == [event.id for event in events]
+    assert [event.id for event in events] == [event_id("probe", e.source, e.native_id) for e in events]
 
 
 def test_kinds_do_not_share_ids(probe: Any) -> None:

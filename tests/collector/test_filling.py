@@ -119,6 +119,30 @@ def test_what_is_the_same_in_many_rows_is_stored_in_each(bench: Any, odd: dict[s
 
 
 @pytest.mark.both_stores
+@pytest.mark.parametrize("same", ["it's", 'a\\"b', "", "a; --", "ü\t\n", "?", "%s"])
+def test_a_text_that_all_rows_have_is_kept_whatever_stands_in_it(bench: Any, same: str) -> None:
+    """A statement may say what is the same in many rows: no quote, sign or mark in it means anything else there."""
+    bench.write(*(deployment(n, version=same, service=same) for n in range(MANY)))
+
+    assert set(bench.store.columns(Deployment, "version", "service")) == {(same, same)}
+    assert bench.store.counts()["deployment"] == MANY
+
+
+@pytest.mark.both_stores
+def test_an_event_that_is_known_again_and_again_is_one(bench: Any) -> None:
+    """Pages of one import, and of the next, that overlap: each event is written once, of its versions the newest."""
+    newer = [deployment(n, version="2", updated_at=AT) for n in range(500, 700)]
+    with bench.database.transaction() as transaction:
+        pages = [map(deployment, range(1_100)), map(deployment, range(900, 2_000)), newer, map(deployment, range(600))]
+        changed = [bench.store.write(transaction, page) for page in pages]
+
+    assert changed == [1_100, 900, 200, 0]
+    assert bench.write(*map(deployment, range(2_100)), *newer) == 100
+    found = bench.store.columns(Deployment, "native_id", "version")
+    assert sorted(found) == sorted((str(n), "2" if 500 <= n < 700 else None) for n in range(2_100))
+
+
+@pytest.mark.both_stores
 def test_an_event_is_found_by_its_name_in_every_source(bench: Any) -> None:
     """A native id finds the events of each source that has it, and an unknown one finds none."""
     bench.write(deployment(1), deployment(1, source="cd"), deployment(2))

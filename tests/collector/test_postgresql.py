@@ -19,11 +19,13 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 from stores import Server
 
+from collector.conditions import Above
 from collector.errors import StoreError
 from collector.events import Probe
 from collector.store import Database, DerivationStore, EventStore, Replacement, Series, copy_store, digests
 from collector.store.database import SCHEMA_REVISION
 from collector.store.postgresql import _rounds
+from collector.store.tables import EVENT_TABLES
 
 pytestmark = pytest.mark.integration
 
@@ -121,7 +123,6 @@ def older(database: Database, address: str, probe: Any) -> str:
     _changed(
         address,
         "DROP TABLE report_delivery, erased_person, forgotten, event_source",
-        "DROP INDEX ix_event_deployment_artifact_set, ix_event_ticket_journey_revision_set",
         *(f"CREATE INDEX ix_event_{name} ON event_{on}" for name, on in _INDEXES_OF_BEFORE.items()),
         "UPDATE alembic_version SET version_num = '0004'",
     )
@@ -305,11 +306,72 @@ def test_rows_go_in_rounds_without_a_key_twice() -> None:
 
 def test_what_no_number_is_and_what_no_text_can_hold_is_kept_as_far_as_it_goes(database: Database, probe: Any) -> None:
     """NaN is no value, as in SQLite; a character 0 becomes the sign for what cannot be shown."""
-    _write(database, *(probe(str(n), target="a\0b", latency_seconds=float("nan")) for n in range(60)))
+    odd = [probe(str(n), target="a\0b", latency_seconds=float("nan")) for n in range(60)]
+    whole = [probe(str(n), target=f"ab{n}", latency_seconds=0.5) for n in range(60, 120)]
 
-    assert set(EventStore(database).columns(Probe, "target", "latency_seconds")) == {
-        ("a\N{REPLACEMENT CHARACTER}b", None)
-    }
+    _write(database, *(event for pair in zip(odd, whole, strict=True) for event in pair))
+    _write(database, *odd)
+
+    mended = [(str(n), "a\N{REPLACEMENT CHARACTER}b", None) for n in range(60)]
+    kept = {*mended, *((str(n), f"ab{n}", 0.5) for n in range(60, 120))}
+    assert set(EventStore(database).columns(Probe, "native_id", "target", "latency_seconds")) == kept
+
+
+# --- the first events of a kind ------------------------------------------------------------------------
+
+_INDEXES = "SELECT indexname FROM pg_indexes WHERE tablename = 'event_probe' AND indexname LIKE 'ix_%' ORDER BY 1"
+_OF_PROBES = [("ix_event_probe_service_at",), ("ix_event_probe_service_revision",)]
+
+
+@pytest.mark.parametrize("count", [1, 1_500])
+def test_the_first_events_of_a_kind_bring_its_indexes(database: Database, address: str, probe: Any, count: int) -> None:
+    """They are made at the end of the transaction, and nobody waits for it who reads meanwhile, or began before."""
+    store, before = EventStore(database), _asked(address, _INDEXES)
+    with psycopg.connect(address) as older, psycopg.connect(address) as other:
+        older.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        older.execute("SELECT count(*) FROM event_probe")
+        other.execute("SET lock_timeout = 1")
+        with database.transaction() as transaction:
+            store.write(transaction, [probe(str(n)) for n in range(count)])
+            transaction.index()
+            seen = other.execute("SELECT count(*) FROM event_probe WHERE service = 'api'").fetchall()
+        still = older.execute("SELECT count(*) FROM event_probe WHERE service = 'api'").fetchall()
+
+    assert (before, seen, still) == ([], [(0,)], [(0,)])
+    assert _asked(address, _INDEXES) == _OF_PROBES
+    assert store.columns(Probe, "native_id", service="api", at=Above(0))[-1:] != []
+
+
+def test_an_import_that_failed_leaves_no_index(database: Database, address: str, probe: Any) -> None:
+    """What began a kind and broke has left nothing: the next one begins it again."""
+
+    def fail() -> None:
+        with database.transaction() as transaction:
+            EventStore(database).write(transaction, [probe(str(n)) for n in range(60)])
+            transaction.index()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+
+    assert (_asked(address, _INDEXES), EventStore(database).counts()["probe"]) == ([], 0)
+    assert _write(database, probe("1")) == 1
+    assert _asked(address, _INDEXES) == _OF_PROBES
+
+
+def test_keys_beyond_what_is_remembered_are_asked_for(
+    database: Database, probe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import of more events than one remembers writes each of them once all the same."""
+    monkeypatch.setattr("collector.store.database._REMEMBERED", 100)
+    store = EventStore(database)
+
+    with database.transaction() as transaction:
+        pages = [[probe(str(n)) for n in range(start, start + 150)] for start in (0, 100, 200, 0)]
+        changed = [store.write(transaction, page) for page in pages]
+
+    assert changed == [150, 100, 100, 0]
+    assert store.counts()["probe"] == 350
 
 
 # --- a whole store ------------------------------------------------------------------------------------
@@ -329,7 +391,12 @@ def filled(bench: Any, event_strategies: Any, probe: Any) -> Database:
     return found
 
 
-def test_a_store_moves_and_comes_back_as_it_was(filled: Database, database: Database, tmp_path: Path) -> None:
+_INDEXED_KINDS = "SELECT DISTINCT substr(tablename, 7) FROM pg_indexes WHERE indexname LIKE 'ix_event_%'"
+
+
+def test_a_store_moves_and_comes_back_as_it_was(
+    filled: Database, database: Database, address: str, tmp_path: Path
+) -> None:
     """SQLite → PostgreSQL → SQLite: every table holds the same rows, by their number and digest."""
     copy_store(filled, database)
     with closing(Database.open(tmp_path / "back")) as back:
@@ -339,6 +406,8 @@ def test_a_store_moves_and_comes_back_as_it_was(filled: Database, database: Data
     assert found == digests(database) == digests(filled)
     kept = {"event_probe": 120, "kind_revision": 1, "piece": 1, "published_counter": 1, "restatement": 1, "series": 1}
     assert {one.table: one.rows for one in found if one.rows} == kept
+    made = {f"event_{row[0]}" for row in _asked(address, _INDEXED_KINDS)}
+    assert made == {table.name for table in EVENT_TABLES.values() if table.indexes}
 
 
 def test_numbers_go_on_after_a_move(filled: Database, database: Database) -> None:
