@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache, partial
-from itertools import groupby
+from itertools import groupby, starmap
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
@@ -35,6 +36,8 @@ _LATE = 86_400_000_000
 """What is dated more than a day before the last publication is late, in microseconds."""
 _MOST_RESTATEMENTS = 1_000
 _FINAL = ("good", "bad", "measured")
+_NOISE = 1e-12
+"""Sums of the same values differ by a smaller part, in whatever order they are added up."""
 _READS = msgspec.json.Decoder(tuple[str, ...])
 
 
@@ -457,7 +460,7 @@ def _restated(
         now = "" if now_at is None else _said(wanted[now_at])
         number, _, unit = was_at or now_at or (0, 0, "")
         if was_at is not None and _final(before[was_at], until):
-            if was != now:
+            if now_at is None or not _says_the_same(before[was_at], wanted[now_at]):
                 yield _Change(series[number], unit, was, now)
         elif now_at is not None and now_at[1] < until - _LATE and _final(wanted[now_at], until):
             yield _Change(series[now_at[0]], unit, was, now)
@@ -500,6 +503,17 @@ def _final(row: tuple[Any, ...], until: int) -> bool:
 
 def _waits(row: tuple[Any, ...]) -> bool:
     return bool(row[_OUTCOME] == "pending")
+
+
+def _says_the_same(was: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
+    """Whether two judgements differ in nothing that is said, or in what adding up in another order makes of a sum."""
+    values = slice(1 + _VALUES.start, 1 + _VALUES.stop)
+    told = [(*row[1:2], *row[_OUTCOME : _OUTCOME + 2]) for row in (was, now)]
+    return told[0] == told[1] and all(starmap(_close, zip(was[values], now[values], strict=True)))
+
+
+def _close(was: float | None, now: float | None) -> bool:
+    return was == now or (was is not None and now is not None and math.isclose(was, now, rel_tol=_NOISE))
 
 
 def _said(row: tuple[Any, ...]) -> str:

@@ -18,7 +18,7 @@ from pydantic import Field
 from collector.conditions import Above, Where
 from collector.events import Commit, Member, PipelineRun, SelfServiceAttempt, Ticket, TicketState, Transition, kind_of
 from collector.patterns import any_matches, patterns
-from slo_engine.ci_waits import DAY, MOST_EVIDENCE, CiWaits, Job, ci_waits, union
+from slo_engine.ci_waits import DAY, MOST_EVIDENCE, NEVER, CiWaits, Job, State, Terms, carried_on, ci_waits, union
 from slo_engine.distinct import distinct
 from slo_engine.headcount import WEEK, Roster, changed_people, next_monday, read_roster, team_path
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape, Unit
@@ -42,7 +42,8 @@ from slo_engine.organisation import Organisation
 from slo_engine.requests_attempts import Attempt, read_attempts
 from slo_engine.settled import Marks, mark, marks
 from slo_engine.tickets import Phase, life
-from slo_engine.weekly_acts import Acts, Who, carried_on, settled, weekly
+from slo_engine.weekly_acts import Acts, Who, settled, weekly
+from slo_engine.weekly_acts import carried_on as acts_carried_on
 
 Kind = Literal["ci", "approval", "provisioning", "ticket"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -155,8 +156,6 @@ _PHASES = {
     TicketState.RESOLVED.value: Phase.ENDED,
     TicketState.CLOSED.value: Phase.ENDED,
 }
-_NEVER = 2**62
-"""Later than everything: of a piece only the units that are named are replaced."""
 _ROSTER = "roster"
 
 
@@ -165,6 +164,13 @@ class _Queue(msgspec.Struct, array_like=True, frozen=True):
 
     waiting: dict[str, int]
     done: bytes
+
+
+class _Repository(msgspec.Struct, array_like=True, frozen=True):
+    """A repository: what its jobs can be carried on from, and the units of what may yet change, with their times."""
+
+    jobs: State
+    open: set[tuple[int, str]]
 
 
 _CI, _JOURNEY, _QUEUE, _COMMITS = "ci:", "journey:", "queue:", "commits:"
@@ -182,9 +188,9 @@ def observe(events: Events, organisation: Organisation) -> Iterator[Observation]
 def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
     """The repositories, journeys and queues that new events touch, each as a whole, and the roster.
 
-    Each reads the people whose team it asked for. Of commits and tickets only what is new is looked at.
+    Each reads the people whose team it asked for. Of runs, commits and tickets only what is new is looked at.
     """
-    known = _Known(events, organisation)
+    known = _Known(events, organisation, asked.revisions.get(kind_of(PipelineRun), NEVER))
     touched, whole = known.touched(asked) if asked.only is None else (asked.only, asked.only)
     for scope in sorted(touched - set(asked.derived)):
         yield (None if scope in whole else known.carried_on(scope, asked)) or known.piece(scope)
@@ -197,10 +203,11 @@ def scopes(events: Events, organisation: Organisation) -> list[str]:
 
 @dataclass(frozen=True)
 class _Known:
-    """The events of all pieces; the roster is read once."""
+    """The events of all pieces; the roster is read once. `until`: the revision up to which all runs are known."""
 
     events: Events
     organisation: Organisation
+    until: int = NEVER
 
     @cached_property
     def options(self) -> WaitOptions:
@@ -251,13 +258,10 @@ class _Known:
             return self._commits(scope)
         if scope.startswith(_QUEUE):
             return self._asked_in(scope, None) or Piece(scope, ())
-        start = _CI if scope.startswith(_CI) else _JOURNEY
-        name, people = scope.removeprefix(start), _Teams(self.roster)
-        derive: dict[str, Callable[[str, _Teams], Iterator[Observation | Row]]] = {
-            _CI: self._jobs,
-            _JOURNEY: self._attempts,
-        }
-        found = list(derive[start](name, people))
+        if scope.startswith(_CI):
+            return self._waited(scope, None) or Piece(scope, ())
+        people = _Teams(self.roster)
+        found = list(self._attempts(scope.removeprefix(_JOURNEY), people))
         return Piece(scope, found, reads=tuple(sorted(people.asked)))
 
     # ---- who could wait
@@ -284,19 +288,22 @@ class _Known:
         return Piece(scope, list(_active(first)), state=settled(acts, first))
 
     def carried_on(self, scope: str, asked: Asked) -> Piece | None:
-        """What new commits or tickets change; None for other pieces, and where all must be looked at."""
-        if asked.since is None or not scope.startswith((_COMMITS, _QUEUE)):
+        """What new runs, commits or tickets change; None for other pieces, and where all must be looked at."""
+        if asked.since is None or not scope.startswith((_CI, _COMMITS, _QUEUE)):
             return None
         packed = asked.state(scope)
         if packed is None:
             return None
+        if scope.startswith(_CI):
+            revision = Above(asked.since[kind_of(PipelineRun)])
+            return self._waited(scope, packed, asked.known.get(scope, ()), revision=revision)
         if scope.startswith(_QUEUE):
             return self._asked_in(scope, packed, asked.known.get(scope, ()), revision=Above(asked.since["ticket"]))
-        found = carried_on(packed, self._committed(scope, revision=Above(asked.since["commit"])))
+        found = acts_carried_on(packed, self._committed(scope, revision=Above(asked.since["commit"])))
         if found is None:
             return None
         rows = list(_active(found.first))
-        return Piece(scope, rows, state=found.state, after=_NEVER, reopened=found.reopened)
+        return Piece(scope, rows, state=found.state, after=NEVER, reopened=found.reopened)
 
     def _committed(self, scope: str, **where: Where) -> Acts:
         """The commits of a repository; those of bots are nobody's."""
@@ -315,12 +322,35 @@ class _Known:
 
     # ---- who waited
 
-    def _jobs(self, repository: str, people: _Teams) -> Iterator[Observation]:
-        """What the jobs of a repository waited, by day and team: dated at the day's end, when the sum is complete."""
-        jobs = [self._job(row) for row in self.events.columns(PipelineRun, *_JOB_COLUMNS, repository=repository)]
-        found = ci_waits(jobs, people.of, bots=self.options.bots)
-        yield from _summed(found, repository)
-        yield from _left_out(found, repository)
+    def _waited(self, scope: str, packed: bytes | None, reads: Iterable[str] = (), **where: Where) -> Piece | None:
+        """What the jobs of a repository waited, or what those that are new to a state change; None where all must be.
+
+        By day and team: dated at the day's end, when the sum is complete.
+        """
+        repository, people = scope.removeprefix(_CI), _Teams(self.roster)
+        terms = Terms(people.of, self.options.bots, self.until)
+        before = _Repository(State(), set()) if packed is None else msgspec.msgpack.decode(packed, type=_Repository)
+        jobs = self._jobs(repository=repository, **where)
+        if packed is None:
+            carried = ci_waits(jobs, terms)
+        else:
+            later = carried_on(before.jobs, jobs, lambda ids: self._jobs(id=ids), terms)
+            if later is None:
+                return None
+            carried = later
+        found = _summed(carried.found, repository)
+        kept = _Repository(carried.state, _named(_summed(carried.open, repository)))
+        return Piece(
+            scope,
+            found,
+            reads=tuple(sorted(people.asked.union(reads))),
+            state=msgspec.msgpack.encode(kept),
+            after=None if packed is None else NEVER,
+            reopened=frozenset(before.open | _named(found)),
+        )
+
+    def _jobs(self, **where: Where) -> list[Job]:
+        return [self._job(row) for row in self.events.columns(PipelineRun, *_JOB_COLUMNS, **where)]
 
     def _job(self, row: tuple[Any, ...]) -> Job:
         *values, actor, bot = row
@@ -388,7 +418,7 @@ class _Known:
             found,
             reads=tuple(sorted(people.asked.union(reads))),
             state=msgspec.msgpack.encode(kept),
-            after=None if packed is None else _NEVER,
+            after=None if packed is None else NEVER,
             reopened=frozenset((state.waiting[o.unit], o.unit) for o in found if o.unit in state.waiting),
         )
 
@@ -460,14 +490,25 @@ def _without(whole: tuple[int, int], holes: Sequence[tuple[int, int]]) -> list[t
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def _summed(found: CiWaits, repository: str) -> Iterator[Observation]:
+def _named(found: Iterable[Observation]) -> set[tuple[int, str]]:
+    """When what is said of some units is dated, with the units."""
+    return {(to_micros(o.at), o.unit) for o in found}
+
+
+def _summed(found: CiWaits, repository: str) -> list[Observation]:
+    """What is said of a repository's jobs."""
+    return [*_sums(found, repository), *_left_out(found, repository)]
+
+
+def _sums(found: CiWaits, repository: str) -> Iterator[Observation]:
     """The sums of days, each with how many jobs it stands for."""
     for whose, day in found.sums.items():
         at, who = (whose.day + 1) * DAY - 1, ("ci", whose.team, whose.source)
         unit = " ".join((_date(at), repository, whose.team, whose.source))
-        shown = f"{day.jobs} jobs" + (f", the longest {MOST_EVIDENCE} listed" if day.jobs > MOST_EVIDENCE else "")
-        yield _observation(unit, at, who, value=day.seconds, rule=shown, evidence=day.longest)
-        yield _observation(f"{unit} {_COUNTED}", at, who, what=_COUNTED, value=float(day.jobs), rule="how many jobs")
+        jobs = day.waits.jobs
+        shown = f"{jobs} jobs" + (f", the longest {MOST_EVIDENCE} listed" if jobs > MOST_EVIDENCE else "")
+        yield _observation(unit, at, who, value=day.micros / 1e6, rule=shown, evidence=day.waits.ids)
+        yield _observation(f"{unit} {_COUNTED}", at, who, what=_COUNTED, value=float(jobs), rule="how many jobs")
 
 
 def _left_out(found: CiWaits, repository: str) -> Iterator[Observation]:
@@ -475,17 +516,16 @@ def _left_out(found: CiWaits, repository: str) -> Iterator[Observation]:
     for (whose, reason), jobs in found.excluded.items():
         at, who = (whose.day + 1) * DAY - 1, ("ci", whose.team, whose.source)
         unit = " ".join((_date(at), repository, whose.team, whose.source, reason))
-        evidence = tuple(sorted(jobs)[:MOST_EVIDENCE])
-        yield _set_aside(unit, at, who, reason, float(len(jobs)), evidence)
+        yield _set_aside(unit, at, who, reason, float(jobs.jobs), jobs.ids)
     for (team, source), waits in found.pending.items():
-        waits.sort()
+        earliest = waits.first[0][0]
         yield _observation(
-            " ".join((_date(waits[0][0]), repository, team, source, "waiting")),
-            waits[0][0],
+            " ".join((_date(earliest), repository, team, source, "waiting")),
+            earliest,
             ("ci", team, source),
             outcome=Outcome.PENDING,
-            value=float(len(waits)),
-            evidence=tuple(key for _, key in waits[:MOST_EVIDENCE]),
+            value=float(waits.jobs),
+            evidence=waits.ids,
         )
 
 

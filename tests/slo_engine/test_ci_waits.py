@@ -1,0 +1,283 @@
+"""Waits for runners, carried on from one derivation to the next: what new runs change is what all runs say.
+
+Times are minutes after Monday, 5 January 2026, 00:00 UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from laws import examples
+
+from collector.conditions import Above, Where
+from collector.events import Event, Member, MemberKind, PipelineRun, Result, RunKind, RunState, kind_of
+from slo_engine.ci_waits import NEVER
+from slo_engine.indicator import Asked, Piece
+from slo_engine.indicators import wait
+from slo_engine.observation import Row, as_row
+from slo_engine.organisation import Organisation
+from slo_engine.plain_events import PlainEvents
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+DAY = 1440
+NOBODY = Organisation()
+ANN, BOB = "person:ann", "person:bob"
+
+
+def at(minutes: float | None) -> datetime | None:
+    """A time in minutes after the start, None where it is unknown."""
+    return None if minutes is None else START + timedelta(minutes=minutes)
+
+
+def run(name: str, created: float | None, started: float | None, **more: Any) -> PipelineRun:
+    """A pipeline's run of Ann's that has ended."""
+    fields: dict[str, Any] = {
+        "source": "ci",
+        "native_id": name,
+        "repository": "o/shop",
+        "pipeline": "build",
+        "state": RunState.COMPLETED,
+        "result": Result.SUCCESS,
+        "created_at": at(created),
+        "started_at": at(started),
+        "finished_at": at(None if started is None else started + 5),
+        "actor": ANN,
+    }
+    return PipelineRun(**(fields | more))
+
+
+def job(name: str, created: float | None, started: float | None, **more: Any) -> PipelineRun:
+    """A job of the run "p"."""
+    return run(name, created, started, **{"run_kind": RunKind.TASK, "parent_native_id": "p", "actor": None, **more})
+
+
+def under_way(name: str, created: float, started: float | None, **more: Any) -> PipelineRun:
+    """A pipeline's run that has not ended."""
+    return run(name, created, started, **{"state": RunState.EXECUTING, "result": None, "finished_at": None, **more})
+
+
+class Told(PlainEvents):
+    """Events that are written one batch after the other, each with its revision."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.revision = 0
+        self._revisions: dict[str, int] = {}
+        self._left: list[tuple[type[Event], int, str]] = []
+
+    def write(self, events: Iterable[Event]) -> None:
+        """Write some: what was known of an event by then is gone."""
+        self.revision += 1
+        for event in events:
+            before = self.by_id.get(event.id)
+            for name in ("repository", "person"):
+                if before is not None and getattr(before, name, None) != getattr(event, name, None):
+                    self._left.append((type(event), self.revision, getattr(before, name)))
+            self.by_id[event.id] = event
+            self._revisions[event.id] = self.revision
+
+    def columns(self, event_type: type[Event], *names: str, **where: Where) -> list[tuple[Any, ...]]:
+        """Columns of the events of a kind that fit."""
+        since = where.pop("revision", None)
+        after = since.value if isinstance(since, Above) else -1
+        rows = super().columns(event_type, "id", *names, **where)
+        place = names.index("revision") if "revision" in names else None
+        found: list[tuple[Any, ...]] = []
+        for key, *values in rows:
+            if place is not None:
+                values[place] = self._revisions[key]
+            if self._revisions[key] > after:
+                found.append(tuple(values))
+        return found
+
+    def distinct(self, event_type: type[Event], name: str, since: int = -1) -> list[str]:
+        """The values of a column; only those of events written after a revision."""
+        rows = self.columns(event_type, name, revision=Above(since))
+        return sorted({value for (value,) in rows if value is not None})
+
+    def moved(self, event_type: type[Event], since: int) -> list[str]:
+        """What events of a kind left after a revision."""
+        return sorted({left for kind, revision, left in self._left if kind is event_type and revision > since})
+
+
+class Derived:
+    """What is kept of a derivation, and replaced by the next one."""
+
+    def __init__(self) -> None:
+        self.told = Told()
+        self.rows: dict[str, set[Row]] = {}
+        self._pieces: dict[str, Piece] = {}
+        self._since: dict[str, int] | None = None
+
+    def after(self, *events: Event, meanwhile: Sequence[Event] = ()) -> list[Piece]:
+        """Write events and derive what is new; `meanwhile`: what is written as soon as it has begun."""
+        self.told.write(events)
+        revisions = {kind_of(kind): self.told.revision for kind in wait.FAMILY.inputs}
+        if meanwhile:
+            self.told.write(meanwhile)
+        asked = Asked(
+            known={scope: piece.reads for scope, piece in self._pieces.items()},
+            since=self._since,
+            revisions=revisions,
+            state=lambda scope: self._pieces[scope].state if scope in self._pieces else None,
+        )
+        found = list(wait.pieces(self.told, NOBODY, asked))
+        for piece in found:
+            new = {as_row(o) if not isinstance(o, Row) else o for o in piece.observations}
+            old = self.rows.get(piece.scope, set())
+            kept = {row for row in old if row.values[:2] not in piece.reopened} if piece.after == NEVER else set()
+            self.rows[piece.scope] = new | kept
+            self._pieces[piece.scope] = piece
+        self._since = revisions
+        return found
+
+    @property
+    def everything(self) -> list[Row]:
+        """All that is kept, in order."""
+        return sorted((row for rows in self.rows.values() for row in rows), key=repr)
+
+    @property
+    def anew(self) -> list[Row]:
+        """All there is when nothing was known before, in order."""
+        return sorted(map(as_row, wait.observe(PlainEvents(self.told.by_id.values()), NOBODY)), key=repr)
+
+
+def changed(pieces: Sequence[Piece]) -> list[tuple[int | None, int]]:
+    """For each piece whether it stands for all there is, and how many observations it has."""
+    return [(piece.after, len(list(piece.observations))) for piece in pieces]
+
+
+def test_new_runs_are_added_to_the_sum_of_their_day() -> None:
+    """Runs of today change today's sum and how many there are, whatever else there was."""
+    derived = Derived()
+    derived.after(*(run(f"{day}", day * DAY, day * DAY + 3) for day in range(30)))
+
+    found = derived.after(run("new", 29 * DAY + 10, 29 * DAY + 14))
+
+    assert changed(found) == [(NEVER, 2)]
+    assert derived.everything == derived.anew
+
+
+def test_a_run_is_followed_until_it_ends() -> None:
+    """It waits, starts, is known by its jobs and ends: each time only what it changes is said."""
+    derived = Derived()
+    derived.after(run("old", 0, 3))
+    told = [
+        [under_way("p", 10, None)],
+        [under_way("p", 10, 12)],
+        [job("a", 12, 15), job("b", 12, None, state=RunState.PENDING, result=None)],
+        [job("b", 12, 18, state=RunState.EXECUTING, result=None)],
+        [job("b", 12, 18), run("p", 10, 12)],
+    ]
+
+    for events in told:
+        assert changed(derived.after(*events))[0][0] == NEVER
+        assert derived.everything == derived.anew
+
+
+def test_what_became_of_a_run_that_had_ended_is_looked_up() -> None:
+    """It is run again, or a job of it is told late: all runs are looked at, and nothing is counted twice."""
+    derived = Derived()
+    derived.after(run("p", 10, 12), run("q", 10, 12))
+
+    assert changed(derived.after(run("q", 10, 20)))[0][0] is None
+    assert changed(derived.after(job("a", 12, 15)))[0][0] is None
+    assert derived.everything == derived.anew
+
+
+def test_a_run_of_a_day_that_is_closed_is_looked_up() -> None:
+    """Of a day with fifteen later ones no sum is kept: it is added up again."""
+    derived = Derived()
+    derived.after(*(run(f"{day}", day * DAY, day * DAY + 3) for day in range(16)))
+
+    assert changed(derived.after(run("late", 10, 20)))[0][0] is None
+    assert derived.everything == derived.anew
+
+
+def test_a_run_that_never_ends_costs_nothing_later() -> None:
+    """Once its day is closed it is settled as it was; what comes of today is added still."""
+    derived = Derived()
+    derived.after(under_way("p", 0, 3))
+    for day in range(20):
+        derived.after(run(f"{day}", day * DAY, day * DAY + 3))
+
+    assert changed(derived.after(run("new", 19 * DAY, 19 * DAY + 3)))[0][0] == NEVER
+    assert derived.everything == derived.anew
+
+
+def test_what_is_written_during_a_derivation_is_told_again() -> None:
+    """It is in the sum already, and is still open when it comes as something new: so it costs what it changes."""
+    derived = Derived()
+    derived.after(run("1", 0, 3))
+    derived.after(run("2", 0, 3), meanwhile=[run("3", 0, 3)])
+
+    assert changed(derived.after(run("4", 0, 3))) == [(NEVER, 2)]
+    assert derived.everything == derived.anew
+
+
+def test_only_so_many_runs_under_way_are_read_again() -> None:
+    """Of 1,200 that wait the newest thousand are open; the others are counted among those that wait all the same."""
+    derived = Derived()
+    derived.after(*(under_way(f"{n}", n / 10, None) for n in range(1200)))
+
+    assert changed(derived.after(run("1199", 119.9, 300))) == [(NEVER, 3)]
+    assert derived.everything == derived.anew
+    assert changed(derived.after(run("7", 0.7, 300)))[0][0] is None
+    assert derived.everything == derived.anew
+
+
+_minute = st.none() | st.builds(lambda day, minute: day * DAY + minute, st.integers(0, 20), st.integers(0, 9))
+_names = st.sampled_from([*"pqrstuvw"])
+_run = st.builds(
+    lambda task, name, parent, created, started, more: (
+        job(f"j{name}", created, started, parent_native_id=parent, **more)
+        if task
+        else run(name, created, started, **more)
+    ),
+    *(st.booleans(), _names, st.none() | _names, _minute, _minute),
+    st.fixed_dictionaries(
+        {
+            "state": st.sampled_from([RunState.COMPLETED, RunState.COMPLETED, *RunState]),
+            "result": st.sampled_from([Result.SUCCESS, Result.SUCCESS, None, *Result]),
+            "repository": st.sampled_from(["o/shop", "o/shop", "o/api"]),
+            "source": st.sampled_from(["ci", "ci", "forge"]),
+            "pipeline": st.sampled_from(["build", "build", "test"]),
+            "actor": st.sampled_from([None, ANN, BOB]),
+            "bot": st.sampled_from([False, False, True]),
+        }
+    ),
+)
+_member = st.builds(
+    lambda who, start, team: Member(
+        source="hr",
+        native_id=f"{who}@{start}",
+        person=who,
+        team=team,
+        member_kind=MemberKind.HIRE,
+        started_at=START + timedelta(days=start),
+    ),
+    *(st.sampled_from([ANN, BOB]), st.integers(-1, 20), st.sampled_from(["/a", "/b"])),
+)
+_new = st.builds(
+    lambda number, day: run(f"new{number}", day * DAY, day * DAY + 2), st.integers(0, 10**9), st.integers(12, 20)
+)
+_batch = st.lists(_run | _new, max_size=6)
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(
+    batches=st.lists(st.tuples(_batch, _batch, st.lists(_member, max_size=1)), min_size=2, max_size=7), data=st.data()
+)
+def test_runs_step_by_step_are_those_of_one_step(
+    batches: list[tuple[list[Event], list[Event], list[Event]]], data: st.DataObject
+) -> None:
+    """Told late, again, otherwise, in parts, elsewhere, meanwhile, of people who move: it is as if all were known."""
+    derived = Derived()
+    roster = data.draw(st.booleans())
+    for now, meanwhile, members in batches:
+        derived.after(*now, *(members if roster else ()), meanwhile=meanwhile)
+        assert derived.everything == derived.anew
