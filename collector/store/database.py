@@ -7,6 +7,7 @@ import copy
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -44,6 +45,12 @@ _PAGE_BYTES = 8192
 # 256 MB of log: what many transactions change, as pages of an index, is moved to the file and synced once. A service
 # does so after each cycle, while nobody waits; whoever commits beyond this does it at once.
 _LOG_PAGES = 32_768
+_IN_USE_MS = 500
+"""For so long a migration waits for a table; less than what PostgreSQL waits before it looks who holds up whom."""
+_PAUSES_SECONDS = (0.25, 0.5, 1, 2, 4, 8, *[15] * 35)
+"""For how long it leaves those alone who use its tables, each time. Nine minutes in all."""
+_IN_USE = ("55P03", "40P01")
+"""What PostgreSQL says then: a lock was not to be had in time, or two waited for each other."""
 _ADVICE = (
     ("is not a database", "its file is damaged: put it aside and restore a backup"),
     ("malformed", "its file is damaged: put it aside and restore a backup"),
@@ -351,18 +358,39 @@ class Database:
             )
         if revision is None and self._create():
             return
+        for pause in _PAUSES_SECONDS:
+            if self._upgraded(revision):
+                return
+            time.sleep(pause)
+        raise StoreError(
+            f"the store's schema {revision} cannot be brought to {SCHEMA_REVISION}: somebody has been reading its "
+            "tables for minutes; end that, and try again"
+        )
+
+    def _upgraded(self, revision: str | None) -> bool:
+        """Bring the tables forward; False, with nothing changed, where others use one of them for longer than a moment.
+
+        Who waits for a table keeps everybody who comes later waiting, too.
+        """
         from alembic import command  # noqa: PLC0415 - see above
         from alembic.config import Config  # noqa: PLC0415
         from alembic.util import CommandError  # noqa: PLC0415
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with _alone(self._engine) as connection:
-            config.attributes["connection"] = connection
-            try:
+        try:
+            with _alone(self._engine) as connection:
+                if connection.dialect.name == POSTGRESQL:
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_IN_USE_MS}")
+                config.attributes["connection"] = connection
                 command.upgrade(config, "head")
-            except CommandError as error:
-                raise StoreError(f"the store's schema {revision} cannot be brought to {SCHEMA_REVISION}") from error
+        except CommandError as error:
+            raise StoreError(f"the store's schema {revision} cannot be brought to {SCHEMA_REVISION}") from error
+        except SQLAlchemyError as error:
+            if getattr(getattr(error, "orig", None), "sqlstate", None) not in _IN_USE:
+                raise
+            return False
+        return True
 
     def _create(self) -> bool:
         """Make the tables of a new database as they are now; False where another process was faster."""

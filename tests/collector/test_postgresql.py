@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -129,6 +129,18 @@ def older(database: Database, address: str, probe: Any) -> str:
     return address
 
 
+@pytest.fixture
+def of_indexes(database: Database, address: str) -> str:
+    """The address of a store of the schema before some indexes went, on which the store's own statements run."""
+    _changed(
+        address,
+        "DROP TABLE event_source",
+        *(f"CREATE INDEX ix_event_{name} ON event_{on}" for name, on in _INDEXES_OF_BEFORE.items()),
+        "UPDATE alembic_version SET version_num = '0007'",
+    )
+    return address
+
+
 def _write(database: Database, *events: Any) -> int:
     store = EventStore(database)
     with database.transaction() as transaction:
@@ -146,6 +158,48 @@ def test_one_migrates_while_others_wait_and_read(older: str) -> None:
         one.close()
     assert counts == [1] * 4
     assert _asked(older, "SELECT version_num FROM alembic_version") == [(SCHEMA_REVISION,)]
+
+
+_WAITS = "SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted"
+
+
+def test_a_migration_keeps_nobody_waiting_for_a_long_reader(of_indexes: str, database: Database, probe: Any) -> None:
+    """Somebody reads a table for long that it changes → others go on reading and writing; it changes it afterwards."""
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(of_indexes) as reader, psycopg.connect(of_indexes) as other:
+        reader.execute("SELECT count(*) FROM event_deployment")
+        opened = pool.submit(Database.open, SecretStr(of_indexes))
+        for n in range(3):
+            _until(lambda: _asked(of_indexes, _WAITS) != [])
+            other.execute("SET lock_timeout = '3s'")
+            other.execute("SELECT count(*) FROM event_deployment")
+            other.commit()
+            assert _write(database, probe(f"while {n}")) == 1
+        early = opened.done()
+        reader.commit()
+        opened.result(timeout=60).close()
+
+    assert not early
+    assert _asked(of_indexes, "SELECT version_num FROM alembic_version") == [(SCHEMA_REVISION,)]
+    assert EventStore(database).counts()["probe"] == 3
+
+
+def test_a_migration_gives_up_whom_nobody_lets(of_indexes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody reads for ever → the program says that it cannot, and leaves the schema as it was."""
+    monkeypatch.setattr("collector.store.database._PAUSES_SECONDS", (0, 0))
+    with psycopg.connect(of_indexes) as reader:
+        reader.execute("SELECT count(*) FROM event_deployment")
+        with pytest.raises(StoreError, match=r"schema 0007 cannot be brought to \d+: somebody has been reading"):
+            Database.open(SecretStr(of_indexes))
+
+    assert _asked(of_indexes, "SELECT version_num FROM alembic_version") == [("0007",)]
+
+
+def _until(happened: Callable[[], bool]) -> None:
+    """Wait for something for ten seconds at most."""
+    end = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_failed_migration_changes_nothing(older: str) -> None:
