@@ -11,13 +11,16 @@ import contextlib
 import fcntl
 import os
 import re
+import resource
 import subprocess
+import tempfile
+import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
 from collector.errors import AuthError, ContractError, RetryableError, SourceError
@@ -26,6 +29,14 @@ from collector.reach import OutOfReachError, Reach
 R = TypeVar("R")
 
 _CHUNK_BYTES = 1 << 18
+_MOST_BYTES = 256 << 20
+"""As of a file that is read whole: the names of all files of a large repository are a quarter of it."""
+_MEMORY_BYTES = 4 << 30
+_MOST_WORDS_BYTES = 1 << 20
+_MOST_CHARACTERS = 8 << 20
+"""A commit's message, or a path: nobody wrote a longer one."""
+_MOST_PATHS = 2_000_000
+"""Of one commit, as one that brings a whole repository."""
 _PIPE_BYTES = 1 << 20
 _FETCH_TIMEOUT_SECONDS = 3_600.0
 _SILENT_SECONDS = 300
@@ -150,13 +161,17 @@ def basic(user: str, password: str) -> str:
 class Git:
     """Runs git in one repository. Errors carry git's words without what stands in a URL before the host.
 
-    `variables` are added to its environment. `seconds`: how long a command may take.
+    `variables` are added to its environment. `seconds`: how long a command may take. `most_bytes`: how much of what it
+    prints is read at once, and `memory_bytes` how much memory git may take: a few trees can name more paths than
+    anybody has room for.
     """
 
     path: Path
     access: Access | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     seconds: float = _FETCH_TIMEOUT_SECONDS
+    most_bytes: int = _MOST_BYTES
+    memory_bytes: int = _MEMORY_BYTES
 
     def command(self, *arguments: str) -> list[str]:
         """The full command line."""
@@ -166,23 +181,40 @@ class Git:
         """What a git command prints. Raises SourceError, sorted by what the caller can do."""
         if self.access is not None and arguments[0] in _OF_A_SERVER:
             self.access.judge()
+        late = threading.Event()
         try:
-            done = subprocess.run(
-                self.command(*arguments),
-                input=None if stdin is None else stdin.encode(),
-                stdin=subprocess.DEVNULL if stdin is None else None,
-                capture_output=True,
-                check=False,
-                env=git_environment(self.access) | dict(self.variables),
-                timeout=self.seconds,
-            )
+            with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as told:
+                asked.write((stdin or "").encode())
+                asked.seek(0)
+                environment = git_environment(self.access) | dict(self.variables)
+                with (
+                    self._started(arguments, stdin=asked, stderr=told, env=environment) as process,
+                    _clock(self.seconds, process, late),
+                ):
+                    printed = _read(process, self.most_bytes)
+                    process.wait()
+                told.seek(max(told.seek(0, os.SEEK_END) - _MOST_WORDS_BYTES, 0))
+                words = told.read()
+        except OSError as error:  # of a full disk, say
+            raise RetryableError(f"git {arguments[0]} cannot be run: {error.strerror}") from error
+        if late.is_set():
+            raise RetryableError(f"git {arguments[0]} took longer than {self.seconds:.0f} s")
+        if printed is None:
+            raise ContractError(f"git {arguments[0]} prints more than {self.most_bytes} bytes; that much is not read")
+        if process.returncode != 0:
+            raise failure(arguments[0], words, self.access)
+        return printed.decode("utf-8", "backslashreplace")
+
+    def _started(self, arguments: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """A command whose output can be read. Raises SourceError where there is no git."""
+        try:
+            process = subprocess.Popen(self.command(*arguments), stdout=subprocess.PIPE, **options)
         except FileNotFoundError as error:
             raise SourceError("git was not found; install it") from error
-        except subprocess.TimeoutExpired as error:
-            raise RetryableError(f"git {arguments[0]} took longer than {self.seconds:.0f} s") from error
-        if done.returncode != 0:
-            raise failure(arguments[0], done.stderr, self.access)
-        return done.stdout.decode("utf-8", "backslashreplace")
+        if hasattr(resource, "prlimit"):
+            with contextlib.suppress(OSError, ValueError):  # it has ended, or may have less anyway
+                resource.prlimit(process.pid, resource.RLIMIT_DATA, (self.memory_bytes, self.memory_bytes))
+        return process
 
     def lines(self, *arguments: str, stdin: str | None = None) -> list[str]:
         """The lines a git command prints. A ref's name may hold what other readers take for the end of a line."""
@@ -203,17 +235,9 @@ class Git:
     def _log(
         self, revisions: Iterable[str], options: Sequence[str], read: Callable[[IO[bytes]], Iterator[R]]
     ) -> Iterator[R]:
-        command = self.command(
-            *("log", "-z", f"--format={LOG_FORMAT}", "--encoding=UTF-8", "--no-mailmap", "--no-show-signature"),
-            *(*options, "--stdin"),
-        )
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=git_environment(),
-        ) as process:
+        told = ("log", "-z", f"--format={LOG_FORMAT}", "--encoding=UTF-8", "--no-mailmap", "--no-show-signature")
+        pipe = subprocess.PIPE
+        with self._started((*told, *options, "--stdin"), stdin=pipe, stderr=pipe, env=git_environment()) as process:
             assert process.stdin is not None  # noqa: S101 - asked for above
             assert process.stdout is not None  # noqa: S101
             assert process.stderr is not None  # noqa: S101
@@ -230,6 +254,38 @@ class Git:
             raise failure("log", words)
 
 
+@contextlib.contextmanager
+def _clock(seconds: float, process: subprocess.Popen[bytes], late: threading.Event) -> Iterator[None]:
+    """Meanwhile a process is killed when its time is over, of which `late` tells."""
+
+    def end() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if process.poll() is None:
+            process.kill()  # who stops in between must not wait for it
+
+
+def _read(process: subprocess.Popen[bytes], most: int) -> bytes | None:
+    """What a process prints until it is silent; None, and it is killed, where that is more than so many bytes."""
+    assert process.stdout is not None  # noqa: S101 - asked for
+    parts, size = list[bytes](), 0
+    while chunk := process.stdout.read(_CHUNK_BYTES):
+        parts.append(chunk)
+        size += len(chunk)
+        if size > most:
+            process.kill()
+            return None
+    return b"".join(parts)
+
+
 def _widen(pipe: IO[bytes]) -> None:
     """Let git write ahead while we parse, where the system allows: both then run at full speed."""
     if hasattr(fcntl, "F_SETPIPE_SZ"):
@@ -243,7 +299,7 @@ def _records(stream: IO[bytes]) -> Iterator[list[str]]:
     while chunk := stream.read(_CHUNK_BYTES):
         fields = (rest + decode(chunk)).split("\0")
         whole = (len(fields) - 1) // len(LOG_FIELDS) * len(LOG_FIELDS)
-        rest = "\0".join(fields[whole:])
+        rest = _bounded("\0".join(fields[whole:]))
         del fields[whole:]
         yield fields
     if rest.strip("\0\n"):
@@ -261,7 +317,16 @@ def _records_with_paths(stream: IO[bytes]) -> Iterator[tuple[list[str], list[str
         paths: list[str] = []
         while (text := next(texts, None)) is not None and len(text.lstrip("\n")) == 1:
             paths.append(next(texts, ""))
+            if len(paths) > _MOST_PATHS:
+                raise ContractError(f"git log: a commit touches more than {_MOST_PATHS} paths")
         yield fields, paths
+
+
+def _bounded(rest: str) -> str:
+    """The beginning of a record. Raises ContractError for one that is far too long."""
+    if len(rest) > _MOST_CHARACTERS:
+        raise ContractError(f"git log: a commit tells more than {_MOST_CHARACTERS} characters at once")
+    return rest
 
 
 def _texts(stream: IO[bytes]) -> Iterator[str]:
@@ -269,7 +334,7 @@ def _texts(stream: IO[bytes]) -> Iterator[str]:
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     rest = ""
     while chunk := stream.read(_CHUNK_BYTES):
-        *whole, rest = (rest + decode(chunk)).split("\0")
+        *whole, rest = (_bounded(rest) + decode(chunk)).split("\0")
         yield from whole
     if rest:
         raise ContractError("git log ended in the middle of a record")

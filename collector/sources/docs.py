@@ -6,6 +6,7 @@ What of it is a page's history is `collector/systems/docs/versions.py`'s; what p
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,16 @@ from collector.repositories import is_url, repository_name
 from collector.secrets import Secret, reveal
 from collector.source import About, Complete, Page, SourceConfig, SourceContext
 from collector.systems.docs.told import DocsMap, Told, docs_map, front_matter
-from collector.systems.docs.versions import History, Version, bring, continues, files_of, steps, texts_of
+from collector.systems.docs.versions import (
+    MOST_PAGE_BYTES,
+    History,
+    Version,
+    bring,
+    continues,
+    files_of,
+    steps,
+    texts_of,
+)
 
 _BEFORE_ALL = datetime(1800, 1, 1, tzinfo=UTC)
 _FORGOTTEN_AFTER = timedelta(days=1)
@@ -261,7 +271,10 @@ class DocsSource:
         if config.map:
             if not blob:
                 raise ContractError(f"the repository has no {config.map}; restore it, or correct `map`")
-            told = docs_map(self._texts([blob])[blob], config.map)
+            text = dict(self._texts([blob])).get(blob)
+            if text is None:
+                raise ContractError(f"{config.map} is larger than {MOST_PAGE_BYTES} bytes; that much is not read")
+            told = docs_map(text, config.map)
         rules, excluded = patterns(config.page_rules), patterns(config.exclude)
         named = set(told.paths)
         pages = {
@@ -273,8 +286,8 @@ class DocsSource:
         stamp = committed if before is None else max(committed, before.stamp + 1)
         return _Now(head, f"{self._settings}{blob}", stamp, pages, told)
 
-    def _texts(self, blobs: Sequence[str]) -> Mapping[str, str]:
-        """The texts of files, of which a clone has only those that were asked for."""
+    def _texts(self, blobs: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """The texts of files, of which a clone has only those that were asked for; none of one that is no page."""
         if self.remote:
             bring(Git(self._git.path, self._access), blobs)
         mark = hashlib.blake2b("".join(sorted(blobs)).encode()).hexdigest()
@@ -331,20 +344,23 @@ class DocsSource:
 
     def _told(self, now: _Now, paths: Sequence[str], warnings: list[str]) -> dict[str, Told]:
         """What is said of some pages: by the map, else by their front matter."""
-        texts: Mapping[str, str] = {}
+        told, unread = dict[str, Told](), list[str]()
         if self.config.front_matter and paths:
-            texts = self._texts([now.pages[path] for path in paths])
-        found, unread = dict[str, Told](), list[str]()
-        for path in paths:
-            own = Told()
-            try:
-                own = front_matter(texts.get(now.pages[path], ""), path)
-            except ContractError:
-                unread.append(path)
-            found[path] = now.map.of(path).over(own)
+            of = defaultdict[str, list[str]](list)
+            for path in paths:
+                of[now.pages[path]].append(path)
+            for blob, text in self._texts(list(of)):
+                for path in of.pop(blob):
+                    try:
+                        told[path] = front_matter(text, path)
+                    except ContractError:
+                        unread.append(path)
+            if large := sorted(path for left in of.values() for path in left):
+                many = f"{len(large)} pages are larger than {MOST_PAGE_BYTES >> 20} MiB"
+                warnings.append(f"{many}, such as {large[0]}: their front matter is not read")
         if unread:
-            warnings.append(f"the front matter of {len(unread)} pages is no YAML, such as of {unread[0]}")
-        return found
+            warnings.append(f"the front matter of {len(unread)} pages is no YAML, such as of {min(unread)}")
+        return {path: now.map.of(path).over(told.get(path, Told())) for path in paths}
 
     def _gone(self, now: _Now, before: _Cursor | None, pages: Mapping[str, Version]) -> dict[str, int]:
         """The pages that ended since the last look, and those that ended shortly before."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
 import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -20,11 +23,17 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from collector.document import documents_of
-from collector.errors import ConfigError, ContractError, PacelineError
+from collector.errors import ConfigError, ContractError, PacelineError, SourceError
+from collector.events import DocPage
+from collector.gitcommand import Git
 from collector.http import ApiClient, Limits
 from collector.name_rules import checked_expression, checked_rule
 from collector.patterns import Pattern
+from collector.people import People
+from collector.source import Page, SourceContext
+from collector.sources.docs import DocsConfig
 from collector.sources.git import RELEASE_TAG
+from collector.systems.docs.versions import files_of
 
 LIMIT = 1 << 20
 BOMB_BYTES = 1 << 28
@@ -144,6 +153,127 @@ def test_a_packed_answer_is_unpacked_no_further_than_its_limit(bombs: str, encod
 def test_a_client_that_unpacks_at_once_is_found(bombs: str) -> None:
     """The check above fails for a client without the limit."""
     assert most_memory(unpacked_at_once, bombs, "gzip") > 16 * LIMIT
+
+
+# --- repositories ----------------------------------------------------------------------------------------
+
+PAGE_BYTES = 64 << 20
+GIT = {
+    **{f"GIT_{who}_{what}": "c@people.example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+    "PATH": os.environ["PATH"],
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+}
+
+
+def told(folder: Path, *arguments: str, stdin: bytes = b"") -> str:
+    """What git prints in a repository."""
+    done = subprocess.run(["git", "-C", str(folder), *arguments], input=stdin, capture_output=True, check=True, env=GIT)
+    return done.stdout.decode().strip()
+
+
+@pytest.fixture(scope="module")
+def large_pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a page, and one of 64 MiB that is a few kilobytes packed, its front matter without an end."""
+    folder = tmp_path_factory.mktemp("pages")
+    told(folder, "init", "--quiet", "-b", "main")
+    (folder / "docs").mkdir()
+    (folder / "docs" / "small.md").write_text("---\nservice: shop\n---\nA page.\n", encoding="utf-8")
+    (folder / "docs" / "large.md").write_bytes(b"---\n" + b"x: y\n" * (PAGE_BYTES // 5))
+    (folder / "map.yaml").write_bytes(b"#" * (8 << 20))
+    told(folder, "add", ".")
+    told(folder, "commit", "--quiet", "-m", "Pages")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def many_paths(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of twelve objects that name ten thousand million paths."""
+    folder = tmp_path_factory.mktemp("paths")
+    told(folder, "init", "--quiet", "-b", "main")
+    name, mode, kind = told(folder, "hash-object", "-w", "--stdin", stdin=b"x"), "100644", "blob"
+    for _ in range(10):
+        rows = "".join(f"{mode} {kind} {name}\tf{n}.md\n" for n in range(10))
+        name, mode, kind = told(folder, "mktree", stdin=rows.encode()), "040000", "tree"
+    told(folder, "update-ref", "refs/heads/main", told(folder, "commit-tree", "-m", "Paths", name))
+    return folder
+
+
+def pages_of(folder: Path, **settings: Any) -> list[Page]:
+    """What the source of documentation reads of a repository."""
+    given = {"name": "docs", "type": "docs", "repository": str(folder), **settings}
+    context = SourceContext(
+        data_dir=folder, base_dir=folder, people=People(b"k" * 32), clock=lambda: datetime(2026, 3, 2, tzinfo=UTC)
+    )
+    return list(DocsConfig.model_validate(given).build(context).pull(None))
+
+
+def traced(read: Callable[[], object]) -> int:
+    """How many bytes a reading held at most."""
+    tracemalloc.start()
+    try:
+        read()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_page_that_is_large_is_listed_and_not_read(large_pages: Path) -> None:
+    """Of 64 MiB, a few kilobytes in the repository, nothing is held; that page has its versions like all others."""
+    found: list[Page] = []
+
+    held = traced(lambda: found.extend(pages_of(large_pages, front_matter=True)))
+
+    assert held < PAGE_BYTES / 4
+    assert [w for page in found for w in page.warnings] == [
+        "1 pages are larger than 4 MiB, such as docs/large.md: their front matter is not read"
+    ]
+    events = [event for page in found for event in page.events]
+    assert {(e.path, e.service) for e in events if isinstance(e, DocPage)} == {
+        ("docs/small.md", "shop"),
+        ("docs/large.md", None),
+    }
+
+
+def test_a_reader_that_takes_a_page_whole_is_found(large_pages: Path) -> None:
+    """The check above fails for a reader without the limit."""
+    assert traced(lambda: Git(large_pages).text("cat-file", "blob", "main:docs/large.md")) > PAGE_BYTES
+
+
+def test_a_map_of_pages_that_is_large_is_refused(large_pages: Path) -> None:
+    """It is read whole, so it has a limit."""
+    with pytest.raises(ContractError, match=r"map\.yaml is larger than"):
+        pages_of(large_pages, map="map.yaml")
+
+
+def test_a_list_of_files_without_end_is_refused(many_paths: Path) -> None:
+    """What git prints is read up to a limit, and git ends."""
+    git = Git(many_paths, most_bytes=4 << 20)
+
+    def read() -> None:
+        with pytest.raises(ContractError, match="prints more than 4194304 bytes"):
+            files_of(git, "main")
+
+    assert traced(read) < 64 << 20
+
+
+def test_git_takes_no_more_memory_than_it_may(many_paths: Path) -> None:
+    """To compare trees git itself holds all paths: it is ended before the machine has no memory."""
+    git = Git(many_paths, memory_bytes=128 << 20)
+
+    with pytest.raises(SourceError, match=r"[Oo]ut of memory"):
+        list(git.log_with_paths(["main"]))
+
+
+def test_a_message_without_end_is_refused(tmp_path: Path) -> None:
+    """A commit tells a bounded text."""
+    told(tmp_path, "init", "--quiet", "-b", "main")
+    tree = told(tmp_path, "mktree")
+    told(tmp_path, "update-ref", "refs/heads/main", told(tmp_path, "commit-tree", tree, stdin=b"x " * (6 << 20)))
+
+    for read in (Git(tmp_path).log, Git(tmp_path).log_with_paths):
+        with pytest.raises(ContractError, match="tells more than"):
+            list(read(["main"]))
 
 
 ENDLESS = (

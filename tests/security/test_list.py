@@ -11,7 +11,18 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 ATTACKS = {
     *("authentication", "token scope", "CSRF", "XSS", "mrkdwn", "header injection", "SSRF", "DNS", "path traversal"),
-    *("YAML", "zip bombs", "HMAC", "replay", "SQL", "PromQL", "log injection", "terminal", "git options"),
+    *(
+        "YAML",
+        "zip bombs",
+        "repositories",
+        "HMAC",
+        "replay",
+        "SQL",
+        "PromQL",
+        "log injection",
+        "terminal",
+        "git options",
+    ),
     *("regular expressions", "connections", "clickjacking", "host header"),
 }
 

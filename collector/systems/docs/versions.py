@@ -6,7 +6,7 @@ Only trees are needed for it. A page that moved without a change is followed; on
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -16,6 +16,9 @@ from collector.gitcommand import Git
 
 _FILES = ("100644", "100755")
 _IDS_OF_A_BATCH = 500
+_BYTES_OF_A_BATCH = 16 << 20
+MOST_PAGE_BYTES = 4 << 20
+"""A page that somebody wrote is a thousandth of it."""
 _HOW = re.compile(r"[ADMRT]\d*")
 
 
@@ -137,16 +140,35 @@ def continues(git: Git, head: str, before: str) -> bool:
     return bool(line) and line[-1].split()[1:2] == [before]
 
 
-def texts_of(git: Git, blobs: Collection[str], mark: str) -> Mapping[str, str]:
-    """The texts of some blobs that are all there. `mark`: a line that no text holds begins with it."""
-    wanted, found = sorted(set(blobs)), dict[str, str]()
-    for first in range(0, len(wanted), _IDS_OF_A_BATCH):
-        asked = "".join(f"{blob}\n" for blob in wanted[first : first + _IDS_OF_A_BATCH])
+def texts_of(git: Git, blobs: Collection[str], mark: str) -> Iterator[tuple[str, str]]:
+    """Blobs that are all there and their texts, some at a time; none for what is too large to be a page.
+
+    `mark`: a line that no text holds begins with it.
+    """
+    for batch in _batches(git, blobs):
+        asked = "".join(f"{blob}\n" for blob in batch)
         answer = git.text("cat-file", f"--batch={mark} %(objectname)", stdin=asked)
         for part in f"\n{answer}".split(f"\n{mark} ")[1:]:
             blob, _, text = part.partition("\n")
-            found[blob] = text
-    return found
+            yield blob, text
+
+
+def _batches(git: Git, blobs: Collection[str]) -> Iterator[list[str]]:
+    """Blobs that are read at once, without those that are larger than a page."""
+    asked = "".join(f"{blob}\n" for blob in sorted(set(blobs)))
+    batch, size = list[str](), 0
+    for line in git.lines("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked) if asked else ():
+        blob, _, told = line.partition(" ")
+        own = int(told) if told.isdigit() else MOST_PAGE_BYTES + 1  # it is not there
+        if own > MOST_PAGE_BYTES:
+            continue
+        if batch and (len(batch) == _IDS_OF_A_BATCH or size + own > _BYTES_OF_A_BATCH):
+            yield batch
+            batch, size = [], 0
+        batch.append(blob)
+        size += own
+    if batch:
+        yield batch
 
 
 def bring(git: Git, blobs: Collection[str]) -> None:
