@@ -40,10 +40,9 @@ def new_acts(events: Events, kind: type[Event], repository: str, since: int) -> 
     return [Act(id_, NEVER if at is None else at, *who) for id_, at, *who in rows]
 
 
-def acts_by(events: Events, kind: type[Event], repository: str, after: int | None) -> dict[Group, list[int]]:
-    """When which actors did something in a repository; only after a time."""
-    dated = _COLUMNS[kind][0]
-    later: dict[str, Where] = {} if after is None else {dated: Above(after)}
+def acts_by(events: Events, kind: type[Event], repository: str, after: int) -> dict[Group, list[int]]:
+    """When which actors did something in a repository after a time."""
+    later: dict[str, Where] = {_COLUMNS[kind][0]: Above(after)}
     found: dict[Group, list[int]] = {}
     for at, actor, bot, *others in events.columns(kind, *_COLUMNS[kind], repository=repository, **later):
         if at is not None:
@@ -51,4 +50,15 @@ def acts_by(events: Events, kind: type[Event], repository: str, after: int | Non
             if group not in found:
                 found[group] = []
             found[group].append(at)
+    return found
+
+
+def first_acts(events: Events, repository: str) -> dict[Group, tuple[int, str]]:
+    """When each actor did something in a repository for the first time, and the id of that."""
+    found: dict[Group, tuple[int, str]] = {}
+    for kind in ACTIVE:
+        for id_, at, actor, bot, *others in events.columns(kind, "id", *_COLUMNS[kind], repository=repository):
+            group = (actor, bool(bot), others[0] if others else "")
+            if at is not None and (group not in found or (at, id_) < found[group]):
+                found[group] = at, id_
     return found

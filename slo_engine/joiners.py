@@ -30,7 +30,8 @@ from slo_engine.acts import ACTIVE, NEVER, Act, Group, acts_by, new_acts
 from slo_engine.changes import Merged, names
 from slo_engine.credits import Credit, Delivered, delivered, joined, only_repository, read_releases, read_work
 from slo_engine.episodes import Episode, episodes, read_roster, with_imports
-from slo_engine.indicator import Asked, Events
+from slo_engine.first_acts import FirstActs, is_person, nothing_kept
+from slo_engine.indicator import Asked, Events, Piece
 from slo_engine.organisation import Organisation
 from slo_engine.progress import Known, Person, Progress, Reached, Terms
 
@@ -70,7 +71,8 @@ class Joiners:
         self._people: dict[tuple[str | None, bool], str | None] = {}
         self._begun: dict[str, int] = {}
         self._ends: dict[Episode, int] = {}
-        self._known = {person: _known_by(words) for person, words in asked.known.items()}
+        self._known = {person: _known_by(words) for person, words in asked.known.items() if is_person(person)}
+        self._firsts = FirstActs(events, asked)
         self._readers: dict[str, set[str]] = defaultdict(set)
         self._served: dict[str, set[str]] = defaultdict(set)
         for person, known in self._known.items():
@@ -81,9 +83,8 @@ class Joiners:
 
     def found(self) -> Iterator[tuple[str, list[Progress], tuple[str, ...]]]:
         """Each person that there is something new to say of: their progress, and what that was found by."""
-        clocked = self.has_roster or self._terms.first_activity
-        people = self._wanted() if clocked else {}
-        if clocked:
+        people = self._wanted() if self._clocked else {}
+        if self._clocked:
             self._follow(people)
         for person in sorted(self._gone(people)):
             yield person, [], ()
@@ -91,6 +92,20 @@ class Joiners:
             progress = [self._progress(person, one, e) for e in one.episodes]
             if progress or person in self._known:
                 yield person, progress, self._words(one, progress)
+
+    def kept(self) -> Iterator[Piece]:
+        """Once all is found: what of repositories is kept for the next look, where nobody tells who joined when."""
+        if self._asked.only is None:
+            follows = self._clocked and not self.has_roster
+            if not follows or self._asked.since is None:
+                yield from nothing_kept(self._asked)
+            if follows:
+                yield from self._firsts.pieces()
+
+    @property
+    def _clocked(self) -> bool:
+        """Whether anything says when an onboarding begins."""
+        return self.has_roster or self._terms.first_activity
 
     def _gone(self, people: Iterable[str]) -> set[str]:
         """Those of whom something was said and nothing is any more."""
@@ -196,12 +211,18 @@ class Joiners:
         for kind in ACTIVE:
             revision = since.get(kind_of(kind), 0)
             for repository in self._events.moved(kind, revision):
+                if not self.has_roster:
+                    self._firsts.look_again(repository)
                 for person in self._still(self._readers.get(repository, ())):
                     self._look(found, person)
             for repository in filter(self._counts, self._events.distinct(kind, "repository", revision)):
                 new = new_acts(self._events, kind, repository, revision)
+                if not self.has_roster:
+                    self._firsts.tell(repository, new)
                 self._touch_readers(found, repository, new, runs=kind is PipelineRun)
                 self._touch_actors(found, repository, new, runs=kind is PipelineRun)
+        if not self.has_roster:
+            self._touch_beginners(found)
         self._touch_deployed(found, since.get(kind_of(Deployment), 0))
 
     def _still(self, people: Iterable[str]) -> list[str]:
@@ -218,7 +239,7 @@ class Joiners:
         ids, earliest = {act.id for act in new}, min((act.at for act in new), default=NEVER)
         for person in self._still(self._readers.get(repository, ())):
             known = self._known[person]
-            concerned = known.until + DAY >= earliest and not (runs and self.has_roster)
+            concerned = known.until + DAY >= earliest and not runs
             if concerned or not ids.isdisjoint(known.events):
                 self._look(found, person)
 
@@ -234,6 +255,15 @@ class Joiners:
                     if first:
                         one.known.repositories.add(repository)
                         one.fresh.add(repository)
+
+    def _touch_beginners(self, found: dict[str, Person]) -> None:
+        """Those who began otherwise than was known, or where their repository did. Without a roster both say if new."""
+        for repository, begun, groups in filter(lambda one: self._counts(one.repository), self._firsts.differing()):
+            for person in self._readers.get(repository, ()) if begun else ():
+                self._look(found, person)
+            for person in {p for group in groups for p in self._actors(*group)} & self._known.keys():
+                # They may have begun later than they seemed to: what else they did then counts too.
+                found[person] = self._new(person)
 
     def _within(self, person: str, at: int) -> bool:
         """Whether what somebody did at a time may belong to an onboarding of theirs."""
@@ -280,17 +310,26 @@ class Joiners:
 
     def _scan(self, people: dict[str, Person]) -> None:
         """Where people work: all repositories, for those of whom it is not known; else what they are known for."""
+        if not self.has_roster:
+            self._scan_firsts(people)
+            return
         scanned = {person: one for person, one in people.items() if one.scan}
-        everybody = not self.has_roster and self._asked.since is None and self._asked.only is None
-        own = set().union(*(one.known.repositories for one in people.values())) if not self.has_roster else set()
-        after = min((e.start for one in scanned.values() for e in one.episodes), default=0) if self.has_roster else None
-        for kind in ACTIVE:
-            names_ = self._events.distinct(kind, "repository") if scanned or everybody else sorted(own)
-            for repository in filter(self._counts, names_):
-                for group, times in acts_by(
-                    self._events, kind, repository, None if after is None else after - 1
-                ).items():
-                    self._note(people, repository, group, times, everybody=everybody)
+        after = min((e.start for one in scanned.values() for e in one.episodes), default=0)
+        for kind in ACTIVE if scanned else ():
+            for repository in filter(self._counts, self._events.distinct(kind, "repository")):
+                for group, times in acts_by(self._events, kind, repository, after - 1).items():
+                    self._note(people, repository, group, times, everybody=False)
+
+    def _scan_firsts(self, people: dict[str, Person]) -> None:
+        """The same without a roster, where only the first thing matters that somebody did in each repository."""
+        everybody = self._asked.since is None and self._asked.only is None
+        if everybody or any(one.scan for one in people.values()):
+            names_ = {name for kind in ACTIVE for name in self._events.distinct(kind, "repository")}
+        else:
+            names_ = set().union(*(one.known.repositories for one in people.values()))
+        for repository in filter(self._counts, sorted(names_)):
+            for group, (at, _) in self._firsts.of(repository).items():
+                self._note(people, repository, group, [at], everybody=everybody)
 
     def _note(
         self, people: dict[str, Person], repository: str, group: Group, times: Sequence[int], *, everybody: bool

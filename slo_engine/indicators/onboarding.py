@@ -171,6 +171,7 @@ def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator
     for person, progress, words in joiners.found():
         found = [o for one in progress for o in _judged(one, joiners.stages, organisation, options)]
         yield Piece(person, found, words)
+    yield from joiners.kept()
 
 
 def _judged(
