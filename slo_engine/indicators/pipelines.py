@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from collector.conditions import Above
+from collector.conditions import Above, Where
 from collector.events import PipelineRun, Result, RunKind, RunState, event_id, kind_of
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape
 from slo_engine.observation import Observation, Outcome, Reason, Subject, from_micros, to_micros
@@ -126,7 +126,7 @@ def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator
         later = None
         if asked.since is not None and repository not in left:
             later = _later(events, organisation, asked, repository)
-        yield later or _whole(events, organisation, repository)
+        yield later or _whole(events, organisation, repository, _until(asked))
 
 
 def _touched(events: Events, asked: Asked) -> tuple[set[str], set[str]]:
@@ -138,10 +138,22 @@ def _touched(events: Events, asked: Asked) -> tuple[set[str], set[str]]:
     return {*events.distinct(PipelineRun, "repository", revision), *left}, left
 
 
-def _whole(events: Events, organisation: Organisation, repository: str) -> Piece:
+def _until(asked: Asked) -> int:
+    """The revision up to which all runs are known. What was written later will be told again as something new."""
+    return asked.revisions.get(kind_of(PipelineRun), _NEVER)
+
+
+def _read(events: Events, until: int, **where: Where) -> tuple[list[_Run], set[str]]:
+    """Some runs, and the ids of those that are known before their time."""
+    rows = events.columns(PipelineRun, *COLUMNS, "revision", **where)
+    runs = [_Run._make(row[:-1]) for row in rows]
+    return runs, {run.id for run, row in zip(runs, rows, strict=True) if row[-1] > until}
+
+
+def _whole(events: Events, organisation: Organisation, repository: str, until: int) -> Piece:
     """A repository with all its runs."""
-    runs = list(map(_Run._make, events.columns(PipelineRun, *COLUMNS, repository=repository)))
-    state = _packed(_State([], b"", b"", []), runs, runs)
+    runs, early = _read(events, until, repository=repository)
+    state = _packed(_State([], b"", b"", []), runs, runs, early)
     return Piece(repository, _observe(runs, organisation), state=state)
 
 
@@ -152,7 +164,7 @@ def _later(events: Events, organisation: Organisation, asked: Asked, repository:
         return None
     state = msgspec.msgpack.decode(packed, type=_State)
     revision = Above(asked.since["pipeline_run"])
-    new = list(map(_Run._make, events.columns(PipelineRun, *COLUMNS, repository=repository, revision=revision)))
+    new, early = _read(events, _until(asked), repository=repository, revision=revision)
     before, split = {r.id: r for r in map(_Run._make, state.open)}, Marks(state.split)
 
     def among(run: str) -> bool:
@@ -166,7 +178,7 @@ def _later(events: Events, organisation: Organisation, asked: Asked, repository:
     changed = {i: before[i] for i in parents if i in before} | {r.id: r for r in new}
     found = _judged(changed.values(), organisation, parents.union(filter(among, changed)), set(state.loose))
     reopened = _said(before[i] for i in changed if i in before)
-    packed = _packed(state, list((before | changed).values()), new)
+    packed = _packed(state, list((before | changed).values()), new, early)
     return Piece(repository, found, state=packed, after=_NEVER, reopened=reopened)
 
 
@@ -177,9 +189,10 @@ def _said(runs: Iterable[_Run]) -> frozenset[tuple[int, str]]:
     return frozenset((to_micros(o.at), o.unit) for o in said)
 
 
-def _packed(state: _State, runs: Sequence[_Run], new: Iterable[_Run]) -> bytes:
-    """A state with new runs; `runs` are those of which it has no mark."""
-    waiting = sorted((r for r in runs if r.state != RunState.COMPLETED), key=lambda r: (r.at(r.updated_at), r.id))
+def _packed(state: _State, runs: Sequence[_Run], new: Iterable[_Run], early: Container[str]) -> bytes:
+    """A state with new runs; `runs` are those of which it has no mark, and `early` will be told again."""
+    open_ = (r for r in runs if r.state != RunState.COMPLETED or r.id in early)
+    waiting = sorted(open_, key=lambda r: (r.at(r.updated_at), r.id))
     kept = {r.id for r in waiting[-_MOST_OPEN:]}
     closed = Marks(state.closed).joined(marks(r.id for r in runs if r.id not in kept))
     split = Marks(state.split).joined(marks({r.split for r in new if r.split is not None}))

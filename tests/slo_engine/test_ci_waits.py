@@ -5,26 +5,22 @@ Times are minutes after Monday, 5 January 2026, 00:00 UTC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import examples
+from steps import Derived
 
-from collector.conditions import Above, Where
-from collector.events import Event, Member, MemberKind, PipelineRun, Result, RunKind, RunState, kind_of
+from collector.events import Event, Member, MemberKind, PipelineRun, Result, RunKind, RunState
 from slo_engine.ci_waits import NEVER
-from slo_engine.indicator import Asked, Piece
+from slo_engine.indicator import Piece
 from slo_engine.indicators import wait
-from slo_engine.observation import Row, as_row
-from slo_engine.organisation import Organisation
-from slo_engine.plain_events import PlainEvents
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAY = 1440
-NOBODY = Organisation()
 ANN, BOB = "person:ann", "person:bob"
 
 
@@ -60,92 +56,6 @@ def under_way(name: str, created: float, started: float | None, **more: Any) -> 
     return run(name, created, started, **{"state": RunState.EXECUTING, "result": None, "finished_at": None, **more})
 
 
-class Told(PlainEvents):
-    """Events that are written one batch after the other, each with its revision."""
-
-    def __init__(self) -> None:
-        super().__init__([])
-        self.revision = 0
-        self._revisions: dict[str, int] = {}
-        self._left: list[tuple[type[Event], int, str]] = []
-
-    def write(self, events: Iterable[Event]) -> None:
-        """Write some: what was known of an event by then is gone."""
-        self.revision += 1
-        for event in events:
-            before = self.by_id.get(event.id)
-            for name in ("repository", "person"):
-                if before is not None and getattr(before, name, None) != getattr(event, name, None):
-                    self._left.append((type(event), self.revision, getattr(before, name)))
-            self.by_id[event.id] = event
-            self._revisions[event.id] = self.revision
-
-    def columns(self, event_type: type[Event], *names: str, **where: Where) -> list[tuple[Any, ...]]:
-        """Columns of the events of a kind that fit."""
-        since = where.pop("revision", None)
-        after = since.value if isinstance(since, Above) else -1
-        rows = super().columns(event_type, "id", *names, **where)
-        place = names.index("revision") if "revision" in names else None
-        found: list[tuple[Any, ...]] = []
-        for key, *values in rows:
-            if place is not None:
-                values[place] = self._revisions[key]
-            if self._revisions[key] > after:
-                found.append(tuple(values))
-        return found
-
-    def distinct(self, event_type: type[Event], name: str, since: int = -1) -> list[str]:
-        """The values of a column; only those of events written after a revision."""
-        rows = self.columns(event_type, name, revision=Above(since))
-        return sorted({value for (value,) in rows if value is not None})
-
-    def moved(self, event_type: type[Event], since: int) -> list[str]:
-        """What events of a kind left after a revision."""
-        return sorted({left for kind, revision, left in self._left if kind is event_type and revision > since})
-
-
-class Derived:
-    """What is kept of a derivation, and replaced by the next one."""
-
-    def __init__(self) -> None:
-        self.told = Told()
-        self.rows: dict[str, set[Row]] = {}
-        self._pieces: dict[str, Piece] = {}
-        self._since: dict[str, int] | None = None
-
-    def after(self, *events: Event, meanwhile: Sequence[Event] = ()) -> list[Piece]:
-        """Write events and derive what is new; `meanwhile`: what is written as soon as it has begun."""
-        self.told.write(events)
-        revisions = {kind_of(kind): self.told.revision for kind in wait.FAMILY.inputs}
-        if meanwhile:
-            self.told.write(meanwhile)
-        asked = Asked(
-            known={scope: piece.reads for scope, piece in self._pieces.items()},
-            since=self._since,
-            revisions=revisions,
-            state=lambda scope: self._pieces[scope].state if scope in self._pieces else None,
-        )
-        found = list(wait.pieces(self.told, NOBODY, asked))
-        for piece in found:
-            new = {as_row(o) if not isinstance(o, Row) else o for o in piece.observations}
-            old = self.rows.get(piece.scope, set())
-            kept = {row for row in old if row.values[:2] not in piece.reopened} if piece.after == NEVER else set()
-            self.rows[piece.scope] = new | kept
-            self._pieces[piece.scope] = piece
-        self._since = revisions
-        return found
-
-    @property
-    def everything(self) -> list[Row]:
-        """All that is kept, in order."""
-        return sorted((row for rows in self.rows.values() for row in rows), key=repr)
-
-    @property
-    def anew(self) -> list[Row]:
-        """All there is when nothing was known before, in order."""
-        return sorted(map(as_row, wait.observe(PlainEvents(self.told.by_id.values()), NOBODY)), key=repr)
-
-
 def changed(pieces: Sequence[Piece]) -> list[tuple[int | None, int]]:
     """For each piece whether it stands for all there is, and how many observations it has."""
     return [(piece.after, len(list(piece.observations))) for piece in pieces]
@@ -153,7 +63,7 @@ def changed(pieces: Sequence[Piece]) -> list[tuple[int | None, int]]:
 
 def test_new_runs_are_added_to_the_sum_of_their_day() -> None:
     """Runs of today change today's sum and how many there are, whatever else there was."""
-    derived = Derived()
+    derived = Derived(wait.FAMILY)
     derived.after(*(run(f"{day}", day * DAY, day * DAY + 3) for day in range(30)))
 
     found = derived.after(run("new", 29 * DAY + 10, 29 * DAY + 14))
@@ -164,7 +74,7 @@ def test_new_runs_are_added_to_the_sum_of_their_day() -> None:
 
 def test_a_run_is_followed_until_it_ends() -> None:
     """It waits, starts, is known by its jobs and ends: each time only what it changes is said."""
-    derived = Derived()
+    derived = Derived(wait.FAMILY)
     derived.after(run("old", 0, 3))
     told = [
         [under_way("p", 10, None)],
@@ -181,7 +91,7 @@ def test_a_run_is_followed_until_it_ends() -> None:
 
 def test_what_became_of_a_run_that_had_ended_is_looked_up() -> None:
     """It is run again, or a job of it is told late: all runs are looked at, and nothing is counted twice."""
-    derived = Derived()
+    derived = Derived(wait.FAMILY)
     derived.after(run("p", 10, 12), run("q", 10, 12))
 
     assert changed(derived.after(run("q", 10, 20)))[0][0] is None
@@ -191,7 +101,7 @@ def test_what_became_of_a_run_that_had_ended_is_looked_up() -> None:
 
 def test_a_run_of_a_day_that_is_closed_is_looked_up() -> None:
     """Of a day with fifteen later ones no sum is kept: it is added up again."""
-    derived = Derived()
+    derived = Derived(wait.FAMILY)
     derived.after(*(run(f"{day}", day * DAY, day * DAY + 3) for day in range(16)))
 
     assert changed(derived.after(run("late", 10, 20)))[0][0] is None
@@ -200,7 +110,7 @@ def test_a_run_of_a_day_that_is_closed_is_looked_up() -> None:
 
 def test_a_run_that_never_ends_costs_nothing_later() -> None:
     """Once its day is closed it is settled as it was; what comes of today is added still."""
-    derived = Derived()
+    derived = Derived(wait.FAMILY)
     derived.after(under_way("p", 0, 3))
     for day in range(20):
         derived.after(run(f"{day}", day * DAY, day * DAY + 3))
@@ -211,7 +121,7 @@ def test_a_run_that_never_ends_costs_nothing_later() -> None:
 
 def test_what_is_written_during_a_derivation_is_told_again() -> None:
     """It is in the sum already, and is still open when it comes as something new: so it costs what it changes."""
-    derived = Derived()
+    derived = Derived(wait.FAMILY)
     derived.after(run("1", 0, 3))
     derived.after(run("2", 0, 3), meanwhile=[run("3", 0, 3)])
 
@@ -221,7 +131,7 @@ def test_what_is_written_during_a_derivation_is_told_again() -> None:
 
 def test_only_so_many_runs_under_way_are_read_again() -> None:
     """Of 1,200 that wait the newest thousand are open; the others are counted among those that wait all the same."""
-    derived = Derived()
+    derived = Derived(wait.FAMILY)
     derived.after(*(under_way(f"{n}", n / 10, None) for n in range(1200)))
 
     assert changed(derived.after(run("1199", 119.9, 300))) == [(NEVER, 3)]
@@ -276,7 +186,7 @@ def test_runs_step_by_step_are_those_of_one_step(
     batches: list[tuple[list[Event], list[Event], list[Event]]], data: st.DataObject
 ) -> None:
     """Told late, again, otherwise, in parts, elsewhere, meanwhile, of people who move: it is as if all were known."""
-    derived = Derived()
+    derived = Derived(wait.FAMILY)
     roster = data.draw(st.booleans())
     for now, meanwhile, members in batches:
         derived.after(*now, *(members if roster else ()), meanwhile=meanwhile)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import examples
 from msgspec.structs import replace
+from steps import Derived
 
 from collector.events import Event, PipelineRun, Result, RunKind, RunState
 from collector.patterns import patterns
@@ -413,6 +414,28 @@ def test_a_pipeline_told_after_its_job_does_not_wait(kept: Kept) -> None:
     kept.after(job("j1", 1, 2, 3))
 
     assert kept.after(pipeline("p", 0, 5, 9)) == (1, 1)
+
+
+def test_what_is_written_during_a_derivation_is_told_again() -> None:
+    """It is judged already, and still open when it comes as something new: its repository is not judged as a whole."""
+    derived = Derived(pipelines.FAMILY)
+    derived.after(pipeline("1", 0, 5, 9), meanwhile=[pipeline("2", 0, 5, 9)])
+    derived.after(pipeline("3", 0, 5, 9), meanwhile=[pipeline("4", 0, 5, 9), job("j1", 1, 2, 3, parent_native_id="3")])
+
+    (piece,) = derived.after(pipeline("5", 0, 5, 9))
+
+    assert piece.after is not None
+    assert derived.everything == derived.anew
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(batches=st.lists(st.tuples(_runs, _runs), min_size=2, max_size=6))
+def test_runs_written_meanwhile_are_judged_as_all_at_once(batches: list[tuple[list[PipelineRun], ...]]) -> None:
+    """Whatever is written while numbers are made."""
+    derived = Derived(pipelines.FAMILY)
+    for now, meanwhile in batches:
+        derived.after(*now, meanwhile=meanwhile)
+        assert derived.everything == derived.anew
 
 
 _told = st.builds(
