@@ -52,6 +52,16 @@ from_npm() {
     find tests/npm/node_modules/@octokit/openapi/generated -type f ! -name api.github.com.json -delete
 }
 
+# Beside the Debian packages, for both wait for the network.
+lacking=$(mktemp)
+trap 'rm -f "$lacking"' EXIT
+{
+    once .venv-buildbot requirements/buildbot.txt -- from_pypi buildbot || echo buildbot >>"$lacking"
+    once .venv-audit requirements/audit.txt -- from_pypi audit || echo pip-audit >>"$lacking"
+    once .venv-schemathesis requirements/schemathesis.txt -- from_pypi schemathesis || echo schemathesis >>"$lacking"
+    once .venv-deploy requirements/deploy.txt -- from_pypi deploy || echo helm-python-sdk >>"$lacking"
+} &
+venvs=$!
 packages=$(missing)
 if [[ $packages ]] && can_apt; then
     echo "Installing" $packages
@@ -59,11 +69,9 @@ if [[ $packages ]] && can_apt; then
     apt_install $packages fonts-dejavu || echo "apt-get failed, see above." >&2
     packages=$(missing)
 fi
-once .venv-buildbot requirements/buildbot.txt -- from_pypi buildbot || packages+=" buildbot"
-once .venv-audit requirements/audit.txt -- from_pypi audit || packages+=" pip-audit"
-once .venv-schemathesis requirements/schemathesis.txt -- from_pypi schemathesis || packages+=" schemathesis"
-once .venv-deploy requirements/deploy.txt -- from_pypi deploy || packages+=" helm-python-sdk"
-once tests/npm/node_modules tests/npm/package-lock.json -- from_npm || packages+=" prism typescript"
+once tests/npm/node_modules tests/npm/package-lock.json -- from_npm || echo "prism typescript" >>"$lacking"
+wait "$venvs" || echo "virtual environments" >>"$lacking"
+packages=$(echo $packages $(<"$lacking"))
 if [[ -z $packages ]]; then exit 0; fi
-echo "Missing, so the tests that need them are skipped:" $packages
+echo "Missing, so the tests that need them are skipped: $packages"
 [[ ${CI:-} != true ]]
