@@ -29,7 +29,7 @@ from paceline.deleting import delete_source, erase
 from slo_engine.derive import derive
 from slo_engine.indicator import families
 
-pytestmark = pytest.mark.both_stores
+pytestmark = [pytest.mark.both_stores, pytest.mark.long]
 
 
 @dataclass(frozen=True)

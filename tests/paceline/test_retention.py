@@ -36,7 +36,7 @@ from slo_engine.indicators.support import SupportOptions
 from slo_engine.organisation import Organisation
 from slo_engine.weekly import Week
 
-pytestmark = pytest.mark.both_stores
+pytestmark = [pytest.mark.both_stores, pytest.mark.long]
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)

@@ -22,6 +22,8 @@ from slo_engine.evaluate import Evaluator, Wanted
 from slo_engine.indicator import families, indicators
 from slo_engine.organisation import Organisation
 
+pytestmark = pytest.mark.long
+
 START = datetime(2026, 1, 5, tzinfo=UTC)
 SERVICES = 60
 NOTHING = Wanted(1, {}, START, frozenset(), (), {})

@@ -25,6 +25,8 @@ from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
 from slo_engine.statistics import median_interval
 
+pytestmark = pytest.mark.long
+
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = 86_400.0
 EVERY_DAY = WorkCalendar(hours=tuple((weekday, (time(9), time(17))) for weekday in range(7)))
