@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -26,6 +27,8 @@ from paceline.weeklies import Weeklies
 from paceline.wiring import Running, access_of
 
 _SLOW_READER_SECONDS = 1
+_SWITCH_SECONDS = 0.0005
+"""How long who answers requests waits for one that computes: each step of a request may have to wait so long."""
 
 
 def serve(running: Running, host: str, port: int, clock: Callable[[], datetime], say: Callable[[str], object]) -> None:
@@ -38,6 +41,7 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
     enricher = build_enricher(service, settings, tiers=service.tiers, log=log, clock=clock, claims=claims)
     webhooks = Webhooks(service, log, clock)
     stop = threading.Event()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         certificate = certificate_of(running, stop)
         scheduler = schedule(service, log, clock, _dispatch(running), running.pruner)

@@ -247,19 +247,19 @@ class Service:
         """What takes the webhooks of a source; None where it has none or is closed. Raises SourceError."""
         return source.receiver(self._context)
 
-    def drain(self, *, whole: bool = True) -> int:
+    def drain(self) -> int:
         """Write what webhooks delivered into the tables of events; how many events. Never raises: it waits on.
 
-        Where somebody is at it already there is nothing to do. Not `whole`: only as much as one transaction takes.
+        Where somebody is at it already there is nothing to do.
         """
         if not self._draining.acquire(blocking=False):
             return 0
         try:
-            return self._drain(whole=whole)
+            return self._drain()
         finally:
             self._draining.release()
 
-    def _drain(self, *, whole: bool) -> int:
+    def _drain(self) -> int:
         only_told = {s.name: s.join() for s in self.configuration.sources if isinstance(s, PushedConfig)}
         events = 0
         try:
@@ -267,8 +267,6 @@ class Service:
                 events += sum(one.events for one in done)
                 for one in done:
                     self._log.info("delivered", **dataclasses.asdict(one))
-                if not whole:
-                    return events
             self._forget()
         except StoreError as error:
             self._log.error("what was delivered is not written yet; it waits", error=str(error))

@@ -7,7 +7,6 @@ deliveries is drained by the service; a delivery that comes again changes nothin
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import threading
 from collections import Counter
@@ -22,6 +21,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
 from collector.errors import BadRecord, ContractError, RetryableError, SourceError, StoreError
 from collector.source import SourceConfig
@@ -71,13 +71,10 @@ class _Batch:
 
 
 class Committer:
-    """Keeps deliveries in the order in which they came, as many at once as came while the last ones were kept.
+    """Keeps deliveries in the order in which they came, as many at once as came while the last ones were kept."""
 
-    `settle` is called in between, once nothing more is to be kept.
-    """
-
-    def __init__(self, keep: Callable[[Sequence[Arrival]], list[bool]], settle: Callable[[], object]) -> None:
-        self._keep, self._settle = keep, settle
+    def __init__(self, keep: Callable[[Sequence[Arrival]], list[bool]]) -> None:
+        self._keep = keep
         self._changing = threading.Lock()
         self._open: _Batch | None = None
         self._bytes = 0
@@ -113,13 +110,6 @@ class Committer:
         finally:
             with self._changing:
                 self._bytes -= batch.size
-                if self._open is None:
-                    with contextlib.suppress(RuntimeError):  # it is being closed: the next start settles
-                        self._thread.submit(self._rest)
-
-    def _rest(self) -> None:
-        if self._open is None:
-            self._settle()
 
 
 # --- the door --------------------------------------------------------------------------------------------
@@ -171,8 +161,7 @@ class Webhooks:
         self._service, self._log, self._clock = service, log, clock
         self._sources: Mapping[str, SourceConfig] = {s.name: s for s in service.configuration.sources}
         self._public = service.configuration.settings.privacy.is_public
-        # A little at a time, so that closing never waits for a backlog: the schedule writes that.
-        self._committer = Committer(service.inbox.keep, lambda: service.drain(whole=False))
+        self._committer = Committer(service.inbox.keep)
         self._reading = 0
         self._counts: Counter[tuple[str, Outcome]] = Counter()
         self._ignored: Counter[tuple[str, str]] = Counter()
@@ -339,6 +328,15 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"model": RefusedView} for code in (400, 401, 403, 404, 408, 413, 503)
 }
 _ANY_BODY: dict[str, Any] = {"requestBody": {"content": {"application/json": {"schema": {}}}}}
+
+
+def webhook_route(webhooks: Webhooks) -> Route:
+    """What answers deliveries. It is the same route as FastAPI's, which describes it, for half of the time."""
+
+    async def deliver(request: Request) -> Response:
+        return await webhooks.answer(request.path_params["source"], request)
+
+    return Route(PATH, deliver, methods=["POST"], include_in_schema=False)
 
 
 def webhook_routes(webhooks: Webhooks) -> APIRouter:

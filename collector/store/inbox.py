@@ -260,16 +260,31 @@ def _count(
     success: bool = False,
 ) -> None:
     """Add to the totals of a source. Whether its runs succeed is its own affair, unless it has none but deliveries."""
-    totals = {"events_total": 0, "changed_total": 0, "rejected_total": 0, **sums}
-    run: dict[str, Any] = {"started_at": at, "finished_at": at, "succeeded": True, "error": None, "failure": None}
     last = {"last_success_at": at if success else None, "newest_event_at": newest_event_at}
-    statement = insert(SOURCE_RUN).values(source=source, warnings="[]", **run, **last, **totals)
-    merged: dict[str, Any] = {name: SOURCE_RUN.c[name] + total for name, total in totals.items()}
-    merged |= {name: _later(statement.excluded[name], SOURCE_RUN.c[name]) for name in last}
-    merged |= run if success else {}
-    transaction.execute(statement.on_conflict_do_update(index_elements=["source"], set_=merged))
+    totals = {**dict.fromkeys(_TOTALS, 0), **sums}
+    values = {"source": source, "started_at": at, "finished_at": at, **last, **totals}
+    transaction.execute(_SUCCEEDED if success else _COUNTED, values)
+
+
+_TOTALS = ("events_total", "changed_total", "rejected_total")
+_LAST = ("last_success_at", "newest_event_at")
+
+
+def _counting(*, success: bool) -> Any:
+    """The statement that adds to the totals of a source, made once: making it takes longer than running it."""
+    told: dict[str, Any] = {name: sa.bindparam(name) for name in ("source", "started_at", "finished_at", *_LAST, *_TOTALS)}
+    ended: dict[str, Any] = {"succeeded": sa.true(), "error": sa.null(), "failure": sa.null()}
+    statement = insert(SOURCE_RUN).values(**told, **ended, warnings="[]")
+    merged: dict[str, Any] = {name: SOURCE_RUN.c[name] + statement.excluded[name] for name in _TOTALS}
+    merged |= {name: _later(statement.excluded[name], SOURCE_RUN.c[name]) for name in _LAST}
+    if success:
+        merged |= {name: statement.excluded[name] for name in ("started_at", "finished_at", *ended)}
+    return statement.on_conflict_do_update(index_elements=["source"], set_=merged)
 
 
 def _later(one: Any, other: Any) -> Any:
     """The later of two times, of which either may be missing."""
     return sa.case((one > other, one), else_=sa.func.coalesce(other, one))
+
+
+_SUCCEEDED, _COUNTED = _counting(success=True), _counting(success=False)

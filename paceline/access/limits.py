@@ -7,6 +7,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 MOST_CLIENTS = 10_000
 """Of whom a table knows; who did not ask for longest is forgotten first."""
@@ -43,6 +44,7 @@ class Rate:
         return 0
 
 
+@lru_cache(maxsize=1_000)
 def client_key(address: str) -> str:
     """One client: an IPv4 address, or the network of an IPv6 address, which is one customer's."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from paceline.access.settings import ProxySettings
@@ -64,6 +65,7 @@ class Peers:
         return named[0], [group for group in groups if group][:_MOST_GROUPS]
 
 
+@lru_cache(maxsize=1_000)
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-CONNECTIONS = 24
+CONNECTIONS = 64
 _ANSWER_SECONDS = 20.0
 _SUCCESS = range(200, 300)
 

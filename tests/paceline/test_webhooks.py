@@ -567,7 +567,7 @@ def test_closing_waits_for_the_commit_under_way() -> None:
         return [True] * len(arrivals)
 
     async def put() -> None:
-        committer = Committer(keep, lambda: None)
+        committer = Committer(keep)
         waiting = asyncio.ensure_future(committer.put(Arrival(source="s", delivery="d-1", received_at=0)))
         await asyncio.sleep(0)
         committer.close()
