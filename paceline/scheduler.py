@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.job import Job
@@ -32,6 +32,7 @@ _LOOK_FOR_OLD_SECONDS = 60.0
 _DRAIN_SECONDS = 1.0
 _DISPATCH_SECONDS = 1.0
 _LOOK_SECONDS = 15.0
+_SOON = timedelta(seconds=5)
 _MINUTE = timedelta(minutes=1)
 _COLLECTING, _PUNCTUAL, _OWN = "default", "punctual", "own"
 _AT_ONCE = 10
@@ -81,12 +82,20 @@ def schedule(
             id=f"collect {source.name}",
             executor=_PUNCTUAL,
         )
+    planned = scheduler.add_job(
+        _refresh,
+        IntervalTrigger(seconds=settings.evaluate_every.total_seconds()),
+        args=(service, log),
+        id="evaluate",
+        executor=_OWN,
+    )
+    after_runs = AfterRuns(lambda: _refresh(service, log), lambda: getattr(planned, "next_run_time", None))
     for source in sources:
         if not source.punctual:
             scheduler.add_job(
                 _collect,
                 IntervalTrigger(seconds=source.every.total_seconds()),
-                args=(lanes, service, source, log),
+                args=(lanes, service, source, after_runs),
                 id=f"collect {source.name}",
                 next_run_time=clock(),
             )
@@ -114,13 +123,6 @@ def schedule(
         IntervalTrigger(seconds=_LOOK_SECONDS),
         id="look",
         next_run_time=clock(),
-        executor=_OWN,
-    )
-    scheduler.add_job(
-        _refresh,
-        IntervalTrigger(seconds=settings.evaluate_every.total_seconds()),
-        args=(service, log),
-        id="evaluate",
         executor=_OWN,
     )
     if pruner is not None:
@@ -195,13 +197,35 @@ def _seconds(run: SourceRun) -> float:
     return (run.finished_at - run.started_at) / 1e6
 
 
-def _collect(lanes: _Lanes, service: Service, source: SourceConfig, log: Log) -> None:
+class AfterRuns:
+    """Numbers are made anew after the runs of sources: once for all that end meanwhile, and not just before the plan.
+
+    `planned`: when they are made anew anyway; None where nobody knows.
+    """
+
+    def __init__(self, refresh: Callable[[], object], planned: Callable[[], datetime | None]) -> None:
+        self._refresh, self._planned = refresh, planned
+        self._waiting, self._at_work = threading.Lock(), threading.Lock()
+
+    def __call__(self) -> None:
+        """Make them anew, unless somebody is about to."""
+        planned = self._planned()
+        if planned is not None and planned - datetime.now(UTC) <= _SOON:
+            return
+        if not self._waiting.acquire(blocking=False):
+            return  # who waits has not begun, and will see this run, too
+        with self._at_work:
+            self._waiting.release()
+            self._refresh()
+
+
+def _collect(lanes: _Lanes, service: Service, source: SourceConfig, after_runs: AfterRuns) -> None:
     if not service.exposes():
         return
     outcome, was_slow = service.collect(source), source.name in lanes.slow
     # That it fails still is no news: of a thousand such each would make all numbers anew.
     if outcome.succeeded or outcome.changed or not was_slow:
-        _refresh(service, log)
+        after_runs()
     # Last of all: until then it is at work in its lane.
     change = lanes.slow.add if _is_slow(outcome.succeeded, outcome.duration_seconds) else lanes.slow.discard
     change(source.name)

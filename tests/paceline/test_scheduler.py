@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +16,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from collector.errors import SourceError
+from collector.events import Deployment, Result
 from collector.source import Page, Source, SourceConfig, SourceContext
+from collector.store import Arrival, packed
 from paceline.deliveries import Deliveries
-from paceline.scheduler import schedule
+from paceline.scheduler import AfterRuns, schedule
 from paceline.service import Service
 from paceline.settings import ReportSettings
 from paceline.wiring import Running, utc_now
@@ -277,6 +280,63 @@ def test_what_counts_at_its_minute_begins_with_one(many_slow: Service, running: 
     at = datetime(2026, 3, 9, 9, 30, 17, tzinfo=UTC)
 
     assert job.trigger.get_next_fire_time(None, at) == datetime(2026, 3, 9, 9, 31, tzinfo=UTC)
+
+
+def test_what_is_delivered_is_written_within_a_second(service: Service, running: Running) -> None:
+    """A delivery waits for the next draining, not for the numbers."""
+    source = service.configuration.sources[0].name
+    deployed = Deployment(
+        source=source,
+        native_id="a delivered one",
+        service="shop",
+        environment="production",
+        finished_at=service.started_at,
+        updated_at=service.started_at,
+        result=Result.SUCCESS,
+    )
+    service.inbox.keep([Arrival(source=source, delivery="d-1", received_at=0, events=packed([deployed]))])
+    scheduler = schedule(service, running.log, utc_now)
+    scheduler.start()
+    try:
+        written = _comes_true(lambda: service.inbox.waiting() == 0)
+    finally:
+        scheduler.shutdown()
+
+    assert written
+    assert [d.native_id for d in service.events.events(Deployment)].count("a delivered one") == 1
+
+
+def test_runs_that_end_meanwhile_are_evaluated_together() -> None:
+    """While numbers are made twenty runs end: they are made once more for all of them, and the last one is seen."""
+    ended, seen = 0, list[int]()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def refresh() -> None:
+        seen.append(ended)
+        begun.set()
+        go_on.wait(timeout=10)
+
+    after_runs = AfterRuns(refresh, lambda: None)
+    with ThreadPoolExecutor(21) as pool:
+        pool.submit(after_runs)
+        begun.wait(timeout=10)
+        ended = 20
+        others = [pool.submit(after_runs) for _ in range(20)]
+        left = _comes_true(lambda: sum(one.done() for one in others) == 19)
+        go_on.set()
+
+    assert (left, seen) == (True, [0, 20])
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(4, 0), (60, 1)])
+def test_numbers_that_are_planned_soon_are_not_made_before(seconds: int, times: int) -> None:
+    """A run that ends just before the plan is evaluated by the plan."""
+    made = list[int]()
+    planned = utc_now() + timedelta(seconds=seconds)
+
+    AfterRuns(lambda: made.append(1), lambda: planned)()
+
+    assert len(made) == times
 
 
 def _comes_true(what: Callable[[], bool]) -> bool:

@@ -546,17 +546,6 @@ def test_many_requests_share_a_commit(client: TestClient, service: Service, webh
     assert service.inbox.waiting() == 20
 
 
-def test_what_is_kept_is_written_soon(running: Running, service: Service, clock: Any) -> None:
-    """After a commit, once nothing more is to be kept, what waits is written: nobody waits for the next second."""
-    webhooks = Webhooks(service, running.log, clock)
-    with TestClient(create_app(service, webhooks=webhooks)) as client:
-        client.post("/webhooks/pushed", json=deployment(), headers={"Authorization": f"Bearer {SECRET}"})
-
-    webhooks.close()
-
-    assert (service.inbox.waiting(), deployed(service)) == (0, ["1"])
-
-
 def test_closing_waits_for_the_commit_under_way() -> None:
     """At the end what was put is kept: its sender may have the answer already."""
     kept: list[str] = []
