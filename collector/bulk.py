@@ -1,4 +1,4 @@
-"""For long stretches that build many objects and few cycles: garbage collection runs seldom meanwhile. A leaf."""
+"""When cyclic garbage is collected: seldom where many objects are built, or somebody waits for answers. A leaf."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 # what is no longer used, and cycles are still found, only later. Not much later: one source that waits for its server
 # keeps this up for all threads for as long, and what others leave in cycles meanwhile must stay little.
 _SELDOM = (20_000, 25, 10)
+_STAYING = (10_000, 20, 1_000_000)
+"""New objects are looked through as they come, those that grow old only when somebody asks."""
 _entering = threading.Lock()
 _inside = 0
 _usual = gc.get_threshold()
@@ -33,3 +35,19 @@ def seldom_collecting() -> Iterator[None]:
             _inside -= 1
             if _inside == 0:
                 gc.set_threshold(*_usual)
+
+
+def stay() -> None:
+    """For a process that stays and answers: what is there by now is not looked through again, what grows old seldom.
+
+    To look through all objects stops every thread for as long as that takes: up to a second in a large process.
+    Whoever calls this calls `tidy` now and then.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_STAYING)
+
+
+def tidy() -> None:
+    """Collect the cyclic garbage that has grown old."""
+    gc.collect()

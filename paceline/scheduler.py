@@ -16,6 +16,7 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from collector.bulk import tidy
 from collector.errors import PacelineError
 from collector.source import SourceConfig
 from collector.store import SourceRun
@@ -32,6 +33,7 @@ _LOOK_FOR_OLD_SECONDS = 60.0
 _DRAIN_SECONDS = 1.0
 _DISPATCH_SECONDS = 1.0
 _LOOK_SECONDS = 15.0
+_TIDY_SECONDS = 3_600.0
 _SOON = timedelta(seconds=5)
 _MINUTE = timedelta(minutes=1)
 _COLLECTING, _PUNCTUAL, _OWN = "default", "punctual", "own"
@@ -123,6 +125,12 @@ def schedule(
         IntervalTrigger(seconds=_LOOK_SECONDS),
         id="look",
         next_run_time=clock(),
+        executor=_OWN,
+    )
+    scheduler.add_job(
+        tidy,
+        IntervalTrigger(seconds=_TIDY_SECONDS),
+        id="tidy",
         executor=_OWN,
     )
     if pruner is not None:

@@ -14,6 +14,7 @@ from functools import partial
 import uvicorn
 from fastapi import FastAPI
 
+from collector.bulk import stay
 from collector.errors import PacelineError
 from paceline.access.connections import MOST_HEAD_BYTES, counting
 from paceline.access.peers import Peers
@@ -41,7 +42,6 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
     enricher = build_enricher(service, settings, tiers=service.tiers, log=log, clock=clock, claims=claims)
     webhooks = Webhooks(service, log, clock)
     stop = threading.Event()
-    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         certificate = certificate_of(running, stop)
         scheduler = schedule(service, log, clock, _dispatch(running), running.pruner)
@@ -66,6 +66,7 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
         app = create_app(service, enricher, webhooks, weeklies, access_of(running, clock))
         config = bounded(app, running, certificate)
         server = uvicorn.Server(config)
+        _answer_soon()
         stop_on_signals(server)
         try:
             server.run(sockets=[listening])
@@ -85,6 +86,12 @@ def serve(running: Running, host: str, port: int, clock: Callable[[], datetime],
         webhooks.close()
         enricher.close()
         listening.close()
+
+
+def _answer_soon() -> None:
+    """Whoever computes in this process lets those go first who answer requests."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    stay()
 
 
 def bounded(app: FastAPI, running: Running, certificate: Certificate | None) -> uvicorn.Config:

@@ -60,6 +60,7 @@ _ADVICE = (
     ("readonly database", "its file, or the folder of it, may not be written"),
 )
 """What to do about the words of a database."""
+_FETCHED_AT_ONCE = 500
 _SYNCHRONOUS = "PRAGMA synchronous=NORMAL"
 # Else the driver looks in vain, for each value, how these are told to SQLite: of an insert that took a quarter.
 sqlite3.register_adapter(type(None), lambda nothing: nothing)
@@ -448,7 +449,12 @@ def _fetched(connection: Connection, text: str, values: Sequence[Any]) -> list[t
         cursor = connection.connection.cursor()
     try:
         cursor.execute(text, values)
-        return list(cursor.fetchall())
+        # Some at a time: the driver lets go of Python's lock at each row and takes it at once again. Who waits for it,
+        # such as who answers a scrape, gets it only in between.
+        found: list[tuple[Any, ...]] = []
+        while some := cursor.fetchmany(_FETCHED_AT_ONCE):
+            found += some
+        return found
     finally:
         cursor.close()
 

@@ -272,7 +272,8 @@ _LAST = ("last_success_at", "newest_event_at")
 
 def _counting(*, success: bool) -> Any:
     """The statement that adds to the totals of a source, made once: making it takes longer than running it."""
-    told: dict[str, Any] = {name: sa.bindparam(name) for name in ("source", "started_at", "finished_at", *_LAST, *_TOTALS)}
+    names = ("source", "started_at", "finished_at", *_LAST, *_TOTALS)
+    told: dict[str, Any] = {name: sa.bindparam(name) for name in names}
     ended: dict[str, Any] = {"succeeded": sa.true(), "error": sa.null(), "failure": sa.null()}
     statement = insert(SOURCE_RUN).values(**told, **ended, warnings="[]")
     merged: dict[str, Any] = {name: SOURCE_RUN.c[name] + statement.excluded[name] for name in _TOTALS}
