@@ -33,7 +33,7 @@ from paceline.pages.sources import source_routes
 from paceline.readiness import HealthView, readiness, starting
 from paceline.refusing import Limit
 from paceline.service import Service
-from paceline.webhooks import Webhooks, webhook_route, webhook_routes
+from paceline.webhooks import Doorway, Webhooks, webhook_routes
 from paceline.weeklies import Weeklies
 from paceline.weekly_routes import weekly_routes
 from slo_engine.exposition import follower_samples, render
@@ -183,11 +183,6 @@ def create_app(  # noqa: C901 - one short function for each route
             return JSONResponse(view.told(), status_code=503)
         return RestatementsView(restatements=[_restatement_view(line) for line in lines])
 
-    # First what is asked most often: each route before it is tried in vain.
-    if enricher is not None:
-        app.include_router(router(enricher, service.configuration.settings.notify))
-    if webhooks is not None:  # after the alerts, which have a path of their own among them
-        app.router.routes.append(webhook_route(webhooks))
     app.include_router(static_routes())
     app.include_router(home_routes(service, look))
     app.include_router(slo_routes(service, look))
@@ -200,10 +195,14 @@ def create_app(  # noqa: C901 - one short function for each route
     app.include_router(definition_routes(look))
     app.include_router(annotation_routes(service))
     app.include_router(delivery_routes(service))
-    if webhooks is not None:
+    if enricher is not None:
+        app.include_router(router(enricher, service.configuration.settings.notify))
+    if webhooks is not None:  # after the alerts, which have a path of their own among them
         app.include_router(webhook_routes(webhooks))
     app.include_router(explain_routes(service, look))
     answer_refusals(app, look, HEADERS)
+    if webhooks is not None:
+        app.add_middleware(Doorway, webhooks=webhooks)  # within the guard
     if access is not None:
         put_behind(app, access, look)
     app.add_middleware(SafeHeaders, headers=HEADERS)  # the last one is the outermost

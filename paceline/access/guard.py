@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paceline.access.caller import By, Caller, Role, with_caller
 from paceline.access.doorkeeper import Doorkeeper
-from paceline.access.headers import OVER_TLS, adding
+from paceline.access.headers import OVER_TLS, adding, encoded
 from paceline.access.limits import Rate, client_key
 from paceline.access.peers import AmbiguousHeaderError, header
 from paceline.access.settings import LimitSettings
@@ -31,6 +31,7 @@ BODY_SECONDS = 35.0
 _AT_ONCE = 5.0
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _SIGN_IN = "/account/sign-in"
+_NO_STORE = encoded({"Cache-Control": "no-store"})
 
 Refused = Callable[[str, int], Response]
 """Makes the page of a refusal of its words and status."""
@@ -84,7 +85,7 @@ class Guard:
     ) -> None:
         self._app, self._routes = app, routes
         self._keeper, self._rates, self._trail, self._page = keeper, rates, trail, page
-        self._headers = OVER_TLS if keeper.is_secure else {}
+        self._headers = encoded(OVER_TLS) if keeper.is_secure else ()
         self._body_seconds = body_seconds
 
     @cached_property
@@ -113,7 +114,7 @@ class Guard:
             await self._answer(scope, refusal)(scope, receive, send)
             return
         if self._keeper.settings.guarded and need.door in {Door.LOOK, Door.SCRAPE, Door.SIGN_IN}:
-            send = adding(send, {"Cache-Control": "no-store"})
+            send = adding(send, _NO_STORE)
         await self._app(with_caller(scope, caller), receive, send)
 
     def _admitted(self, scope: Scope, need: Need) -> Caller:

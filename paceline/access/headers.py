@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS: Mapping[str, str] = {
@@ -27,7 +25,7 @@ class SafeHeaders:
     """Adds headers to all answers of an app that do not have them."""
 
     def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
-        self._app, self._headers = app, headers
+        self._app, self._headers = app, encoded(headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -37,14 +35,25 @@ class SafeHeaders:
         await self._app(scope, receive, adding(send, self._headers))
 
 
-def adding(send: Send, headers: Mapping[str, str]) -> Send:
+Encoded = Sequence[tuple[bytes, bytes]]
+"""Headers as a server sends them, their names in lower case."""
+
+
+def encoded(headers: Mapping[str, str]) -> Encoded:
+    """Headers as a server sends them."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def adding(send: Send, headers: Encoded) -> Send:
     """Sends an answer with more headers, where it does not have them."""
+    if not headers:
+        return send
 
     async def with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            own: Any = MutableHeaders(scope=message)
-            for name, value in headers.items():
-                own.setdefault(name, value)
+            own = list(message.get("headers", ()))
+            names = {name.lower() for name, _ in own}
+            message["headers"] = own + [one for one in headers if one[0] not in names]
         await send(message)
 
     return with_headers
