@@ -83,7 +83,6 @@ def service(running: Running) -> Service:
 def webhooks(running: Running, service: Service, clock: Any) -> Iterator[Webhooks]:
     """Its webhooks; what they keep waits until it is drained."""
     made = Webhooks(service, running.log, clock)
-    made._committer._settle = lambda: None
     yield made
     made.close()
 
