@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.job import Job
@@ -91,7 +91,7 @@ def schedule(
         id="evaluate",
         executor=_OWN,
     )
-    after_runs = AfterRuns(lambda: _refresh(service, log), lambda: getattr(planned, "next_run_time", None))
+    after_runs = AfterRuns(lambda: _refresh(service, log), lambda: getattr(planned, "next_run_time", None), clock)
     for source in sources:
         if not source.punctual:
             scheduler.add_job(
@@ -208,17 +208,19 @@ def _seconds(run: SourceRun) -> float:
 class AfterRuns:
     """Numbers are made anew after the runs of sources: once for all that end meanwhile, and not just before the plan.
 
-    `planned`: when they are made anew anyway; None where nobody knows.
+    `planned`: when they are made anew anyway, by the same clock; None where nobody knows.
     """
 
-    def __init__(self, refresh: Callable[[], object], planned: Callable[[], datetime | None]) -> None:
-        self._refresh, self._planned = refresh, planned
+    def __init__(
+        self, refresh: Callable[[], object], planned: Callable[[], datetime | None], clock: Callable[[], datetime]
+    ) -> None:
+        self._refresh, self._planned, self._clock = refresh, planned, clock
         self._waiting, self._at_work = threading.Lock(), threading.Lock()
 
     def __call__(self) -> None:
         """Make them anew, unless somebody is about to."""
         planned = self._planned()
-        if planned is not None and planned - datetime.now(UTC) <= _SOON:
+        if planned is not None and planned - self._clock() <= _SOON:
             return
         if not self._waiting.acquire(blocking=False):
             return  # who waits has not begun, and will see this run, too

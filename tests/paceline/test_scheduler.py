@@ -316,7 +316,7 @@ def test_runs_that_end_meanwhile_are_evaluated_together() -> None:
         begun.set()
         go_on.wait(timeout=10)
 
-    after_runs = AfterRuns(refresh, lambda: None)
+    after_runs = AfterRuns(refresh, lambda: None, utc_now)
     with ThreadPoolExecutor(21) as pool:
         pool.submit(after_runs)
         begun.wait(timeout=10)
@@ -334,7 +334,7 @@ def test_numbers_that_are_planned_soon_are_not_made_before(seconds: int, times: 
     made = list[int]()
     planned = utc_now() + timedelta(seconds=seconds)
 
-    AfterRuns(lambda: made.append(1), lambda: planned)()
+    AfterRuns(lambda: made.append(1), lambda: planned, utc_now)()
 
     assert len(made) == times
 
