@@ -74,14 +74,13 @@ def service_weeks(
     if not spans:
         return
     merged, shipped = _numbers(np.array(spans, dtype=np.int64), zone).T
-    # How many changes begin to wait in a week, less how many have stopped before it.
-    change = np.zeros(last + 2, dtype=np.int64)
     ends = np.minimum(np.minimum(merged + MOST_WEEKS, shipped), last) + 1
     begins = np.minimum(np.maximum(merged, first), ends)
-    np.add.at(change, begins, 1)
-    np.add.at(change, ends, -1)
-    for number in np.flatnonzero(np.cumsum(change)):
-        week = _week(int(number), zone)
+    earliest, weeks = int(begins.min()), int(ends.max() - begins.min()) + 1
+    # How many changes begin to wait in a week, less how many have stopped before it.
+    change = np.bincount(begins - earliest, minlength=weeks) - np.bincount(ends - earliest, minlength=weeks)
+    for number in np.flatnonzero(np.cumsum(change)).tolist():
+        week = _week(earliest + number, zone)
         done = bisect_left(deployed, week.end) - bisect_left(deployed, week.start)
         yield week, done >= promised
 

@@ -20,7 +20,7 @@ from slo_engine import burn
 from slo_engine.benchmarks import QUICK_CHECK, quick_check
 from slo_engine.exclusions import Exclusion
 from slo_engine.indicator import Indicator, Shape, named_of, widths_of
-from slo_engine.numbers import Summary, rows_of, sizes_of, summary_of, withheld_of
+from slo_engine.numbers import Summary, rows_of, sizes_of, summaries_of, withheld_of
 from slo_engine.observation import Subject
 from slo_engine.organisation import Organisation
 from slo_engine.reading import Group, Reader, Span, rolling
@@ -87,6 +87,12 @@ class _Known(NamedTuple):
     """Its lines, where they are written with it."""
 
 
+_Sources = tuple[Mapping[Subject, _Known], ...]
+"""What scores are made from: the parts of each indicator of the Quick Check."""
+_Found = Mapping[tuple[Subject, str], Mapping[str, float]]
+"""Scores by subject and window."""
+
+
 class Wanted(NamedTuple):
     """What another process is asked to evaluate; `whose`: the evaluator that asks, another one for each."""
 
@@ -147,6 +153,8 @@ class Evaluator:
         self._kept_back: dict[str, _KeptBack] = {}
         self._scores: dict[Subject, _Scores] = {}
         self._scored_for: Organisation | None = None
+        self._scored_from: _Sources = tuple({} for _ in QUICK_CHECK)
+        self._scored_as: _Found = {}
         self._promised: _Promised | None = None
 
     def apply(self, changes: Mapping[int, int]) -> None:
@@ -279,18 +287,14 @@ class Evaluator:
         """The numbers of an indicator whose sources are fresh, by group."""
         known = self._summaries.get(indicator.name, {})
         lengths = tuple(s.until - s.after for s in spans)
-        found = {}
         groups = list(reader.cells(indicator))
         if indicator.shape in _COUNTED:
             reader.count_anew(reader.series(indicator), spans)
-        for group in groups:
-            before = known.get(group)
-            if before is None or before.until <= reader.now or before.lengths != lengths:
-                if not group.sources <= fresh:
-                    continue
-                before = known[group] = summary_of(indicator, group, reader, spans, before)
-            if group.sources <= fresh:
-                found[group] = before
+        shown = [(group, known.get(group)) for group in groups if group.sources <= fresh]
+        anew = [(g, own) for g, own in shown if own is None or own.until <= reader.now or own.lengths != lengths]
+        new = summaries_of(indicator, [g for g, _ in anew], reader, spans, [own for _, own in anew])
+        known |= {group: own for (group, _), own in zip(anew, new, strict=True)}
+        found = {group: known[group] for group, _ in shown}
         if len(known) > len(groups):
             known = {g: known[g] for g in groups if g in known}
         self._summaries[indicator.name] = known
@@ -376,19 +380,51 @@ class Evaluator:
         self._states[slo.name] = _Judged(slo, pool, made_from, missing, conditions.tiers, smallest, found, settled)
         return found
 
-    def _scored(self, organisation: Organisation) -> dict[tuple[Subject, str], Mapping[str, float]]:
+    def _scored(self, organisation: Organisation) -> Mapping[tuple[Subject, str], Mapping[str, float]]:
         """The Quick Check scores of production in the windows that have them."""
-        known = [self._parts.get(name, _NO_PARTS).known for name in QUICK_CHECK]
-        own = [{subject: one.part.numbers for subject, one in parts.items() if one.part.numbers} for parts in known]
-        before, self._scores = self._scores, {}
-        if organisation != self._scored_for:
-            before, self._scored_for = {}, organisation
+        now = tuple(self._parts.get(name, _NO_PARTS).known for name in QUICK_CHECK)
+        before, last = self._scored_from, self._scored_as
+        anew = organisation != self._scored_for
+        self._scored_for, self._scored_from = organisation, now
+        self._scored_as = (None if anew else self._rescored(before, now, last)) or self._scored_anew(now, anew=anew)
+        return self._scored_as
+
+    def _rescored(self, before: _Sources, now: _Sources, last: _Found) -> _Found | None:
+        """The scores where those of some subjects differ from before; None where others have scores than had."""
+        changed: dict[Subject, None] = {}
+        for was, own in zip(before, now, strict=True):
+            if len(was) != len(own):
+                return None
+            for (old_subject, old), (subject, new) in zip(was.items(), own.items(), strict=True):
+                if old_subject is not subject and old_subject != subject:
+                    return None
+                if old.part is not new.part:
+                    if bool(old.part.numbers) is not bool(new.part.numbers):
+                        return None
+                    changed[subject] = None
+        found = dict(last)
+        for subject in changed:
+            known = self._scores.get(subject)
+            if known is not None and known.production:
+                score = self._scores[subject] = known.of(_numbers_of(subject, now))
+                if list(score.scores) != list(known.scores):
+                    return None
+                found.update(((subject, window), own) for window, own in score.scores.items())
+        return found
+
+    def _scored_anew(self, now: _Sources, *, anew: bool) -> _Found:
+        """The scores of all subjects; `anew`: which of them are production may be other than before."""
+        before, self._scores = {} if anew else self._scores, {}
+        own = [[subject for subject, one in parts.items() if one.part.numbers] for parts in now]
         for subject in dict.fromkeys(chain.from_iterable(own)):
             last = before.get(subject)
             if last is None:
-                last = _Scores(organisation.is_production(subject.service, subject.environment))
-            self._scores[subject] = last.of(tuple(one.get(subject, ()) for one in own)) if last.production else last
+                last = _Scores(self._production(subject))
+            self._scores[subject] = last.of(_numbers_of(subject, now)) if last.production else last
         return {(subject, window): own for subject, one in self._scores.items() for window, own in one.scores.items()}
+
+    def _production(self, subject: Subject) -> bool:
+        return self._scored_for is not None and self._scored_for.is_production(subject.service, subject.environment)
 
 
 def _apart(indicators: Mapping[str, Indicator]) -> dict[str, Indicator]:
@@ -538,6 +574,12 @@ class _Scores(NamedTuple):
             for window, own in values.items()
         }
         return _Scores(self.production, numbers, values, {window: own for window, own in scores.items() if own})
+
+
+def _numbers_of(subject: Subject, parts: _Sources) -> tuple[tuple[Number, ...], ...]:
+    """The numbers of a subject by indicator; empty where it has none."""
+    found = [own.get(subject) for own in parts]
+    return tuple([() if one is None else one.part.numbers for one in found])
 
 
 def _scored_value(stats: Mapping[str, float]) -> float | None:

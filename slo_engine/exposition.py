@@ -383,7 +383,7 @@ class Publisher:
         """The samples with escaped labels. Raises ValueError for a series that is there twice."""
         escaped = self._forms.labels.__getitem__
         ready = [(metric, tuple(map(escaped, labels)), float(value)) for metric, labels, value in samples]
-        if len({(metric.name, labels) for metric, labels, _ in ready}) < len(ready):
+        if ready and len({(metric.name, labels) for metric, labels, _ in ready}) < len(ready):
             raise ValueError("a series would be published twice")
         return ready
 
@@ -393,6 +393,8 @@ class Publisher:
         raised = floor({key: value for (_, _, value), key in keys}) if keys else {}
         values = {id(sample): raised[key] for sample, key in keys}
         for block, samples in changed:
+            if not samples:  # as of most: what they have was written
+                continue
             lines: dict[str, list[bytes]] = {}
             for sample in samples:
                 metric, labels, value = sample
@@ -655,7 +657,12 @@ def _of_number(style: _Style, number: Number, subject: tuple[str, ...], escaped:
     else:
         start, end = value.labels.around_last[labels]
         start = value.name + start
-        lines = [f"{start}{stat}{end} {_shown(shown)}\n" for stat, shown in number.stats.items()]
+        lines = [
+            f"{start}{stat}{end} {shown!r}\n"
+            if -_PLAIN_NUMBERS < shown < _PLAIN_NUMBERS
+            else f"{start}{stat}{end} {_shown(shown)}\n"
+            for stat, shown in number.stats.items()
+        ]
     return samples.line(labels, float(number.n)).encode(), "".join(lines).encode()
 
 

@@ -15,9 +15,9 @@ from slo_engine.observation import Outcome, Reason, Subject
 from slo_engine.reading import Group, Reader, Span, cuts_of
 from slo_engine.sampling import SampledUnits, measured, reach_of, spans_of
 from slo_engine.snapshot import Accounting, Number
-from slo_engine.statistics import ordered_interval, ordered_quantiles, wilson
+from slo_engine.statistics import MANY, described, ordered_interval, ordered_quantiles, wilson
 from slo_engine.suppression import Cell, withheld
-from slo_engine.units import CODES, Floats, Units, joined
+from slo_engine.units import CODES, NEVER, Floats, Ints, Rows, Units, codes_of, joined, side_by_side, units_of
 
 _GOOD, _BAD, _MEASURED, _PENDING, _EXCLUDED = (
     CODES[o] for o in (Outcome.GOOD, Outcome.BAD, Outcome.MEASURED, Outcome.PENDING, Outcome.EXCLUDED)
@@ -33,6 +33,9 @@ OUT_OF_SCOPE = frozenset(
 """Units that the indicator does not ask about: they are counted, but do not lower its coverage."""
 
 T = TypeVar("T")
+
+# So many groups are looked at together: of more, their rows would not stay in the processor's cache.
+_AT_ONCE = 64
 
 
 class Summary(NamedTuple):
@@ -110,12 +113,150 @@ def summary_of(
     """The numbers of a group whose series are prepared. Rows that say the same as before are those of before."""
     if before is not None and before.lengths != _lengths(spans):
         before = None
-    found = _summary(indicator, group, reader, spans, before)
-    if before is not None:
-        numbers = tuple(_as_before(own, known) for own, known in zip(found.numbers, before.numbers, strict=True))
-        accounting = _as_before(found.accounting, before.accounting)
-        found = found._replace(numbers=_as_before(numbers, before.numbers), accounting=accounting)
+    found = _going_on(_summary(indicator, group, reader, spans, before), before)
     return found._replace(people=_people(indicator, group, reader, spans, found)) if indicator.people else found
+
+
+def summaries_of(
+    indicator: Indicator,
+    groups: Sequence[Group],
+    reader: Reader,
+    spans: Sequence[Span],
+    before: Sequence[Summary | None],
+) -> list[Summary]:
+    """What `summary_of` gives for each of some groups; many small ones in one look, which costs far less."""
+    found: dict[int, Summary] = {}
+    known = [None if one is None or one.lengths != _lengths(spans) else one for one in before]
+    if indicator.shape is Shape.DURATION and indicator.measure is None and not indicator.people:
+        small = [n for n, group in enumerate(groups) if _is_small(indicator, group, reader)]
+        for start in range(0, len(small), _AT_ONCE):
+            some = small[start : start + _AT_ONCE]
+            together = _together(indicator, [groups[n] for n in some], reader, spans, [known[n] for n in some])
+            found |= {n: _going_on(own, known[n]) for n, own in zip(some, together, strict=True)}
+    return [
+        found[n] if n in found else summary_of(indicator, group, reader, spans, known[n])
+        for n, group in enumerate(groups)
+    ]
+
+
+def _going_on(found: Summary, before: Summary | None) -> Summary:
+    """A summary after another one: rows that say the same as before are those of before."""
+    if before is None:
+        return found
+    numbers = tuple(_as_before(own, known) for own, known in zip(found.numbers, before.numbers, strict=True))
+    accounting = _as_before(found.accounting, before.accounting)
+    return found._replace(numbers=_as_before(numbers, before.numbers), accounting=accounting)
+
+
+def _is_small(indicator: Indicator, group: Group, reader: Reader) -> bool:
+    """Whether the units of a group are few, and each counts for itself."""
+    return sum(reader.columns.rows(n).at.size for n in group.series) < MANY and not reader.shares(indicator, group)
+
+
+def _together(
+    indicator: Indicator,
+    groups: Sequence[Group],
+    reader: Reader,
+    spans: Sequence[Span],
+    before: Sequence[Summary | None],
+) -> list[Summary]:
+    """The durations of small groups: their series stand side by side, and are cut, counted and sorted together."""
+    now, width = reader.now, reader.columns.width
+    every = [reader.columns.rows(n) for group in groups for n in group.series]
+    skipped = [_before(min(s.after for s in spans), own, now) for own in every]
+    whole, line = side_by_side([own.behind(n) for own, n in zip(every, skipped, strict=True)], now)
+    series = np.array([len(group.series) for group in groups])
+    firsts = np.cumsum(series) - series
+    units = units_of(whole, now, indicator.column(), reader.columns.missing_time)
+    edges = line.up_to(np.array([edge for s in spans for edge in (s.after, min(s.until, now))], dtype=np.int64))
+    unripe = whole.unripe(now)
+    starts, ends = edges[:, ::2], edges[:, 1::2]
+    times = np.append(whole.at, NEVER)
+    leaves = np.where(starts < ends, times[starts] + np.array(_lengths(spans)), NEVER)
+    enters = np.where(ends < line.ends[:, np.newaxis], times[ends], NEVER)
+    nexts = np.minimum(np.minimum(leaves, enters).min(axis=1), line.least(whole.matures_at, unripe, NEVER))
+    until = np.minimum.reduceat(nexts, firsts).tolist()
+    pending = np.add.reduceat(np.bincount(line.owner[unripe], minlength=line.sizes.size), firsts).tolist()
+    cuts = np.add.reduceat(edges - (line.begins - np.array(skipped))[:, np.newaxis], firsts).tolist()
+    held = [
+        tuple([((own[i], own[i + 1]), waits) for i in range(0, len(own), 2)])
+        for own, waits in zip(cuts, pending, strict=True)
+    ]
+    new = np.array(
+        [
+            [known is None or known.held[i] != one for i, one in enumerate(own)]
+            for own, known in zip(held, before, strict=True)
+        ]
+    )
+    cells = np.cumsum(new).reshape(new.shape) - 1
+    # Where each unit of a window that is looked at stands, and in which cell: that of its group and window.
+    asked = np.repeat(new, series, axis=0)
+    sizes = (ends - starts)[asked]
+    places = np.repeat(starts[asked] - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
+    cell, count = np.repeat(np.repeat(cells, series, axis=0)[asked], sizes), int(new.sum())
+    codes = codes_of(units.outcome, units.reason)[places]
+    histograms = iter(np.bincount(cell * width + codes, minlength=count * width).reshape(-1, width).tolist())
+    told = (_described(column[places], codes, cell, count) for column in _columns(indicator, units))
+    durations = zip(*told, strict=True)
+    found = []
+    for group, own, known, is_new, at in zip(groups, held, before, new.tolist(), until, strict=True):
+        numbers, accounting = [], []
+        for index, span in enumerate(spans):
+            if known is not None and not is_new[index]:
+                numbers.append(known.numbers[index])
+                accounting.append(known.accounting[index])
+                continue
+            numbers.append(_numbers(indicator, group, span, next(durations)))
+            accounting.append(_accounting(indicator, group, next(histograms), span, reader))
+        found.append(Summary(at, _lengths(spans), own, tuple(numbers), tuple(accounting)))
+    return found
+
+
+def _before(after: int, rows: Rows, now: int) -> int:
+    """How many of some rows nobody looks at: they are dated up to a time, and none of them waits."""
+    return int(rows.at.searchsorted(after, side="right")) if rows.ripe_at <= now else 0
+
+
+def _columns(indicator: Indicator, units: Units) -> list[Floats]:
+    """The values of the whole and of its parts; unknown where units have none."""
+    lacking = np.full(units.at.size, np.nan)
+    known = len(units.values)
+    return [units.values[n] if n < known else lacking for n in range(1 + len(indicator.dimensions))]
+
+
+def _described(values: Floats, codes: Ints, cell: Ints, count: int) -> list[tuple[int, dict[str, float]]]:
+    """How many units of each cell have a value, and its statistics."""
+    there = (codes == _MEASURED) & ~np.isnan(values)
+    own, values = cell[there], values[there]
+    # So small a number is put in order by its digits, not by comparing.
+    order = np.argsort(own.astype(np.int16 if count < 1 << 15 else np.int64), kind="stable")
+    values, sizes = values[order], np.bincount(own, minlength=count).tolist()
+    start = 0
+    for size in sizes:
+        values[start : start + size].sort()
+        start += size
+    return list(zip(sizes, described(values, sizes, QUANTILES), strict=True))
+
+
+def _numbers(
+    indicator: Indicator, group: Group, span: Span, told: Iterable[tuple[int, dict[str, float]]]
+) -> tuple[Number, ...]:
+    """The duration of a subject and span and its parts: a part that no unit has is absent, not 0."""
+    dimensions = (group.cell, *indicator.dimensions)
+    return tuple(
+        [
+            Number(
+                indicator=indicator.name,
+                subject=group.subject,
+                window=span.label,
+                dimension=dimension,
+                n=size,
+                stats=stats,
+            )
+            for place, (dimension, (size, stats)) in enumerate(zip(dimensions, told, strict=True))
+            if place == 0 or size
+        ]
+    )
 
 
 def _as_before(rows: tuple[T, ...], known: tuple[T, ...]) -> tuple[T, ...]:

@@ -27,13 +27,15 @@ from slo_engine.slices import Slices, length_of, sliced, slices_over
 from slo_engine.slo import Composite, EventCounts, IndicatorSli, Operator, Slo, SloStatus
 from slo_engine.snapshot import SloState
 from slo_engine.spenders import Names, names_of, spent
-from slo_engine.units import CODES, NEVER, Floats, Ints, Units
+from slo_engine.units import CODES, NEVER, Floats, Ints, Units, side_by_side, units_of
 from slo_engine.windows import BURN_WINDOWS, INDICATOR_WINDOWS, CalendarWindow, Window
 from slo_engine.words import duration_text, so_many
 
 _MICROSECOND = timedelta(microseconds=1)
 _EXHAUSTION_WINDOW = "3d"
 _GOOD, _BAD, _MEASURED = (CODES[o] for o in (Outcome.GOOD, Outcome.BAD, Outcome.MEASURED))
+# From so many series on they are looked at together, and of so many at most: the rows of more fill no cache.
+_MANY, _AT_ONCE = 8, 128
 
 AnyWindow = Window | CalendarWindow
 Windows = Mapping[str, AnyWindow]
@@ -163,6 +165,10 @@ def standings(slo: Slo, indicator: Indicator, reader: Reader, pool: Group, condi
         return [_of_slices(slo, [known[n] for n in pool.series], reader.now, slots, windows)]
     if missing:
         bounds, before = _bounds(slo, reader.now, windows), reader.columns.tallies(missing, judge)
+        if len(missing) >= _MANY and slots is None:
+            for start in range(0, len(missing), _AT_ONCE):
+                known |= _together(slo, missing[start : start + _AT_ONCE], reader, column, bounds, before)
+            missing = [n for n in missing if n not in known or known[n].until <= reader.now]
         for number in missing:
             units = reader.units(number, column)
             unknown = units.at[units.reason == reader.columns.unknown]
@@ -180,11 +186,21 @@ def judge_of(slo: Slo, indicator: Indicator) -> tuple[Judge, int | None]:
 
 def judged(slo: Slo, units: Units) -> tuple[Ints, NDArray[np.bool_]]:
     """The times of an SLO's final units, and whether each was good."""
+    final = _final(slo, units)
+    return units.at[final], _good(slo, units, final)
+
+
+def _final(slo: Slo, units: Units) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = units.outcome == (_GOOD if slo.operator is None else _MEASURED)
+    return found if slo.operator is not None else found | (units.outcome == _BAD)
+
+
+def _good(slo: Slo, units: Units, final: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of an SLO's final units were good."""
     if slo.operator is None:
-        final = (units.outcome == _GOOD) | (units.outcome == _BAD)
-        return units.at[final], units.outcome[final] == _GOOD
-    final = units.outcome == _MEASURED
-    return units.at[final], _compare(units.values[0, final], slo.operator, slo.threshold or 0.0)
+        found: NDArray[np.bool_] = units.outcome[final] == _GOOD
+        return found
+    return _compare(units.values[0, final], slo.operator, slo.threshold or 0.0)
 
 
 def _compare(values: Floats, operator: Operator, threshold: float) -> NDArray[np.bool_]:
@@ -226,6 +242,43 @@ def _standing(  # noqa: PLR0913, PLR0917 - a series, and all that it is judged b
     kept = counted(times, slots)
     counts, _ = _counted(times[kept], good[kept].astype(np.float64), now, bounds)
     return Standing(counts, raw, totals=totals, first_at=first, until=until, unknown=missed)
+
+
+def _together(
+    slo: Slo, numbers: Sequence[int], reader: Reader, column: int | None, bounds: _Bounds, before: Mapping[int, Tally]
+) -> dict[int, Standing]:
+    """What an SLO makes of many prepared series, in one look; without those that have units nobody knows."""
+    now, rows = reader.now, {n: reader.columns.rows(n) for n in numbers}
+    plain = {n: own for n, own in rows.items() if not (own.reason == reader.columns.unknown).any()}
+    if not plain:
+        return {}
+    whole, every = side_by_side(list(plain.values()), now)
+    units = units_of(whole, now, column, reader.columns.missing_time)
+    final = _final(slo, units)
+    own = every.only(final)
+    passed = np.concatenate([[0.0], np.cumsum(_good(slo, units, final).astype(np.float64))])
+    edges = own.up_to(np.append(bounds.afters, now))
+    starts, ends = edges[:, :-1], edges[:, -1]
+    counts = np.stack([passed[ends, np.newaxis] - passed[starts], (ends[:, np.newaxis] - starts) * 1.0], axis=2)
+    counts[:, :, 1] -= counts[:, :, 0]
+    times = np.append(own.at, NEVER)
+    leaving = bounds.rolling & (starts < ends[:, np.newaxis])
+    nexts = np.where(leaving, times[starts] + (now - bounds.afters), NEVER).min(axis=1)
+    nexts = np.minimum(nexts, every.least(whole.at, whole.at > now, NEVER))
+    nexts = np.minimum(nexts, every.least(whole.matures_at, whole.unripe(now), NEVER))
+    totals = (passed[ends] - passed[own.begins]).astype(np.int64).tolist()
+    sizes, firsts = (ends - own.begins).tolist(), times[own.begins].tolist()
+    found = {}
+    for number, one, until, at, n, size in zip(plain, counts, nexts.tolist(), firsts, totals, sizes, strict=True):
+        known = before[number]
+        found[number] = Standing(
+            one.copy(),
+            None,
+            totals=EventCounts(known.good + n, known.bad + size - n),
+            first_at=known.first_at if known.first_at is not None else at if size else None,
+            until=min(bounds.ends, until),
+        )
+    return found
 
 
 class _Sliced(NamedTuple):

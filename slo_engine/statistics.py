@@ -6,7 +6,7 @@ median of 1, 2, 3, 4 is 2.5. Intervals are at 95 %.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import sqrt
 
@@ -37,6 +37,30 @@ def ordered_quantiles(ordered: NDArray[np.float64], wanted: Mapping[str, float])
     if last < 0:
         return {}
     return {name: _between(ordered, last * share) for name, share in wanted.items()}
+
+
+def described(ordered: Floats, sizes: Sequence[int], wanted: Mapping[str, float]) -> list[dict[str, float]]:
+    """Of stretches of values, each in ascending order, the quantiles, and the ends of the median's interval.
+
+    Digit by digit what `ordered_quantiles` and, as `low` and `high`, `ordered_interval` say of each alone. `sizes`: how
+    many values are in each.
+    """
+    if not ordered.size:
+        return [{} for _ in sizes]
+    size, least, latest = np.array(sizes), np.array([_lower_rank(n) for n in sizes]), ordered.size - 1
+    begin = np.cumsum(size) - size
+    place = (size - 1)[:, np.newaxis] * np.array(list(wanted.values()))
+    rank = place.astype(np.int64)
+    share, at = place - rank, np.minimum(begin[:, np.newaxis] + rank, latest)
+    low, high = ordered[at], ordered[np.minimum(at + 1, latest)]
+    between = np.where(share < 0.5, low + (high - low) * share, high - (high - low) * (1 - share))  # noqa: PLR2004 - as in `_between`
+    found = np.where(share == 0, low, between).tolist()
+    ends = ordered[np.minimum(np.stack([begin + least - 1, begin + size - least], axis=1), latest)].tolist()
+    few, all_names = tuple(wanted), (*wanted, "low", "high")
+    return [
+        {} if n == 0 else dict(zip(all_names if rank else few, (*own, *pair), strict=False))
+        for n, rank, own, pair in zip(sizes, least.tolist(), found, ends, strict=True)
+    ]
 
 
 def sifted(values: NDArray[np.float64], wanted: Mapping[str, float]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from collector.store import Judge, ObservationStore, Plain, Tally
 from slo_engine.distinct import distinct
+from slo_engine.lined import Lined
 from slo_engine.observation import MOST_PARTS, Outcome, Reason
 from slo_engine.statistics import MANY, sifted
 
@@ -75,6 +76,10 @@ class Rows(NamedTuple):
         place = int(self.at.searchsorted(at))
         return self._between(slice(place)), self._between(slice(place, None))
 
+    def behind(self, count: int) -> Rows:
+        """The rows behind the first ones."""
+        return self._between(slice(count, None)) if count else self
+
     def _between(self, places: slice) -> Rows:
         return Rows(
             self.at[places],
@@ -112,6 +117,11 @@ class Rows(NamedTuple):
         """True where none of them is pending at a time, or matures after it."""
         return self.ripe_at <= now and not self.waits
 
+    def unripe(self, now: int) -> NDArray[np.bool_]:
+        """Which of them are pending because they mature after a time."""
+        found: NDArray[np.bool_] = (self.matures_at > now) & (self.outcome != _EXCLUDED)
+        return found
+
     def value(self, column: int) -> Floats:
         """A row of values: the whole or its n-th part."""
         found: Floats = self.values[column] if column < len(self.values) else np.full(self.at.size, np.nan)
@@ -133,6 +143,13 @@ def joined(rows: Sequence[Rows]) -> Rows:
         max((r.ripe_at for r in rows), default=ALL_TIME),
         any(r.waits for r in rows),
     )
+
+
+def side_by_side(rows: Sequence[Rows], now: int) -> tuple[Rows, Lined]:
+    """The rows of several series after each other, and their times; without those that are there no more at a time."""
+    whole = joined(rows)
+    line, gone = Lined(whole.at, [own.at.size for own in rows]), _gone(whole, now)
+    return (whole, line) if gone is None else (whole.taken(~gone), line.only(~gone))
 
 
 def _concatenated(arrays: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
@@ -605,7 +622,7 @@ def _all_of(rows: Rows, now: int, column: int | None, missing_time: int) -> Unit
     outcome, reason, values = rows.outcome, rows.reason, rows.values
     pending, ripens_at = 0, NEVER
     if rows.ripe_at > now:
-        waits = (rows.matures_at > now) & (outcome != _EXCLUDED)
+        waits = rows.unripe(now)
         pending = int(np.count_nonzero(waits))
         if pending:
             outcome = np.where(waits, np.int16(_PENDING), outcome)

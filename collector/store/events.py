@@ -333,8 +333,14 @@ def _parts(where: Mapping[str, Where], many: str | None) -> Iterator[dict[str, W
 
 def _typed(event_type: type[Event], where: Mapping[str, Where]) -> Mapping[str, Where]:
     """The conditions with what is true or false as such: not every database takes 0 and 1 for it."""
-    own = EVENT_TABLES[event_type].c
-    return {n: bool(v) if isinstance(own[n].type, sa.Boolean) else v for n, v in where.items()}
+    flags = _flags(event_type)
+    return where if flags.isdisjoint(where) else {n: bool(v) if n in flags else v for n, v in where.items()}
+
+
+@lru_cache(maxsize=64)
+def _flags(event_type: type[Event]) -> frozenset[str]:
+    """The columns that are true or false."""
+    return frozenset(c.name for c in EVENT_TABLES[event_type].c if isinstance(c.type, sa.Boolean))
 
 
 def _forms(where: Mapping[str, Where]) -> tuple[tuple[tuple[str, str, int], ...], list[Any]]:

@@ -5,6 +5,7 @@ Every expected count was made by hand from the times of the events.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -24,7 +25,7 @@ from slo_engine.indicator import Indicator, Shape
 from slo_engine.observation import Observation, Outcome, Reason, Subject
 from slo_engine.promql import CounterRatio
 from slo_engine.reading import Reader
-from slo_engine.slo import Composite, EventCounts, IndicatorSli, Part, Slo, SloStatus
+from slo_engine.slo import Composite, EventCounts, IndicatorSli, Operator, Part, Slo, SloStatus
 from slo_engine.slo_states import Conditions, Finished, finished, states_of
 from slo_engine.snapshot import SloState, SourceState
 from slo_engine.windows import CalendarWindow, parse_window
@@ -41,6 +42,7 @@ SUCCESS = Indicator(
     shape=Shape.RATIO,
     metric="platform_success",
 )
+WAIT = replace(SUCCESS, name="wait", shape=Shape.DURATION, metric="platform_wait")
 INDICATORS = {"success": SUCCESS}
 TIER = Tier(
     name="page",
@@ -232,6 +234,43 @@ def test_the_coverage_of_a_young_slo_grows(put: Any) -> None:
     )
 
     assert [first, second] == pytest.approx([0.0, 1 / (7 * 24 * 60)])
+
+
+@pytest.mark.parametrize("threshold", [None, 60.0])
+def test_many_series_together_count_as_each_alone(put: Any, threshold: float | None) -> None:
+    """Of twelve services, each with an SLO of its own beside that of all: also of units that wait, or are to come."""
+    draw = random.Random(1)  # noqa: S311 - the same units each time
+    services, units = [f"s{n}" for n in range(12)], []
+    for number, service in enumerate(services[1:] * 30):
+        at = NOON - timedelta(seconds=draw.choice((-300, 0, 60, 4_000, 90_000, 700_000, 9_000_000)) + draw.random())
+        outcome = draw.choice((Outcome.GOOD, Outcome.BAD, Outcome.EXCLUDED, Outcome.PENDING))
+        known: dict[str, Any] = {"unit": str(number), "subject": Subject(service, "production"), "outcome": outcome}
+        known |= {"matures_at": at + draw.choice((-1, 1, 3)) * HOUR} if draw.random() < 0.2 else {}
+        if threshold is not None:
+            measured = outcome in {Outcome.GOOD, Outcome.BAD} and draw.random() < 0.9
+            known |= {"indicator": "wait", "outcome": Outcome.MEASURED if measured else outcome}
+            known |= {"value": draw.choice((1.0, 60.0, 61.0, None))} if measured else {}
+        units.append(event(at, **known))
+    store = put(*units)
+    operator = None if threshold is None else Operator.LTE
+    name = "success" if threshold is None else "wait"
+    sli = IndicatorSli(indicator=name, operator=operator, threshold=threshold)
+    slos = [slo(name="all", sli=sli), *(slo(name=s, sli=replace(sli, service=s)) for s in services)]
+    kept, known_as = Evaluator(store), {"success": SUCCESS, "wait": WAIT}
+
+    for minutes in (0, 3, 5, 61, 119, 181, 10_000):
+        at = NOON + timedelta(minutes=minutes)
+        found = {s.slo.name: s for s in kept.evaluate(known_as, slos, [source()], at).slos}
+        fresh = {s.slo.name: s for s in evaluate(store, known_as, slos, [source()], at).slos}
+
+        assert found == fresh
+        whole, each = found["all"], [found[service] for service in services]
+        for window, counts in whole.counts.items():
+            assert counts.good == sum(s.counts[window].good for s in each)
+            assert counts.bad == sum(s.counts[window].bad for s in each)
+        assert whole.totals == EventCounts(
+            sum(s.totals.good for s in each if s.totals), sum(s.totals.bad for s in each if s.totals)
+        )
 
 
 def test_other_tiers_are_looked_at_anew(put: Any) -> None:

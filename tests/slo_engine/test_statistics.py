@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from slo_engine.catalog import QUANTILES
 from slo_engine.statistics import (
+    described,
     kaplan_meier,
     median_interval,
     ordered_interval,
@@ -60,6 +61,22 @@ def test_what_is_looked_at_among_sifted_values_is_as_if_all_were_sorted(n: int, 
 
     assert ordered_quantiles(found, QUANTILES) == quantiles(values, QUANTILES)
     assert ordered_interval(found) == median_interval(values)
+
+
+@pytest.mark.parametrize("sizes", [(), (0,), (0, 0), (1,), (5, 6), (0, 7, 0, 1, 40, 2, 0), (3, 1_999, 2_500, 12, 0)])
+def test_stretches_that_are_described_together_say_what_each_says_alone(sizes: tuple[int, ...]) -> None:
+    """To the last digit: the quantiles, and behind them the interval of the median where there is one."""
+    draw = np.random.default_rng(1)
+    rows = [np.sort(draw.lognormal(10, 3, size)) for size in sizes]
+
+    found = described(np.concatenate([[], *rows]), sizes, QUANTILES)
+
+    intervals = [ordered_interval(row) for row in rows]
+    alone = [ordered_quantiles(row, QUANTILES) for row in rows]
+    assert [list(f.items()) for f in found] == [
+        [*one.items(), *zip(("low", "high"), ends or (), strict=False)]
+        for one, ends in zip(alone, intervals, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("n", range(6))
