@@ -59,6 +59,7 @@ _ASKED: list[tuple[type[Event], Mapping[str, Where]]] = [
     (Milestone, _NEW),
     (PipelineRun, {"repository": ["a", "b"], "finished_at": Above(7)}),
     (PipelineRun, {"repository": "r", **_NEW}),
+    (PipelineRun, {"id": ["a", "b"]}),
     (Probe, {"service": ["a", "b"], "at": Above(7)}),
     (Probe, {"service": ["a", "b"], **_NEW}),
     (Review, {"repository": "r", "change_native_id": "1"}),

@@ -173,7 +173,7 @@ _member = st.builds(
     *(st.sampled_from([ANN, BOB]), st.integers(-1, 20), st.sampled_from(["/a", "/b"])),
 )
 _new = st.builds(
-    lambda number, day: run(f"new{number}", day * DAY, day * DAY + 2), st.integers(0, 10**9), st.integers(12, 20)
+    lambda number, day: run(f"new{number}", day * DAY, day * DAY + 2), st.integers(0, 10**9), st.integers(0, 20)
 )
 _batch = st.lists(_run | _new, max_size=6)
 
@@ -188,6 +188,8 @@ def test_runs_step_by_step_are_those_of_one_step(
     """Told late, again, otherwise, in parts, elsewhere, meanwhile, of people who move: it is as if all were known."""
     derived = Derived(wait.FAMILY)
     roster = data.draw(st.booleans())
+    if data.draw(st.booleans()):
+        derived.after(*(run(f"old{day}", day * DAY, day * DAY + 3) for day in range(17)))
     for now, meanwhile, members in batches:
         derived.after(*now, *(members if roster else ()), meanwhile=meanwhile)
         assert derived.everything == derived.anew
