@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -547,22 +548,30 @@ WAIT = Indicator(
 WAITING = IndicatorSli(indicator="wait", operator=Operator.LTE, threshold=60.0, service="api")
 
 
-def stored(folder: Path, values: Mapping[datetime, float], service: str = "api") -> ObservationStore:
-    """A store with measured units of an indicator."""
-    database = Database.open(folder)
-    rows = [
-        (to_micros(at), f"unit {n}", value, *(None,) * MOST_PARTS, "measured", "", None, "", "[]")
-        for n, (at, value) in enumerate(values.items())
-    ]
-    series = Series("test", "wait", "", service, "production", "", "ci")
-    new = Replacement(family="test", scope="", rows={series: rows}, definitions="", reads=(), state=None)
-    DerivationStore(database).replace(new, 0, "")
-    return ObservationStore(database)
+Stored = Callable[..., ObservationStore]
 
 
-def test_stored_units_are_judged_by_the_threshold(tmp_path: Path) -> None:
+@pytest.fixture
+def stored(tmp_path: Path) -> Iterator[Stored]:
+    """Makes a store with measured units of an indicator."""
+    with contextlib.closing(Database.open(tmp_path)) as database:
+
+        def make(values: Mapping[datetime, float], service: str = "api") -> ObservationStore:
+            rows = [
+                (to_micros(at), f"unit {n}", value, *(None,) * MOST_PARTS, "measured", "", None, "", "[]")
+                for n, (at, value) in enumerate(values.items())
+            ]
+            series = Series("test", "wait", "", service, "production", "", "ci")
+            new = Replacement(family="test", scope="", rows={series: rows}, definitions="", reads=(), state=None)
+            DerivationStore(database).replace(new, 0, "")
+            return ObservationStore(database)
+
+        yield make
+
+
+def test_stored_units_are_judged_by_the_threshold(stored: Stored) -> None:
     """Each unit is one event: good up to the threshold; one window before the range is read too."""
-    store = stored(tmp_path, {START - 40 * DAY: 70.0, START - DAY: 61.0, START + HOUR: 60.0, START + 9 * DAY: 99.0})
+    store = stored({START - 40 * DAY: 70.0, START - DAY: 61.0, START + HOUR: 60.0, START + 9 * DAY: 99.0})
 
     found = observed(slo(sli=WAITING), WAIT, store, START, START + DAY)
 
@@ -570,16 +579,16 @@ def test_stored_units_are_judged_by_the_threshold(tmp_path: Path) -> None:
     assert (found.good.tolist(), found.bad.tolist()) == ([0, 1], [1, 0])
 
 
-def test_units_of_others_do_not_count(tmp_path: Path) -> None:
+def test_units_of_others_do_not_count(stored: Stored) -> None:
     """An SLO on one service has none of another's events."""
-    store = stored(tmp_path, {START + HOUR: 60.0}, service="web")
+    store = stored({START + HOUR: 60.0}, service="web")
 
     assert observed(slo(sli=WAITING), WAIT, store, START, START + DAY).at.size == 0
 
 
-def test_excluded_units_are_on_neither_side(tmp_path: Path) -> None:
+def test_excluded_units_are_on_neither_side(stored: Stored) -> None:
     """Maintenance drops its events, good and bad."""
-    store = stored(tmp_path, {START + HOUR: 99.0, START + 2 * HOUR: 99.0})
+    store = stored({START + HOUR: 99.0, START + 2 * HOUR: 99.0})
     maintenance = Exclusion(
         reason=ExclusionReason.MAINTENANCE,
         author="operations",
@@ -594,9 +603,9 @@ def test_excluded_units_are_on_neither_side(tmp_path: Path) -> None:
     assert [from_micros(at) for at in found.at.tolist()] == [START + HOUR]
 
 
-def test_slices_are_the_events_of_an_slo_that_counts_slices(tmp_path: Path) -> None:
+def test_slices_are_the_events_of_an_slo_that_counts_slices(stored: Stored) -> None:
     """Two units in one hour, one of them bad, are one bad slice at the end of the hour."""
-    store = stored(tmp_path, {START + MINUTE: 99.0, START + 2 * MINUTE: 1.0})
+    store = stored({START + MINUTE: 99.0, START + 2 * MINUTE: 1.0})
     asked = slo(sli=WAITING, budgeting="timeslices", slice=HOUR, slice_target=Decimal("0.9"))
 
     found = observed(asked, WAIT, store, START, START + DAY)
