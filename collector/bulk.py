@@ -12,11 +12,11 @@ from collections.abc import Iterator
 # what is no longer used, and cycles are still found, only later. Not much later: one source that waits for its server
 # keeps this up for all threads for as long, and what others leave in cycles meanwhile must stay little.
 _SELDOM = (20_000, 25, 10)
-_STAYING = (10_000, 20, 1_000_000)
-"""New objects are looked through as they come, those that grow old only when somebody asks."""
+_STAYING = (2_000, 10, 1_000_000)
+"""New objects are looked through a few at a time, since all wait meanwhile; those that grow old when somebody asks."""
 _entering = threading.Lock()
 _inside = 0
-_usual = gc.get_threshold()
+_usual, _seldom = gc.get_threshold(), _SELDOM
 
 
 @contextlib.contextmanager
@@ -26,7 +26,7 @@ def seldom_collecting() -> Iterator[None]:
     with _entering:
         if _inside == 0:
             _usual = gc.get_threshold()
-            gc.set_threshold(*_SELDOM)
+            gc.set_threshold(*_seldom)
         _inside += 1
     try:
         yield
@@ -43,6 +43,8 @@ def stay() -> None:
     To look through all objects stops every thread for as long as that takes: up to a second in a large process.
     Whoever calls this calls `tidy` now and then.
     """
+    global _seldom  # noqa: PLW0603 - as above
+    _seldom = _STAYING
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_STAYING)

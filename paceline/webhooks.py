@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,8 @@ MOST_READING_BYTES = 64 << 20
 """Of bodies that are being read, all requests together; beyond it senders must wait."""
 MOST_WAITING_BYTES = 64 << 20
 """Of deliveries that wait for their commit."""
+COMMIT_SECONDS = 0.04
+"""A commit begins so long after the last one at least: where many come, they share it."""
 BODY_SECONDS = 30.0
 """How long a body may take to arrive."""
 RETRY_AFTER_SECONDS = 10
@@ -77,6 +80,7 @@ class Committer:
 
     def __init__(self, keep: Callable[[Sequence[Arrival]], list[bool]]) -> None:
         self._keep = keep
+        self._last = -COMMIT_SECONDS
         self._changing = threading.Lock()
         self._open: _Batch | None = None
         self._bytes = 0
@@ -105,6 +109,9 @@ class Committer:
         self._thread.shutdown()
 
     def _commit(self, batch: _Batch) -> list[bool]:
+        if (early := self._last + COMMIT_SECONDS - time.monotonic()) > 0:
+            time.sleep(early)
+        self._last = time.monotonic()
         with self._changing:
             self._open = None
         try:
