@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from collector.bulk import seldom_collecting
+from collector import bulk
+from collector.bulk import seldom_collecting, stay, tidy
 
 USUAL = (700, 10, 10)
 
@@ -15,10 +16,12 @@ USUAL = (700, 10, 10)
 @pytest.fixture(autouse=True)
 def usual_threshold() -> Iterator[None]:
     """Garbage is looked for as Python does by itself; other tests may have it otherwise."""
-    before = gc.get_threshold()
+    before = gc.get_threshold(), bulk._seldom
     gc.set_threshold(*USUAL)
     yield
-    gc.set_threshold(*before)
+    gc.unfreeze()
+    gc.set_threshold(*before[0])
+    bulk._seldom = before[1]
 
 
 def collections_of(lists: int) -> int:
@@ -48,3 +51,23 @@ def test_what_others_leave_in_circles_meanwhile_stays_little() -> None:
             circle.append(circle)
 
         assert len(gc.get_objects()) - before < 50_000
+
+
+def test_who_answers_looks_through_what_is_old_when_asked_alone() -> None:
+    """Where a process stays, no collection stops all for what has grown old, inside a long stretch neither."""
+    stay()
+    kept = [[number] for number in range(100_000)]
+    old = collections_of_the_old()
+    with seldom_collecting():
+        kept += [[number] for number in range(500_000)]
+
+    assert gc.get_freeze_count() > 0
+    assert collections_of_the_old() == old
+    tidy()
+    assert collections_of_the_old() == old + 1
+
+
+def collections_of_the_old() -> int:
+    """How often everything was looked through."""
+    found: int = gc.get_stats()[2]["collections"]
+    return found

@@ -545,6 +545,34 @@ def test_many_requests_share_a_commit(client: TestClient, service: Service, webh
     assert service.inbox.waiting() == 20
 
 
+def test_deliveries_that_come_soon_after_a_commit_share_the_next_one() -> None:
+    """A commit begins some time after the last one at least, and keeps what came by then; a lone delivery waits not."""
+    commits: list[int] = []
+
+    def keep(arrivals: Any) -> list[bool]:
+        commits.append(len(arrivals))
+        return [True] * len(arrivals)
+
+    async def put(number: int) -> None:
+        await asyncio.sleep(number * 0.002)
+        await committer.put(Arrival(source="s", delivery=f"d-{number}", received_at=0))
+
+    async def several() -> None:
+        began = time.monotonic()
+        await put(0)
+        alone.append(time.monotonic() - began)
+        committer._last = time.monotonic() + 1  # as if one had begun just now, on a machine that is that slow
+        await asyncio.gather(*(put(number) for number in range(1, 6)))
+
+    alone: list[float] = []
+    committer = Committer(keep)
+    asyncio.run(several())
+    committer.close()
+
+    assert commits == [1, 5]
+    assert alone[0] < 1
+
+
 def test_closing_waits_for_the_commit_under_way() -> None:
     """At the end what was put is kept: its sender may have the answer already."""
     kept: list[str] = []
