@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 # By default a collection starts every 700 new objects. Looking through a million fresh rows again and again,
 # without ever finding a cycle, was more than half of the time of a large import. Reference counting still frees
@@ -48,6 +50,22 @@ def stay() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_STAYING)
+
+
+def give_back() -> None:
+    """Give memory that is free back to the system, where the C library can: it keeps what each thread once used."""
+    trim = _trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> Callable[[int], int] | None:
+    try:
+        found: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # of another system
+        return None
+    return found
 
 
 def tidy() -> None:

@@ -16,7 +16,7 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from collector.bulk import tidy
+from collector.bulk import give_back, tidy
 from collector.errors import PacelineError
 from collector.source import SourceConfig
 from collector.store import SourceRun
@@ -33,6 +33,7 @@ _LOOK_FOR_OLD_SECONDS = 60.0
 _DRAIN_SECONDS = 1.0
 _DISPATCH_SECONDS = 1.0
 _LOOK_SECONDS = 15.0
+_GIVE_BACK_SECONDS = 30.0
 _TIDY_SECONDS = 3_600.0
 _SOON = timedelta(seconds=5)
 _MINUTE = timedelta(minutes=1)
@@ -70,7 +71,7 @@ def schedule(
         executors={
             _COLLECTING: lanes,
             _PUNCTUAL: ThreadPoolExecutor(max(1, len(punctual))),
-            _OWN: ThreadPoolExecutor(5 + len(receivers)),
+            _OWN: ThreadPoolExecutor(7 + len(receivers)),
         },
         # A late job still runs, once, and never beside itself.
         job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
@@ -125,6 +126,12 @@ def schedule(
         IntervalTrigger(seconds=_LOOK_SECONDS),
         id="look",
         next_run_time=clock(),
+        executor=_OWN,
+    )
+    scheduler.add_job(
+        give_back,
+        IntervalTrigger(seconds=_GIVE_BACK_SECONDS),
+        id="give back",
         executor=_OWN,
     )
     scheduler.add_job(

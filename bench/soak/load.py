@@ -47,12 +47,11 @@ def main() -> None:
 def told(result: Result, seconds: float) -> None:
     """Print the figures."""
     verdict, measured = result.verdict, result.measured
-    rate = verdict.accepted / result.sending_seconds
-    print(
-        f"  accepted {verdict.accepted} ({rate:.0f}/s), stored {verdict.stored}, sent again {result.said['repeated']}"
-    )
+    accepted = result.said["accepted"]
+    rate = accepted / result.sending_seconds
+    print(f"  accepted {accepted} ({rate:.0f}/s) of {verdict.accepted} runs, sent again {result.said['repeated']}")
     lost = f"lost {len(verdict.lost)}, doubled {len(verdict.doubled)}, never sent {len(verdict.unasked)}"
-    print(f"  {lost}, totals differ by {verdict.uncounted}")
+    print(f"  {lost}, the total differs by {verdict.uncounted}")
     times = ", ".join(f"{name} {1_000 * quantile(measured.scrapes, q):.0f} ms" for name, q in _SHARES)
     print(f"  scrapes {len(measured.scrapes)}: {times}; not answered {measured.unanswered}")
     warm = [mb for at, mb in measured.memory if at >= WARM_SHARE * seconds]

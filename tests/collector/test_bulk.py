@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 
 import pytest
+from soaking import resident_mb
 
 from collector import bulk
-from collector.bulk import seldom_collecting, stay, tidy
+from collector.bulk import give_back, seldom_collecting, stay, tidy
 
 USUAL = (700, 10, 10)
 
@@ -65,6 +67,20 @@ def test_who_answers_looks_through_what_is_old_when_asked_alone() -> None:
     assert collections_of_the_old() == old
     tidy()
     assert collections_of_the_old() == old + 1
+
+
+def test_memory_that_is_free_goes_back() -> None:
+    """Between blocks that are kept the C library holds what is free, until it is told not to."""
+    blocks = [bytearray(2_000) for _ in range(40_000)]
+    del blocks[::2], blocks[::2], blocks[::2]
+    kept = blocks[::100]
+    del blocks
+    before = resident_mb(os.getpid())
+
+    give_back()
+
+    assert len(kept) == 50
+    assert resident_mb(os.getpid()) < before - 20
 
 
 def collections_of_the_old() -> int:

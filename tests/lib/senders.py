@@ -2,8 +2,9 @@
 
     python senders.py <port> <deliveries a second> <file for what was accepted> <secret>
 
-Ends when its standard input is closed, once everything sent is answered. The file then holds the id of each delivery
-that was answered with 2xx, a line each.
+As a CI system does, each run is delivered when it is queued, when it starts and when it ends. It ends when its standard
+input is closed, once everything sent is answered. The file then holds the id of each delivery that was answered with
+2xx, a line each.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,13 +26,36 @@ _ANSWER_SECONDS = 20.0
 _SUCCESS = range(200, 300)
 
 
-def record(number: int, at: datetime) -> bytes:
-    """The body of a delivery: a run of a pipeline that ended just now."""
-    stamp, begun = at.isoformat(), (at - timedelta(seconds=90)).isoformat()
-    told = {"kind": "pipeline_run", "native_id": f"run-{number}", "repository": f"service-{number % 50}"}
-    times = {"created_at": begun, "started_at": begun, "finished_at": stamp, "updated_at": stamp}
-    ended = {"pipeline": "build", "state": "completed", "result": "failure" if number % 20 == 7 else "success"}
-    return json.dumps({**told, **times, **ended, "actor": f"p{number % 300}@people.example"}).encode()
+STATES = ("pending", "executing", "completed")
+_STEP_SECONDS = 3
+"""After how long a run that was queued starts, and one that has started ends."""
+
+
+def step_of(number: int, rate: float) -> tuple[int, int]:
+    """Of which run a delivery tells, and which of its steps: many are queued, then all of them start, then end."""
+    many = max(round(rate * _STEP_SECONDS), 1)
+    block, rest = divmod(number, len(STATES) * many)
+    step, place = divmod(rest, many)
+    return block * many + place, step
+
+
+def record(run: int, step: int, at: datetime) -> bytes:
+    """The body of a delivery: what happened to a run of a pipeline just now."""
+    passed = [(at - timedelta(seconds=_STEP_SECONDS * (step - number))).isoformat() for number in range(step + 1)]
+    times = dict(zip(("created_at", "started_at", "finished_at"), passed, strict=False))
+    told = {"kind": "pipeline_run", "native_id": f"run-{run}", "repository": f"service-{run % 50}", "pipeline": "build"}
+    ended = {"result": "failure" if run % 20 == 7 else "success"} if STATES[step] == "completed" else {}
+    state = {"state": STATES[step], "updated_at": at.isoformat(), "actor": f"p{run % 300}@people.example"}
+    return json.dumps({**told, **times, **ended, **state}).encode()
+
+
+def lasting(accepted: Iterable[str]) -> list[str]:
+    """What must be stored after these deliveries: each run in the state that was told last."""
+    newest: dict[str, int] = {}
+    for one in accepted:
+        run, _, step = one.rpartition("-")
+        newest[run] = max(int(step), newest.get(run, 0))
+    return [f"{run} {STATES[step]}" for run, step in newest.items()]
 
 
 @dataclass
@@ -73,21 +98,25 @@ class Senders:
                     if not self.accepted:
                         sys.stdout.write("the first one is accepted\n")
                         sys.stdout.flush()
-                    self.accepted.append(f"run-{number}")
+                    self.accepted.append(self._id(number))
                     break
                 self.repeated += 1
                 await asyncio.sleep(0.2)
         if connection is not None:
             connection[1].close()
 
+    def _id(self, number: int) -> str:
+        run, step = step_of(number, self.rate)
+        return f"run-{run}-{step}"
+
     def _request(self, number: int) -> bytes:
-        body = record(number, datetime.now(UTC))
+        body = record(*step_of(number, self.rate), datetime.now(UTC))
         signature = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
         head = (
             "POST /webhooks/releases HTTP/1.1",
             "Host: 127.0.0.1",
             "Content-Type: application/json",
-            f"X-Paceline-Delivery: run-{number}",
+            f"X-Paceline-Delivery: {self._id(number)}",
             f"X-Paceline-Signature-256: sha256={signature}",
             f"Content-Length: {len(body)}",
         )

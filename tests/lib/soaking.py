@@ -50,7 +50,7 @@ sources:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of what was accepted. `lost` and `doubled` must be empty, and `uncounted` 0."""
+    """What became of the runs that were told. `lost` and `doubled` must be empty, and `uncounted` 0."""
 
     accepted: int
     stored: int
@@ -58,7 +58,7 @@ class Verdict:
     doubled: Sequence[str]
     unasked: Sequence[str]
     uncounted: int
-    """By how much the totals of the source differ from the events that are stored."""
+    """By how much the total of the source differs from the deliveries that were accepted."""
 
     @property
     def passed(self) -> bool:
@@ -66,8 +66,8 @@ class Verdict:
         return self.accepted > 0 and not (self.lost or self.doubled or self.unasked or self.uncounted)
 
 
-def judged(accepted: Sequence[str], stored: Sequence[str], total: int) -> Verdict:
-    """Accepted ids against stored ones, and against the total that is told of the source."""
+def judged(accepted: Sequence[str], stored: Sequence[str], miscounted: int = 0) -> Verdict:
+    """What must be stored against what is, and by how much the total that is told of the source is another."""
     known, found = set(accepted), Counter(stored)
     return Verdict(
         accepted=len(known),
@@ -75,15 +75,15 @@ def judged(accepted: Sequence[str], stored: Sequence[str], total: int) -> Verdic
         lost=sorted(known - set(found)),
         doubled=sorted(one for one, count in found.items() if count > 1),
         unasked=sorted(set(found) - known),
-        uncounted=total - len(stored),
+        uncounted=miscounted,
     )
 
 
 def stored_in(place: Place) -> tuple[list[str], int, int]:
-    """The ids of the stored runs, the total of events of the source, and how many deliveries wait."""
+    """The stored runs, each with its state, the total of events of the source, and how many deliveries wait."""
     table = EVENT_TABLES[PipelineRun]
     with contextlib.closing(Database.open(place)) as database, database.reading() as connection:
-        ids = [one for (one,) in connection.execute(sa.select(table.c.native_id))]
+        ids = [f"{one} {state}" for one, state in connection.execute(sa.select(table.c.native_id, table.c.state))]
         query = sa.select(SOURCE_RUN.c.events_total).where(SOURCE_RUN.c.source == "releases")
         total = connection.scalar(query) or 0
         waiting = connection.scalar(sa.select(sa.func.count()).where(INBOX.c.events.is_not(None))) or 0
@@ -332,7 +332,8 @@ def soak(
         ids, total, _ = stored_in(place)
         # What a file and a repository tell of the same kind is no delivery.
         pushed = [i for i in ids if i.startswith("run-")]
-        verdict = judged(accepted.read_text("ascii").split(), pushed, total)
+        delivered = accepted.read_text("ascii").split()
+        verdict = judged(senders.lasting(delivered), pushed, total - len(delivered))
         return Result(verdict, one.measured, one.faults, dict(said), taken, started.log)
 
 

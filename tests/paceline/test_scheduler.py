@@ -161,7 +161,7 @@ def test_every_source_has_its_job_at_once(running: Running, service: Service, cl
     """Each source starts at once and comes again on its interval; so does each delivery, in a job of its own."""
     jobs = {job.id: job for job in schedule(service, running.log, clock).get_jobs()}
 
-    assert set(jobs) == {"collect events", "drain", "look", "evaluate", "tidy", "deliver directory"}
+    assert set(jobs) == {"collect events", "drain", "look", "evaluate", "give back", "tidy", "deliver directory"}
     assert jobs["collect events"].next_run_time == clock()
     assert jobs["collect events"].trigger.interval == timedelta(minutes=5)
     assert jobs["drain"].trigger.interval == timedelta(seconds=1)
