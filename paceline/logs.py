@@ -62,7 +62,7 @@ def configure(level: Literal["debug", "info", "warning", "error"], form: Literal
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_of: structlog.PrintLogger(sys.stderr),  # what standard error is at the time
         cache_logger_on_first_use=False,
     )
     log: Log = structlog.get_logger()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -39,6 +41,24 @@ def test_json_lines_are_for_machines(capsys: pytest.CaptureFixture[str]) -> None
     line = json.loads(capsys.readouterr().err)
     assert (line["level"], line["event"], line["events"]) == ("info", "collected", 3)
     assert line["timestamp"].endswith("Z")
+
+
+def test_a_line_goes_to_what_standard_error_is_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that has been replaced since the log was made, and closed, is not written to."""
+    earlier = io.StringIO()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", earlier)
+        log = configure("error", "text")
+        log.error("first")
+    earlier_text = earlier.getvalue()
+    earlier.close()
+
+    log.error("second")
+
+    assert "first" in earlier_text
+    assert "second" in capsys.readouterr().err
 
 
 def test_the_level_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
