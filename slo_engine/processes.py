@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.sharedctypes import Synchronized
 from typing import NamedTuple, cast
 
-from collector.bulk import seldom_collecting
+from collector.bulk import collecting_between
 from collector.errors import StoreError
 from collector.store import Database, DerivationStore, EventStore, Guard, Place
 from slo_engine.derive import Done, Finished, Task, written
@@ -26,8 +26,9 @@ from slo_engine.organisation import Organisation
 
 _FEW = 8
 """So many pieces in a row at least one process has: neighbours by name often share a repository."""
-_SHARES = 8
-"""Into how many shares for each process a family is cut: who is done with one takes the next, so all end together."""
+_SHARES = 4
+"""A share is this part of what each process would have left to do: who is done with one takes the next, a smaller one,
+so that all end together."""
 
 _PATIENCE = 10.0
 """Seconds after which whoever takes a share, which is a matter of microseconds, is given up."""
@@ -72,7 +73,7 @@ class Processes:
             return
         # Not forked: the service has threads, whose locks a copy would hold for ever.
         context = multiprocessing.get_context("spawn")
-        shares = [share for task in tasks for share in self._shares(task)]
+        shares = [share for task in tasks for share in self.shares(task)]
         work = _Work(self.place, organisation, shares, self.guard(), self.name)
         taken = context.Value("i", 0)
         with contextlib.ExitStack() as stack:
@@ -91,11 +92,13 @@ class Processes:
                     reports.append(report)
             yield listener.submit(_reported, reports).result
 
-    def _shares(self, task: Task) -> Iterator[Task]:
+    def shares(self, task: Task) -> Iterator[Task]:
         """The pieces of a task in parts that one of the processes derives."""
-        size = max(_FEW, -(-len(task.scopes) // (self.count * _SHARES)))
-        for start in range(0, len(task.scopes), size):
+        start, pieces = 0, len(task.scopes)
+        while start < pieces:
+            size = max(_FEW, (pieces - start) // (self.count * _SHARES))
             yield task._replace(scopes=task.scopes[start : start + size])
+            start += size
 
 
 def _reported(reports: list[Connection]) -> Mapping[str, Sequence[Done]]:
@@ -124,8 +127,8 @@ def _work(work: _Work, taken: Synchronized[int], told: Connection) -> None:
             if work.guard is not None:
                 database = database.guarded(work.guard)
             events = EventStore(database)
-            with seldom_collecting(), events.steadily():
-                for share in _taken(work.shares, taken):
+            with events.steadily():
+                for share in collecting_between(_taken(work.shares, taken)):
                     asked = Asked(only=frozenset(share.scopes), revisions=events.revisions())
                     store = DerivationStore(database)
                     for done in written(share.family, events, work.organisation, store, asked, share.why):

@@ -10,7 +10,7 @@ import pytest
 from soaking import resident_mb
 
 from collector import bulk
-from collector.bulk import give_back, seldom_collecting, stay, tidy
+from collector.bulk import collecting_between, give_back, seldom_collecting, stay, tidy
 
 USUAL = (700, 10, 10)
 
@@ -53,6 +53,16 @@ def test_what_others_leave_in_circles_meanwhile_stays_little() -> None:
             circle.append(circle)
 
         assert len(gc.get_objects()) - before < 50_000
+
+
+def test_a_task_is_not_interrupted() -> None:
+    """While it builds objects nothing is looked for; between two tasks everything is, as usual again afterwards."""
+    before = collections_of_the_old()
+    found = [(collections_of_the_old() - before, collections_of(60_000)) for _ in collecting_between(range(3))]
+
+    assert found == [(0, 0), (1, 0), (2, 0)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
 
 
 def test_who_answers_looks_through_what_is_old_when_asked_alone() -> None:

@@ -157,6 +157,16 @@ def test_few_pieces_are_not_worth_a_process(store: Callable[[str], Store]) -> No
         assert finished() == {}
 
 
+def test_shares_become_smaller() -> None:
+    """Who takes the last one is soon done: nobody waits long for the others. Each piece is in one share."""
+    scopes = [f"service-{number:04}" for number in range(1_000)]
+    shares = [task.scopes for task in Processes(Path(), 2).shares(Task(FAMILY, scopes, Why("", 0, "")))]
+
+    assert [scope for share in shares for scope in share] == scopes
+    assert len(shares[0]) > 100
+    assert max(map(len, shares[-4:])) <= 8
+
+
 def test_what_is_not_shared_is_derived_before_anybody_is_waited_for(store: Callable[[str], Store]) -> None:
     """While other processes derive their share, this one has work of its own."""
     found = store("found")
