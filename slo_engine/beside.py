@@ -11,7 +11,6 @@ import contextlib
 import multiprocessing
 import signal
 import threading
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from multiprocessing.connection import Connection
@@ -27,7 +26,7 @@ from slo_engine.apart import Apart, Mirror, News
 from slo_engine.derive import Part, pieces_in
 from slo_engine.evaluate import Wanted
 from slo_engine.indicator import Piece
-from slo_engine.observation import Row, Subject, as_row
+from slo_engine.observation import Key, Rows, Subject, by_series
 from slo_engine.organisation import Organisation
 from slo_engine.remembered import Remembered
 from slo_engine.snapshot import Part as SnapshotPart
@@ -53,7 +52,7 @@ class _Question(NamedTuple):
 class _Told(msgspec.Struct, array_like=True, frozen=True):
     """A piece as bytes; its observations by series."""
 
-    rows: list[tuple[tuple[str, ...], list[tuple[Any, ...]]]]
+    rows: list[tuple[Key, list[tuple[Any, ...]]]]
     scope: str
     reads: tuple[str, ...]
     state: bytes | None
@@ -280,13 +279,9 @@ def pieces_of(answer: bytes) -> tuple[int, dict[str, list[Piece]]]:
 
 
 def _told(piece: Piece) -> _Told:
-    rows: dict[tuple[str, ...], list[tuple[Any, ...]]] = defaultdict(list)
-    for one in piece.observations:
-        key, values = one if type(one) is Row else as_row(one)  # type: ignore[arg-type]
-        rows[key].append(values)
-    return _Told(list(rows.items()), *(getattr(piece, name) for name in _SAME))
+    return _Told(list(by_series(piece.observations).items()), *(getattr(piece, name) for name in _SAME))
 
 
 def _piece(told: _Told) -> Piece:
-    rows = [Row(key, values) for key, own in told.rows for values in own]  # type: ignore[arg-type] # its six texts
+    rows = [Rows(key, values) for key, values in told.rows]
     return Piece(observations=rows, **{name: getattr(told, name) for name in _SAME})

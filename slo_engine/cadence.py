@@ -70,10 +70,12 @@ def service_weeks(
     its merge; those that are not over yet are dated in the future, where nobody looks before they are.
     """
     first, last = _number(horizon, zone) + 1, len(_starts(zone)) - 2
-    spans = [(m, _NEVER if s is None else s) for m, s in waiting]
+    spans = list(waiting)
     if not spans:
         return
-    merged, shipped = _numbers(np.array(spans, dtype=np.int64), zone).T
+    began, ended = zip(*spans, strict=True)
+    merged = _numbers(np.array(began, dtype=np.int64), zone)
+    shipped = _numbers(np.array([_NEVER if at is None else at for at in ended], dtype=np.int64), zone)
     ends = np.minimum(np.minimum(merged + MOST_WEEKS, shipped), last) + 1
     begins = np.minimum(np.maximum(merged, first), ends)
     earliest, weeks = int(begins.min()), int(ends.max() - begins.min()) + 1

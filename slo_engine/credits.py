@@ -28,7 +28,7 @@ from slo_engine.changes import (
 )
 from slo_engine.indicator import Events
 from slo_engine.organisation import Organisation
-from slo_engine.shipping import RELEASE_COLUMNS, Chain, Release, shipped
+from slo_engine.shipping import RELEASE_COLUMNS, Chain, Release
 
 Person = Callable[[str | None, bool], str | None]
 """The person behind an account, given whether its source calls it a bot; None for bots and for whom nobody asks."""
@@ -187,7 +187,7 @@ def delivered(
         entry = organisation.service(service)
         mine = [c for c in changes if not entry or not entry.paths or _touches(work.commits, c, entry.paths)]
         ordered = sorted(own)
-        for shipment in shipped(Chain(ordered, replace(work.history, changes=mine))).shipments:
+        for shipment in Chain(ordered, replace(work.history, changes=mine)).shipments:
             if shipment.by >= 0:
                 release = ordered[shipment.by]
                 one = Delivered(release.at, release.id, release.source, shipment.rule.split(",", maxsplit=1)[0])

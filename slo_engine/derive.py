@@ -14,7 +14,7 @@ from collector.bulk import seldom_collecting
 from collector.events import kind_of
 from collector.store import DerivationStore, EventStore, Replacement, Series, from_micros, to_micros
 from slo_engine.indicator import Asked, Events, Family, Half, Piece
-from slo_engine.observation import Row, as_row, label_values
+from slo_engine.observation import by_series, label_values
 from slo_engine.organisation import Organisation
 from slo_engine.remembered import Remembered
 
@@ -332,16 +332,11 @@ def _why(stamp: Mapping[str, int | str], inputs: Mapping[str, int | str]) -> str
 def _rows(family: Family, piece: Piece) -> dict[Series, list[tuple[Any, ...]]]:
     """The observations of a piece as the store keeps them, by series."""
     known = {i.name: i for i in family.indicators}
-    found: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
-    for observation in piece.observations:
-        key, values = observation if type(observation) is Row else as_row(observation)  # type: ignore[arg-type]
-        rows = found.get(key)
-        if rows is None:
-            if key[0] not in known:
-                raise ValueError(f"the family {family.name} does not declare the indicator {key[0]}")
-            labels = len(known[key[0]].labels)
-            if labels and len(label_values(key[1], labels)) != labels:
-                raise ValueError(f"a unit of {key[0]} names other than its {labels} labels")
-            rows = found[key] = []
-        rows.append(values)
+    found = by_series(piece.observations)
+    for key in found:
+        if key[0] not in known:
+            raise ValueError(f"the family {family.name} does not declare the indicator {key[0]}")
+        labels = len(known[key[0]].labels)
+        if labels and len(label_values(key[1], labels)) != labels:
+            raise ValueError(f"a unit of {key[0]} names other than its {labels} labels")
     return {Series(family.name, *key)._replace(scope=piece.scope): rows for key, rows in found.items()}

@@ -20,7 +20,7 @@ from collector.conditions import Where
 from collector.events import Event
 from collector.plugins import plugins, refused
 from slo_engine.measure import Measure
-from slo_engine.observation import MOST_PARTS, Observation, Row
+from slo_engine.observation import MOST_PARTS, Observation, Row, Rows
 from slo_engine.options import Options
 from slo_engine.organisation import Organisation
 
@@ -148,7 +148,7 @@ class Piece(NamedTuple):
     """
 
     scope: str
-    observations: Iterable[Observation | Row]
+    observations: Iterable[Observation | Row | Rows]
     reads: tuple[str, ...] = ()
     state: bytes | None = None
     after: int | None = None

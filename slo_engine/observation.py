@@ -5,6 +5,7 @@ definitions.md §1: when, for whom, value, outcome, evidence. Every number is an
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -120,18 +121,44 @@ MOST_PARTS = 4
 """How many parts of a duration an observation has room for."""
 
 
+Key = tuple[str, str, str, str, str, str]
+"""What tells series of a family apart: indicator, dimension, service, environment, team, source."""
+
+
 class Row(NamedTuple):
     """An observation as the store keeps it: for families that make millions, where an object each would be the cost.
 
-    `key`: indicator, dimension, service, environment, team, source. `values`: time in microseconds, unit, value, the
-    four parts, outcome, reason, the time it matures or None, rule, evidence as a JSON list.
+    `values`: time in microseconds, unit, value, the four parts, outcome, reason, the time it matures or None, rule,
+    evidence as a JSON list.
     """
 
-    key: tuple[str, str, str, str, str, str]
+    key: Key
     values: tuple[Any, ...]
 
 
+class Rows(NamedTuple):
+    """Observations of one series, each as the `values` of a Row: where nearly all are of a few series."""
+
+    key: Key
+    values: Sequence[tuple[Any, ...]]
+
+
 NO_PARTS = (None,) * MOST_PARTS
+
+
+def by_series(observations: Iterable[Observation | Row | Rows]) -> dict[Key, list[tuple[Any, ...]]]:
+    """The `values` of observations by their series' key."""
+    found: dict[Key, list[tuple[Any, ...]]] = {}
+    for one in observations:
+        if type(one) is Rows:
+            found.setdefault(one.key, []).extend(one.values)
+            continue
+        key, values = one if type(one) is Row else as_row(one)  # type: ignore[arg-type]
+        own = found.get(key)
+        if own is None:
+            own = found[key] = []
+        own.append(values)
+    return found
 
 
 def as_row(o: Observation) -> Row:
@@ -162,3 +189,12 @@ def as_observation(row: Row) -> Observation:
         rule=rule,
         evidence=tuple(msgspec.json.decode(evidence, type=list[str])),
     )
+
+
+def as_observations(found: Iterable[Observation | Row | Rows]) -> Iterator[Observation]:
+    """Each of some observations, whatever their form."""
+    for one in found:
+        if isinstance(one, Rows):
+            yield from (as_observation(Row(one.key, values)) for values in one.values)
+        else:
+            yield as_observation(one) if isinstance(one, Row) else one

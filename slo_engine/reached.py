@@ -17,7 +17,7 @@ from collector.patterns import any_matches
 from slo_engine.changes import Commits, History, Merged, history, names, read_commits, read_requests
 from slo_engine.indicator import Events
 from slo_engine.organisation import Organisation, Service
-from slo_engine.shipping import RELEASE_COLUMNS, Chain, Release, shipped
+from slo_engine.shipping import RELEASE_COLUMNS, Chain, Release
 
 MERGED = "merged, no deployment known"
 
@@ -95,7 +95,7 @@ class Repository:
         for (name, _), releases in self.releases.items():
             service = organisation.service(name)
             shared = service if service is not None and service.paths else None
-            chain = shipped(Chain(releases, self.history, rules=organisation.delivery))
+            chain = Chain(releases, self.history, rules=organisation.delivery)
             for change, index, _, reason in chain.shipments:
                 release = releases[index] if index >= 0 and reason is None else None
                 found[change.id].append(_Placed(release, reason is not None, shared))

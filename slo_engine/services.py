@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property, lru_cache
+from typing import Any
 
 import msgspec
 
@@ -17,9 +18,9 @@ from slo_engine.cadence import Waiting, service_weeks
 from slo_engine.changes import History, Merged, paths_of
 from slo_engine.failures import Cause, Verdict, judge, rule_of
 from slo_engine.incidents import Attribution, Incident, Incidents, attribute
-from slo_engine.observation import NO_PARTS, Observation, Outcome, Reason, Row, Subject, from_micros
+from slo_engine.observation import NO_PARTS, Observation, Outcome, Reason, Row, Rows, Subject, from_micros
 from slo_engine.organisation import Organisation
-from slo_engine.shipping import Chain, Release, Shipment, Start, shipped
+from slo_engine.shipping import Chain, Release, Start
 
 _MICROSECOND = timedelta(microseconds=1)
 _FAILED = (Result.FAILURE, Result.ERROR, Result.TIMEOUT)
@@ -139,7 +140,7 @@ def _chains(
             narrowed[repository] = _own(whole, entry.paths) if entry and entry.paths else (whole, None, set())
         history, own, without = narrowed[repository]
         unknown |= without
-        found[place] = shipped(Chain(sorted(chain), history, starts.get(place), (), own, organisation.delivery))
+        found[place] = Chain(sorted(chain), history, starts.get(place), own, organisation.delivery)
     return found, frozenset(unknown)
 
 
@@ -160,56 +161,64 @@ def _own(history: History, paths: Sequence[object]) -> tuple[History, frozenset[
     return replace(history, changes=kept), frozenset(commits), unknown
 
 
-def observations(judged: Judged) -> Iterator[Observation | Row]:
+def observations(judged: Judged) -> Iterator[Observation | Row | Rows]:
     """Every delivery observation of a service."""
     yield from _frequency(judged)
     for (environment, _), chain in judged.chains.items():
         subject = Subject(judged.service, environment)
-        for shipment in chain.shipments:
-            yield _change(judged, subject, chain, shipment)
-        for release in chain.releases:
-            yield from _fate(judged, subject, release)
+        yield from _changes(judged, subject, chain)
+        yield from _fates(judged, subject, chain)
     yield from _failed_rollouts(judged)
     yield from _restored(judged)
     yield from _unattributed(judged)
     yield from _cadence(judged)
 
 
-def _frequency(judged: Judged) -> Iterator[Row]:
+def _frequency(judged: Judged) -> Iterator[Rows]:
     flags: dict[str, str] = {}
     for chain in judged.chains.values():
         flags |= {chain.releases[i].id: "redeploy" for i in chain.redeployments}
         flags |= {chain.releases[i].id: "rollback" for i in chain.rollbacks}
+    found: dict[tuple[str, str, str], list[tuple[Any, ...]]] = defaultdict(list)
     for release in judged.releases:
-        succeeded = release.result == Result.SUCCESS
-        outcome = _MEASURED if succeeded else _NOT_SUCCESSFUL
-        yield Row(
-            ("deployment_frequency", release.result, judged.service, release.environment, "", release.source),
-            (release.at, release.id, None, *NO_PARTS, *outcome, None, flags.get(release.id, ""), "[]"),
+        outcome = _MEASURED if release.result == Result.SUCCESS else _NOT_SUCCESSFUL
+        found[release.result, release.environment, release.source].append(
+            (release.at, release.id, None, *NO_PARTS, *outcome, None, flags.get(release.id, ""), "[]")
         )
+    for (result, environment, source), rows in found.items():
+        yield Rows(("deployment_frequency", result, judged.service, environment, "", source), rows)
 
 
-def _change(judged: Judged, subject: Subject, chain: Chain, shipment: Shipment) -> Row:
-    """A change: its lead time and stages, or why it has none, or that it waits for its deployment."""
-    change, index, rule, reason = shipment
-    if change.id in judged.unknown_paths:
-        reason = Reason.UNKNOWN_PATHS
-    elif change.bot and not judged.organisation.delivery.bots:
-        reason = Reason.BOT
-    release = chain.releases[index] if index >= 0 else None
-    if reason is None and release is not None:
-        return _measured(subject, change, release, rule)
+def _changes(judged: Judged, subject: Subject, chain: Chain) -> Iterator[Rows]:
+    """What became of the changes of a chain."""
+    found: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
+    unknown_paths, bots, releases = judged.unknown_paths, judged.organisation.delivery.bots, chain.releases
+    for change, index, rule, reason in chain.shipments:
+        release = releases[index] if index >= 0 else None
+        why = reason
+        if change.id in unknown_paths:
+            why = Reason.UNKNOWN_PATHS
+        elif change.bot and not bots:
+            why = Reason.BOT
+        if why is None and release is not None:
+            found[change.source, release.source].append(_measured(change, release, rule))
+        else:
+            source = release.source if release is not None else change.source
+            found[change.source, source].append(_unmeasured(chain, change, release, why))
+    for sources, rows in found.items():
+        yield Rows(("change_lead_time", "", *subject, _joined(*sources)), rows)
+
+
+def _unmeasured(chain: Chain, change: Merged, release: Release | None, reason: Reason | None) -> tuple[Any, ...]:
+    """Why a change has no lead time, or that it waits for its deployment."""
     at = release.at if release else chain.horizon if change.merged_at is None else change.merged_at
-    source = _joined(change.source, release.source if release else change.source)
     outcome = (Outcome.EXCLUDED.value, reason.value) if reason else (Outcome.PENDING.value, "")
     evidence = f'["{release.id}"]' if release else "[]"
-    return Row(
-        ("change_lead_time", "", *subject, source),
-        (at, change.id, None, *NO_PARTS, *outcome, None, "", evidence),
-    )
+    return (at, change.id, None, *NO_PARTS, *outcome, None, "", evidence)
 
 
-def _measured(subject: Subject, change: Merged, release: Release, rule: str) -> Row:
+def _measured(change: Merged, release: Release, rule: str) -> tuple[Any, ...]:
+    """The lead time of a change, and its stages."""
     first_at, stages = change.first_commit_at, _stages(change, release.at)
     seconds = (release.at - first_at) / 1e6 if first_at is not None and first_at <= release.at else None
     missing = "" if stages[-1] is not None else Reason.MERGED_AFTER_DEPLOYMENT.value
@@ -217,10 +226,7 @@ def _measured(subject: Subject, change: Merged, release: Release, rule: str) -> 
     first = change.first_commit_id
     evidence = f'["{release.id}","{first}"]' if first else f'["{release.id}"]'
     rule = f"{rule}, bot" if change.bot else rule
-    return Row(
-        ("change_lead_time", "", *subject, _joined(change.source, release.source)),
-        (release.at, change.id, seconds, *stages, "measured", reason, None, rule, evidence),
-    )
+    return (release.at, change.id, seconds, *stages, "measured", reason, None, rule, evidence)
 
 
 def _stages(change: Merged, deployed_at: int) -> tuple[float | None, ...]:
@@ -229,12 +235,10 @@ def _stages(change: Merged, deployed_at: int) -> tuple[float | None, ...]:
     A draft is not ready; a request never reviewed has no pickup and no review; what was deployed before its
     merge has no delivery. A review of a draft counts from when it became ready; one after the merge is none.
     """
-    first, ready, review, merged = (
-        change.first_commit_at,
-        change.ready_at,
-        change.first_review_at,
-        change.merged_at,
-    )
+    ready, review, merged = change.ready_at, change.first_review_at, change.merged_at
+    if ready is None and review is None:  # no request, as of most changes
+        return None, None, None, _part(merged, deployed_at)
+    first = change.first_commit_at
     if merged is not None:
         ready = ready if ready is not None and ready <= merged else None
         review = review if review is not None and review <= merged else None
@@ -250,25 +254,27 @@ def _part(start: int | None, end: int | None) -> float | None:
     return (end - start) / 1e6 if start is not None and end is not None and end >= start else None
 
 
-def _fate(judged: Judged, subject: Subject, release: Release) -> Iterator[Observation | Row]:
-    """Whether a successful deployment failed afterwards, how long until that was put right, whether it was planned."""
-    verdict = judged.verdicts.get(release.id)
-    source = judged.joined_with_incidents(release.source)
-    start = (release.at, release.id, None, *NO_PARTS)
-    matures_at = release.at + judged.lag
-    if verdict is None:  # as nearly all are
-        yield Row(("change_fail_rate", "", *subject, source), (*start, "good", "", matures_at, "", "[]"))
-        yield Row(("deployment_rework_rate", "", *subject, source), (*start, "good", "", None, "", "[]"))
-        return
-    failures, rework = verdict.failures, verdict.rework
-    told = (_outcome(failures), "", matures_at, _failing_rule(failures), _json(failures))
-    yield Row(("change_fail_rate", "", *subject, source), (*start, *told))
-    if failures:
-        yield _recovery(subject, release, verdict, source)
-    rules = " + ".join(sorted({c.rule for c in rework})) if rework else ""
-    yield Row(
-        ("deployment_rework_rate", "", *subject, source), (*start, _outcome(rework), "", None, rules, _json(rework))
-    )
+def _fates(judged: Judged, subject: Subject, chain: Chain) -> Iterator[Observation | Rows]:
+    """Whether deployments that succeeded failed later, how long until that was put right, whether they were planned."""
+    verdicts, lag = judged.verdicts, judged.lag
+    failing: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    planned: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for release in chain.releases:
+        at, unit, source, verdict = release.at, release.id, release.source, verdicts.get(release.id)
+        if verdict is None:  # as nearly all are
+            failing[source].append((at, unit, None, *NO_PARTS, "good", "", at + lag, "", "[]"))
+            planned[source].append((at, unit, None, *NO_PARTS, "good", "", None, "", "[]"))
+            continue
+        failures, rework = verdict.failures, verdict.rework
+        told = (_outcome(failures), "", at + lag, _failing_rule(failures), _json(failures))
+        failing[source].append((at, unit, None, *NO_PARTS, *told))
+        rules = " + ".join(sorted({c.rule for c in rework})) if rework else ""
+        planned[source].append((at, unit, None, *NO_PARTS, _outcome(rework), "", None, rules, _json(rework)))
+        if failures:
+            yield _recovery(subject, release, verdict, judged.joined_with_incidents(source))
+    for indicator, found in (("change_fail_rate", failing), ("deployment_rework_rate", planned)):
+        for source, rows in found.items():
+            yield Rows((indicator, "", *subject, judged.joined_with_incidents(source)), rows)
 
 
 def _outcome(causes: set[Cause]) -> str:

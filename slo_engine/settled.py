@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from itertools import compress
+from operator import and_, gt, or_
 from typing import Any
 
 import msgspec
@@ -86,13 +88,26 @@ def mark(identity: str) -> int:
 
 def marks(identities: Iterable[str]) -> NDArray[np.uint64]:
     """The marks of many ids at once."""
-    packed = bytes.fromhex("".join([i[:_PREFIX] for i in identities]))
-    return np.frombuffer(packed, dtype=">u8").astype(np.uint64)
+    ids = list(identities)
+    lengths = set(map(len, ids))
+    size = lengths.pop() // 2 if len(lengths) == 1 else 0
+    if size < _PREFIX // 2:
+        ids, size = [i[:_PREFIX] for i in ids], _PREFIX // 2
+    # All are of one length, nearly always as they come: to cut each takes longer than everything else.
+    packed = np.frombuffer(bytes.fromhex("".join(ids)), dtype=np.uint8).reshape(-1, size)
+    return np.ascontiguousarray(packed[:, : _PREFIX // 2]).view(">u8").ravel().astype(np.uint64)
 
 
 def text_mark(text: str) -> int:
     """The mark of any text. Two texts may share one, which costs time and nothing else."""
     return zlib.crc32(text.encode("utf-8", "surrogatepass"))
+
+
+def text_marks(texts: Sequence[str]) -> set[int]:
+    """The marks of many texts at once."""
+    told = "\0".join(texts).encode("utf-8", "surrogatepass").split(b"\0")
+    # One that holds what stands between them would fall into two.
+    return set(map(zlib.crc32, told)) if len(told) == len(texts) else set(map(text_mark, texts))
 
 
 class RepositoryState(msgspec.Struct, array_like=True, frozen=True):
@@ -184,7 +199,7 @@ def settle(
         reopened += work.reopened()
         chains += [_chain_state(c, place, at, work) for place, c in judged.chains.items() if place[1] == repository]
     past = [r for r in judged.releases if r.at <= at]
-    names_marks = {text_mark(t) for t in _tokens(judged, past, at)}
+    names_marks = text_marks(list(_tokens(judged, past, at)))
     open_incidents = [i for i in judged.incidents if i.started_at > at]
     settled_ids = {r.id for r in past}
     if any(h.release.id in settled_ids and h.incident.started_at > at for h in judged.attribution.causes) or any(
@@ -261,7 +276,7 @@ class _Repository:
             for parent in woken:
                 self.dormant[parent] = False
             self._open += woken  # and what these stand on
-        self._settled = np.flatnonzero(settled).tolist()
+        self.unsettled: list[int] = np.flatnonzero(~settled).tolist()
         self._dormant = np.flatnonzero(self.dormant).tolist()
 
     def _past(self, chain: Chain) -> NDArray[np.bool_]:
@@ -278,13 +293,12 @@ class _Repository:
     def state(self) -> RepositoryState:
         """The state."""
         old, shas = self.old, self.commits.shas
-        trees = (self.commits.trees[i] for i in self._settled if self.commits.on_line[i])
         beginnings = {n for n in self.history.unresolved if len(n) < _PREFIX} | set(old.beginnings if old else ())
         return RepositoryState(
             graph=self.graph,
-            commits=Marks(old.commits if old else b"").joined(marks(shas[i] for i in self._settled)),
+            commits=Marks(old.commits if old else b"").joined(marks(compress(shas, self.settled))),
             dormant=Marks(old.dormant if old else b"").joined(marks(shas[i] for i in self._dormant)),
-            trees=Marks(old.trees if old else b"").joined(marks(t for t in trees if t)),
+            trees=Marks(old.trees if old else b"").joined(marks(self._trees)),
             requests=Marks(old.requests if old else b"").joined(marks(r for r, yes in self._requests.items() if yes)),
             missing=Marks(old.missing if old else b"").joined(marks(self._missing())),
             beginnings=sorted(beginnings),
@@ -297,16 +311,15 @@ class _Repository:
 
         Also where a request stays open that a settled deployment names: without it, it would seem to ship nowhere.
         """
-        if any(self._named(chain, shipment) for chain in self.chains for shipment in chain.shipments):
+        if any(self._named(chain, shipment) for chain in self.chains for shipment in chain.asked):
             raise Settled
         for past in self.past:
             for revert in self.history.reverts:
                 if not past[revert.commit] and any(past[u] or self.dormant[u] for u in revert.undone):
                     raise Settled
         number = self.commits.graph.number
-        trees = {self.commits.trees[i] for i in self._settled if self.commits.on_line[i]}
-        line = (i for i, on in enumerate(self.commits.on_line) if on and not self.settled[i])
-        if any(self.commits.trees[i] in trees for i in line if self.commits.trees[i]):
+        line = compress(self.commits.trees, map(gt, self.commits.on_line, self.settled))
+        if not self._trees.isdisjoint(filter(None, line)):
             raise Settled
         for chain in self.chains:
             first = next((i for i, r in enumerate(chain.releases) if r.at > self.at), None)
@@ -330,19 +343,26 @@ class _Repository:
         return shipped and change.request is not None and not self._requests[change.id]
 
     @cached_property
+    def _trees(self) -> set[str]:
+        """The trees of settled commits of the default line."""
+        line = map(and_, self.commits.on_line, self.settled)
+        return set(filter(None, compress(self.commits.trees, line)))
+
+    @cached_property
     def _requests(self) -> dict[str, bool]:
         """The requests, and whether each is settled."""
-        found = {c.id: self._placed(c) for c in self.history.whole if c.request is not None}
+        at_rest = list(map(or_, self.settled, self.dormant))
+        found = {c.id: self._placed(c, at_rest) for c in self.history.whole if c.request is not None}
         for chain in self.chains:
-            for shipment in chain.shipments:
-                if shipment.change.request is not None and not self._done(chain, shipment):
+            for shipment in chain.asked:
+                if not self._done(chain, shipment):
                     found[shipment.change.id] = False
         return found
 
-    def _placed(self, change: Merged) -> bool:
+    def _placed(self, change: Merged, at_rest: Sequence[bool]) -> bool:
         """Whether all commits of a request are settled: an open one is claimed by it, also for other services."""
         dated = change.merged_at is None or change.merged_at <= self.at
-        return dated and all(self.settled[c] or self.dormant[c] for c in change.own)
+        return dated and all(map(at_rest.__getitem__, change.own))
 
     def _done(self, chain: Chain, shipment: Shipment) -> bool:
         """Whether a change is settled for a chain."""
@@ -358,7 +378,10 @@ class _Repository:
         named = set(self.history.unresolved) | self.commits.cut
         for chain in self.chains:
             for release in chain.releases:
-                named |= {s for s in (release.sha, *names(release.change_shas)) if s and s not in known}
+                if release.sha and release.sha not in known:
+                    named.add(release.sha)
+                if release.change_shas:
+                    named.update(s for s in names(release.change_shas) if s and s not in known)
         named |= {n for incident in self._incidents for n in incident.names if n not in known}
         return {n for n in named if is_full_id(n)}
 
@@ -368,6 +391,8 @@ class _Repository:
         for chain in self.chains:
             for shipment in chain.shipments:
                 change = shipment.change
+                if change.request is None and self.settled[change.commit]:  # as nearly all are
+                    continue
                 done = requests[change.id] if change.request is not None else self._done(chain, shipment)
                 waits = not done and not self.shipped(chain, shipment.by)
                 dated = chain.horizon if change.merged_at is None else change.merged_at
@@ -390,7 +415,7 @@ def _chain_state(chain: Chain, place: Place, at: int, work: _Repository) -> Chai
     else:
         raise Settled  # nothing of this chain is settled: it cannot be started from here
     shas = chain.commits.shas
-    shipped = [shas[i] for i, first in enumerate(chain.first) if not work.settled[i] and work.shipped(chain, first)]
+    shipped = [shas[i] for i in work.unsettled if work.shipped(chain, chain.first[i])]
     return ChainState(place[0], place[1], chain.horizon, tuple(last), known, shipped)
 
 
@@ -402,7 +427,7 @@ def _tokens(judged: Judged, past: Sequence[Release], at: int) -> Iterable[str]:
     for chain in judged.chains.values():
         listed = (s for r in chain.releases if r.at <= at for s in names(r.change_shas))
         yield from (s for s in listed if s not in chain.commits.graph.number)
-        for change, index, _, _ in chain.shipments:
+        for change, index, _, _ in chain.asked:
             if change.request is not None and index >= 0 and chain.releases[index].at <= at:
                 yield from filter(None, (change.request.url, *names(change.request.links)))
 

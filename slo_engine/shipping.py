@@ -7,7 +7,7 @@ deployed to one environment from one repository, successes only, in order of tim
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -76,7 +76,6 @@ class Chain:
     releases: Sequence[Release]
     history: History
     start: Start | None = None
-    shipments: Sequence[Shipment] = field(default=(), repr=False)
     own: frozenset[int] | None = None
     """In a shared repository the commits that are the service's own; None where all are."""
     rules: DeliveryRules = field(default_factory=DeliveryRules, repr=False)
@@ -124,6 +123,18 @@ class Chain:
     def _listed(self, index: int) -> bool:
         release = self.releases[index]
         return bool(release.change_shas) or (self.start is not None and release.sha in self.start.seen)
+
+    @cached_property
+    def shipments(self) -> Sequence[Shipment]:
+        """Every change of the repository, judged once."""
+        graph = self.start.graph if self.start else bool(self.commits.ids)
+        judge = _by_graph if graph else _by_list_or_time
+        return list(judge(self))
+
+    @cached_property
+    def asked(self) -> Sequence[Shipment]:
+        """Of the shipments those of requests."""
+        return [s for s in self.shipments if s.change.request is not None]
 
     @cached_property
     def compared(self) -> Mapping[str, int]:
@@ -192,13 +203,6 @@ def _is_hotfix(release: Release, rules: DeliveryRules) -> bool:
 
 def _content(release: Release) -> str | None:
     return release.sha or release.artifact or release.version
-
-
-def shipped(chain: Chain) -> Chain:
-    """The chain with every change of its repository judged once."""
-    graph = chain.start.graph if chain.start else bool(chain.commits.ids)
-    judge = _by_graph if graph else _by_list_or_time
-    return replace(chain, shipments=list(judge(chain)))
 
 
 def _by_graph(chain: Chain) -> Iterable[Shipment]:

@@ -248,6 +248,10 @@ class _Writing:
         self._new: list[tuple[Any, ...]] = []
         self._bare: list[tuple[Any, ...]] = []
         """The new rows that have no values."""
+        self._plain: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        """Of the others without values those that say nothing but their outcome and when they mature, by outcome."""
+        # Who copies rows says all of each, whatever the statement would say.
+        self._said = () if transaction.copies else _OUTCOMES
         self._changed: list[tuple[Any, ...]] = []
         self._pieces: list[tuple[Any, ...]] = []
 
@@ -264,10 +268,14 @@ class _Writing:
     def add(self, number: int, rows: Iterable[tuple[Any, ...]]) -> None:
         """Write rows of a series that has none. Most have no values: to tell the database so costs a fifth of a row."""
         for row in rows:
-            if row[_VALUES] == _NO_VALUES:
-                self._bare.append((number, row[0], row[1], *row[_VALUES.stop :]))
-            else:
+            if row[_VALUES] != _NO_VALUES:
                 self._new.append((number, *row))
+                continue
+            at, unit, *_, outcome, reason, matures_at, rule, evidence = row
+            if reason or rule or evidence != _NO_EVIDENCE or outcome not in self._said:
+                self._bare.append((number, at, unit, outcome, reason, matures_at, rule, evidence))
+            else:
+                self._plain[outcome].append((number, at, unit, matures_at))
 
     def exchange(self, gone: Iterable[_Key], rows: Iterable[tuple[Any, ...]]) -> None:
         """Forget some rows, and write others that may be there with other values."""
@@ -285,6 +293,8 @@ class _Writing:
         self._transaction.run_many(_deletion(self._transaction.dialect), self._gone)
         self._transaction.write_rows(_NEW_SERIES, _SERIES_COLUMNS, self._series)
         self._transaction.write_rows(_INSERT, _COLUMNS, self._new)
+        for outcome, rows in self._plain.items():
+            self._transaction.write_rows(_INSERT_PLAIN[outcome], _PLAIN_COLUMNS, rows)
         self._transaction.write_rows(_INSERT_BARE, _BARE_COLUMNS, self._bare)
         self._transaction.write_rows(_UPSERT, _COLUMNS, self._changed)
         self._transaction.write_rows(_KEEP, _PIECE_COLUMNS, self._pieces)
@@ -356,12 +366,20 @@ def _write_new(writing: _Writing, known: Mapping[Series, int], new: Replacement)
     """Write a piece of which nothing is stored: nothing to compare with, and nothing was published of it."""
     ids = writing.number(known, new.rows)
     # In the order of the primary key an insert appends instead of searching.
-    ordered = sorted((ids[series], sorted(rows, key=itemgetter(0, 1))) for series, rows in new.rows.items())
+    ordered = sorted((ids[series], _in_order(rows)) for series, rows in new.rows.items())
     for number, rows in ordered:
         writing.add(number, rows)
     writing.keep(new)
     changed = {number: rows[0][0] for number, rows in ordered if rows}
     return sum(map(len, new.rows.values())), changed
+
+
+def _in_order(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows by their time and unit, which tell them apart: so nothing after these is ever compared."""
+    try:
+        return sorted(rows)
+    except TypeError:  # but where somebody made two of one, which the database will refuse
+        return sorted(rows, key=itemgetter(0, 1))
 
 
 def _stored(transaction: Transaction, known: Mapping[Series, int], new: Replacement) -> dict[_Key, tuple[Any, ...]]:
@@ -417,6 +435,17 @@ _VALUES = slice(2, 7)
 _NO_VALUES = (None,) * 5
 _BARE_COLUMNS = ("series_id", *(n for n in ObservationRow._fields if n not in ObservationRow._fields[_VALUES]))
 _INSERT_BARE = insert(OBSERVATION).values({n: sa.bindparam(n) for n in _BARE_COLUMNS})
+_NO_EVIDENCE = "[]"
+_OUTCOMES = (*_FINAL, "excluded", "pending")
+_PLAIN_COLUMNS = ("series_id", "at", "unit", "matures_at")
+_PLAIN = {"reason": "", "rule": "", "evidence": _NO_EVIDENCE}
+_INSERT_PLAIN = {
+    outcome: insert(OBSERVATION).values(
+        {n: sa.bindparam(n) for n in _PLAIN_COLUMNS}
+        | {n: sa.literal_column(f"'{text}'") for n, text in {"outcome": outcome, **_PLAIN}.items()}
+    )
+    for outcome in _OUTCOMES
+}
 _UPSERT = _INSERT.on_conflict_do_update(
     index_elements=["series_id", "at", "unit"],
     set_={n: _INSERT.excluded[n] for n in ObservationRow._fields[2:]},

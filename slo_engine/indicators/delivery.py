@@ -19,7 +19,7 @@ from slo_engine.changes import Commits, History, history, read_commits, read_req
 from slo_engine.incidents import Settled, read_incidents
 from slo_engine.indicator import Asked, Events, Family, Half, Indicator, Piece, Pieces, Shape
 from slo_engine.later import Later, waiting_only
-from slo_engine.observation import Observation, Row, as_observation, to_micros
+from slo_engine.observation import Observation, as_observations, by_series
 from slo_engine.organisation import Organisation
 from slo_engine.services import Judged, judged, observations
 from slo_engine.settled import Settling, State, answered, boundaries, decoded, settle
@@ -134,7 +134,7 @@ def observe(events: Events, organisation: Organisation) -> Iterator[Observation]
     """The observations of all services."""
     latest = {piece.scope: piece for piece in pieces(events, organisation, Asked())}
     for piece in latest.values():
-        yield from (as_observation(o) if isinstance(o, Row) else o for o in piece.observations)
+        yield from as_observations(piece.observations)
 
 
 def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
@@ -379,7 +379,7 @@ class _Batch:
         reads = tuple(sorted({*state.reads, *_reads(found, repositories)}))
         new = list(observations(found))
         reopened = frozenset((moment, unit) for moment, unit in state.reopened)
-        dated = (o.values[:2] if isinstance(o, Row) else (to_micros(o.at), o.unit) for o in new)
+        dated = (values[:2] for rows in by_series(new).values() for values in rows)
         if any(moment <= state.at and (moment, unit) not in reopened for moment, unit in dated):
             raise Settled  # something late: its row would be forgotten the next time
         kept = frozenset((moment, unit) for moment, unit in state.kept)

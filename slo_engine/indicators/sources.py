@@ -22,7 +22,7 @@ from collector.events import Collection
 from collector.patterns import any_matches, patterns
 from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Shape, Unit
 from slo_engine.measure import Measured, Sample
-from slo_engine.observation import NO_PARTS, Observation, Outcome, Row, Subject, as_observation, from_micros, labelled
+from slo_engine.observation import NO_PARTS, Observation, Outcome, Row, Subject, as_observations, from_micros, labelled
 from slo_engine.options import Options
 from slo_engine.organisation import Organisation
 from slo_engine.statistics import wilson
@@ -122,7 +122,7 @@ class _State(msgspec.Struct, array_like=True, frozen=True):
 def observe(events: Events, organisation: Organisation) -> Iterator[Observation]:
     """The hours of all sources."""
     for piece in pieces(events, organisation, Asked()):
-        yield from (as_observation(o) if isinstance(o, Row) else o for o in piece.observations)
+        yield from as_observations(piece.observations)
 
 
 def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:

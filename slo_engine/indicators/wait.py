@@ -31,7 +31,7 @@ from slo_engine.observation import (
     Reason,
     Row,
     Subject,
-    as_observation,
+    as_observations,
     from_micros,
     label_values,
     labelled,
@@ -181,8 +181,7 @@ def observe(events: Events, organisation: Organisation) -> Iterator[Observation]
     """The observations of all pieces, one after the other."""
     known = _Known(events, organisation)
     for scope in known.scopes():
-        for one in known.piece(scope).observations:
-            yield as_observation(one) if isinstance(one, Row) else one
+        yield from as_observations(known.piece(scope).observations)
 
 
 def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:

@@ -67,6 +67,35 @@ def numbers(store: ObservationStore) -> dict[Series, int]:
     return {series: number for number, series in store.series().items()}
 
 
+# --- what is written ----------------------------------------------------------------------------------
+
+
+def test_a_new_row_is_kept_as_it_is(derivations: DerivationStore, stored: ObservationStore) -> None:
+    """Whichever of its fields say nothing, a statement says only what many rows have alike."""
+    some = [
+        row("good", HOUR, "good", None),
+        row("bad, matures", HOUR, "bad", None, matures_at=2 * HOUR),
+        row("with a reason", HOUR, "excluded", None, reason="unknown"),
+        row("with a rule", HOUR, "good", None, rule="named"),
+        row("with evidence", HOUR, "good", None, evidence='["1"]'),
+        row("of another word", HOUR, "other", None),
+        row("with a value", HOUR),
+        row("with a part alone", HOUR, "measured", None, part_1=1.0),
+    ]
+    derivations.replace(piece(*some), 0, "test")
+
+    found = stored.window(list(numbers(stored).values()), -1, DAY, *ObservationRow._fields)
+    assert found == sorted(some)
+
+
+def test_two_units_of_one_name_and_time_are_refused(derivations: DerivationStore, stored: ObservationStore) -> None:
+    """Which of them counts nobody could say, whatever they say otherwise."""
+    with pytest.raises(StoreError):
+        derivations.replace(piece(row("1", HOUR), row("1", HOUR, value=None)), 0, "test")
+
+    assert numbers(stored) == {}
+
+
 # --- what is replaced ---------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from collector.conditions import Above, Where
 from collector.events import Event, kind_of
 from slo_engine.indicator import Asked, Family, Piece
-from slo_engine.observation import Row, as_row
+from slo_engine.observation import Row, as_observations, as_row
 from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
 
@@ -83,7 +83,7 @@ class Derived:
         )
         found = list(self._family.pieces(self.told, _NOBODY, asked)) if self._family.pieces else []
         for piece in found:
-            new = {as_row(o) if not isinstance(o, Row) else o for o in piece.observations}
+            new = set(map(as_row, as_observations(piece.observations)))
             old = self.rows.get(piece.scope, set())
             kept = {row for row in old if row.values[:2] not in piece.reopened} if piece.after is not None else set()
             self.rows[piece.scope] = new | kept

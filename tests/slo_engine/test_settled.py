@@ -6,13 +6,14 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 
 from collector.events import Commit, Deployment, Result
 from slo_engine.indicator import Asked
 from slo_engine.indicators import delivery
 from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
-from slo_engine.settled import Marks, Settling, decoded, mark
+from slo_engine.settled import Marks, Settling, decoded, mark, marks, text_mark, text_marks
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SETTLING = Settling(kept=1, open_for=timedelta(0), dormant_after=timedelta(days=30))
@@ -100,6 +101,18 @@ def test_the_beginning_of_an_id_is_found() -> None:
 def test_the_beginning_of_another_id_is_not_found() -> None:
     """Digits with which no id begins are not known, whatever stands around them."""
     assert not Marks(packed(mark("a" * 40), mark("c" * 40))).begins("b")
+
+
+@pytest.mark.parametrize("ids", [[], ["a" * 40, "b" * 40], ["a" * 40, "b" * 64], ["0123456789abcdef"]])
+def test_many_ids_have_the_marks_that_each_has(ids: list[str]) -> None:
+    """Of one length or of several, as where a repository has changed its kind of ids."""
+    assert marks(ids).tolist() == [mark(identity) for identity in ids]
+
+
+@pytest.mark.parametrize("texts", [[], ["1.2.0", "größer", ""], ["a\0b", "c"], ["\ud800"]])
+def test_many_texts_have_the_marks_that_each_has(texts: list[str]) -> None:
+    """Also one that holds the character 0, and one that is no whole character."""
+    assert text_marks(texts) == {text_mark(text) for text in texts}
 
 
 def test_a_branch_that_sleeps_is_set_aside() -> None:

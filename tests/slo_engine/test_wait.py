@@ -42,7 +42,7 @@ from slo_engine.indicator import Asked
 from slo_engine.indicators import wait
 from slo_engine.indicators.wait import DEVELOPER_WAIT, WaitOptions, developer_wait
 from slo_engine.measure import OUTCOME_CODES, Measured, Sample
-from slo_engine.observation import Observation, Row, Subject, as_row, label_values, to_micros
+from slo_engine.observation import Observation, Subject, as_observations, as_row, label_values, to_micros
 from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
 from slo_engine.reading import cells_of
@@ -510,7 +510,7 @@ def test_order_and_duplicates_change_nothing(events: list[Event], data: st.DataO
 def test_all_pieces_are_what_observing_gives(events: list[Event]) -> None:
     """Piece by piece is the same as all at once."""
     pieces = wait.pieces(PlainEvents(events), NOBODY, Asked())
-    found = [o if isinstance(o, Row) else as_row(o) for p in pieces for o in p.observations]
+    found = [as_row(o) for p in pieces for o in as_observations(p.observations)]
 
     assert sorted(found, key=repr) == sorted(map(as_row, observed(*events)), key=repr)
 
