@@ -10,14 +10,14 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 
 from collector.conditions import Above, Where
 from collector.events import Change, ChangeState, Commit, Review
-from collector.patterns import any_matches
+from collector.patterns import Pattern, any_matches
 from slo_engine.graph import CommitGraph
 from slo_engine.identities import Identities
 from slo_engine.indicator import Events
@@ -105,7 +105,7 @@ class Commits:
         lacking = (
             text
             for text, found in zip(self.parents_json, self.graph.parents, strict=True)
-            if text.count(",") >= len(found)
+            if (not found and text) or ("," in text and text.count(",") >= len(found))
         )
         return {p for text in lacking for p in names(text) if p not in known}
 
@@ -183,12 +183,18 @@ class Request(NamedTuple):
     def is_hotfix(self, rules: DeliveryRules) -> bool:
         """True where its branch or a label says that it is a hotfix."""
         branch = self.source_branch or ""
-        return any_matches(rules.hotfix_branches, branch) or any(
-            any_matches(rules.hotfix_labels, label) for label in names(self.labels)
+        return any_matches(rules.hotfix_branches, branch) or (
+            bool(self.labels) and _any_label(rules.hotfix_labels, self.labels)
         )
 
 
 REQUEST_COLUMNS = Request._fields[:-1]
+
+
+@lru_cache(maxsize=4096)
+def _any_label(rules: tuple[Pattern, ...], labels: str) -> bool:
+    """Whether one of a request's labels fits; many requests have the same."""
+    return any(any_matches(rules, label) for label in names(labels))
 
 
 class Merged(NamedTuple):
@@ -256,7 +262,7 @@ def read_requests(
     else:
         rows = events.columns(Change, *REQUEST_COLUMNS, repository=repository, revision=Above(since), **merged)
         rows += events.columns(Change, *REQUEST_COLUMNS, id=list(ids), **merged) if ids else []
-    requests = list({row[0]: Request(*row) for row in rows}.values())
+    requests = list({row[0]: Request._make((*row, None)) for row in rows}.values())
     if not requests:
         return []
     if identities:
@@ -268,8 +274,9 @@ def read_requests(
     for source, native_id, at, author in _human_reviews(events, repository, identities, names_of):
         reviews[source, native_id].append((at, author))
     return sorted(
-        Request(*r[:-1], _first_review(r, reviews[r.source, r.native_id])) if (r.source, r.native_id) in reviews else r
+        r if own is None else Request._make((*r[:-1], _first_review(r, own)))
         for r in requests
+        for own in (reviews.get((r.source, r.native_id)),)
     )
 
 
@@ -301,7 +308,8 @@ def history(commits: Commits, requests: Sequence[Request]) -> History:
     """The changes and reverts of a repository."""
     number = commits.graph.number
     reverts, unresolved = _reverts(commits)
-    missing = {s for r in requests for s in (r.merge_sha, *r.commits) if s and s not in number}
+    missing = {r.merge_sha for r in requests if r.merge_sha and r.merge_sha not in number}
+    missing.update(s for r in requests if r.commit_shas for s in r.commits if s and s not in number)
     changes = list(_changes(commits, requests))
     return History(commits, changes, reverts, changes, frozenset(unresolved | missing))
 
@@ -318,10 +326,8 @@ def _changes(commits: Commits, requests: Sequence[Request]) -> Iterator[Merged]:
     for commit, (at, which, rule) in first.items():
         if commit not in claimed:
             start = ids[which] if which != commit else ""
-            yield Merged(
-                *(ids[commit], sources[commit], commit, committed[commit], at, start),
-                *(None, None, rule, bool(bots[commit]), (commit,), None),
-            )
+            who, merged_at, bot = sources[commit], committed[commit], bool(bots[commit])
+            yield Merged._make((ids[commit], who, commit, merged_at, at, start, None, None, rule, bot, (commit,), None))
 
 
 def _of_request(commits: Commits, request: Request, first: Mapping[int, tuple[int, int, str]]) -> Merged:
@@ -391,7 +397,9 @@ def _first_of(
     for commit in own:
         at, rule = _began(commits.authored[commit], commits.committed[commit], merged_at)
         found.append((at, commit, rule))
-    return min(found, key=lambda f: (f[0], commits.ids[f[1]]), default=None)
+    if len(found) < 2:  # noqa: PLR2004 - as nearly always
+        return found[0] if found else None
+    return min(found, key=lambda f: (f[0], commits.ids[f[1]]))
 
 
 def _rebased(commits: Commits, head: int, request: Request, named: Sequence[str]) -> list[int]:

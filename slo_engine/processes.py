@@ -77,19 +77,23 @@ class Processes:
         work = _Work(self.place, organisation, shares, self.guard(), self.name)
         taken = context.Value("i", 0)
         with contextlib.ExitStack() as stack:
-            lines = [context.Pipe(duplex=False) for _ in range(self.count)]
+            lines = [context.Pipe() for _ in range(self.count)]
             for report, _ in lines:
                 stack.callback(report.close)
             # It listens meanwhile: nobody who reports has to wait. It ends when the processes have.
             listener = stack.enter_context(ThreadPoolExecutor(1))
             reports: list[Connection] = []
             for report, told in lines:
-                process = context.Process(target=_work, args=(work, taken, told))
+                process = context.Process(target=_work, args=(taken, told))
                 with told, contextlib.suppress(OSError):
                     process.start()
                     stack.callback(process.join)
                     stack.callback(process.terminate)
                     reports.append(report)
+            # What is much is told once all have begun: each reads it only when it has imported everything.
+            for report in reports:
+                with contextlib.suppress(OSError):
+                    report.send(work)
             yield listener.submit(_reported, reports).result
 
     def shares(self, task: Task) -> Iterator[Task]:
@@ -118,10 +122,11 @@ def _reported(reports: list[Connection]) -> Mapping[str, Sequence[Done]]:
     return found
 
 
-def _work(work: _Work, taken: Synchronized[int], told: Connection) -> None:
-    """Do one share after the other. When nobody listens any more, it ends."""
+def _work(taken: Synchronized[int], told: Connection) -> None:
+    """Hear what is to be done, and do one share after the other. When nobody listens any more, it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it says when to stop
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(ConnectionError, EOFError):
+        work: _Work = told.recv()
         try:
             database = Database.open(work.place, work.name)
             if work.guard is not None:

@@ -199,7 +199,7 @@ def settle(
         reopened += work.reopened()
         chains += [_chain_state(c, place, at, work) for place, c in judged.chains.items() if place[1] == repository]
     past = [r for r in judged.releases if r.at <= at]
-    names_marks = text_marks(list(_tokens(judged, past, at)))
+    names_marks = text_marks(_tokens(judged, past, at))
     open_incidents = [i for i in judged.incidents if i.started_at > at]
     settled_ids = {r.id for r in past}
     if any(h.release.id in settled_ids and h.incident.started_at > at for h in judged.attribution.causes) or any(
@@ -419,17 +419,24 @@ def _chain_state(chain: Chain, place: Place, at: int, work: _Repository) -> Chai
     return ChainState(place[0], place[1], chain.horizon, tuple(last), known, shipped)
 
 
-def _tokens(judged: Judged, past: Sequence[Release], at: int) -> Iterable[str]:
+def _tokens(judged: Judged, past: Sequence[Release], at: int) -> list[str]:
     """What an incident could name or be linked with in the settled past, or a request that nobody knew of then."""
+    found: list[str | None] = []
     for release in past:
-        yield from filter(None, (release.native_id, release.artifact, release.version, release.sha, release.url))
-        yield from names(release.links)
+        found += (release.native_id, release.artifact, release.version, release.sha, release.url)
+        if release.links:
+            found += names(release.links)
     for chain in judged.chains.values():
-        listed = (s for r in chain.releases if r.at <= at for s in names(r.change_shas))
-        yield from (s for s in listed if s not in chain.commits.graph.number)
+        number, releases = chain.commits.graph.number, chain.releases
+        listed = (s for r in releases if r.change_shas and r.at <= at for s in names(r.change_shas))
+        found += (s for s in listed if s not in number)
         for change, index, _, _ in chain.asked:
-            if change.request is not None and index >= 0 and chain.releases[index].at <= at:
-                yield from filter(None, (change.request.url, *names(change.request.links)))
+            request = change.request
+            if request is not None and index >= 0 and releases[index].at <= at:
+                found.append(request.url)
+                if request.links:
+                    found += names(request.links)
+    return [text for text in found if text]
 
 
 def _week(judged: Judged, before: State | None, at: int) -> dict[str, tuple[list[int], bool]]:
