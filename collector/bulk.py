@@ -16,29 +16,45 @@ T = TypeVar("T")
 # what is no longer used, and cycles are still found, only later. Not much later: one source that waits for its server
 # keeps this up for all threads for as long, and what others leave in cycles meanwhile must stay little.
 _SELDOM = (20_000, 25, 10)
+# Who makes numbers keeps a hundred thousand new objects, waits for nobody, and is soon done: what is new is looked
+# through when somebody already has the numbers.
+_HARDLY = 200_000
 _STAYING = (2_000, 10, 1_000_000)
 """New objects are looked through a few at a time, since all wait meanwhile; those that grow old when somebody asks."""
 _entering = threading.Lock()
-_inside = 0
+_inside: list[bool] = []
+"""Of those inside, whether each waits for others meanwhile."""
 _usual, _seldom = gc.get_threshold(), _SELDOM
 
 
 @contextlib.contextmanager
-def seldom_collecting() -> Iterator[None]:
-    """Collects cyclic garbage seldom inside; as usual again when the last of several threads has left."""
-    global _inside, _usual  # noqa: PLW0603 - the threshold is global to the process, and so is who needs it raised
+def seldom_collecting(*, waits: bool = False) -> Iterator[None]:
+    """Collects cyclic garbage seldom inside; as usual again when the last of several threads has left.
+
+    `waits`: who is inside may wait for somebody else for long. For others it is collected more seldom still.
+    """
+    global _usual  # noqa: PLW0603 - the threshold is global to the process, and so is who needs it raised
     with _entering:
-        if _inside == 0:
+        if not _inside:
             _usual = gc.get_threshold()
-            gc.set_threshold(*_seldom)
-        _inside += 1
+        _inside.append(waits)
+        _set()
     try:
         yield
     finally:
         with _entering:
-            _inside -= 1
-            if _inside == 0:
-                gc.set_threshold(*_usual)
+            _inside.remove(waits)
+            _set()
+
+
+def _set() -> None:
+    """Collect as seldom as one of those inside asks for."""
+    if not _inside:
+        gc.set_threshold(*_usual)
+    elif all(_inside):
+        gc.set_threshold(*_seldom)
+    else:
+        gc.set_threshold(_HARDLY, *_seldom[1:])
 
 
 def collecting_between(tasks: Iterable[T]) -> Iterator[T]:

@@ -221,7 +221,7 @@ class Runner:
 
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                with seldom_collecting():
+                with seldom_collecting(waits=True):
                     self._once(name, source, tally, told)
             except RetryableError as error:
                 # Who asks for more patience than a run has is not asked again before: the next run is.

@@ -12,6 +12,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -70,10 +71,11 @@ class _Answer(msgspec.Struct, array_like=True, frozen=True):
 
 
 class _Evaluated(msgspec.Struct, array_like=True, frozen=True):
-    """What is new of each indicator, and which question that answers."""
+    """What is new of an indicator, and which question that answers; the last one of an answer has no indicator."""
 
     number: int
-    news: dict[str, News]
+    indicator: str
+    news: News | None
 
 
 _SAME = tuple(name for name in Piece._fields if name != "observations")
@@ -201,7 +203,7 @@ class Beside:
         """Whether it has started and answered what it was asked, after some seconds at most."""
         if not self._ready and line.poll(seconds):
             self._ready = line.recv_bytes() == _READY
-        if self._ready and self._answered != self._asked and line.poll(seconds):  # what nobody waited for
+        while self._ready and self._answered != self._asked and line.poll(seconds):  # what nobody waited for
             self._take(line)
         return self._ready and self._answered == self._asked
 
@@ -218,9 +220,13 @@ class Beside:
         if not self._evaluating:
             self._answered, self._pieces = pieces_of(told)
             return
-        self._answered, news = msgspec.structs.astuple(_EVALUATED.decode(told))
-        if self._mirror is not None:
-            self._mirror.hear(news)
+        number, name, news = msgspec.structs.astuple(_EVALUATED.decode(told))
+        if news is None:
+            self._answered = number
+        if self._mirror is not None and news is not None:
+            self._mirror.hear(name, news)
+        elif self._mirror is not None:
+            self._mirror.heard()
 
     @contextlib.contextmanager
     def _given_up(self) -> Iterator[None]:
@@ -244,10 +250,17 @@ def _stay(place: Place, line: Connection) -> None:
             number, changed, task = line.recv()
             organisation = changed or organisation
             if isinstance(task, Wanted):
-                told = _Evaluated(number, apart.answer(task, organisation))
-                line.send_bytes(msgspec.msgpack.encode(told))
+                _tell(line, number, apart.answer(task, organisation))
             else:
                 line.send_bytes(answer(database, organisation, task, number))
+
+
+def _tell(line: Connection, number: int, answer: Iterator[tuple[str, News]]) -> None:
+    """Tell one indicator while the next one is evaluated."""
+    with ThreadPoolExecutor(1) as sender:
+        for name, news in answer:
+            sender.submit(line.send_bytes, msgspec.msgpack.encode(_Evaluated(number, name, news)))
+        sender.submit(line.send_bytes, msgspec.msgpack.encode(_Evaluated(number, "", None))).result()
 
 
 def answer(database: Database, organisation: Organisation, parts: Sequence[Part], number: int = 0) -> bytes:

@@ -6,7 +6,7 @@ not change since the evaluation before is the same object as then: no unit enter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -43,7 +43,6 @@ from slo_engine.suppression import Cell
 from slo_engine.windows import INDICATOR_WINDOWS, Window
 
 _SCORED_WINDOWS = frozenset({"28d", "90d"})
-_COUNTED = frozenset({Shape.RATIO, Shape.FREQUENCY})
 _SCORED_STATS = ("p50", "per_day", "value")
 
 
@@ -153,7 +152,7 @@ class Evaluator:
         self._kept_back: dict[str, _KeptBack] = {}
         self._scores: dict[Subject, _Scores] = {}
         self._scored_for: Organisation | None = None
-        self._scored_from: _Sources = tuple({} for _ in QUICK_CHECK)
+        self._scored_from: Sequence[_Parts] = [_NO_PARTS for _ in QUICK_CHECK]
         self._scored_as: _Found = {}
         self._promised: _Promised | None = None
 
@@ -202,14 +201,14 @@ class Evaluator:
         shown = {one.name: self._shown(one, reader, spans, conditions.fresh) for one in own}
         suppressed = self._withheld(shown, indicators, spans, smallest)
         totals, states = _totals(indicators, reader, smallest), self._slo_states(slos, indicators, reader, conditions)
-        parts = self._in_parts(indicators, shown, totals, suppressed)
+        parts = self._in_parts(indicators, shown, self._parts, totals, suppressed)
         found = self._other.evaluated() if self._other is not None and elsewhere else {}
         if found is None:  # it was killed meanwhile
             left = [indicators[name] for name in elsewhere]
             _prepare(reader, left, spans, slos)
             shown = {one.name: self._shown(one, reader, spans, conditions.fresh) for one in left}
-            parts |= self._in_parts(indicators, shown, totals, suppressed)
-        parts |= {name: _Parts.found(own) for name, own in (found or {}).items()}
+            parts |= self._in_parts(indicators, shown, self._parts, totals, suppressed)
+        parts |= {name: _Parts.found(own, self._parts.get(name, _NO_PARTS)) for name, own in (found or {}).items()}
         self._parts = {name: parts[name] for name in indicators}
         return Snapshot.of(
             self._ordered_parts(),
@@ -223,16 +222,18 @@ class Evaluator:
             scores=self._scored(organisation),
         )
 
-    def parts(self, wanted: Wanted, organisation: Organisation) -> Mapping[str, Mapping[Subject, Part]]:
-        """The parts of some indicators by name, without totals, and with nothing withheld."""
+    def parts(self, wanted: Wanted, organisation: Organisation) -> Iterator[tuple[str, Mapping[Subject, Part]]]:
+        """The parts of some indicators by name, one after the other, without totals, and with nothing withheld."""
         self.apply(wanted.changes)
         with seldom_collecting():
             reader = self._turned(wanted.at, organisation, wanted.indicators, self._changes())
             spans = rolling(wanted.windows, wanted.at)
             _prepare(reader, wanted.indicators.values(), spans, ())
-            shown = {n: self._shown(one, reader, spans, wanted.fresh) for n, one in wanted.indicators.items()}
-            self._parts = self._in_parts(wanted.indicators, shown, {}, {})
-        return {n: {subject: one.part for subject, one in own.known.items()} for n, own in self._parts.items()}
+            before, self._parts = self._parts, {}
+            for name, indicator in wanted.indicators.items():
+                shown = {name: self._shown(indicator, reader, spans, wanted.fresh)}
+                self._parts |= self._in_parts(wanted.indicators, shown, before, {}, {})
+                yield name, {subject: one.part for subject, one in self._parts[name].known.items()}
 
     def _changes(self) -> dict[int, int]:
         """Which series changed since the last evaluation, as it was told, and from what time on."""
@@ -285,11 +286,10 @@ class Evaluator:
         self, indicator: Indicator, reader: Reader, spans: Sequence[Span], fresh: frozenset[str]
     ) -> dict[Group, Summary]:
         """The numbers of an indicator whose sources are fresh, by group."""
+        reader.look_at(indicator)
         known = self._summaries.get(indicator.name, {})
         lengths = tuple(s.until - s.after for s in spans)
         groups = list(reader.cells(indicator))
-        if indicator.shape in _COUNTED:
-            reader.count_anew(reader.series(indicator), spans)
         shown = [(group, known.get(group)) for group in groups if group.sources <= fresh]
         anew = [(g, own) for g, own in shown if own is None or own.until <= reader.now or own.lengths != lengths]
         new = summaries_of(indicator, [g for g, _ in anew], reader, spans, [own for _, own in anew])
@@ -322,6 +322,7 @@ class Evaluator:
         self,
         indicators: Mapping[str, Indicator],
         shown: Mapping[str, Mapping[Group, Summary]],
+        before: Mapping[str, _Parts],
         totals: Mapping[str, Mapping[Subject, _Totals]],
         suppressed: Mapping[str, frozenset[Cell]],
     ) -> dict[str, _Parts]:
@@ -330,7 +331,7 @@ class Evaluator:
             self._lines.begin()
         found: dict[str, _Parts] = {}
         for name, own in shown.items():
-            last, cells = self._parts.get(name, _NO_PARTS), suppressed.get(name, _NONE)
+            last, cells = before.get(name, _NO_PARTS), suppressed.get(name, _NONE)
             write = None if self._lines is None else partial(self._lines.write, indicators[name])
             last = _NO_PARTS if last.elsewhere else last
             found[name] = _Parts.of(name, own, totals.get(name, {}), cells, last, write)
@@ -382,31 +383,31 @@ class Evaluator:
 
     def _scored(self, organisation: Organisation) -> Mapping[tuple[Subject, str], Mapping[str, float]]:
         """The Quick Check scores of production in the windows that have them."""
-        now = tuple(self._parts.get(name, _NO_PARTS).known for name in QUICK_CHECK)
+        parts = tuple(self._parts.get(name, _NO_PARTS) for name in QUICK_CHECK)
         before, last = self._scored_from, self._scored_as
         anew = organisation != self._scored_for
-        self._scored_for, self._scored_from = organisation, now
-        self._scored_as = (None if anew else self._rescored(before, now, last)) or self._scored_anew(now, anew=anew)
+        self._scored_for, self._scored_from = organisation, parts
+        found = None if anew else self._rescored(before, parts, last)
+        self._scored_as = found or self._scored_anew(tuple(one.known for one in parts), anew=anew)
         return self._scored_as
 
-    def _rescored(self, before: _Sources, now: _Sources, last: _Found) -> _Found | None:
+    def _rescored(self, before: Sequence[_Parts], now: Sequence[_Parts], last: _Found) -> _Found | None:
         """The scores where those of some subjects differ from before; None where others have scores than had."""
         changed: dict[Subject, None] = {}
         for was, own in zip(before, now, strict=True):
-            if len(was) != len(own):
+            if own is was:
+                continue
+            if own.after != was.number:
                 return None
-            for (old_subject, old), (subject, new) in zip(was.items(), own.items(), strict=True):
-                if old_subject is not subject and old_subject != subject:
+            for subject in own.news:
+                if bool(was.known[subject].part.numbers) is not bool(own.known[subject].part.numbers):
                     return None
-                if old.part is not new.part:
-                    if bool(old.part.numbers) is not bool(new.part.numbers):
-                        return None
-                    changed[subject] = None
-        found = dict(last)
+                changed[subject] = None
+        found, sources = dict(last), tuple(one.known for one in now)
         for subject in changed:
             known = self._scores.get(subject)
             if known is not None and known.production:
-                score = self._scores[subject] = known.of(_numbers_of(subject, now))
+                score = self._scores[subject] = known.of(_numbers_of(subject, sources))
                 if list(score.scores) != list(known.scores):
                     return None
                 found.update(((subject, window), own) for window, own in score.scores.items())
@@ -459,12 +460,24 @@ class _Parts(NamedTuple):
     """The part of each subject; those that have totals alone come last."""
     elsewhere: bool = False
     """Whether another process made them: then nobody knows from what."""
+    number: int = 0
+    """Tells those of one indicator at different times apart."""
+    after: int = -1
+    """The number of those before, which were of the same subjects; -1 where they were of others."""
+    news: Sequence[Subject] = ()
+    """The subjects that are others than in those before."""
 
     @classmethod
-    def found(cls, parts: Mapping[Subject, Part]) -> _Parts:
-        """The parts that another process made."""
+    def found(cls, parts: Mapping[Subject, Part], last: _Parts) -> _Parts:
+        """The parts that another process made, after others."""
+        if last.elsewhere and last.places.keys() == parts.keys() and list(last.places) == list(parts):
+            places, known = last.places, dict(last.known)
+            pairs = zip(parts.items(), last.known.values(), strict=True)
+            news = {subject: _Known((), _NONE, part) for (subject, part), old in pairs if old.part is not part}
+            known.update(news)
+            return cls(places=places, known=known, elsewhere=True, number=next(_names), after=last.number, news=[*news])
         known = {subject: _Known((), _NONE, part) for subject, part in parts.items()}
-        return cls(places=dict.fromkeys(parts, ()), known=known, elsewhere=True)
+        return cls(places=dict.fromkeys(parts, ()), known=known, elsewhere=True, number=next(_names))
 
     @classmethod
     def of(
@@ -479,19 +492,20 @@ class _Parts(NamedTuple):
         """The parts of an indicator after others: of subjects without news they are the same objects."""
         groups, summaries = tuple(shown), tuple(shown.values())
         if _same_subjects(groups, last.groups) and totals.keys() == last.totals.keys():
-            places, known = last.places, dict(last.known)
+            places, known, after = last.places, dict(last.known), last.number
             pairs = zip(groups, summaries, last.summaries, strict=True)
             news = [group.subject for group, new, old in pairs if new is not old]
             news += [subject for subject, own in totals.items() if own != last.totals[subject]]
             news += [subject for subject, one in known.items() if one.cells is not cells]
         else:
-            places, known = _places(groups), {}
+            places, known, after = _places(groups), {}, -1
             news = [*places, *totals]
-        for subject in dict.fromkeys(news):
+        changed = dict.fromkeys(news)
+        for subject in changed:
             rows = tuple([summaries[place] for place in places.get(subject, ())])
             before, counted = last.known.get(subject), totals.get(subject, ())
             known[subject] = _known((name, subject), rows, cells, counted, before, write)
-        return cls(groups, summaries, places, totals, known)
+        return cls(groups, summaries, places, totals, known, number=next(_names), after=after, news=[*changed])
 
 
 _NO_PARTS = _Parts()
@@ -525,7 +539,7 @@ def _known(
         return last._replace(summaries=summaries)
     part = _part(key, summaries, cells, totals)
     written = None if write is None else write(part, None if last is None else last.written)
-    return _Known(summaries, cells, part if written is None else part._replace(lines=written.by_metric), written)
+    return _Known(summaries, cells, part if written is None else part._replace(lines=written.pieces), written)
 
 
 def _part(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from slo_engine.units import ALL_TIME, NEVER, Ints, Rows, codes_of
 
 Places = NDArray[np.intp]
+
+# The histograms of so many series are added up at a time: of more they fill no cache.
+_AT_ONCE = 2_000
 
 
 class Histograms:
@@ -44,11 +48,25 @@ class Histograms:
         """Have the histograms of a series by span, or those of several, and until when each hold."""
         self._counts[places], self._until[places] = histograms, until
 
-    def pooled(self, places: Places) -> tuple[Ints, int]:
-        """The histograms of some series together, by span, and until when (exclusive) they hold."""
-        if places.size == 1:
-            return self._counts[places[0]].copy(), int(self._until[places[0]])
-        return self._counts[places].sum(axis=0), int(self._until[places].min(initial=NEVER))
+    def pooled(self, series: Sequence[Sequence[int]]) -> tuple[Ints, Ints]:
+        """For each of several sets of series their histograms together, by span, and until when (exclusive) they hold.
+
+        Many sets cost little more than one.
+        """
+        found = np.zeros((len(series), *self._counts.shape[1:]), dtype=np.int64)
+        until = np.full(len(series), NEVER, dtype=np.int64)
+        some: list[int] = []
+        size = 0
+        for number, own in enumerate(series):
+            some += [number] if own else []
+            size += len(own)
+            if some and (size >= _AT_ONCE or number == len(series) - 1):
+                places = self.places(list(chain.from_iterable(series[n] for n in some)))
+                firsts = np.cumsum([0, *(len(series[n]) for n in some[:-1])])
+                found[some] = np.add.reduceat(self._counts[places], firsts, axis=0)
+                until[some] = np.minimum.reduceat(self._until[places], firsts)
+                some, size = [], 0
+        return found, until
 
     def _place(self) -> int:
         """A place that no series has."""

@@ -34,6 +34,9 @@ OUT_OF_SCOPE = frozenset(
 
 T = TypeVar("T")
 
+# Of these units are counted; of others values are looked at.
+_COUNTED = frozenset({Shape.RATIO, Shape.FREQUENCY})
+
 # So many groups are looked at together: of more, their rows would not stay in the processor's cache.
 _AT_ONCE = 64
 
@@ -133,6 +136,13 @@ def summaries_of(
             some = small[start : start + _AT_ONCE]
             together = _together(indicator, [groups[n] for n in some], reader, spans, [known[n] for n in some])
             found |= {n: _going_on(own, known[n]) for n, own in zip(some, together, strict=True)}
+    elif indicator.shape in _COUNTED and not indicator.people:
+        plain = [n for n, group in enumerate(groups) if not reader.shares(indicator, group)]
+        if plain:
+            reader.count_anew(reader.series(indicator), spans)
+            counts = _counts_of(indicator, [groups[n] for n in plain], reader, spans)
+            for n, own in zip(plain, counts, strict=True):
+                found[n] = _going_on(_counted(indicator, groups[n], reader, spans, own, known[n]), known[n])
     return [
         found[n] if n in found else summary_of(indicator, group, reader, spans, known[n])
         for n, group in enumerate(groups)
@@ -153,21 +163,32 @@ def _is_small(indicator: Indicator, group: Group, reader: Reader) -> bool:
     return sum(reader.columns.rows(n).at.size for n in group.series) < MANY and not reader.shares(indicator, group)
 
 
-def _together(
-    indicator: Indicator,
-    groups: Sequence[Group],
-    reader: Reader,
-    spans: Sequence[Span],
-    before: Sequence[Summary | None],
-) -> list[Summary]:
-    """The durations of small groups: their series stand side by side, and are cut, counted and sorted together."""
-    now, width = reader.now, reader.columns.width
+class _Cut(NamedTuple):
+    """The rows of some small groups side by side, and where the spans begin and end among those of each series.
+
+    By group: how many series it has, what its units are known by in each span, and until when that holds.
+    """
+
+    rows: Rows
+    starts: Ints
+    ends: Ints
+    series: Ints
+    held: list[tuple[Any, ...]]
+    until: list[int]
+
+
+def _cut(groups: Sequence[Group], reader: Reader, spans: Sequence[Span]) -> _Cut:
+    """The rows of small groups; the same for all indicators that read these."""
+    key = (reader.columns.version, tuple(groups), tuple(spans))
+    if key in reader.looked_at:
+        known: _Cut = reader.looked_at[key]
+        return known
+    now, first = reader.now, min(s.after for s in spans)
     every = [reader.columns.rows(n) for group in groups for n in group.series]
-    skipped = [_before(min(s.after for s in spans), own, now) for own in every]
-    whole, line = side_by_side([own.behind(n) for own, n in zip(every, skipped, strict=True)], now)
+    skipped = [_before(first, own, now) for own in every]
+    whole, line = side_by_side(every, now, skipped)
     series = np.array([len(group.series) for group in groups])
     firsts = np.cumsum(series) - series
-    units = units_of(whole, now, indicator.column(), reader.columns.missing_time)
     edges = line.up_to(np.array([edge for s in spans for edge in (s.after, min(s.until, now))], dtype=np.int64))
     unripe = whole.unripe(now)
     starts, ends = edges[:, ::2], edges[:, 1::2]
@@ -182,6 +203,21 @@ def _together(
         tuple([((own[i], own[i + 1]), waits) for i in range(0, len(own), 2)])
         for own, waits in zip(cuts, pending, strict=True)
     ]
+    found = reader.looked_at[key] = _Cut(whole, starts, ends, series, held, until)
+    return found
+
+
+def _together(
+    indicator: Indicator,
+    groups: Sequence[Group],
+    reader: Reader,
+    spans: Sequence[Span],
+    before: Sequence[Summary | None],
+) -> list[Summary]:
+    """The durations of small groups: their series stand side by side, and are cut, counted and sorted together."""
+    width, lengths = reader.columns.width, _lengths(spans)
+    whole, starts, ends, series, held, until = _cut(groups, reader, spans)
+    units = units_of(whole, reader.now, indicator.column(), reader.columns.missing_time)
     new = np.array(
         [
             [known is None or known.held[i] != one for i, one in enumerate(own)]
@@ -208,7 +244,7 @@ def _together(
                 continue
             numbers.append(_numbers(indicator, group, span, next(durations)))
             accounting.append(_accounting(indicator, group, next(histograms), span, reader))
-        found.append(Summary(at, _lengths(spans), own, tuple(numbers), tuple(accounting)))
+        found.append(Summary(at, lengths, own, tuple(numbers), tuple(accounting)))
     return found
 
 
@@ -287,26 +323,54 @@ def _people(
 def _summary(
     indicator: Indicator, group: Group, reader: Reader, spans: Sequence[Span], before: Summary | None = None
 ) -> Summary:
-    lengths = _lengths(spans)
     if indicator.measure is not None:
         return _measured(indicator, group, reader, spans, before)
     if indicator.shape is Shape.DURATION or reader.shares(indicator, group):
         return _of_units(indicator, group, reader, spans, before)
-    counts, until = reader.histograms(group.series, spans)
-    everything = counted = counts.tolist()
+    reader.count_anew(group.series, spans)
+    (counts,) = _counts_of(indicator, [group], reader, spans)
+    return _counted(indicator, group, reader, spans, counts, before)
+
+
+class _Counts(NamedTuple):
+    """The histograms by span of what a group counts and of all it has, and until when (exclusive) these hold."""
+
+    counted: list[list[int]]
+    everything: list[list[int]]
+    until: int
+
+
+def _counts_of(
+    indicator: Indicator, groups: Sequence[Group], reader: Reader, spans: Sequence[Span]
+) -> Iterator[_Counts]:
+    """What some groups, whose series were counted anew, count where each unit counts for itself."""
+    every, until = reader.histograms_of([group.series for group in groups], spans)
+    counted = everything = every.tolist()
     if indicator.shape is Shape.FREQUENCY and indicator.dimensions:
-        counts, _ = reader.histograms(group.by_dimension.get(indicator.dimensions[0], ()), spans)
-        counted = counts.tolist()
-    held = tuple(zip(counted, everything, strict=True))
+        own = [group.by_dimension.get(indicator.dimensions[0], ()) for group in groups]
+        counted = reader.histograms_of(own, spans)[0].tolist()
+    return map(_Counts, counted, everything, until.tolist())
+
+
+def _counted(
+    indicator: Indicator,
+    group: Group,
+    reader: Reader,
+    spans: Sequence[Span],
+    counts: _Counts,
+    before: Summary | None,
+) -> Summary:
+    """The numbers of a group that counts its units."""
+    held = tuple(zip(counts.counted, counts.everything, strict=True))
     numbers, accounting = [], []
     for index, span in enumerate(spans):
         if before is not None and before.held[index] == held[index]:
             numbers.append(before.numbers[index])
             accounting.append(before.accounting[index])
         else:
-            numbers.append((_count(indicator, group, counted[index], span),))
-            accounting.append(_accounting(indicator, group, everything[index], span, reader))
-    return Summary(until, lengths, held, tuple(numbers), tuple(accounting))
+            numbers.append((_count(indicator, group, counts.counted[index], span),))
+            accounting.append(_accounting(indicator, group, counts.everything[index], span, reader))
+    return Summary(counts.until, _lengths(spans), held, tuple(numbers), tuple(accounting))
 
 
 def _of_units(

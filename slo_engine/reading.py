@@ -163,6 +163,9 @@ class Reader:
         """By what was asked, what others remember of a series: it is forgotten when the series changes."""
         self.measured: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         """What an arithmetic of its own made at this time of some units of a subject, by indicator, series and span."""
+        self.looked_at: dict[Any, Any] = {}
+        """What was made of the rows of some groups for one indicator: the next one that reads the same needs it too."""
+        self._looks_at = ""
         self._totals: dict[int, tuple[_Total, int]] = {}
         self._histograms: dict[tuple[Any, ...], Histograms] = {}
         self._sharing: dict[tuple[str, str], set[int]] = {}
@@ -281,6 +284,7 @@ class Reader:
         moved = organisation.services != self.organisation.services
         self.now, self.organisation = now, organisation
         self.measured.clear()
+        self.looked_at.clear()
         if now < before or (moved and not self.has_levels and any(s.team for s in organisation.services)):
             return self._all_anew()
         for number, first in changes.items():
@@ -317,6 +321,12 @@ class Reader:
         fresh = {n: s for n, s in there.items() if n not in self._series}
         self._series |= fresh
         return gone, fresh
+
+    def look_at(self, indicator: Indicator) -> None:
+        """Hear which indicator comes now: what was made of other rows is not needed any more."""
+        if indicator.observed_as != self._looks_at:
+            self.looked_at.clear()
+        self._looks_at = indicator.observed_as
 
     def series(self, indicator: Indicator) -> Sequence[int]:
         """The series of an indicator."""
@@ -419,14 +429,12 @@ class Reader:
             pool.stamp = self.columns.version, numbers
         return pool
 
-    def histograms(self, numbers: Sequence[int], spans: Sequence[Span]) -> tuple[Ints, int]:
-        """For each span the histogram of some prepared series, and until when (exclusive) these hold."""
-        known = self._histograms_of(spans)
-        places = known.places(numbers)
-        histograms, until = known.pooled(places)
-        if until > self.now:  # nearly always: they were counted together
-            return histograms, until
-        return known.pooled(self._counted(known, numbers, spans))
+    def histograms_of(self, series: Sequence[Sequence[int]], spans: Sequence[Span]) -> tuple[Ints, Ints]:
+        """Of several sets of series that were counted anew the histograms of each by span, and until when these hold.
+
+        They hold up to that time, which is left out.
+        """
+        return self._histograms_of(spans).pooled(series)
 
     def count_anew(self, numbers: Sequence[int], spans: Sequence[Span]) -> None:
         """Have the histograms of some prepared series: many at once cost far less than one by one."""

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from math import log2
-from typing import NamedTuple
+
+import msgspec
 
 from slo_engine.gzipped import Deflated, deflated
 
@@ -21,7 +22,7 @@ _THREADS = 2
 Texts = tuple[bytes, ...]
 
 
-class Piece(NamedTuple):
+class Piece(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The lines of one metric in a block, how many they are, and the block's place."""
 
     text: bytes

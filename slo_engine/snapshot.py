@@ -16,12 +16,13 @@ import msgspec
 from slo_engine.burn import Severity
 from slo_engine.observation import Subject
 from slo_engine.organisation import Service
+from slo_engine.segments import Piece
 from slo_engine.slo import EventCounts, Slo, SloStatus
 from slo_engine.suppression import Cell
 from slo_engine.words import share_text
 
 
-class Number(msgspec.Struct, frozen=True, kw_only=True):
+class Number(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An indicator's statistics for a subject, window and dimension. `stats` lacks what has no value.
 
     DURATION: p50 p75 p90 p95 low high in seconds. RATIO: value low high, 0 to 1. FREQUENCY: per_day. MEASURE: its own.
@@ -36,7 +37,7 @@ class Number(msgspec.Struct, frozen=True, kw_only=True):
     stats: Mapping[str, float]
 
 
-class Accounting(msgspec.Struct, frozen=True, kw_only=True):
+class Accounting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What stands beside the numbers of an indicator, subject and window: nothing vanishes silently.
 
     `dimension`: the values of the published labels; the parts of a duration have one accounting together.
@@ -57,8 +58,8 @@ class Written(NamedTuple):
     Who keeps them keeps the rows: while they are, their ids are nobody else's.
     """
 
-    by_row: Mapping[int, tuple[bytes, ...]]
-    by_metric: Mapping[str, bytes]
+    by_row: Mapping[int, tuple[str, ...]]
+    pieces: Mapping[str, Piece]
 
 
 class Part(NamedTuple):
@@ -72,7 +73,7 @@ class Part(NamedTuple):
     numbers: tuple[Number, ...] = ()
     accounting: tuple[Accounting, ...] = ()
     totals: tuple[tuple[str, float], ...] = ()
-    lines: Mapping[str, bytes] = {}
+    lines: Mapping[str, Piece] = {}
 
 
 class Spent(NamedTuple):

@@ -132,10 +132,9 @@ def joined(rows: Sequence[Rows]) -> Rows:
     """Some rows after each other, in the order given."""
     if len(rows) == 1:
         return rows[0]
-    height = max((len(r.values) for r in rows), default=1)
     return Rows(
         _concatenated([r.at for r in rows], np.int64),
-        np.array([_concatenated([r.value(c) for r in rows], np.float64) for c in range(height)]),
+        _tabled([r.values for r in rows]),
         _concatenated([r.outcome for r in rows], np.int16),
         _concatenated([r.reason for r in rows], np.int16),
         _concatenated([r.matures_at for r in rows], np.int64),
@@ -145,11 +144,45 @@ def joined(rows: Sequence[Rows]) -> Rows:
     )
 
 
-def side_by_side(rows: Sequence[Rows], now: int) -> tuple[Rows, Lined]:
-    """The rows of several series after each other, and their times; without those that are there no more at a time."""
-    whole = joined(rows)
-    line, gone = Lined(whole.at, [own.at.size for own in rows]), _gone(whole, now)
+def side_by_side(rows: Sequence[Rows], now: int, skipped: Sequence[int] | None = None) -> tuple[Rows, Lined]:
+    """The rows of several series after each other, and their times; without those that are there no more at a time.
+
+    `skipped`: of each series, how many of its first rows are left out. Nobody may ask which units they are of.
+    """
+    from_places = [0] * len(rows) if skipped is None else skipped
+    places = [slice(n, None) for n in from_places]
+    pairs = list(zip(rows, places, strict=True))
+    at = _concatenated([own.at[place] for own, place in pairs], np.int64)
+    ripe_at = max((own.ripe_at for own in rows), default=ALL_TIME)
+    matures_at = np.broadcast_to(np.int64(ALL_TIME), at.shape)
+    if ripe_at > now or any(own.waits for own in rows):
+        matures_at = _concatenated([own.matures_at[place] for own, place in pairs], np.int64)
+    whole = Rows(
+        at,
+        _tabled([own.values[:, place] for own, place in pairs]),
+        _concatenated([own.outcome[place] for own, place in pairs], np.int16),
+        _concatenated([own.reason[place] for own, place in pairs], np.int16),
+        matures_at,
+        np.broadcast_to(np.int64(0), at.shape),
+        ripe_at,
+        any(own.waits for own in rows),
+    )
+    sizes = [own.at.size - n for own, n in zip(rows, from_places, strict=True)]
+    line, gone = Lined(whole.at, sizes), _gone(whole, now)
     return (whole, line) if gone is None else (whole.taken(~gone), line.only(~gone))
+
+
+def _tabled(values: Sequence[Floats]) -> Floats:
+    """Tables of values after each other; as high as the highest, and unknown where one lacks rows."""
+    heights = {len(own) for own in values}
+    if len(heights) <= 1:
+        return np.concatenate(values, axis=1) if values else np.empty((1, 0))
+    found = np.full((max(heights), sum(own.shape[1] for own in values)), np.nan)
+    end = 0
+    for own in values:
+        start, end = end, end + own.shape[1]
+        found[: len(own), start:end] = own
+    return found
 
 
 def _concatenated(arrays: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
@@ -469,6 +502,8 @@ class Pool:
         """For each row the number of its series."""
         self._room: list[NDArray[Any]] = [*self.rows.columns, self.owner]
         self._from: dict[int, Rows] = {}
+        self._size = 0
+        """How many rows these have."""
         self._repeated: Ints | None = None
 
     def fill(
@@ -491,11 +526,8 @@ class Pool:
             return
         self._repeated = None
         known = [n for n in new if n in before]
-        anew = (
-            not before
-            or len(series) <= _FEW
-            or self.rows.at.size > _MOST_KEPT * sum(r.at.size for r in series.values())
-        )
+        self._size += sum(rows.at.size for rows in new.values()) - sum(before[n].at.size for n in (*known, *gone))
+        anew = not before or len(series) <= _FEW or self.rows.at.size > _MOST_KEPT * self._size
         if anew or (exact and any(_first(new[n]) > _first(before[n]) for n in known)):
             self._put(0, joined(list(series.values())), _owners(series), order)
             return

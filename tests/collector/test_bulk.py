@@ -45,8 +45,8 @@ def test_inside_garbage_is_collected_seldom() -> None:
 
 
 def test_what_others_leave_in_circles_meanwhile_stays_little() -> None:
-    """However long one is inside, who waits for a server too, garbage does not pile up."""
-    with seldom_collecting():
+    """However long one is inside who waits for a server, garbage does not pile up."""
+    with seldom_collecting(waits=True):
         before = len(gc.get_objects())
         for _ in range(300_000):
             circle: list[object] = []
@@ -63,6 +63,15 @@ def test_a_task_is_not_interrupted() -> None:
     assert found == [(0, 0), (1, 0), (2, 0)]
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
+
+
+def test_who_keeps_all_it_builds_and_waits_for_nobody_is_not_held_up() -> None:
+    """Making numbers looks through nothing of a cycle's hundred thousand objects, whoever waits beside it."""
+    with seldom_collecting(waits=True), seldom_collecting():
+        making = collections_of(100_000)
+
+    with seldom_collecting(waits=True):
+        assert making == 0 < collections_of(100_000)
 
 
 def test_who_answers_looks_through_what_is_old_when_asked_alone() -> None:

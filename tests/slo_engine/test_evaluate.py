@@ -682,8 +682,9 @@ class Elsewhere:
     def evaluate(self, organisation: Organisation, wanted: Wanted) -> bool:
         """Evaluate what is wanted."""
         self.asked += 1
-        told = msgspec.msgpack.encode(self._apart.answer(wanted, organisation))
-        self._mirror.hear(msgspec.msgpack.decode(told, type=dict[str, News]))
+        for name, news in self._apart.answer(wanted, organisation):
+            self._mirror.hear(name, msgspec.msgpack.decode(msgspec.msgpack.encode(news), type=News))
+        self._mirror.heard()
         return True
 
     def evaluated(self) -> Mapping[str, Mapping[Subject, Part]] | None:

@@ -105,15 +105,16 @@ def of_one_span(*counts: int) -> list[Ints]:
 
 
 def test_histograms_of_several_series_are_added_up() -> None:
-    """They hold as long as all of them do."""
+    """They hold as long as all of them do; a set without any holds for ever."""
     known = Histograms(spans=1, width=2)
     places = known.places([7, 9])
     known.put(places[0], of_one_span(1, 2), until=50)
     known.put(places[1], of_one_span(10, 20), until=40)
 
-    pooled, until = known.pooled(places)
+    pooled, until = known.pooled([[], [7, 9], [7], []])
 
-    assert (pooled.tolist(), until) == ([[11, 22]], 40)
+    assert pooled.tolist() == [[[0, 0]], [[11, 22]], [[1, 2]], [[0, 0]]]
+    assert until.tolist() == [NEVER, 40, 50, NEVER]
 
 
 def test_a_forgotten_series_is_asked_for_again() -> None:
@@ -138,13 +139,14 @@ def test_histograms_expire_when_time_says_so() -> None:
 
 def test_many_series_find_room() -> None:
     """However many there are, each keeps its own."""
-    known, numbers = Histograms(spans=1, width=1), list(range(1_000))
+    known, numbers = Histograms(spans=1, width=1), list(range(5_000))
     places = known.places(numbers)
     for place, number in zip(places, numbers, strict=True):
         known.put(place, of_one_span(number), until=NEVER)
 
-    assert known.pooled(known.places([999]))[0].tolist() == [[999]]
-    assert known.pooled(places)[0].tolist() == [[sum(numbers)]]
+    sets = [[n, n + 1] for n in numbers[:-1]]
+    assert known.pooled(sets)[0].tolist() == [[[a + b]] for a, b in sets]
+    assert known.pooled([numbers])[0].tolist() == [[[sum(numbers)]]]
 
 
 SPANS = [Span(20, 40, "short"), Span(0, 40, "long"), Span(0, 60, "beyond")]
