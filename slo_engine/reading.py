@@ -132,6 +132,23 @@ def _toggle(ordered: list[int], number: int) -> None:
         ordered.insert(place, number)
 
 
+@dataclass
+class _Wanted:
+    """What is read of each series. It holds no reader, so that one that nobody asks any more is freed at once."""
+
+    series: dict[int, Series]
+    widths: Mapping[str, int]
+    named: frozenset[str]
+    has_levels: bool = False
+
+    def width(self, number: int) -> int:
+        return self.widths.get(self.series[number].indicator, MOST_PARTS + 1)
+
+    def is_named(self, number: int) -> bool:
+        # Only where services are pooled it matters which units they share.
+        return self.has_levels or self.series[number].indicator in self.named
+
+
 class Reader:
     """The units of the store's series at a time. What was read is kept, so that a later time costs what changed.
 
@@ -156,9 +173,9 @@ class Reader:
         self._start_anew()
 
     def _start_anew(self) -> None:
-        # Only where services are pooled it matters which units they share.
-        self.columns = Columns(self._store, self._width, self._is_named)
         self._series = self._store.series()
+        self._wanted = _Wanted(self._series, self.widths, self.named)
+        self.columns = Columns(self._store, self._wanted.width, self._wanted.is_named)
         self.kept: dict[Any, dict[int, Any]] = {}
         """By what was asked, what others remember of a series: it is forgotten when the series changes."""
         self.measured: dict[tuple[Any, ...], tuple[Any, Any]] = {}
@@ -175,19 +192,13 @@ class Reader:
         self._groups: dict[str, list[Group]] = {}
         self._regroup()
 
-    def _width(self, number: int) -> int:
-        return self.widths.get(self._series[number].indicator, MOST_PARTS + 1)
-
-    def _is_named(self, number: int) -> bool:
-        return self.has_levels or self._series[number].indicator in self.named
-
     def _levels_there(self) -> bool:
         """Whether anything has a team, by the catalogue or by itself."""
         return any(s.team for s in self.organisation.services) or any(s.team for s in self._series.values())
 
     def _regroup(self) -> None:
         """Sort all series anew; groups that stay as they are stay the same objects."""
-        self.has_levels = self._levels_there()
+        self.has_levels = self._wanted.has_levels = self._levels_there()
         self._pools, self._of_service, self._at_place = {}, {}, {}
         for number, series in sorted(self._series.items()):
             self._at_place.setdefault(_whereabouts(series), []).append(number)
