@@ -119,9 +119,9 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {"lte": le, "lt": lt, "gte":
 class ObservationStore:
     """Reads observations by series and time, and keeps the highest value of each published counter."""
 
-    def __init__(self, database: Database, only: str | None = None) -> None:
+    def __init__(self, database: Database, only: str | None = None, until: int | None = None) -> None:
         self._database = database
-        self._only = only
+        self._only, self._until = only, until
         self._counters: dict[str, float] | None = None
         self._counting = threading.Lock()
 
@@ -140,7 +140,11 @@ class ObservationStore:
 
     def only(self, indicator: str) -> ObservationStore:
         """The same, where `series` are those of one indicator unless it is told another: as if there were no others."""
-        return ObservationStore(self._database, indicator)
+        return ObservationStore(self._database, indicator, self._until)
+
+    def up_to(self, until: int) -> ObservationStore:
+        """The same, where `since` and `since_but_plain` read nothing that is later: for who looks at a past time."""
+        return ObservationStore(self._database, self._only, until)
 
     def window(self, series_ids: Sequence[int], after: int, until: int, *names: str) -> list[tuple[Any, ...]]:
         """Columns of the observations of some series with after < at ≤ until, ordered by series and time."""
@@ -214,7 +218,7 @@ class ObservationStore:
         Yields chunks of rows `(series, *columns)`. The rows of a series come together and in the order of time.
         """
         with self._database.reading() as connection:
-            yield from _chunks(connection, _since(names), after)
+            yield from _chunks(connection, _since(names).where(*self._in_time()), after)
 
     def since_but_plain(
         self, after: Mapping[int, int], *names: str, named: bool
@@ -226,11 +230,12 @@ class ObservationStore:
         """
         own = (OBSERVATION.c.at, OBSERVATION.c.unit)
         packed = all_of(*(listed(column, *own) for column in own[: 1 + named]))
-        lists = sa.select(packed).where(*_IS_WANTED, _IS_PLAIN).correlate(_WANTED).scalar_subquery()
+        there = self._in_time()
+        lists = sa.select(packed).where(*_IS_WANTED, _IS_PLAIN, *there).correlate(_WANTED).scalar_subquery()
         with self._database.reading() as connection:
             cursor: Any = connection.execute(sa.select(_WANTED_SERIES, lists), _wanted(after)).cursor
             plain = [Plain(series, *msgspec.json.decode(text)) for series, text in cursor]
-            return [p for p in plain if p.at], list(_chunks(connection, _since(names).where(~_IS_PLAIN), after))
+            return [p for p in plain if p.at], list(_chunks(connection, _since(names).where(~_IS_PLAIN, *there), after))
 
     def bad(
         self, series_ids: Iterable[int], after: int, until: int, judge: Judge, *names: str
@@ -323,6 +328,9 @@ class ObservationStore:
         """Read anew what is stored: another process raised them until now."""
         with self._counting:
             self._counters = None
+
+    def _in_time(self) -> list[sa.ColumnElement[bool]]:
+        return [] if self._until is None else [OBSERVATION.c.at <= self._until]
 
     def _published_counters(self) -> dict[str, float]:
         with self._database.reading() as connection:

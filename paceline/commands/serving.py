@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from collector.bulk import share_memory
 from paceline.commands.examples import examples
 from paceline.commands.options import (
     config_option,
@@ -29,6 +30,7 @@ def serve(config: Path | None, host: str | None, port: int | None) -> None:
     need_shared_key(found)
     for note in found.notes:
         click.echo(note)
+    share_memory()
     running = build(found, part=Part.SERVE)
     try:
         serve_service(running, *where, utc_now, click.echo)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from collector.bulk import share_memory
 from paceline.commands.examples import examples
 from paceline.commands.options import (
     config_option,
@@ -34,6 +35,7 @@ def worker(config: Path | None, host: str | None, port: int | None) -> None:
         )
     where = where_to_listen(found, host, port)
     need_shared_key(found)
+    share_memory()
     running = build(found, part=Part.WORK)
     try:
         if running.replica is None:

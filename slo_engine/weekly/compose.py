@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from collector.bulk import seldom_collecting
+from collector.store import to_micros
 from slo_engine.benchmarks import QUICK_CHECK
 from slo_engine.indicator import named_of, widths_of
 from slo_engine.reading import Reader
@@ -45,8 +46,10 @@ def _whole(asked: Asked, audience: Audience) -> WeeklySummary:
     known, week = asked.known, asked.week
     # Services may be put together where nothing has a team: then, too, it matters which units they share.
     named = named_of(known.indicators) | {i.observed_as for i in known.indicators.values() if i.name in QUICK_CHECK}
-    reader = Reader(known.observations, asked.at, known.organisation, widths_of(known.indicators), named)
-    units = SloUnits(known.observations, known.slos, known.indicators, reader)
+    # What came since is not read: on a Monday that is little, of a week that is long past it is most of what there is.
+    then = known.observations.up_to(to_micros(asked.at))
+    reader = Reader(then, asked.at, known.organisation, widths_of(known.indicators), named)
+    units = SloUnits(then, known.slos, known.indicators, reader)
     states = states_at_end(asked, units)
     before = Before.of([s.slo for s in states[:WORST]], asked, units)
     lost, charging = losses(states, asked, units), Charging(asked)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -100,6 +102,35 @@ def test_memory_that_is_free_goes_back() -> None:
 
     assert len(kept) == 50
     assert resident_mb(os.getpid()) < before - 20
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the GNU C library is asked")
+def test_threads_share_memory_where_they_are_told_to() -> None:
+    """By default each thread has an arena of its own, and what it took once stays scattered over all of them."""
+    assert arenas("") > 8
+    assert arenas("from collector.bulk import share_memory; share_memory()") <= 2
+
+
+def arenas(first: str) -> int:
+    """How many arenas a process has in which sixteen threads took memory at a time."""
+    program = f"""\
+import ctypes, threading
+{first}
+met = threading.Barrier(16)
+def work():
+    met.wait()
+    kept = bytearray(3_000)
+    met.wait()
+threads = [threading.Thread(target=work) for _ in range(16)]
+for one in threads: one.start()
+for one in threads: one.join()
+library = ctypes.CDLL(None)
+library.fdopen.restype = ctypes.c_void_p
+library.malloc_info(0, ctypes.c_void_p(library.fdopen(1, b"w")))
+library.fflush(None)
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return said.stdout.count("<heap nr=")
 
 
 def collections_of_the_old() -> int:

@@ -96,6 +96,23 @@ def test_two_units_of_one_name_and_time_are_refused(derivations: DerivationStore
     assert numbers(stored) == {}
 
 
+# --- what is read ---------------------------------------------------------------------------------------
+
+
+def test_who_looks_at_a_past_time_reads_nothing_later(derivations: DerivationStore, stored: ObservationStore) -> None:
+    """Neither of what is plain nor of all else; a unit of that very time is read."""
+    some = [row(f"{outcome} {at}", at, outcome, None) for outcome in ("good", "bad") for at in (1, 2, 3)]
+    derivations.replace(piece(*some), 0, "")
+    wanted = dict.fromkeys(numbers(stored).values(), 1)
+
+    then = stored.up_to(2).only(WAIT.indicator)
+
+    assert {unit for chunk in then.since(wanted, "unit") for _, unit in chunk} == {"good 2", "bad 2"}
+    plain, others = then.since_but_plain(wanted, "unit", named=True)
+    assert [one.unit for one in plain] == [["good 2"]]
+    assert [unit for chunk in others for _, unit in chunk] == ["bad 2"]
+
+
 # --- what is replaced ---------------------------------------------------------------------------------
 
 
