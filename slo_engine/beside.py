@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import signal
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
@@ -26,7 +27,7 @@ from collector.store import Database, DerivationStore, EventStore, ObservationSt
 from slo_engine.apart import Apart, Mirror, News
 from slo_engine.derive import Part, pieces_in
 from slo_engine.evaluate import Wanted
-from slo_engine.indicator import Piece
+from slo_engine.indicator import Piece, Silent
 from slo_engine.observation import Key, Rows, Subject, by_series
 from slo_engine.organisation import Organisation
 from slo_engine.remembered import Remembered
@@ -40,6 +41,8 @@ _PATIENCE = 600.0
 """Seconds after which one that does not answer is given up."""
 _MOST_ROWS = 100_000
 """Of more observations nothing is said: who writes them derives them one after the other, and never holds all."""
+_AT_ONCE = 1_000
+"""After so many observations pieces are told: who writes them need not wait for the others."""
 
 
 class _Question(NamedTuple):
@@ -64,10 +67,15 @@ class _Told(msgspec.Struct, array_like=True, frozen=True):
 
 
 class _Answer(msgspec.Struct, array_like=True, frozen=True):
-    """The pieces of each family, and which question that answers."""
+    """Some pieces of a family, whether they are its last, and which question that answers.
+
+    The last one of an answer is of no family.
+    """
 
     number: int
-    pieces: dict[str, list[_Told]]
+    family: str = ""
+    pieces: list[_Told] = []
+    last: bool = False
 
 
 class _Evaluated(msgspec.Struct, array_like=True, frozen=True):
@@ -105,7 +113,10 @@ class Beside:
         self._ready = False
         self._touched = self._asked = self._answered = 0
         self._organisation: Organisation | None = None
-        self._pieces: Mapping[str, Sequence[Piece]] = {}
+        self._pieces: dict[str, deque[Piece]] = {}
+        """What was told of a family and not taken yet."""
+        self._whole: set[str] = set()
+        """The families of which everything was told."""
         self._mirror: Mirror | None = None
         self._evaluating = False
         """Whether the last question was what to evaluate."""
@@ -130,19 +141,44 @@ class Beside:
             if self._line is None and self._touched >= _MANY:
                 self._start()
             begun = self._sent(organisation, parts, _Waiting.DERIVE)
+            if begun:
+                self._pieces, self._whole = {}, set()
         return begun and self._line is not None
 
-    def found(self, family: str) -> Sequence[Piece] | None:
-        """The pieces of a family that were asked for; None where it does not say."""
+    def found(self, family: str) -> Iterator[Piece] | None:
+        """The pieces of a family that were asked for, as they come; None where it does not say. They may raise Silent.
+
+        A piece is told once.
+        """
+        self._hear_of(family)
+        return self._each(family) if family in self._pieces else None
+
+    def _each(self, family: str) -> Iterator[Piece]:
+        while True:
+            waiting = self._pieces.get(family)
+            while waiting:
+                yield waiting.popleft()
+            if family in self._whole:
+                return
+            self._hear_of(family)
+            if not self._pieces.get(family) and family not in self._whole:
+                raise Silent
+
+    def _hear_of(self, family: str) -> None:
+        """Wait until there is something of a family, or until all was told."""
         with self._given_up():
-            if self._line is not None:
-                self._hear(self._line)
-        return self._pieces.get(family) if self._answered == self._asked else None
+            while (
+                self._line is not None
+                and self._answered != self._asked
+                and not self._pieces.get(family)
+                and family not in self._whole
+            ):
+                self._wait(self._line)
 
     def derived(self, pieces: int) -> None:
         """A derivation of so many pieces is over."""
         with self._given_up():
-            self._touched, self._pieces = pieces, {}
+            self._touched, self._pieces, self._whole = pieces, {}, set()
             if self._waiting is _Waiting.DERIVE:
                 self._waiting = None
 
@@ -179,7 +215,7 @@ class Beside:
         self._line = self._process = self._organisation = self._mirror = self._waiting = None
         self._ready = False
         self._answered = self._asked  # nobody will answer any more
-        self._pieces, self._missed = {}, {}  # and the next one begins with everything
+        self._pieces, self._whole, self._missed = {}, set(), {}  # and the next one begins with everything
 
     def _start(self) -> None:
         # Not forked: the service has threads, whose locks a copy would hold for ever.
@@ -210,15 +246,24 @@ class Beside:
     def _hear(self, line: Connection) -> None:
         """Wait for the last answer."""
         while self._answered != self._asked:
-            if not line.poll(_PATIENCE):
-                raise EOFError
-            self._take(line)
+            self._wait(line)
+
+    def _wait(self, line: Connection) -> None:
+        """Wait for a part of the last answer."""
+        if not line.poll(_PATIENCE):
+            raise EOFError
+        self._take(line)
 
     def _take(self, line: Connection) -> None:
         """Take an answer."""
         told = line.recv_bytes()
         if not self._evaluating:
-            self._answered, self._pieces = pieces_of(told)
+            answer = _ANSWERS.decode(told)
+            if answer.family:
+                self._pieces.setdefault(answer.family, deque()).extend(map(_piece, answer.pieces))
+                self._whole |= {answer.family} if answer.last else set()
+            else:
+                self._answered = answer.number
             return
         number, name, news = msgspec.structs.astuple(_EVALUATED.decode(told))
         if news is None:
@@ -250,45 +295,63 @@ def _stay(place: Place, line: Connection) -> None:
             number, changed, task = line.recv()
             organisation = changed or organisation
             if isinstance(task, Wanted):
-                _tell(line, number, apart.answer(task, organisation))
+                _send(line, _evaluated(number, apart.answer(task, organisation)))
             else:
-                line.send_bytes(answer(database, organisation, task, number))
+                _send(line, answer(database, organisation, task, number))
 
 
-def _tell(line: Connection, number: int, answer: Iterator[tuple[str, News]]) -> None:
-    """Tell one indicator while the next one is evaluated."""
+def _send(line: Connection, parts: Iterable[bytes]) -> None:
+    """Send each part of an answer while the next one is made."""
     with ThreadPoolExecutor(1) as sender:
-        for name, news in answer:
-            sender.submit(line.send_bytes, msgspec.msgpack.encode(_Evaluated(number, name, news)))
-        sender.submit(line.send_bytes, msgspec.msgpack.encode(_Evaluated(number, "", None))).result()
+        for sent in [sender.submit(line.send_bytes, part) for part in parts]:
+            sent.result()
 
 
-def answer(database: Database, organisation: Organisation, parts: Sequence[Part], number: int = 0) -> bytes:
-    """The pieces of some parts as bytes. Raises StoreError."""
+def _evaluated(number: int, found: Iterable[tuple[str, News]]) -> Iterator[bytes]:
+    """What is new of one indicator after the other."""
+    for name, news in found:
+        yield msgspec.msgpack.encode(_Evaluated(number, name, news))
+    yield msgspec.msgpack.encode(_Evaluated(number, "", None))
+
+
+def answer(database: Database, organisation: Organisation, parts: Sequence[Part], number: int = 0) -> Iterator[bytes]:
+    """The pieces of some parts as bytes, as they are derived, and that this was all. Raises StoreError."""
     events, store = EventStore(database), DerivationStore(database)
     with events.steadily():
-        known = Remembered(events)
-        found = dict(_few((p.family.name, pieces_in(p, known, organisation, store)) for p in parts))
-    return msgspec.msgpack.encode(_Answer(number, found))
+        known, rows = Remembered(events), 0
+        for part in parts:
+            for told, last in _some(map(_told, pieces_in(part, known, organisation, store))):
+                rows += sum(map(_size, told))
+                if rows > _MOST_ROWS:
+                    break
+                yield msgspec.msgpack.encode(_Answer(number, part.family.name, told, last))
+    yield msgspec.msgpack.encode(_Answer(number))
 
 
-def _few(parts: Iterable[tuple[str, Iterable[Piece]]]) -> Iterator[tuple[str, list[_Told]]]:
-    """The families whose observations can all be held at a time."""
+def _some(pieces: Iterable[_Told]) -> Iterator[tuple[list[_Told], bool]]:
+    """Pieces in groups that are worth a message, and whether each is the last."""
+    some: list[_Told] = []
     rows = 0
-    for family, pieces in parts:
-        told: list[_Told] = []
-        for piece in pieces:
-            told.append(_told(piece))
-            rows += sum(len(own) for _, own in told[-1].rows)
-            if rows > _MOST_ROWS:
-                return
-        yield family, told
+    for told in pieces:
+        some.append(told)
+        rows += _size(told)
+        if rows >= _AT_ONCE:
+            yield some, False
+            some, rows = [], 0
+    yield some, True
 
 
-def pieces_of(answer: bytes) -> tuple[int, dict[str, list[Piece]]]:
-    """The number of the question that is answered, and by family the pieces."""
-    number, found = msgspec.structs.astuple(_ANSWERS.decode(answer))
-    return number, {family: [_piece(one) for one in told] for family, told in found.items()}
+def _size(told: _Told) -> int:
+    return sum(len(own) for _, own in told.rows)
+
+
+def told_in(answers: Iterable[bytes]) -> dict[str, list[Piece]]:
+    """The pieces that parts of an answer tell, by family."""
+    found: dict[str, list[Piece]] = {}
+    for told in map(_ANSWERS.decode, answers):
+        if told.family:
+            found.setdefault(told.family, []).extend(map(_piece, told.pieces))
+    return found
 
 
 def _told(piece: Piece) -> _Told:

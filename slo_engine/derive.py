@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from collector.bulk import seldom_collecting
 from collector.events import kind_of
 from collector.store import DerivationStore, EventStore, Replacement, Series, from_micros, to_micros
-from slo_engine.indicator import Asked, Events, Family, Half, Piece
+from slo_engine.indicator import Asked, Events, Family, Half, Piece, Silent
 from slo_engine.observation import by_series, label_values
 from slo_engine.organisation import Organisation
 from slo_engine.remembered import Remembered
@@ -86,7 +86,7 @@ class Second(Protocol):
         """Let it begin; False where it does not."""
 
     def found(self, family: str) -> Iterable[Piece] | None:
-        """The pieces of a family that was asked for, when they are there; None where it cannot say."""
+        """The pieces of a family that was asked for, as they come; None where it cannot say. They may raise Silent."""
 
     def derived(self, pieces: int) -> None:
         """Hear that a derivation of so many pieces is over."""
@@ -96,6 +96,8 @@ _MANY = 50
 """From so many pieces on a first derivation is worth other processes, each of which takes a second to start."""
 _TOGETHER = 10_000
 """After so many rows pieces are written: most have few, for which a transaction of their own would be the cost."""
+_MEANWHILE = 2_500
+"""After so many they are where another process derives meanwhile: what is written by then nobody waits for."""
 
 
 def derive(  # noqa: PLR0913, PLR0917 - what is derived, from what, for whom, and who helps
@@ -230,7 +232,8 @@ def written(
 ) -> Iterator[Done]:
     """Derive and write the pieces that are asked for, one after the other."""
     found = _found(family, events, organisation, asked)
-    for some in _together(_replacement(family, piece, why.definitions) for piece in found):
+    most = _TOGETHER if asked.half is None else _MEANWHILE
+    for some in _together((_replacement(family, piece, why.definitions) for piece in found), most):
         # Asked for after the events were read: one that was missing by then went after this time had been noted.
         kept = store.kept_since() if family.forgets else {}
         if kept:
@@ -254,22 +257,27 @@ def _within(family: Family, new: Replacement, kept: Mapping[str, int], organisat
     return new._replace(rows={s: own for s, own in rows.items() if own}, after=after, reopened=reopened)
 
 
-def _found(family: Family, events: Events, organisation: Organisation, asked: Asked) -> Iterable[Piece]:
+def _found(family: Family, events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
     """The pieces that are asked for, unless another process has found them all."""
     if family.pieces is None:
-        return [Piece("", family.observe(events, organisation))]
+        yield Piece("", family.observe(events, organisation))
+        return
     others = asked.others() if asked.half is None else None
-    return family.pieces(events, organisation, asked) if others is None else others
+    if others is not None:
+        with contextlib.suppress(Silent):
+            yield from others
+            return
+    yield from family.pieces(events, organisation, asked)
 
 
-def _together(found: Iterable[Replacement]) -> Iterator[list[Replacement]]:
+def _together(found: Iterable[Replacement], most: int) -> Iterator[list[Replacement]]:
     """Pieces in groups that are worth a transaction."""
     some: list[Replacement] = []
     rows = 0
     for new in found:
         some.append(new)
         rows += sum(map(len, new.rows.values()))
-        if rows >= _TOGETHER:
+        if rows >= most:
             yield some
             some, rows = [], 0
     if some:

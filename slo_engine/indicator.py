@@ -170,6 +170,10 @@ _EIGHTHS, _OF_THE_FIRST = 8, 3
 """The first half is the smaller one: who derives it writes both, and looks at what they mean for others."""
 
 
+class Silent(Exception):  # noqa: N818 - no error: it says who has to do the rest
+    """Who derived at the same time says nothing any more: what of its pieces has not come is still to be derived."""
+
+
 class Half(StrEnum):
     """Which half of the touched pieces one of two derives."""
 
@@ -191,7 +195,8 @@ class Asked:
     they read: of them only what they mean for others is left to do.
 
     `half`: two derive at the same time what new events touch, one of them each half. The first is given the `others`,
-    which are None where the second does not say, and does the rest; what pieces mean for others is left to it.
+    which are None where the second does not say, and does the rest; what pieces mean for others is left to it. Who asks
+    for the next of them may wait for it, and raises Silent where it does not come.
     """
 
     known: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from collector.conditions import Above, Where
 from collector.events import Change, Commit, Deployment, Incident, Result, Review, kind_of
 from slo_engine.changes import Commits, History, history, read_commits, read_requests
 from slo_engine.incidents import Settled, read_incidents
-from slo_engine.indicator import Asked, Events, Family, Half, Indicator, Piece, Pieces, Shape
+from slo_engine.indicator import Asked, Events, Family, Half, Indicator, Piece, Pieces, Shape, Silent
 from slo_engine.later import Later, waiting_only
 from slo_engine.observation import Observation, as_observations, by_series
 from slo_engine.organisation import Organisation
@@ -214,13 +214,15 @@ class _Batch:
         own = waiting if half is None else half.of(waiting)
         for piece in self._each(own, again=wave > 0):
             yield piece, self._affected(piece.scope, piece.reads)
-        others = None if half is None else self._asked.others()
+        others, came = (None if half is None else self._asked.others()), set()
         if others is not None:
-            for piece in others:
-                yield piece, self._taken(piece.scope, piece.reads)
-        else:
-            for piece in self._each(waiting - own, again=wave > 0):
-                yield piece, self._affected(piece.scope, piece.reads)
+            with contextlib.suppress(Silent):
+                for piece in others:
+                    came.add(piece.scope)
+                    yield piece, self._taken(piece.scope, piece.reads)
+                return
+        for piece in self._each(waiting - own - came, again=wave > 0):
+            yield piece, self._affected(piece.scope, piece.reads)
 
     def _each(self, scopes: Iterable[str], *, again: bool) -> Iterator[Piece]:
         """Some services, those that share a repository one after the other."""

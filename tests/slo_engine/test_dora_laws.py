@@ -36,7 +36,7 @@ from collector.events import (
 )
 from collector.patterns import patterns
 from collector.store import Database, DerivationStore, EventStore, ObservationRow, ObservationStore, Series
-from slo_engine.beside import answer, pieces_of
+from slo_engine.beside import answer, told_in
 from slo_engine.derive import Part, Second, derive
 from slo_engine.evaluate import evaluate
 from slo_engine.indicator import Family, Piece
@@ -610,7 +610,7 @@ class Aside:
 
     def ask(self, organisation: Organisation, parts: Sequence[Part]) -> bool:
         """Derive these parts at once."""
-        self._found = pieces_of(answer(self._database, organisation, parts))[1]
+        self._found = told_in(answer(self._database, organisation, parts))
         return True
 
     def found(self, family: str) -> list[Piece] | None:
