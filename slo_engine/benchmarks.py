@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from math import inf, isfinite
-from statistics import fmean
+from functools import lru_cache
+from math import fsum, inf, isfinite
 
 _HOUR = 3600.0
 _DAY = 24 * _HOUR
@@ -88,6 +88,7 @@ class QuickCheck:
         return {**self.scores, **{kind: mean for kind, mean in means.items() if mean is not None}}
 
 
+@lru_cache(maxsize=1 << 16)
 def score(indicator: str, value: float | None) -> float | None:
     """The score of one value, 0 to 10; None for no value.
 
@@ -133,7 +134,7 @@ def _points(bands: Iterable[tuple[float, Cell]], value: float) -> float:
 
 def _mean(values: Iterable[float]) -> float | None:
     found = tuple(values)
-    return fmean(found) if found else None
+    return fsum(found) / len(found) if found else None
 
 
 # --- the published tables --------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from slo_engine.observation import to_micros
 
+_FEW = 100
+"""Of so many changes each is looked at alone; arrays are for more."""
 MOST_WEEKS = 26
 """A change that waits longer than this is given up: it makes no more weeks."""
 
@@ -73,6 +75,14 @@ def service_weeks(
     spans = list(waiting)
     if not spans:
         return
+    if len(spans) <= _FEW:  # as of one service since its last deployments
+        numbers: set[int] = set()
+        for merged_at, shipped_at in spans:
+            begin = _number(merged_at, zone)
+            shipping = last if shipped_at is None else _number(shipped_at, zone)
+            numbers.update(range(max(begin, first), min(begin + MOST_WEEKS, shipping, last) + 1))
+        yield from _kept(sorted(numbers), deployed, promised, zone)
+        return
     began, ended = zip(*spans, strict=True)
     merged = _numbers(np.array(began, dtype=np.int64), zone)
     shipped = _numbers(np.array([_NEVER if at is None else at for at in ended], dtype=np.int64), zone)
@@ -81,8 +91,16 @@ def service_weeks(
     earliest, weeks = int(begins.min()), int(ends.max() - begins.min()) + 1
     # How many changes begin to wait in a week, less how many have stopped before it.
     change = np.bincount(begins - earliest, minlength=weeks) - np.bincount(ends - earliest, minlength=weeks)
-    for number in np.flatnonzero(np.cumsum(change)).tolist():
-        week = _week(earliest + number, zone)
+    numbered = (earliest + np.flatnonzero(np.cumsum(change))).tolist()
+    yield from _kept(numbered, deployed, promised, zone)
+
+
+def _kept(
+    numbers: Iterable[int], deployed: Sequence[int], promised: int, zone: ZoneInfo
+) -> Iterator[tuple[Week, bool]]:
+    """Some weeks, and whether enough was deployed in each."""
+    for number in numbers:
+        week = _week(number, zone)
         done = bisect_left(deployed, week.end) - bisect_left(deployed, week.start)
         yield week, done >= promised
 

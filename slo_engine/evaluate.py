@@ -155,6 +155,7 @@ class Evaluator:
         self._scored_from: Sequence[_Parts] = [_NO_PARTS for _ in QUICK_CHECK]
         self._scored_as: _Found = {}
         self._promised: _Promised | None = None
+        self._totals: dict[str, dict[Group, _Totals]] = {}
 
     def apply(self, changes: Mapping[int, int]) -> None:
         """Hear which series changed since the last evaluation, and from what time on (microseconds)."""
@@ -200,7 +201,8 @@ class Evaluator:
         _prepare(reader, [*own, *(indicators[n] for n in counted & elsewhere)], spans, slos)
         shown = {one.name: self._shown(one, reader, spans, conditions.fresh) for one in own}
         suppressed = self._withheld(shown, indicators, spans, smallest)
-        totals, states = _totals(indicators, reader, smallest), self._slo_states(slos, indicators, reader, conditions)
+        totals = self._counted(indicators, reader, smallest)
+        states = self._slo_states(slos, indicators, reader, conditions)
         parts = self._in_parts(indicators, shown, self._parts, totals, suppressed)
         found = self._other.evaluated() if self._other is not None and elsewhere else {}
         if found is None:  # it was killed meanwhile
@@ -317,6 +319,28 @@ class Evaluator:
                 last = _KeptBack(smallest, sizes, withheld_of(indicators[name], sizes, smallest, spans))
             self._kept_back[name] = last
         return {name: kept.cells for name, kept in self._kept_back.items()}
+
+    def _counted(
+        self, indicators: Mapping[str, Indicator], reader: Reader, smallest: int
+    ) -> dict[str, dict[Subject, _Totals]]:
+        """By indicator how many units of each dimension there ever were, whatever became of them; or good and bad ones.
+
+        Levels have only their own: a counter is summed where it is asked for, and a service that moves would make it
+        fall. Of people, what concerns fewer than the smallest group is left out.
+        """
+        counted = [i for i in indicators.values() if i.shape is Shape.FREQUENCY or i.tallied]
+        groups = {i.name: [g for g in reader.groups(i) if g.own] for i in counted}
+        anew = reader.count(n for own in groups.values() for group in own for n in group.own)
+        before, self._totals = self._totals, {}
+        for one in counted:
+            known = {} if one.people else before.get(one.name, {})
+            self._totals[one.name] = {
+                group: known[group]
+                if group in known and anew.isdisjoint(group.own)
+                else _totals(one, group, reader, smallest)
+                for group in groups[one.name]
+            }
+        return {name: {g.subject: totals for g, totals in own.items()} for name, own in self._totals.items()}
 
     def _in_parts(
         self,
@@ -606,26 +630,13 @@ def _scores(values: Mapping[str, float | None]) -> dict[str, float]:
     return quick_check(values).by_kind
 
 
-def _totals(indicators: Mapping[str, Indicator], reader: Reader, smallest: int) -> dict[str, dict[Subject, _Totals]]:
-    """By indicator how many units of each dimension there ever were, whatever became of them; or good and bad ones.
-
-    Levels have only their own: a counter is summed where it is asked for, and a service that moves would make it fall.
-    Of people, what concerns fewer than the smallest group is left out.
-    """
-    counted = [i for i in indicators.values() if i.shape is Shape.FREQUENCY or i.tallied]
-    groups = {i.name: [g for g in reader.groups(i) if g.own] for i in counted}
-    reader.count(n for own in groups.values() for group in own for n in group.own)
-    return {
-        i.name: {
-            group.subject: tuple(
-                (dimension, float(total))
-                for dimension, total in reader.total(i, group)
-                if not (i.people and 0 < total < smallest)
-            )
-            for group in groups[i.name]
-        }
-        for i in counted
-    }
+def _totals(indicator: Indicator, group: Group, reader: Reader, smallest: int) -> _Totals:
+    """How many units of each dimension a counted group ever had; of people not what concerns too few."""
+    return tuple(
+        (dimension, float(total))
+        for dimension, total in reader.total(indicator, group)
+        if not (indicator.people and 0 < total < smallest)
+    )
 
 
 def evaluate(  # noqa: PLR0913, PLR0917 - everything a snapshot depends on, and nothing else

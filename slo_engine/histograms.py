@@ -20,7 +20,7 @@ class Histograms:
     """Of some series a histogram for each of some spans, and until when (exclusive) these hold."""
 
     def __init__(self, spans: int, width: int) -> None:
-        self._counts = np.zeros((0, spans, width), dtype=np.int64)
+        self._counts = np.zeros((0, spans, width), dtype=np.int32)  # half as much to add up
         self._until: Ints = np.zeros(0, dtype=np.int64)
         self._places: dict[int, int] = {}
         self._free: list[int] = []
@@ -73,7 +73,7 @@ class Histograms:
         if not self._free:
             size = len(self._until)
             more = max(size, 64)
-            self._counts = np.concatenate([self._counts, np.zeros((more, *self._counts.shape[1:]), dtype=np.int64)])
+            self._counts = np.concatenate([self._counts, np.zeros((more, *self._counts.shape[1:]), dtype=np.int32)])
             self._until = np.concatenate([self._until, np.zeros(more, dtype=np.int64)])
             self._free = list(range(size + more - 1, size - 1, -1))
         place = self._free.pop()

@@ -144,14 +144,17 @@ def _grouped(pairs: Iterable[tuple[str, Incident]]) -> dict[str, list[Incident]]
 
 def read_incidents(events: Events, organisation: Organisation) -> Incidents:
     """All incidents, in the order of their ids."""
+    known = {"": ""}
+
+    def incident(row: tuple[Any, ...]) -> Incident:
+        told = _told(row)
+        service = known.get(told.service)
+        if service is None:
+            service = known[told.service] = organisation.component(told.service) or told.service
+        return told if service == told.service else told._replace(service=service)
+
     rows = events.columns(IncidentEvent, *_COLUMNS)
-    return Incidents(sorted((_incident(row, organisation) for row in rows), key=attrgetter("id")))
-
-
-def _incident(row: tuple[Any, ...], organisation: Organisation) -> Incident:
-    told = _told(row)
-    service = (organisation.component(told.service) or told.service) if told.service else ""
-    return told if service == told.service else told._replace(service=service)
+    return Incidents(sorted(map(incident, rows), key=attrgetter("id")))
 
 
 @lru_cache(maxsize=1 << 15)

@@ -160,7 +160,12 @@ def _going_on(found: Summary, before: Summary | None) -> Summary:
 
 def _is_small(indicator: Indicator, group: Group, reader: Reader) -> bool:
     """Whether the units of a group are few, and each counts for itself."""
-    return sum(reader.columns.rows(n).at.size for n in group.series) < MANY and not reader.shares(indicator, group)
+    size = 0
+    for number in group.series:
+        size += reader.columns.rows(number).at.size
+        if size >= MANY:
+            return False
+    return not reader.shares(indicator, group)
 
 
 class _Cut(NamedTuple):

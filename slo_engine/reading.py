@@ -190,6 +190,8 @@ class Reader:
         self._of_service: dict[tuple[str, str], list[int]] = {}
         self._at_place: dict[tuple[str, str], list[int]] = {}
         self._groups: dict[str, list[Group]] = {}
+        self._subjects: dict[tuple[str, str, str], frozenset[Subject]] = {}
+        """By service, environment and team, all that a series of these is counted for."""
         self._regroup()
 
     def _levels_there(self) -> bool:
@@ -199,7 +201,7 @@ class Reader:
     def _regroup(self) -> None:
         """Sort all series anew; groups that stay as they are stay the same objects."""
         self.has_levels = self._wanted.has_levels = self._levels_there()
-        self._pools, self._of_service, self._at_place = {}, {}, {}
+        self._pools, self._of_service, self._at_place, self._subjects = {}, {}, {}, {}
         for number, series in sorted(self._series.items()):
             self._at_place.setdefault(_whereabouts(series), []).append(number)
             for service in {"", series.service}:
@@ -277,9 +279,13 @@ class Reader:
         subject = self._own_subject(series)
         return {Subject("", subject.environment, one) for one in levels(subject.team) or (subject.team,) if one}
 
-    def _whose(self, series: Series) -> set[Subject]:
+    def _whose(self, series: Series) -> frozenset[Subject]:
         """All that a series is counted for."""
-        return {self._own_subject(series), *self._above(series)}
+        place = series.service, series.environment, series.team
+        found = self._subjects.get(place)
+        if found is None:
+            found = self._subjects[place] = frozenset({self._own_subject(series), *self._above(series)})
+        return found
 
     def _groups_of(self, series: Series) -> Iterator[Group]:
         """The groups that a series is in."""
@@ -390,7 +396,7 @@ class Reader:
     def _grouped(self, numbers: Sequence[int], before: Mapping[Subject, Group]) -> list[Group]:
         found: dict[Subject, dict[str, list[int]]] = {}
         pooled: set[Subject] = set()
-        whose: dict[tuple[str, str, str], set[Subject]] = {}
+        whose: dict[tuple[str, str, str], frozenset[Subject]] = {}
         for number in numbers:
             series = self._series[number]
             place = series.service, series.environment, series.team
@@ -484,8 +490,8 @@ class Reader:
             sharing = self._sharing[place] = self.columns.sharing(self._at_place.get(place, ()))
         return bool(sharing) and not sharing.isdisjoint(group.series)
 
-    def count(self, numbers: Iterable[int]) -> None:
-        """Have the totals of some prepared series: one question to the store for all that are not known."""
+    def count(self, numbers: Iterable[int]) -> set[int]:
+        """Have the totals of some prepared series: one question to the store for all that are not known; which."""
         missing = [n for n in numbers if n not in self._totals or self._totals[n][1] <= self.now]
         if missing:
             before = self.columns.tallies(missing, Judge())
@@ -496,6 +502,7 @@ class Reader:
                 good, bad = (int(np.count_nonzero(units.outcome[:end] == CODES[one])) for one in _JUDGED)
                 found = before[number]
                 self._totals[number] = (_Total(found.units + end, found.good + good, found.bad + bad), until)
+        return set(missing)
 
     def total(self, indicator: Indicator, group: Group) -> Iterator[tuple[str, int]]:
         """For each dimension of a counted group how many units there ever were, whatever became of them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -191,6 +191,26 @@ class _MadeOf(NamedTuple):
         return self.numbers is numbers and self.accounting is accounting and self.totals is totals
 
 
+class _Counted(Mapping[tuple[str, Subject, str], float]):
+    """The totals of some parts by indicator, subject and dimension; put together when somebody asks."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+
+    @cached_property
+    def _all(self) -> dict[tuple[str, Subject, str], float]:
+        return {(p.indicator, p.subject, dimension): n for p in self._parts for dimension, n in p.totals}
+
+    def __getitem__(self, key: tuple[str, Subject, str]) -> float:
+        return self._all[key]
+
+    def __iter__(self) -> Iterator[tuple[str, Subject, str]]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """Everything Paceline knows at one time."""
@@ -233,7 +253,7 @@ class Snapshot:
         kept = tuple(parts)
         numbers = tuple(chain.from_iterable(p.numbers for p in kept))
         accounting = tuple(chain.from_iterable(p.accounting for p in kept))
-        totals = {(p.indicator, p.subject, dimension): n for p in kept for dimension, n in p.totals}
+        totals = _Counted(kept)
         made_of = _MadeOf(numbers, accounting, totals, kept)
         return cls(numbers=numbers, accounting=accounting, totals=totals, made_of=made_of, **rest)
 
