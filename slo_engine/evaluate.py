@@ -453,11 +453,12 @@ class Evaluator:
 
 
 def _apart(indicators: Mapping[str, Indicator]) -> dict[str, Indicator]:
-    """What another process may evaluate: durations, which are sorted and have most lines.
+    """What another process may evaluate: durations with parts, which have most values and lines, and these parts.
 
     Nothing about people: what is withheld of them follows from all their numbers together.
     """
-    return {name: one for name, one in indicators.items() if one.shape is Shape.DURATION and not one.people}
+    durations = {name: one for name, one in indicators.items() if one.shape is Shape.DURATION and not one.people}
+    return {name: one for name, one in durations.items() if one.dimensions or one.part_of is not None}
 
 
 def _prepare(reader: Reader, indicators: Iterable[Indicator], spans: Sequence[Span], slos: Sequence[Slo]) -> None:
@@ -594,24 +595,25 @@ class _Scores(NamedTuple):
     """The Quick Check scores of a subject by window, with the numbers and the values that they were made from."""
 
     production: bool
-    numbers: tuple[tuple[Number, ...], ...] = ()
+    numbers: tuple[tuple[Number, ...], ...] = ((),) * len(QUICK_CHECK)
+    told: tuple[Mapping[str, float | None], ...] = ({},) * len(QUICK_CHECK)
+    """The value of each indicator by window."""
     values: Mapping[str, Mapping[str, float | None]] = {}
     scores: Mapping[str, Mapping[str, float]] = {}
 
     def of(self, numbers: tuple[tuple[Number, ...], ...]) -> _Scores:
         """The scores of some numbers, by the indicators of the Quick Check: those known where unchanged."""
-        if self.numbers == numbers:
-            return self
+        known = zip(numbers, self.numbers, self.told, strict=True)
+        told = tuple([values if rows is before else _scored_values(rows) for rows, before, values in known])
         values: dict[str, dict[str, float | None]] = {}
-        for name, rows in zip(QUICK_CHECK, numbers, strict=True):
-            for row in rows:
-                if row.window in _SCORED_WINDOWS and name not in values.setdefault(row.window, {}):
-                    values[row.window][name] = _scored_value(row.stats)  # of parts, the whole comes first
+        for name, own in zip(QUICK_CHECK, told, strict=True):
+            for window, value in own.items():
+                values.setdefault(window, {})[name] = value
         scores = {
             window: self.scores.get(window, {}) if self.values.get(window) == own else _scores(own)
             for window, own in values.items()
         }
-        return _Scores(self.production, numbers, values, {window: own for window, own in scores.items() if own})
+        return _Scores(self.production, numbers, told, values, {window: own for window, own in scores.items() if own})
 
 
 def _numbers_of(subject: Subject, parts: _Sources) -> tuple[tuple[Number, ...], ...]:
@@ -620,9 +622,22 @@ def _numbers_of(subject: Subject, parts: _Sources) -> tuple[tuple[Number, ...], 
     return tuple([() if one is None else one.part.numbers for one in found])
 
 
+def _scored_values(rows: Iterable[Number]) -> dict[str, float | None]:
+    """By window the value of an indicator that has a score."""
+    found: dict[str, float | None] = {}
+    for row in rows:
+        if row.window in _SCORED_WINDOWS and row.window not in found:
+            found[row.window] = _scored_value(row.stats)  # of parts, the whole comes first
+    return found
+
+
 def _scored_value(stats: Mapping[str, float]) -> float | None:
     """The statistic that has a score; None where there is none."""
-    return next((stats[key] for key in _SCORED_STATS if stats.get(key, -1.0) >= 0), None)
+    for key in _SCORED_STATS:
+        value = stats.get(key, -1.0)
+        if value >= 0:
+            return value
+    return None
 
 
 def _scores(values: Mapping[str, float | None]) -> dict[str, float]:
