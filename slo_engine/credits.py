@@ -60,12 +60,16 @@ class Delivered(NamedTuple):
     rule: str
 
 
+Writers = Mapping[str, tuple[str | None, tuple[str, ...]]]
+"""Who wrote each commit, by its id: its author and its co-authors, of those whom somebody asks for."""
+
+
 @dataclass(frozen=True)
 class Work:
     """A repository after a time: its history, and who wrote each commit (author, co-authors)."""
 
     history: History
-    writers: Mapping[str, tuple[str | None, tuple[str, ...]]] = field(default_factory=dict)
+    writers: Writers = field(default_factory=dict)
     requesters: Mapping[str, str] = field(default_factory=dict)
     """The people who made the requests, by the requests' ids."""
 
@@ -95,7 +99,7 @@ class Work:
         for commit in {*change.own, *(self.commits.brought.get(tip, ()) if tip >= 0 else ())}:
             sha = self.commits.shas[commit]
             author, others = self.writers.get(sha, (None, ()))
-            merges = len(names(self.commits.parents_json[commit])) > 1
+            merges = "," in self.commits.parents_json[commit]
             if author is not None and not merges:
                 squashed = request is not None and commit == tip and sha not in named
                 if request is None or not squashed:
@@ -110,29 +114,35 @@ class Work:
         return self.commits.authored[commit]
 
 
+_BOT, _WRITER = COMMIT_COLUMNS.index("bot"), len(COMMIT_COLUMNS)
+
+
 def read_work(events: Events, repository: str, after: int, person: Person) -> Work:
     """What was merged in a repository after a time, with whose work it is."""
-    rows = events.columns(Commit, *COMMIT_COLUMNS, repository=repository, committed_at=Above(after - CLOCKS))
-    # Without new commits the old ones tell that the repository's graph is known.
-    rows = rows or events.columns(Commit, *COMMIT_COLUMNS, repository=repository)
+    commits, writers = _read_commits(events, repository, after, person)
     requests = sorted(
         Request._make((*row, None))
         for row in events.columns(Change, *REQUEST_COLUMNS, repository=repository, state=ChangeState.MERGED.value)
     )
-    told = events.columns(
-        Commit, "sha", "author", "co_authors", "bot", repository=repository, committed_at=Above(after - CLOCKS)
-    )
     makers = {r.id: person(r.author, bool(r.bot)) for r in requests}
     return Work(
-        history(Commits.of(rows), requests),
-        _writers(told, person),
+        history(commits, requests),
+        writers,
         {id_: maker for id_, maker in makers.items() if maker is not None},
     )
 
 
-def _writers(
-    rows: Iterable[tuple[str, str | None, str, bool]], person: Person
-) -> dict[str, tuple[str | None, tuple[str, ...]]]:
+def _read_commits(events: Events, repository: str, after: int, person: Person) -> tuple[Commits, Writers]:
+    """The commits of a repository after a time, and who wrote each."""
+    columns = (*COMMIT_COLUMNS, "author", "co_authors")
+    rows = events.columns(Commit, *columns, repository=repository, committed_at=Above(after - CLOCKS))
+    writers = _writers(((row[0], row[_WRITER], row[-1], row[_BOT]) for row in rows), person)
+    # Without new commits the old ones tell that the repository's graph is known.
+    rows = rows or events.columns(Commit, *COMMIT_COLUMNS, repository=repository)
+    return Commits.of(row[:_WRITER] for row in rows), writers
+
+
+def _writers(rows: Iterable[tuple[str, str | None, str, bool]], person: Person) -> Writers:
     """Who wrote each commit; what one source does not know of it, another may."""
     found: dict[str, tuple[str | None, tuple[str, ...]]] = {}
     for sha, author, co_authors, bot in rows:
