@@ -66,13 +66,15 @@ class Commits:
     @classmethod
     def of(cls, rows: Iterable[tuple[object, ...]]) -> Commits:
         """The commits of rows of COMMIT_COLUMNS, each once, also where two sources report the same repository."""
-        found = _once(list(rows))
-        if not found:
+        given = list(rows)
+        if not given:
             return cls(CommitGraph())
         shas, sources, ids, parents, authored, committed, on_line, bots, reverts, trees, paths = zip(
-            *found, strict=True
+            *given, strict=True
         )
         graph = CommitGraph.of(shas, parents)
+        if len(graph.number) < len(given):
+            return cls.of(_once(given))
         return cls(graph, ids, sources, authored, committed, on_line, bots, reverts, trees, paths, parents)
 
     @cached_property
@@ -136,8 +138,6 @@ def adds(known: tuple[object, ...], new: tuple[object, ...]) -> bool:
 
 def _once(rows: list[tuple[object, ...]]) -> list[CommitRow]:
     """Each commit once; what one source's shallow or less curious copy lacks, the other knows."""
-    if len({row[0] for row in rows}) == len(rows):
-        return rows  # type: ignore[return-value] # rows of COMMIT_COLUMNS; wrapping each would cost more than reading
     known: dict[str, CommitRow] = {}
     for row in sorted((CommitRow._make(r) for r in rows), key=lambda r: (r.sha, r.source, r.id)):
         first = known.setdefault(row.sha, row)
@@ -341,19 +341,20 @@ def _of_request(commits: Commits, request: Request, first: Mapping[int, tuple[in
     started = request.first_commit_at
     if started is not None and request.merged_at is not None and started > request.merged_at:
         started = None  # a wrong clock: the graph has a committer time instead
+    first_commit_id, rule = ("", "graph") if started is not None or known is None else (commits.ids[known[1]], known[2])
     return Merged(
-        id=request.id,
-        source=request.source,
-        commit=commit,
-        merged_at=request.merged_at,
-        first_commit_at=started if started is not None else (known[0] if known else None),
-        first_commit_id="" if started is not None or known is None else commits.ids[known[1]],
-        ready_at=request.created_at if request.ready_at is None else request.ready_at,
-        first_review_at=request.first_review_at,
-        rule="graph" if started is not None or known is None else known[2],
-        bot=bool(request.bot),
-        own=tuple(own),
-        request=request,
+        request.id,
+        request.source,
+        commit,
+        request.merged_at,
+        started if started is not None or known is None else known[0],
+        first_commit_id,
+        request.created_at if request.ready_at is None else request.ready_at,
+        request.first_review_at,
+        rule,
+        bool(request.bot),
+        tuple(own),
+        request,
     )
 
 

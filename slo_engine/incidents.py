@@ -370,10 +370,11 @@ class _Look:
         found: dict[tuple[str, str], Hit] = {}
         for chain in self._chains:
             for release in chain.releases:
-                self._link(found, incidents, release, release.url, release.links)
-            for shipment in chain.shipments:
+                if release.url or release.links:
+                    self._link(found, incidents, release, release.url, release.links)
+            for shipment in chain.asked:
                 request = shipment.change.request
-                if request is not None and shipment.by >= 0:
+                if request is not None and shipment.by >= 0 and (request.links or request.url in incidents.linked):
                     self._link(found, incidents, chain.releases[shipment.by], request.url, request.links)
         return list(found.values())
 

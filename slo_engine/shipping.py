@@ -207,13 +207,14 @@ def _content(release: Release) -> str | None:
 
 def _by_graph(chain: Chain) -> Iterable[Shipment]:
     first, blind, horizon, opens = chain.first, chain.blind, chain.horizon, chain.start is None
+    unknown = {i for i, release in enumerate(chain.releases) if release.sha not in chain.commits.graph.number}
     for change in chain.history.changes:
         index, rule = (first[change.commit] if change.commit >= 0 else -1), change.rule
         if index == SHIPPED_BEFORE:
             continue  # judged when it shipped
         if index < 0 and change.commit < 0 and chain.compared and change.request is not None:
             index, rule = _listed_in(chain, change), "compare"
-        elif index >= 0 and chain.releases[index].sha not in chain.commits.graph.number:
+        elif index in unknown:
             rule = rule.replace("graph", "compare", 1)
         yield Shipment(change, index, rule, _reason(change, index, horizon, blind, opens=opens))
 
