@@ -54,7 +54,8 @@ def week_start(at: int, zone: ZoneInfo) -> int:
 
 def _number(at: int, zone: ZoneInfo) -> int:
     """The number of the week that holds a time; what lies outside the table belongs to its first or last one."""
-    return min(max(bisect_right(_starts(zone), at) - 1, 0), len(_starts(zone)) - 2)
+    starts = _starts(zone)
+    return min(max(bisect_right(starts, at) - 1, 0), len(starts) - 2)
 
 
 @lru_cache(maxsize=4096)

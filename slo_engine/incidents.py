@@ -126,8 +126,15 @@ class Incidents:
         return sorted(self.all, key=lambda i: i.revision)
 
     def since(self, revision: int) -> list[Incident]:
-        """The incidents written after a revision."""
-        return self._by_revision[bisect_right(self._by_revision, revision, key=lambda i: i.revision) :]
+        """The incidents written after a revision; the same list whoever asks."""
+        start = bisect_right(self._by_revision, revision, key=lambda i: i.revision)
+        if start not in self._from:
+            self._from[start] = self._by_revision[start:]
+        return self._from[start]
+
+    @cached_property
+    def _from(self) -> dict[int, list[Incident]]:
+        return {}
 
     @cached_property
     def by_id(self) -> Mapping[str, Incident]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from collector.conditions import Above
 from collector.events import Change, ChangeState, Deployment, Result, Review, event_id
 from slo_engine.changes import Commits, History, Request, adds, history, names, read_commits, read_requests
 from slo_engine.identities import Identities
-from slo_engine.incidents import Incidents, Settled
+from slo_engine.incidents import Incident, Incidents, Settled
 from slo_engine.indicator import Events
 from slo_engine.services import Place
 from slo_engine.settled import Marks, RepositoryState, State, is_full_id, mark, text_mark
@@ -33,6 +36,30 @@ def waiting_only(events: Events, repository: str, state: RepositoryState, since:
 
 def _waits(events: Events, identity: str) -> bool:
     return all(s != ChangeState.MERGED for (s,) in events.columns(Change, "state", id=identity))
+
+
+class Meant:
+    """What incidents name and are linked with, as marks. Many services ask it of the same new ones."""
+
+    def __init__(self, incidents: Incidents) -> None:
+        self.incidents = incidents
+        self._marks: dict[int, tuple[NDArray[np.uint64], NDArray[np.uint64], frozenset[str]]] = {}
+
+    def since(self, revision: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64], frozenset[str]]:
+        """Of the incidents written after a revision: all texts, the commits that they name, and how they are read."""
+        new = self.incidents.since(revision)
+        if len(new) not in self._marks:
+            reads = frozenset(f"{kind}:{i.id}" for i in new for kind in ("incident", "own"))
+            self._marks[len(new)] = (*_marks_of(new), reads)
+        return self._marks[len(new)]
+
+
+def _marks_of(incidents: Iterable[Incident]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The marks of all texts of incidents, and of the commits that they name."""
+    known = list(incidents)
+    texts = [text_mark(t) for i in known for t in i.tokens]
+    shas = [mark(n) for i in known for n in i.names if is_full_id(n)]
+    return np.array(texts, dtype=np.uint64), np.array(shas, dtype=np.uint64)
 
 
 class Later:
@@ -116,22 +143,20 @@ class Later:
                 raise Settled
         return requests
 
-    def check_incidents(self, service: str, incidents: Incidents) -> None:
+    def check_incidents(self, service: str, meant: Meant) -> None:
         """No incident that is new, or not settled, may mean a settled deployment."""
         state, since = self._state, self._state.revisions.get("incident", 0)
-        own = incidents.of_service.get(service, ())
+        own = meant.incidents.of_service.get(service, ())
         if any(i.revision > since and i.started_at <= state.at for i in own):
             raise Settled
-        reads = set(state.reads)
-        touched = incidents.since(since)
-        if any(f"incident:{i.id}" in reads or f"own:{i.id}" in reads for i in touched):
+        *new, reads = meant.since(since)
+        if not reads.isdisjoint(state.reads):
             raise Settled
-        looked = [*touched, *(i for i in own if i.started_at > state.at)]
-        if Marks(state.names).among(text_mark(t) for i in looked for t in i.tokens):
-            raise Settled
-        shas = [mark(n) for i in looked for n in i.names if is_full_id(n)]
-        if any(Marks(r.commits).among(shas) or Marks(r.dormant).among(shas) for r in state.repositories.values()):
-            raise Settled
+        for texts, shas in (new, _marks_of(i for i in own if i.started_at > state.at)):
+            if Marks(state.names).hold(texts):
+                raise Settled
+            if any(Marks(r.commits).hold(shas) or Marks(r.dormant).hold(shas) for r in state.repositories.values()):
+                raise Settled
 
     def starts(self, releases: Iterable[Release], histories: Mapping[str, History]) -> dict[Place, Start]:
         """Where each chain goes on."""

@@ -62,6 +62,13 @@ class Marks:
         """True where one of some marks is in the set."""
         return any(self._least(mark) == mark for mark in marks) if len(self._marks) else False
 
+    def hold(self, marks: NDArray[np.uint64]) -> bool:
+        """True where one of many marks is in the set."""
+        known = np.frombuffer(self._marks, dtype=np.uint64)
+        if not known.size or not marks.size:
+            return False
+        return bool((known[np.minimum(known.searchsorted(marks), known.size - 1)] == marks).any())
+
     def begins(self, prefix: str) -> bool:
         """True where a mark made from a commit id begins with some hex digits."""
         low = int(prefix[:_PREFIX].ljust(_PREFIX, "0"), 16)

@@ -485,14 +485,15 @@ def _restated(
     """
     before = {key: old[key] for key in (*gone, *(k for k in written if k in old))}
     for was_at, now_at in _paired(series, before, wanted, written):
+        if was_at is not None and _final(before[was_at], until):
+            if now_at is not None and _says_the_same(before[was_at], wanted[now_at]):
+                continue
+        elif now_at is None or now_at[1] >= until - _LATE or not _final(wanted[now_at], until):
+            continue
         was = "" if was_at is None else _said(before[was_at])
         now = "" if now_at is None else _said(wanted[now_at])
         number, _, unit = was_at or now_at or (0, 0, "")
-        if was_at is not None and _final(before[was_at], until):
-            if now_at is None or not _says_the_same(before[was_at], wanted[now_at]):
-                yield _Change(series[number], unit, was, now)
-        elif now_at is not None and now_at[1] < until - _LATE and _final(wanted[now_at], until):
-            yield _Change(series[now_at[0]], unit, was, now)
+        yield _Change(series[number], unit, was, now)
 
 
 def _paired(
@@ -522,12 +523,12 @@ def _paired(
     yield from ((key, None) for key in said.values())
 
 
-_OUTCOME = _COLUMNS.index("outcome")
+_AT, _OUTCOME, _MATURES = (_COLUMNS.index(name) for name in ("at", "outcome", "matures_at"))
 
 
 def _final(row: tuple[Any, ...], until: int) -> bool:
-    one = ObservationRow(*row[1:])
-    return one.at <= until and one.outcome in _FINAL and (one.matures_at is None or one.matures_at <= until)
+    at, outcome, matures_at = row[_AT], row[_OUTCOME], row[_MATURES]
+    return bool(at <= until and outcome in _FINAL and (matures_at is None or matures_at <= until))
 
 
 def _waits(row: tuple[Any, ...]) -> bool:

@@ -18,7 +18,7 @@ from collector.events import Change, Commit, Deployment, Incident, Result, Revie
 from slo_engine.changes import Commits, History, history, read_commits, read_requests
 from slo_engine.incidents import Settled, read_incidents
 from slo_engine.indicator import Asked, Events, Family, Half, Indicator, Piece, Pieces, Shape, Silent
-from slo_engine.later import Later, waiting_only
+from slo_engine.later import Later, Meant, waiting_only
 from slo_engine.observation import Observation, as_observations, by_series
 from slo_engine.organisation import Organisation
 from slo_engine.services import Judged, judged, observations
@@ -167,6 +167,7 @@ class _Batch:
         self._left: set[str] = set()
         """Services and repositories that an event left: what they were judged by is no longer there."""
         self._incidents = read_incidents(events, organisation)
+        self._meant = Meant(self._incidents)
         self._named: dict[str, list[str]] = defaultdict(list)
         for raw in events.distinct(Deployment, "service"):
             self._named[organisation.deployed(raw) or raw].append(raw)
@@ -360,7 +361,7 @@ class _Batch:
         later = Later(self._events, state, lambda e: organisation.is_judged(scope, e), organisation.identities)
         releases = later.releases(self._releases(scope, after=state.at), self._named.get(scope, []))
         histories = {name: later.history(name) for name in sorted(state.repositories)}
-        later.check_incidents(scope, self._incidents)
+        later.check_incidents(scope, self._meant)
         starts = later.starts(releases, histories)
         found = judged(
             scope,
