@@ -96,6 +96,11 @@ _MANY = 50
 """From so many pieces on a first derivation is worth other processes, each of which takes a second to start."""
 _TOGETHER = 10_000
 """After so many rows pieces are written: most have few, for which a transaction of their own would be the cost."""
+_OF_THE_FIRST = (3, 4)
+"""So many eighths are the first half, where the second process derives nothing else, and where it does.
+
+It is the smaller one: who derives it writes both, and looks at what they mean for others.
+"""
 _MEANWHILE = 2_500
 """After so many they are where another process derives meanwhile: what is written by then nobody waits for."""
 
@@ -206,11 +211,13 @@ def _halved(stale: Sequence[_Stale], organisation: Organisation, second: Second)
     halves = [one for one in going_on if one.family.halves]
     # Each of the others as a whole: to look at what is touched is most of their work.
     elsewhere = [one for one in going_on if not one.family.halves][1::2]
-    parts = [_part(one, None) for one in elsewhere] + [_part(one, Half.SECOND) for one in halves]
+    eighths = _OF_THE_FIRST[bool(elsewhere)]
+    parts = [_part(one, None) for one in elsewhere] + [_part(one, Half(False, eighths)) for one in halves]
     if not parts or not second.ask(organisation, parts):
         return list(stale)
     here = [one for one in stale if one not in halves and one not in elsewhere]
-    return here + [_with(one, Half.FIRST, second) for one in halves] + [_with(one, None, second) for one in elsewhere]
+    first = [_with(one, Half(True, eighths), second) for one in halves]
+    return here + first + [_with(one, None, second) for one in elsewhere]
 
 
 def _part(one: _Stale, half: Half | None) -> Part:

@@ -166,23 +166,22 @@ Both in microseconds; None where none of them rests on any.
 """
 
 
-_EIGHTHS, _OF_THE_FIRST = 8, 3
-"""The first half is the smaller one: who derives it writes both, and looks at what they mean for others."""
+_EIGHTHS = 8
 
 
 class Silent(Exception):  # noqa: N818 - no error: it says who has to do the rest
     """Who derived at the same time says nothing any more: what of its pieces has not come is still to be derived."""
 
 
-class Half(StrEnum):
-    """Which half of the touched pieces one of two derives."""
+class Half(NamedTuple):
+    """Which half of the touched pieces one of two derives. `eighths`: how large the first one is."""
 
-    FIRST = "first"
-    SECOND = "second"
+    first: bool
+    eighths: int
 
     def of(self, scopes: Iterable[str]) -> set[str]:
         """Those of some pieces that are in this half, whatever the others are."""
-        return {s for s in scopes if (crc32(s.encode()) % _EIGHTHS < _OF_THE_FIRST) is (self is Half.FIRST)}
+        return {s for s in scopes if (crc32(s.encode()) % _EIGHTHS < self.eighths) is self.first}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from collector.conditions import Above, Where
 from collector.events import Change, Commit, Deployment, Incident, Result, Review, kind_of
 from slo_engine.changes import Commits, History, history, read_commits, read_requests
 from slo_engine.incidents import Settled, read_incidents
-from slo_engine.indicator import Asked, Events, Family, Half, Indicator, Piece, Pieces, Shape, Silent
+from slo_engine.indicator import Asked, Events, Family, Indicator, Piece, Pieces, Shape, Silent
 from slo_engine.later import Later, Meant, waiting_only
 from slo_engine.observation import Observation, as_observations, by_series
 from slo_engine.organisation import Organisation
@@ -194,8 +194,9 @@ class _Batch:
         done = set(self._asked.derived)
         meant = [self._taken(scope, reads) for scope, reads in sorted(self._asked.derived.items())]
         waiting = (waiting - done).union(*meant)
-        if self._asked.half is Half.SECOND:
-            yield from self._each(Half.SECOND.of(waiting), again=False)
+        half = self._asked.half
+        if half is not None and not half.first:
+            yield from self._each(half.of(waiting), again=False)
             return
         wave = 0
         while waiting:
