@@ -6,49 +6,21 @@ Times are minutes after Monday, 5 January 2026, 00:00 UTC.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from ci_runs import ANN, DAY, START, job, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import examples
 from steps import Derived
 
-from collector.events import Event, Member, MemberKind, PipelineRun, Result, RunKind, RunState
+from collector.events import Event, Member, MemberKind, PipelineRun, Result, RunState
 from slo_engine.ci_waits import NEVER
 from slo_engine.indicator import Piece
 from slo_engine.indicators import wait
 
-START = datetime(2026, 1, 5, tzinfo=UTC)
-DAY = 1440
-ANN, BOB = "person:ann", "person:bob"
-
-
-def at(minutes: float | None) -> datetime | None:
-    """A time in minutes after the start, None where it is unknown."""
-    return None if minutes is None else START + timedelta(minutes=minutes)
-
-
-def run(name: str, created: float | None, started: float | None, **more: Any) -> PipelineRun:
-    """A pipeline's run of Ann's that has ended."""
-    fields: dict[str, Any] = {
-        "source": "ci",
-        "native_id": name,
-        "repository": "o/shop",
-        "pipeline": "build",
-        "state": RunState.COMPLETED,
-        "result": Result.SUCCESS,
-        "created_at": at(created),
-        "started_at": at(started),
-        "finished_at": at(None if started is None else started + 5),
-        "actor": ANN,
-    }
-    return PipelineRun(**(fields | more))
-
-
-def job(name: str, created: float | None, started: float | None, **more: Any) -> PipelineRun:
-    """A job of the run "p"."""
-    return run(name, created, started, **{"run_kind": RunKind.TASK, "parent_native_id": "p", "actor": None, **more})
+BOB = "person:bob"
 
 
 def under_way(name: str, created: float, started: float | None, **more: Any) -> PipelineRun:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from ci_runs import ANN, DAY, START, at, job, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import examples
@@ -27,7 +28,6 @@ from collector.events import (
     MemberKind,
     PipelineRun,
     Result,
-    RunKind,
     RunState,
     SelfServiceAttempt,
     Ticket,
@@ -47,38 +47,9 @@ from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
 from slo_engine.reading import cells_of
 
-START = datetime(2026, 1, 5, tzinfo=UTC)
-HOUR, DAY = 60, 1440
-ANN, BOB, ADA = "person:ann", "person:bob", "person:ada"
+HOUR = 60
+BOB, ADA = "person:bob", "person:ada"
 NOBODY = Organisation()
-
-
-def at(minutes: float | None) -> datetime | None:
-    """A time in minutes after the start, None where it is unknown."""
-    return None if minutes is None else START + timedelta(minutes=minutes)
-
-
-def run(name: str, created: float | None, started: float | None, **more: Any) -> PipelineRun:
-    """A completed pipeline run of Ann's."""
-    fields: dict[str, Any] = {
-        "source": "ci",
-        "native_id": name,
-        "repository": "o/shop",
-        "pipeline": "build",
-        "state": RunState.COMPLETED,
-        "result": Result.SUCCESS,
-        "created_at": at(created),
-        "started_at": at(started),
-        "finished_at": at(None if started is None else started + 5),
-        "actor": ANN,
-    }
-    return PipelineRun(**(fields | more))
-
-
-def job(name: str, created: float | None, started: float | None, **more: Any) -> PipelineRun:
-    """A job of the run "p", of which nobody says who started it."""
-    own = {"run_kind": RunKind.TASK, "task": name, "parent_native_id": "p", "actor": None}
-    return run(name, created, started, **{**own, **more})
 
 
 def attempt(name: str, start: float, end: float | None, **more: Any) -> SelfServiceAttempt:
