@@ -289,3 +289,6 @@ def _refresh(service: Service, log: Log, *, derives: bool = True) -> None:
     else:
         if failed_before:
             log.info("evaluates again")
+    finally:
+        # What was read to make them is free now. It takes some milliseconds.
+        give_back()

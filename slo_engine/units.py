@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
+from weakref import ReferenceType, ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,13 +194,14 @@ def _concatenated(arrays: Sequence[NDArray[Any]], kind: Any) -> NDArray[Any]:
 class _Held:
     """What is held of a series: every row after a time, as read when the unripe ones were those after `ripe_at`.
 
-    `earlier`: what was held until it was last read, and from what time on it has changed since.
+    `earlier`: the times of what was held until it was last read, and from what time on it has changed since. Whoever
+    asks for that holds it still; for nobody it is kept.
     """
 
     after: int
     ripe_at: int
     rows: Rows
-    earlier: tuple[Rows, int] | None = None
+    earlier: tuple[ReferenceType[Ints], int] | None = None
 
 
 class Columns:
@@ -244,14 +246,14 @@ class Columns:
     def prepare(self, numbers: Iterable[int], after: int, now: int) -> None:
         """Have the rows of some series after a time: one statement for all that is not there yet."""
         wanted: dict[int, int] = {}
-        earlier: dict[int, tuple[Rows, int]] = {}
+        earlier: dict[int, tuple[ReferenceType[Ints], int]] = {}
         for number in numbers:
             held, start = self._held.get(number), self._read_from.get(number)
             if held is not None and start is None and held.after <= after:
                 continue
             if held is None or start is None or held.after > after or held.after < after - _SPARE:
                 if held is not None and start is not None and held.after <= after < start:
-                    earlier[number] = held.rows, start
+                    earlier[number] = ref(held.rows.at), start
                 self._drop(number)
                 wanted[number] = after
             else:
@@ -259,7 +261,9 @@ class Columns:
         if wanted:
             self._read(wanted, earlier, now)
 
-    def _read(self, wanted: Mapping[int, int], earlier: Mapping[int, tuple[Rows, int]], now: int) -> None:
+    def _read(
+        self, wanted: Mapping[int, int], earlier: Mapping[int, tuple[ReferenceType[Ints], int]], now: int
+    ) -> None:
         self.version += 1
         found: dict[int, list[Rows]] = {}
         alike: dict[tuple[int, bool], dict[int, int]] = {}
@@ -285,7 +289,7 @@ class Columns:
             if held is None or start is None:
                 self._held[number] = _Held(after, now, joined(new), earlier.get(number))
             else:
-                held.earlier = held.rows, start
+                held.earlier = ref(held.rows.at), start
                 held.rows = joined([held.rows.split(start)[0], *new])
 
     def _columns(self, chunk: Sequence[tuple[Any, ...]], *, named: bool) -> Iterable[tuple[int, Rows]]:
@@ -361,7 +365,7 @@ class Columns:
         held = self._held[number]
         if held.rows is rows:
             return NEVER
-        return held.earlier[1] if held.earlier is not None and held.earlier[0] is rows else ALL_TIME
+        return held.earlier[1] if held.earlier is not None and held.earlier[0]() is rows.at else ALL_TIME
 
     def tallies(self, numbers: Iterable[int], judge: Judge) -> dict[int, Tally]:
         """For some prepared series, what there is at and before the time their rows begin."""
