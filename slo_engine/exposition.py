@@ -623,22 +623,40 @@ def _written(style: _Style, part: Part, escaped: _Labels, place: int, known: Wri
     for own in (part.numbers, part.accounting):
         if len({(row.window, row.dimension) for row in own}) < len(own):
             raise ValueError("a series would be published twice")
-    rows, pieces = ({}, {}) if known is None else known
+    numbers, beside, pieces = ({}, {}, {}) if known is None else known
     subject = tuple([escaped[value] for value in part.subject])
-    new = [number for number in part.numbers if id(number) not in rows]
-    values = iter(_shown_together([value for number in new for value in number.stats.values()]))
-    by_row = {id(n): rows.get(id(n)) or _of_number(style, n, subject, escaped, values) for n in part.numbers}
-    beside = {id(a): rows.get(id(a)) or _of_accounting(style, a, subject, escaped) for a in part.accounting}
     found: dict[str, Piece] = {}
-    for forms, lines in ((style.numbers, by_row), (style.beside, beside)):
-        for form, texts in zip(forms, zip(*lines.values(), strict=True), strict=False):
-            text = "".join(texts).encode()
-            if text:
-                piece = pieces.get(form.name)
-                if piece is None or piece.text != text:
-                    piece = Piece(text, text.count(b"\n"), place)
-                found[form.name] = piece
-    return Written(by_row | beside, found)
+    if list(map(id, part.numbers)) == list(numbers):
+        _keep(found, style.numbers, pieces)
+    else:
+        new = [number for number in part.numbers if id(number) not in numbers]
+        values = iter(_shown_together([value for number in new for value in number.stats.values()]))
+        numbers = {id(n): numbers.get(id(n)) or _of_number(style, n, subject, escaped, values) for n in part.numbers}
+        _put(found, style.numbers, numbers, pieces, place)
+    if list(map(id, part.accounting)) == list(beside):
+        _keep(found, style.beside, pieces)
+    else:
+        beside = {id(a): beside.get(id(a)) or _of_accounting(style, a, subject, escaped) for a in part.accounting}
+        _put(found, style.beside, beside, pieces, place)
+    return Written(numbers, beside, found)
+
+
+def _keep(found: dict[str, Piece], forms: Iterable[_Form], known: Mapping[str, Piece]) -> None:
+    """Have the lines of some metrics as they were."""
+    found.update((form.name, known[form.name]) for form in forms if form.name in known)
+
+
+def _put(
+    found: dict[str, Piece], forms: Sequence[_Form], rows: Mapping[int, _Texts], known: Mapping[str, Piece], place: int
+) -> None:
+    """Have the lines of some metrics, those known where they say the same."""
+    for form, texts in zip(forms, zip(*rows.values(), strict=True), strict=False):
+        text = "".join(texts).encode()
+        if text:
+            piece = known.get(form.name)
+            if piece is None or piece.text != text:
+                piece = Piece(text, text.count(b"\n"), place)
+            found[form.name] = piece
 
 
 class LineWriter:
@@ -746,7 +764,7 @@ def _score_written(
     start, end = form.labels.around_last[tuple([escaped[value] for value in labels])]
     shown = zip(scores, _shown_together(list(scores.values())), strict=True)
     text = "".join([f"{form.name}{start}{escaped[kind]}{end} {value}\n" for kind, value in shown])
-    return Written({}, {catalog.QUICK_CHECK_SCORE.name: Piece(text.encode(), len(scores), place)} if scores else {})
+    return Written({}, {}, {catalog.QUICK_CHECK_SCORE.name: Piece(text.encode(), len(scores), place)} if scores else {})
 
 
 def source_samples(snapshot: Snapshot) -> Iterator[Sample]:

@@ -153,7 +153,8 @@ def _going_on(found: Summary, before: Summary | None) -> Summary:
     """A summary after another one: rows that say the same as before are those of before."""
     if before is None:
         return found
-    numbers = tuple(_as_before(own, known) for own, known in zip(found.numbers, before.numbers, strict=True))
+    pairs = zip(found.numbers, before.numbers, strict=True)
+    numbers = tuple([own if own is known else _as_before(own, known) for own, known in pairs])
     accounting = _as_before(found.accounting, before.accounting)
     return found._replace(numbers=_as_before(numbers, before.numbers), accounting=accounting)
 

@@ -58,7 +58,8 @@ class Written(NamedTuple):
     Who keeps them keeps the rows: while they are, their ids are nobody else's.
     """
 
-    by_row: Mapping[int, tuple[str, ...]]
+    numbers: Mapping[int, tuple[str, ...]]
+    accounting: Mapping[int, tuple[str, ...]]
     pieces: Mapping[str, Piece]
 
 
@@ -251,8 +252,8 @@ class Snapshot:
     def of(cls, parts: Iterable[Part], **rest: Any) -> Self:
         """A snapshot with the numbers, accounting and totals of some parts, which it keeps as they are."""
         kept = tuple(parts)
-        numbers = tuple(chain.from_iterable(p.numbers for p in kept))
-        accounting = tuple(chain.from_iterable(p.accounting for p in kept))
+        numbers = tuple(chain.from_iterable(map(attrgetter("numbers"), kept)))
+        accounting = tuple(chain.from_iterable(map(attrgetter("accounting"), kept)))
         totals = _Counted(kept)
         made_of = _MadeOf(numbers, accounting, totals, kept)
         return cls(numbers=numbers, accounting=accounting, totals=totals, made_of=made_of, **rest)
