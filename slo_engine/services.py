@@ -404,9 +404,10 @@ def _cadence(judged: Judged) -> Iterator[Row]:
             if judged.since is not None and week.end - 1 <= judged.since:
                 continue
             outcome = Outcome.GOOD.value if kept else Outcome.BAD.value
+            # A team's services have a week each: alike in name, they would be one unit that reached several services.
             yield Row(
                 ("deploy_cadence", "", judged.service, environment, "", latest.source),
-                (week.end - 1, week.label, None, *NO_PARTS, outcome, "", None, f"{promised} a week", "[]"),
+                (week.end - 1, f"{judged.service} {week.label}", None, *NO_PARTS, outcome, "", None, f"{promised} a week", "[]"),
             )
 
 

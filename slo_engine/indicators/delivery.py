@@ -116,7 +116,7 @@ INCIDENT_TIME_TO_RESTORE = Indicator(
 DEPLOY_CADENCE = Indicator(
     name="deploy_cadence",
     noun="weeks of services",
-    version="1",
+    version="2",
     title="Deploy cadence",
     definition=(
         "Share of the service-weeks with merged, undeployed changes in which the declared number of production "

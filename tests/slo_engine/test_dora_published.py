@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +157,20 @@ def test_one_repository_of_two_products_counts_a_change_for_each_and_once_in_all
     found = [snapshot.number("change_lead_time", s, "28d") for s in subjects]
 
     assert [(n.n, n.stats["p50"] / 3600) for n in found if n is not None] == [(1, 5), (1, 8), (1, 5), (1, 5)]
+
+
+def test_the_same_week_of_two_services_is_two_service_weeks(published: Published) -> None:
+    """Work waited in one week for two services of a team → the team counts two service-weeks, not one week."""
+    commits = commit("before", -220), commit("a", 0, "before")
+    deployed = [(release("before", -200, one), release("a", 15, one)) for one in ("app", "web")]
+    snapshot = published.after(*commits, *chain.from_iterable(deployed))
+    subjects = [
+        Subject("app", "production", "/commerce/app"),
+        Subject("web", "production", "/commerce/web"),
+        Subject("", "production", "/commerce"),
+        Subject("", "production", "/"),
+    ]
+
+    found = [snapshot.number("deploy_cadence", s, "28d") for s in subjects]
+
+    assert [n.n for n in found if n is not None] == [1, 1, 2, 2]

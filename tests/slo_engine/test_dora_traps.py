@@ -627,7 +627,7 @@ def test_the_cadence_counts_local_weeks() -> None:
     found = observed("deploy_cadence", *events, organisation=Organisation(zone=BERLIN))
 
     assert {n: (str(o.outcome), o.at) for n, o in found.items()} == {
-        "2026-W03": ("good", datetime(2026, 1, 19, tzinfo=BERLIN).astimezone(UTC) - timedelta(microseconds=1))
+        "shop 2026-W03": ("good", datetime(2026, 1, 19, tzinfo=BERLIN).astimezone(UTC) - timedelta(microseconds=1))
     }
 
 
@@ -642,10 +642,10 @@ def test_a_week_without_work_is_not_judged() -> None:
     )
 
     assert outcomes("deploy_cadence", *events) == {
-        "2026-W02": "good",
-        "2026-W04": "bad",
-        "2026-W05": "bad",
-        "2026-W06": "good",
+        "shop 2026-W02": "good",
+        "shop 2026-W04": "bad",
+        "shop 2026-W05": "bad",
+        "shop 2026-W06": "good",
     }
 
 
