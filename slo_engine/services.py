@@ -404,10 +404,11 @@ def _cadence(judged: Judged) -> Iterator[Row]:
             if judged.since is not None and week.end - 1 <= judged.since:
                 continue
             outcome = Outcome.GOOD.value if kept else Outcome.BAD.value
+            told = (None, *NO_PARTS, outcome, "", None, f"{promised} a week", "[]")
             # A team's services have a week each: alike in name, they would be one unit that reached several services.
             yield Row(
                 ("deploy_cadence", "", judged.service, environment, "", latest.source),
-                (week.end - 1, f"{judged.service} {week.label}", None, *NO_PARTS, outcome, "", None, f"{promised} a week", "[]"),
+                (week.end - 1, f"{judged.service} {week.label}", *told),
             )
 
 
