@@ -38,6 +38,7 @@ def configure(level: Literal["debug", "info", "warning", "error"], form: Literal
     # It takes a quarter of a second to import, and what prints a help text or a table writes no log.
     import structlog  # noqa: PLC0415
 
+    stream = sys.stderr
     renderer = (
         structlog.processors.JSONRenderer()
         if form == "json"
@@ -62,7 +63,8 @@ def configure(level: Literal["debug", "info", "warning", "error"], form: Literal
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=lambda *_of: structlog.PrintLogger(sys.stderr),  # what standard error is at the time
+        # Where it has been closed since, what standard error is by then.
+        logger_factory=lambda *_of: structlog.PrintLogger(sys.stderr if stream.closed else stream),
         cache_logger_on_first_use=False,
     )
     log: Log = structlog.get_logger()

@@ -43,10 +43,10 @@ def test_json_lines_are_for_machines(capsys: pytest.CaptureFixture[str]) -> None
     assert line["timestamp"].endswith("Z")
 
 
-def test_a_line_goes_to_what_standard_error_is_then(
+def test_a_line_goes_on_to_standard_error_when_a_stream_was_closed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stream that has been replaced since the log was made, and closed, is not written to."""
+    """A stream that has been replaced and closed since the log was made is not written to; until then it is."""
     earlier = io.StringIO()
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stderr", earlier)
