@@ -31,6 +31,13 @@ PRODUCTS = Organisation(
         Service(name=name, team=f"/commerce/{name}", repositories=patterns(("o/shop",))) for name in ("app", "web")
     ),
 )
+LEVELS = (
+    Subject("app", "production", "/commerce/app"),
+    Subject("web", "production", "/commerce/web"),
+    Subject("", "production", "/commerce"),
+    Subject("", "production", "/"),
+)
+"""The two products, their team, and all."""
 
 
 def at(hours: float) -> datetime:
@@ -147,14 +154,8 @@ def test_one_repository_of_two_products_counts_a_change_for_each_and_once_in_all
     """One repository mapped to two products → each product counts the change, the total counts it once."""
     web = (release("a", 2, "web"), release("b", 18, "web"))
     snapshot = published.after(*HISTORY, *web)
-    subjects = [
-        Subject("app", "production", "/commerce/app"),
-        Subject("web", "production", "/commerce/web"),
-        Subject("", "production", "/commerce"),
-        Subject("", "production", "/"),
-    ]
 
-    found = [snapshot.number("change_lead_time", s, "28d") for s in subjects]
+    found = [snapshot.number("change_lead_time", s, "28d") for s in LEVELS]
 
     assert [(n.n, n.stats["p50"] / 3600) for n in found if n is not None] == [(1, 5), (1, 8), (1, 5), (1, 5)]
 
@@ -164,13 +165,7 @@ def test_the_same_week_of_two_services_is_two_service_weeks(published: Published
     commits = commit("before", -220), commit("a", 0, "before")
     deployed = [(release("before", -200, one), release("a", 15, one)) for one in ("app", "web")]
     snapshot = published.after(*commits, *chain.from_iterable(deployed))
-    subjects = [
-        Subject("app", "production", "/commerce/app"),
-        Subject("web", "production", "/commerce/web"),
-        Subject("", "production", "/commerce"),
-        Subject("", "production", "/"),
-    ]
 
-    found = [snapshot.number("deploy_cadence", s, "28d") for s in subjects]
+    found = [snapshot.number("deploy_cadence", s, "28d") for s in LEVELS]
 
     assert [n.n for n in found if n is not None] == [1, 1, 2, 2]
