@@ -472,6 +472,7 @@ def test_one_receiver_that_hangs_holds_up_no_other(pushing: Callable[..., Pushes
     pushes = pushing(hanging, other)
 
     pushes.publish(shop(1.0))
+    hanging.wait()
     other.wait()
     pushes.publish(shop(2.0))
     other.wait()
