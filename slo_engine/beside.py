@@ -290,14 +290,14 @@ def _stay(place: Place, line: Connection) -> None:
     with contextlib.suppress(EOFError, OSError, StoreError), seldom_collecting():
         database = Database.open(place)
         line.send_bytes(_READY)
-        organisation, apart = Organisation(), Apart(ObservationStore(database))
+        organisation, apart, events = Organisation(), Apart(ObservationStore(database)), EventStore(database)
         while line.poll(_IDLE):
             number, changed, task = line.recv()
             organisation = changed or organisation
             if isinstance(task, Wanted):
                 _send(line, _evaluated(number, apart.answer(task, organisation)))
             else:
-                _send(line, answer(database, organisation, task, number))
+                _send(line, answer(events, DerivationStore(database), organisation, task, number))
 
 
 def _send(line: Connection, parts: Iterable[bytes]) -> None:
@@ -314,9 +314,10 @@ def _evaluated(number: int, found: Iterable[tuple[str, News]]) -> Iterator[bytes
     yield msgspec.msgpack.encode(_Evaluated(number, "", None))
 
 
-def answer(database: Database, organisation: Organisation, parts: Sequence[Part], number: int = 0) -> Iterator[bytes]:
+def answer(
+    events: EventStore, store: DerivationStore, organisation: Organisation, parts: Sequence[Part], number: int = 0
+) -> Iterator[bytes]:
     """The pieces of some parts as bytes, as they are derived, and that this was all. Raises StoreError."""
-    events, store = EventStore(database), DerivationStore(database)
     with events.steadily():
         known, rows = Remembered(events), 0
         for part in parts:

@@ -35,6 +35,8 @@ from collector.store.writing import is_asked, listed, next_revision, set_revisio
 
 E = TypeVar("E", bound=Event)
 _FETCH = 5_000
+_MOST_READ = 1 << 15
+"""Of more events of a kind what was read is not held."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,8 @@ class EventStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._read: dict[tuple[type[Event], tuple[str, ...]], dict[str, tuple[Any, ...]]] = {}
+        """By kind and columns what was read of all events, by id, where these are few."""
 
     def write(self, transaction: Transaction, events: Iterable[Event]) -> int:
         """Keep events; how many were new or newer than the stored version.
@@ -205,8 +209,30 @@ class EventStore:
 
         For long calculations, where an object per event would be the cost. `id` and `revision` may be asked for.
         `where` keeps the events whose column has a value, has one of some (a list), or is greater than a number
-        (`Above`). No order.
+        (`Above`). No order. Who asks for all of a kind with `id` and `revision` is given the same tuples again for
+        those that nobody has written since.
         """
+        if not where and {"id", "revision"} <= set(names):
+            return self._all(event_type, names)
+        return self._asked(event_type, names, where)
+
+    def _all(self, event_type: type[Event], names: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        """All events of a kind: those that were read before are read again only where they were written since."""
+        known, place, written = self._read.get((event_type, names), {}), names.index("id"), names.index("revision")
+        if known:
+            marks = self._asked(event_type, ("id", "revision"), {})
+            rows = [own for i, now in marks if (own := known.get(i)) is not None and own[written] == now]
+            same = {row[place] for row in rows}
+            new = [i for i, _ in marks if i not in same]
+            rows += self._asked(event_type, names, {"id": new}) if new else []
+        else:
+            rows = self._asked(event_type, names, {})
+        self._read[event_type, names] = {row[place]: row for row in rows} if len(rows) <= _MOST_READ else {}
+        return rows
+
+    def _asked(
+        self, event_type: type[Event], names: tuple[str, ...], where: Mapping[str, Where]
+    ) -> list[tuple[Any, ...]]:
         if "native_id" in where and event_type in FOUND_BY_NAME:
             where = self._by_id(event_type, where)
         many = next((n for n, v in where.items() if isinstance(v, (list, tuple))), None)

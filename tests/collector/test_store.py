@@ -538,6 +538,41 @@ def test_columns_take_more_values_than_a_statement_does(bench: Any) -> None:
     assert len(found) == len(set(found)) == 11_999
 
 
+def test_all_that_is_read_again_is_as_it_is_now(bench: Any) -> None:
+    """What was written, came or went since is seen; what stayed is not read again."""
+    names, store = ("native_id", "service", "id", "revision"), bench.store
+    bench.write(*[deployment(name, service="api", updated_at=AT) for name in ("stays", "changes", "goes", "moves")])
+    before = {row[0]: row for row in store.columns(Deployment, *names)}
+    bench.write(deployment("changes", service="api", updated_at=AT + timedelta(hours=1), artifact="a"))
+    bench.write(deployment("moves", service="shop", updated_at=AT + timedelta(hours=1)), deployment("comes"))
+    assert _removed(bench, {"stays", "changes"}) == 1
+
+    found = store.columns(Deployment, *names)
+    again = store.columns(Deployment, *names)
+    now = {row[0]: row for row in found}
+
+    assert sorted(found) == sorted(again) == sorted(bench.store.columns(Deployment, *names))
+    assert {name: row[1] for name, row in now.items()} == {
+        "stays": "api",
+        "changes": "api",
+        "moves": "shop",
+        "comes": "web",
+    }
+    assert now["stays"] is before["stays"]
+    assert now["changes"][3] > before["changes"][3]
+
+
+def test_many_that_are_read_again_are_not_held(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a kind with many events nothing stays in memory."""
+    monkeypatch.setattr("collector.store.events._MOST_READ", 2)
+    bench.write(_shipped("1"), _shipped("2"), _shipped("3"))
+    store = bench.store
+    first, second = (sorted(store.columns(Deployment, "id", "revision")) for _ in range(2))
+
+    assert first == second
+    assert first[0] is not second[0]
+
+
 def test_distinct_names_are_those_with_something_new(bench: Any) -> None:
     """After a revision only the services with a newer event are named; without one, all."""
     bench.write(_shipped("1"), _shipped("2", "shop"))

@@ -605,12 +605,12 @@ class Aside:
     """A second one that derives its part before the first begins; what it found crosses as bytes."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._events, self._store = EventStore(database), DerivationStore(database)
         self._found: dict[str, list[Piece]] = {}
 
     def ask(self, organisation: Organisation, parts: Sequence[Part]) -> bool:
         """Derive these parts at once."""
-        self._found = told_in(answer(self._database, organisation, parts))
+        self._found = told_in(answer(self._events, self._store, organisation, parts))
         return True
 
     def found(self, family: str) -> list[Piece] | None:
