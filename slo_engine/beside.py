@@ -321,6 +321,8 @@ def answer(
     with events.steadily():
         known, rows = Remembered(events), 0
         for part in parts:
+            known.hear(part.since, part.noted)
+        for part in parts:
             for told, last in _some(map(_told, pieces_in(part, known, organisation, store))):
                 rows += sum(map(_size, told))
                 if rows > _MOST_ROWS:

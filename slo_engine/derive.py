@@ -16,7 +16,7 @@ from collector.store import DerivationStore, EventStore, Replacement, Series, fr
 from slo_engine.indicator import Asked, Events, Family, Half, Piece, Silent
 from slo_engine.observation import by_series, label_values
 from slo_engine.organisation import Organisation
-from slo_engine.remembered import Remembered
+from slo_engine.remembered import Noted, Remembered
 
 _EPOCH = from_micros(0)
 
@@ -76,6 +76,8 @@ class Part(NamedTuple):
     family: Family
     since: Mapping[str, int]
     revisions: Mapping[str, int]
+    noted: Noted
+    """Which names may have something new, as far as that is known."""
     half: Half | None = None
 
 
@@ -124,7 +126,7 @@ def derive(  # noqa: PLR0913, PLR0917 - what is derived, from what, for whom, an
     organisation = organisation or Organisation()
     with seldom_collecting(), events.steadily():
         revisions = events.revisions()
-        looked_at = (_stale(family, store, revisions, organisation, to_micros(at)) for family in families)
+        looked_at = (_stale(family, events, store, revisions, organisation, to_micros(at)) for family in families)
         stale = [found for found in looked_at if found is not None]
         with _shared(stale, events, organisation, helpers) as shared:
             if second is not None:
@@ -144,9 +146,11 @@ def _written(
 ) -> Derived:
     """Derive and write each family, and note that; last those of which other processes do a part meanwhile."""
     known = Remembered(events)
+    for own in stale:
+        known.hear(own.asked.since or {}, own.noted)
     pieces, total = 0, 0
     changes: dict[int, int] = {}
-    for family, stamp, inputs, asked, why in sorted(stale, key=lambda one: one.family.name in shared.families):
+    for family, stamp, inputs, asked, why, _ in sorted(stale, key=lambda one: one.family.name in shared.families):
         elsewhere = shared.finished().get(family.name, ()) if family.name in shared.families else ()
         rest = written(family, known, organisation, store, _after(asked, elsewhere), why)
         for one in chain(elsewhere, rest):
@@ -165,10 +169,16 @@ class _Stale(NamedTuple):
     inputs: Mapping[str, int | str]
     asked: Asked
     why: Why
+    noted: Noted
 
 
 def _stale(
-    family: Family, store: DerivationStore, revisions: Mapping[str, int], organisation: Organisation, at: int
+    family: Family,
+    events: EventStore,
+    store: DerivationStore,
+    revisions: Mapping[str, int],
+    organisation: Organisation,
+    at: int,
 ) -> _Stale | None:
     """What there is to do for a family; None where its inputs and definitions are unchanged."""
     inputs: dict[str, int | str] = {kind_of(t): revisions.get(kind_of(t), 0) for t in family.inputs}
@@ -177,7 +187,8 @@ def _stale(
     if stamp == inputs:
         return None
     why = Why(str(inputs["definitions"]), at, _why(stamp, inputs))
-    return _Stale(family, stamp, inputs, _asked(family, store, stamp, inputs), why)
+    asked = _asked(family, store, stamp, inputs)
+    return _Stale(family, stamp, inputs, asked, why, events.noted(asked.since or {}, asked.revisions))
 
 
 class _Shared(NamedTuple):
@@ -221,7 +232,7 @@ def _halved(stale: Sequence[_Stale], organisation: Organisation, second: Second)
 
 
 def _part(one: _Stale, half: Half | None) -> Part:
-    return Part(one.family, one.asked.since or {}, one.asked.revisions, half)
+    return Part(one.family, one.asked.since or {}, one.asked.revisions, one.noted, half)
 
 
 def _with(one: _Stale, half: Half | None, second: Second) -> _Stale:

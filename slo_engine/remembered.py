@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from collector.conditions import Where
-from collector.events import Event
+from collector.conditions import Above, Where
+from collector.events import Event, kind_of
 from slo_engine.indicator import Events
 
 E = TypeVar("E", bound=Event)
+
+Noted = Mapping[str, Mapping[str, list[str]]]
+"""By kind and column the names that may have something new; of a kind that is missing it is not known."""
 
 
 class Remembered:
@@ -22,6 +25,12 @@ class Remembered:
         self._events = events
         self._distinct: dict[tuple[type[Event], str, int], list[str]] = {}
         self._moved: dict[tuple[type[Event], int], list[str]] = {}
+        self._noted: dict[tuple[str, str, int], list[str]] = {}
+
+    def hear(self, since: Mapping[str, int], noted: Noted) -> None:
+        """Hear which names may have something new after a revision of each kind: no others are looked at."""
+        for kind, columns in noted.items():
+            self._noted.update(((kind, column, since[kind]), names) for column, names in columns.items())
 
     def events(self, event_type: type[E]) -> Iterable[E]:
         """The events of a kind, each once."""
@@ -35,8 +44,15 @@ class Remembered:
         """The values of a text column, in order; only those of events written after a revision."""
         asked = event_type, name, since
         if asked not in self._distinct:
-            self._distinct[asked] = self._events.distinct(event_type, name, since)
+            self._distinct[asked] = self._found(*asked)
         return list(self._distinct[asked])
+
+    def _found(self, event_type: type[Event], name: str, since: int) -> list[str]:
+        noted = self._noted.get((kind_of(event_type), name, since))
+        if noted is None:
+            return self._events.distinct(event_type, name, since)
+        where: dict[str, Where] = {name: noted, "revision": Above(since)}
+        return sorted({value for (value,) in self._events.columns(event_type, name, **where)}) if noted else []
 
     def moved(self, event_type: type[Event], since: int) -> list[str]:
         """The services or repositories that an event of a kind left after a revision."""

@@ -26,6 +26,7 @@ from collector.errors import RetryableError, StoreError
 from collector.secrets import reveal
 from collector.store.columns import Same, Values
 from collector.store.dialects import INDEXED_WHEN_FILLED, POSTGRESQL, plain
+from collector.store.noted import Names, Noted
 
 SCHEMA_REVISION = "0009"
 _CHUNK = 5_000
@@ -78,6 +79,8 @@ class Transaction:
         self.connection = connection
         self._unindexed: dict[str, sa.Table] = {}
         self._fresh: dict[str, set[int] | None] = {}
+        self.notes: list[tuple[str, int, Names]] = []
+        """What it has written of which kind, with which revision."""
 
     def execute(self, statement: Any, parameters: Any = None) -> Any:
         """Run one Core statement."""
@@ -91,6 +94,10 @@ class Transaction:
     def rows(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of a select, as the driver's tuples: see `Database.select`."""
         return _fetched(self.connection, text, values)
+
+    def note(self, kind: str, revision: int, names: Names) -> None:
+        """Say what was written: who derives asks for it, once it is kept."""
+        self.notes.append((kind, revision, names))
 
     def run_many(self, text: str, values: Sequence[tuple[Any, ...]]) -> None:
         """Run a statement for each of some values."""
@@ -202,6 +209,7 @@ class Database:
         # SQLite allows one writer; inside one process a lock is fairer and faster than waiting for its timeout.
         self._writing = threading.Lock()
         self._steady = threading.local()
+        self.noted = Noted()
         self.found: str | None = None
         """The schema that was there when it was opened; None where there was none."""
 
@@ -258,6 +266,8 @@ class Database:
                     yield transaction
                     transaction.index()
                     self._guard(transaction)
+                for one in transaction.notes:
+                    self.noted.note(*one)
             except (SQLAlchemyError, self._engine.dialect.dbapi.Error) as error:  # type: ignore[union-attr] # it has one
                 raise StoreError(f"the store failed, nothing was kept: {_first_line(error)}") from error
 

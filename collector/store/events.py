@@ -27,6 +27,7 @@ from collector.store.tables import (
     FORGOTTEN,
     FOUND_BY_NAME,
     KIND_REVISION,
+    NAMED,
     QUARANTINE,
     REMOVED,
     SOURCE_RUN,
@@ -262,6 +263,20 @@ class EventStore:
         restricted = since >= 0
         text = partial(_distinct_text, event_type, name, restricted)
         return [value for (value,) in self._database.select(text, (since,) if restricted else ())]
+
+    def noted(self, since: Mapping[str, int], last: Mapping[str, int]) -> dict[str, dict[str, list[str]]]:
+        """By kind and column the names with something new after its revision and up to another, and maybe more.
+
+        Only those kinds of which this process alone wrote meanwhile: of others it does not know.
+        """
+        found: dict[str, dict[str, list[str]]] = {}
+        for kind, after in since.items():
+            names = self._database.noted.since(kind, after, last[kind])
+            if after == last[kind]:
+                names = {column: [] for column in NAMED.get(TYPE_OF_KIND[kind], ())}
+            if names is not None:
+                found[kind] = names
+        return found
 
     def moved(self, event_type: type[Event], since: int) -> list[str]:
         """The services, repositories and so on that an event of a kind left, or was dated anew in, after a revision."""

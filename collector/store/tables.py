@@ -83,6 +83,11 @@ _INDEXES: dict[type[Event], tuple[tuple[str, ...], ...]] = {
     UsageEvent: (("capability", "at"), ("capability", "revision")),
 }
 
+NAMED: dict[type[Event], tuple[str, ...]] = {
+    kind: tuple(columns[0] for columns in indexes if columns[1:] == ("revision",)) for kind, indexes in _INDEXES.items()
+}
+"""The columns whose values are asked for that have something new."""
+
 _SELDOM_SET: dict[type[Event], tuple[str, ...]] = {Deployment: ("artifact",), Ticket: ("journey",)}
 """Columns that most events of a kind leave empty: their indexes hold the others alone, and cost nothing for these."""
 

@@ -15,6 +15,7 @@ from collector.events import Commit, Event, event_ids, kind_of
 from collector.store.columns import Same, Values, columns_of, encoder, to_micros
 from collector.store.database import Transaction
 from collector.store.dialects import among, elements, insert
+from collector.store.noted import Names
 from collector.store.tables import (
     BELONGS_TO,
     DATED_BY,
@@ -25,6 +26,7 @@ from collector.store.tables import (
     FORGOTTEN,
     FOUND_BY_NAME,
     KIND_REVISION,
+    NAMED,
 )
 
 _PART = 1_000
@@ -108,9 +110,18 @@ def _write_kind(transaction: Transaction, event_type: type[Event], events: Seque
     )
     if changed:
         set_revision(transaction, event_type, revision)
+        transaction.note(kind_of(event_type), revision, _names(event_type, events))
         if not transaction.is_fresh(table):
             _note_moves(transaction, event_type, revision, before)
     return changed
+
+
+def _names(event_type: type[Event], events: Iterable[Event]) -> Names:
+    """By column the names that some events have there."""
+    found = {column: set(map(attrgetter(column), events)) for column in NAMED.get(event_type, ())}
+    for names in found.values():
+        names.discard(None)
+    return found
 
 
 def _empty(event_type: type[Event], events: Sequence[Event]) -> tuple[str, ...]:
