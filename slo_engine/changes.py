@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from collector.conditions import Above, Where
+from collector.conditions import Where
 from collector.events import Change, ChangeState, Commit, Review
 from collector.patterns import Pattern, any_matches
 from slo_engine.graph import CommitGraph
@@ -247,29 +247,24 @@ class History:
 def read_requests(
     events: Events,
     repository: str,
-    since: int | None = None,
-    ids: Sequence[str] = (),
+    ids: Sequence[str] | None = None,
     identities: Identities = _NOTHING_SAID,
 ) -> list[Request]:
     """The merged requests of a repository, in the order of their ids, with their first human review.
 
-    With `since` only those written after a revision, and those with these ids. Who is whom, and who is a bot, is as
-    the identities say.
+    With `ids` only those of them. Who is whom, and who is a bot, is as the identities say.
     """
     merged: dict[str, Where] = {"state": ChangeState.MERGED.value}
-    if since is None:
-        rows = events.columns(Change, *REQUEST_COLUMNS, repository=repository, **merged)
-    else:
-        rows = events.columns(Change, *REQUEST_COLUMNS, repository=repository, revision=Above(since), **merged)
-        rows += events.columns(Change, *REQUEST_COLUMNS, id=list(ids), **merged) if ids else []
-    requests = list({row[0]: Request._make((*row, None)) for row in rows}.values())
+    chosen: dict[str, Where] = {"repository": repository} if ids is None else {"id": list(ids)}
+    rows = [] if ids is not None and not ids else events.columns(Change, *REQUEST_COLUMNS, **chosen, **merged)
+    requests = [Request._make((*row, None)) for row in rows]
     if not requests:
         return []
     if identities:
         requests = [
             r._replace(author=identities.person(r.author), bot=identities.is_bot(r.author, r.bot)) for r in requests
         ]
-    names_of: dict[str, Where] = {} if since is None else {"change_native_id": [r.native_id for r in requests]}
+    names_of: dict[str, Where] = {} if ids is None else {"change_native_id": [r.native_id for r in requests]}
     reviews: dict[tuple[str, str], list[tuple[int, str | None]]] = defaultdict(list)
     for source, native_id, at, author in _human_reviews(events, repository, identities, names_of):
         reviews[source, native_id].append((at, author))

@@ -29,7 +29,7 @@ def waiting_only(events: Events, repository: str, state: RepositoryState, since:
         Review, "source", "change_native_id", repository=repository, revision=Above(since["review"])
     )
     ids = {i for i, _ in touched} | {event_id("change", source, native) for source, native in reviewed}
-    known = Marks(state.requests).among(map(mark, ids)) or not ids.isdisjoint(state.open_requests)
+    known = Marks(state.requests).among(map(mark, ids)) or not ids.isdisjoint(r[0] for r in state.open_requests)
     merged = any(s == ChangeState.MERGED for _, s in touched)
     return not known and not merged and all(i in dict(touched) or _waits(events, i) for i in ids)
 
@@ -129,19 +129,20 @@ class Later:
         reviewed = self._events.columns(
             Review, "source", "change_native_id", repository=repository, revision=Above(since.get("review", 0))
         )
-        ids = [i for (i,) in touched] + [event_id("change", source, native) for source, native in set(reviewed)]
-        if settled.among(map(mark, ids)):
+        new, known = {i for (i,) in touched}, {row[0]: Request._make(row) for row in state.open_requests}
+        again = {event_id("change", source, native) for source, native in set(reviewed)}
+        if settled.among(map(mark, new | again)):
             raise Settled
-        requests = read_requests(self._events, repository, revision, state.open_requests, self._identities)
+        # Of the others that are reviewed nobody merged one yet.
+        read = read_requests(self._events, repository, sorted(new | (again & known.keys())), self._identities)
         past, shipped = Marks(state.commits), self._shipped.get(repository, set())
-        new = {i for (i,) in touched}
-        for request in requests:
+        for request in read:
             shas = [s for s in (request.merge_sha, request.head_sha, *request.commits) if s]
             if request.id not in new:
                 continue
             if past.among(map(mark, shas)) or not shipped.isdisjoint(shas) or any(map(self.named, shas)):
                 raise Settled
-        return requests
+        return sorted([*read, *(r for i, r in known.items() if i not in new and i not in again)])
 
     def check_incidents(self, service: str, meant: Meant) -> None:
         """No incident that is new, or not settled, may mean a settled deployment."""

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slo_engine.cadence import week_start
-from slo_engine.changes import Merged, names
+from slo_engine.changes import Merged, Request, names
 from slo_engine.distinct import distinct
 from slo_engine.graph import SHIPPED_BEFORE
 from slo_engine.incidents import Incident, Settled
@@ -135,7 +135,8 @@ class RepositoryState(msgspec.Struct, array_like=True, frozen=True):
     """Beginnings of such ids."""
     open_commits: list[tuple[Any, ...]]
     """The rows of the other commits."""
-    open_requests: list[str]
+    open_requests: list[tuple[Any, ...]]
+    """The other requests, as `changes.Request` but for the author."""
 
 
 class ChainState(msgspec.Struct, array_like=True, frozen=True):
@@ -310,8 +311,13 @@ class _Repository:
             missing=Marks(old.missing if old else b"").joined(marks(self._missing())),
             beginnings=sorted(beginnings),
             open_commits=sorted(map(self.commits.row, self._open)),
-            open_requests=sorted(r for r, yes in self._requests.items() if not yes),
+            open_requests=sorted(self._open_requests()),
         )
+
+    def _open_requests(self) -> Iterable[Request]:
+        asked = (shipment.change for chain in self.chains for shipment in chain.asked)
+        known = {c.id: c.request for c in (*self.history.whole, *asked) if c.request is not None}
+        return [known[r]._replace(author=None) for r, settled in self._requests.items() if not settled and r in known]
 
     def check(self) -> None:
         """Raise Settled where a revert, rollback or hotfix that is open undoes what would be settled.
