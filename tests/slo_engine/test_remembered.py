@@ -63,6 +63,25 @@ def test_what_was_left_stays_what_it_was_when_first_asked_for(store: tuple[Datab
     assert (before, known.moved(Deployment, 0), known.moved(Deployment, 1)) == ([], [], ["shop"])
 
 
+def test_only_noted_names_are_looked_at(store: tuple[Database, EventStore], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which names may have something new was noted → nobody looks at all others; those without any are left out."""
+    write(store[0], deployment("basket", "2"), deployment("web", "3"))
+    known = Remembered(store[1])
+    known.hear({"deployment": 1}, {"deployment": {"service": ["basket", "shop"]}})
+    monkeypatch.setattr(store[1], "distinct", None)
+
+    assert known.distinct(Deployment, "service", 1) == ["basket"]
+
+
+def test_of_other_revisions_all_names_are_looked_at(store: tuple[Database, EventStore]) -> None:
+    """What was noted says nothing of what came before."""
+    write(store[0], deployment("basket", "2"))
+    known = Remembered(store[1])
+    known.hear({"deployment": 1}, {"deployment": {"service": ["basket"]}})
+
+    assert known.distinct(Deployment, "service", 0) == ["basket", "shop"]
+
+
 def test_events_themselves_are_never_remembered() -> None:
     """What is asked of them is read anew each time."""
     events = PlainEvents([deployment("shop")])

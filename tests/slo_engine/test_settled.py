@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace as replace_fields
 
-from collector.events import Commit, Deployment, Result
-from slo_engine.indicator import Asked
+from collector.events import Change, ChangeState, Commit, Deployment, Event, Result, Review, ReviewState
+from collector.store import Database, DerivationStore, EventStore, ObservationRow, ObservationStore, Series
+from slo_engine.derive import derive
+from slo_engine.indicator import Asked, Events, Piece, families
 from slo_engine.indicators import delivery
 from slo_engine.organisation import Organisation
 from slo_engine.plain_events import PlainEvents
@@ -127,3 +134,78 @@ def test_a_branch_sleeps_as_a_whole() -> None:
     branch = commit("old", 20, "10", line=False), commit("young", 40, "old", line=False)
 
     assert sorted(open_commits(*branch)) == sorted([sha("59"), sha("old"), sha("young")])
+
+
+REQUEST = Change(
+    source="hub",
+    native_id="o/shop#1",
+    repository="o/shop",
+    state=ChangeState.MERGED,
+    first_commit_at=START + timedelta(days=57),
+    created_at=START + timedelta(days=58),
+    merged_at=START + timedelta(days=59),
+    merge_sha=sha("59"),
+    author="person:" + "a" * 32,
+)
+
+
+def test_of_an_open_request_nobody_is_kept() -> None:
+    """A request that is not settled stays with the state, so that it need not be read again; its author does not."""
+    [piece] = delivery.settling(SETTLING)(PlainEvents([*LINE, *RELEASES, REQUEST]), Organisation(), Asked())
+    state = decoded(piece.state)
+
+    assert state is not None
+    assert [row[0] for row in state.repositories["o/shop"].open_requests] == [REQUEST.id]
+    assert b"a" * 32 not in (piece.state or b"")
+
+
+def review(hours: int) -> Review:
+    """A review of the request by another human, so long after it was opened."""
+    return Review(
+        source="hub",
+        native_id=f"review {hours}",
+        repository="o/shop",
+        change_native_id=REQUEST.native_id,
+        author="person:" + "b" * 32,
+        state=ReviewState.APPROVED,
+        at=REQUEST.created_at + timedelta(hours=hours),
+    )
+
+
+def observed(folder: Path, *batches: Sequence[Event]) -> tuple[dict[Series, list[Any]], list[str]]:
+    """The observations after writing some batches and deriving after each, and how the last pieces were derived."""
+    database, family = Database.open(folder), next(f for f in families() if f.name == "delivery")
+    told, derivations, ways = EventStore(database), DerivationStore(database), list[str]()
+
+    def pieces(events: Events, organisation: Organisation, asked: Asked) -> Iterator[Piece]:
+        ways.clear()
+        for piece in delivery.settling(SETTLING)(events, organisation, asked):
+            ways.append("whole" if piece.after is None else "continued")
+            yield piece
+
+    for batch in batches:
+        with database.transaction() as transaction:
+            told.write(transaction, batch)
+        derive([replace(family, pieces=pieces)], told, derivations, Organisation())
+    store = ObservationStore(database)
+    found = {s: store.window([n], -(2**62), 2**62, *ObservationRow._fields) for n, s in store.series().items()}
+    database.close()
+    return {series: sorted(rows) for series, rows in found.items() if rows}, ways
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        pytest.param([review(5)], id="the first review"),
+        pytest.param([review(5), review(2)], id="an earlier one"),
+        pytest.param([replace_fields(REQUEST, ready_at=START + timedelta(days=58, hours=3))], id="another version"),
+    ],
+)
+def test_what_comes_later_of_an_open_request_counts(tmp_path: Path, later: list[Event]) -> None:
+    """One after the other, judged each time from what was settled: as if all had been there at first."""
+    first = [*LINE, *RELEASES, REQUEST, review(9)]
+    one_by_one, ways = observed(tmp_path / "each", first, *([event] for event in later))
+    at_once, _ = observed(tmp_path / "once", [*first, *later])
+
+    assert ways == ["continued"]
+    assert one_by_one == at_once
