@@ -6,6 +6,7 @@ Reads the store; judges nothing.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from slo_engine.indicator import Indicator
 from slo_engine.observation import MOST_PARTS, Outcome, Subject, label_values, labelled
 from slo_engine.organisation import Organisation, levels
 from slo_engine.selecting import takes_in
+from slo_engine.sharing import Sharing
 from slo_engine.slo import IndicatorSli
 from slo_engine.units import CODES, NEVER, SHARED_FOR, Columns, Ints, Order, Pool, Units, by_time, units_of
 from slo_engine.windows import Window
@@ -186,6 +188,7 @@ class Reader:
         self._totals: dict[int, tuple[_Total, int]] = {}
         self._histograms: dict[tuple[Any, ...], Histograms] = {}
         self._sharing: dict[tuple[str, str], set[int]] = {}
+        self._looks: defaultdict[tuple[str, str], Sharing] = defaultdict(Sharing)
         self._pools: dict[tuple[Any, ...], Group] = {}
         self._of_service: dict[tuple[str, str], list[int]] = {}
         self._at_place: dict[tuple[str, str], list[int]] = {}
@@ -487,7 +490,8 @@ class Reader:
         place = indicator.observed_as, group.subject.environment
         sharing = self._sharing.get(place)
         if sharing is None:
-            sharing = self._sharing[place] = self.columns.sharing(self._at_place.get(place, ()))
+            units = {number: self.columns.rows(number).unit for number in self._at_place.get(place, ())}
+            sharing = self._sharing[place] = self._looks[place].among(units)
         return bool(sharing) and not sharing.isdisjoint(group.series)
 
     def count(self, numbers: Iterable[int]) -> set[int]:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.store import Judge, ObservationStore, Plain, Tally
-from slo_engine.distinct import distinct
 from slo_engine.lined import Lined
 from slo_engine.observation import MOST_PARTS, Outcome, Reason
 from slo_engine.statistics import MANY, sifted
@@ -342,19 +341,6 @@ class Columns:
         """How many units were excluded for each reason."""
         counts = histogram[len(_OUTCOMES) :]
         return {self.reasons[code]: n for code, n in enumerate(counts) if n} if any(counts) else {}
-
-    def sharing(self, numbers: Sequence[int]) -> set[int]:
-        """Those of some prepared series that have a unit which another of them has too."""
-        held = [self._held[n].rows.unit for n in numbers]
-        units = _concatenated(held, np.int64)
-        ordered = np.sort(units)
-        shared = ordered[1:][ordered[1:] == ordered[:-1]]
-        if shared.size == 0:
-            return set()
-        # All series in one look: asked for each of them, numpy would go through what is shared each time.
-        places = np.minimum(shared.searchsorted(units), shared.size - 1)
-        owners = np.repeat(np.array(numbers, dtype=np.int64), [own.size for own in held])
-        return set(distinct(owners[shared[places] == units]).tolist())
 
     def rows(self, number: int) -> Rows:
         """The rows held of a series that was prepared."""
