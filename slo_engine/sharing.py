@@ -11,6 +11,8 @@ from slo_engine.distinct import distinct
 
 Ints = NDArray[np.int64]
 _NONE = np.array([], dtype=np.int64)
+_MANY = 4
+"""Where more than one of so many series changed, a look at all of them costs less."""
 
 
 class Sharing:
@@ -26,12 +28,14 @@ class Sharing:
         """Those series that have a unit which another of them, or they themselves, have once more."""
         if self._found or not self._has_grown_apart(units):
             self._ordered, self._found = _looked_through(units)
-        self._units = units
+        self._units = dict(units)
         return self._found
 
     def _has_grown_apart(self, units: Mapping[int, Ints]) -> bool:
         """Whether nothing is shared still, for all that the changed series say; it may be so although this says no."""
         changed = [number for number, own in units.items() if self._units.get(number) is not own]
+        if len(changed) * _MANY > len(units):
+            return False
         new = np.sort(_together([units[number] for number in changed]))
         if (new[1:] == new[:-1]).any():
             return False
