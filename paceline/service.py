@@ -29,6 +29,7 @@ from collector.store import (
     Guard,
     InboxStore,
     ObservationStore,
+    Quarantined,
     Restatement,
     SourceRun,
     from_micros,
@@ -419,6 +420,10 @@ class Service:
         """The industry's mean scores of the configured year; empty for a year without."""
         industry = self.benchmarks.industry if self.benchmarks else None
         return industry.by_kind if industry else {}
+
+    def set_aside(self, source: str | None = None, limit: int = 1_000) -> list[Quarantined]:
+        """The records that could not be used, of all sources or of one: where each is, and why."""
+        return self.events.quarantined(source, limit)
 
     def restatements(self, since: datetime | None = None, limit: int = 1_000) -> list[Restatement]:
         """The newest published judgements that changed afterwards, newest first."""

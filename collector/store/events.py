@@ -189,9 +189,9 @@ class EventStore:
                 rows,
             )
 
-    def quarantined(self, source: str | None = None) -> list[Quarantined]:
-        """The records set aside, by source and place."""
-        query = sa.select(QUARANTINE).order_by(QUARANTINE.c.source, QUARANTINE.c.location)
+    def quarantined(self, source: str | None = None, limit: int | None = None) -> list[Quarantined]:
+        """The records set aside, by source and place; so many of them at most."""
+        query = sa.select(QUARANTINE).order_by(QUARANTINE.c.source, QUARANTINE.c.location).limit(limit)
         if source is not None:
             query = query.where(QUARANTINE.c.source == source)
         with self._database.reading() as connection:

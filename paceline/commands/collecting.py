@@ -1,4 +1,4 @@
-"""Commands about what comes in: `check` and `collect`."""
+"""Commands about what comes in: `check`, `collect` and `rejected`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from paceline.wiring import Running, build
 from slo_engine.words import so_many
 
 _SHOWN_RECORDS = 20
+_MOST_REJECTED = 10_000
 
 
 @click.command(epilog=examples("paceline check --config paceline.yaml"))
@@ -206,3 +207,27 @@ def _print_outcomes(outcomes: Sequence[RunOutcome], output: str) -> None:
             click.echo(f"… and {outcome.rejected_total - len(shown)} more of {outcome.source}", err=True)
         for truncation in outcome.truncations:
             click.echo(f"cut off: {outcome.source}: {truncation}", err=True)
+
+
+@click.command(epilog=examples("paceline rejected", "paceline rejected --source shop --output json"))
+@config_option
+@click.option("--source", "name", help="Only those of this source.")
+@click.option("--limit", type=click.IntRange(1, _MOST_REJECTED), default=50, show_default=True, help="At most so many.")
+@output_option
+def rejected(config: Path | None, name: str | None, limit: int, output: str) -> None:
+    """List the records of the sources that could not be used: where each is, and why.
+
+    A record is listed once, with the newest reason, also when it could be used later.
+    """
+    with opened(config) as running:
+        if name is not None:
+            _chosen(running.service.configuration, [name])
+        records = running.service.set_aside(name, limit)
+    if output == "json":
+        print_json(records)
+        return
+    table(
+        f"Set aside, {so_many(len(records), 'record')}",
+        ("Source", "Record", "Why"),
+        [(record.source, record.location, record.reason) for record in records],
+    )

@@ -72,6 +72,7 @@ def test_records_set_aside_are_named(run: Run, settings_file: Path) -> None:
         (("collect", "--nonsense"), "No such option"),
         (("restatements", "--since", "soon"), "'soon' does not match the formats"),
         (("restatements", "--limit", "0"), "0 is not in the range 1<=x<=10000"),
+        (("rejected", "--limit", "0"), "0 is not in the range 1<=x<=10000"),
     ],
 )
 def test_wrong_arguments_are_exit_code_2(run: Run, arguments: tuple[str, ...], said: str) -> None:
@@ -225,6 +226,34 @@ def test_evaluate_says_that_nothing_is_production(run: Run, settings_file: Path)
     assert note in out
 
 
+def test_records_set_aside_are_listed_later(run: Run, settings_file: Path) -> None:
+    """What a run could not use is asked for when it is over: each record once, with its source, place and reason."""
+    with (settings_file.parent / "events.jsonl").open("a", encoding="utf-8") as file:
+        file.write("{broken\n[]\n")
+    run("collect")
+    run("collect")
+
+    records = json.loads(run("rejected", "--output", "json")[1])
+    code, out, _ = run("rejected", "--source", "events", "--limit", "1")
+
+    assert [(r["source"], r["location"]) for r in records] == [("events", f"events.jsonl:{n}") for n in (3, 4)]
+    assert all(r["reason"] for r in records)
+    assert (code, "Set aside, 1 record" in out, "events.jsonl:3" in out, "events.jsonl:4" in out) == (
+        0,
+        True,
+        True,
+        False,
+    )
+
+
+def test_records_of_an_unknown_source_are_a_mistake(run: Run) -> None:
+    """A name that no source has is told from a source with nothing set aside."""
+    code, _, err = run("rejected", "--source", "event")
+
+    assert (code, "no source named event; there are events" in err) == (2, True)
+    assert json.loads(run("rejected", "--output", "json")[1]) == []
+
+
 def test_restatements_are_listed(run: Run, settings_file: Path) -> None:
     """A late incident makes a published good deployment bad: listed with its event, from what to what, and why."""
     run("collect")
@@ -261,7 +290,7 @@ def test_restatements_are_listed_since_a_time(run: Run, settings_file: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "command", [("evaluate",), ("explain", "deployment_frequency"), ("collect",), ("restatements",)]
+    "command", [("evaluate",), ("explain", "deployment_frequency"), ("collect",), ("rejected",), ("restatements",)]
 )
 def test_tables_are_for_people(run: Run, command: tuple[str, ...]) -> None:
     """Without --output a command prints a table."""
