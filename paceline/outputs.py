@@ -181,7 +181,7 @@ class Ways:
         configuration = service.configuration
         forms: tuple[list[str], ...] = ([], ["--output", "json"])
         for form in forms:
-            yield from ([*line.split(), *form] for line in ("evaluate", "restatements", "slo list"))
+            yield from ([*line.split(), *form] for line in ("evaluate", "rejected", "restatements", "slo list"))
             yield from (["slo", "history", s.name, *form] for s in configuration.slos[:1] if s.indicator)
             services = configuration.organisation.services[:1]
             yield from (["gate", "--service", s.name, "--dry-run", *form] for s in services)

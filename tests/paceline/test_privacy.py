@@ -311,6 +311,7 @@ def test_nothing_is_looked_at_twice(outputs: list[Output]) -> None:
     assert len(places) == len(set(places))
 
 
+@pytest.mark.usefixtures("outputs")  # before the numbers were made nothing explains them
 @pytest.mark.parametrize("path", ["/explain/deployment_frequency", "/api/v1/explain/deployment_frequency"])
 def test_an_explanation_made_once_says_the_same(world: World, path: str) -> None:
     """Page and API say what they say without each other, also where one lists less than the other."""
