@@ -7,7 +7,7 @@ say nothing of each other, so the sums of those that ended are kept, and new run
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -112,6 +112,13 @@ class DaySum(msgspec.Struct, array_like=True):
         return DaySum(self.micros + more.micros, self.waits.joined(more.waits))
 
 
+class Keys(NamedTuple):
+    """What waits are summed under, and what jobs that were left out are."""
+
+    sums: frozenset[Whose] = frozenset()
+    excluded: frozenset[tuple[Whose, str]] = frozenset()
+
+
 class CiWaits(msgspec.Struct, array_like=True):
     """The waits of a repository by day, the jobs that were left out by day and reason, and those that still wait."""
 
@@ -136,9 +143,15 @@ class CiWaits(msgspec.Struct, array_like=True):
             pending[who] = pending[who].joined(jobs) if who in pending else jobs
         return CiWaits(sums, excluded, pending)
 
-    def like(self, other: CiWaits) -> CiWaits:
-        """What of it stands for the same as something in another one, and all that still waits."""
-        return CiWaits(_among(self.sums, other.sums), _among(self.excluded, other.excluded), self.pending)
+    @property
+    def keys(self) -> Keys:
+        """What its sums and the jobs that were left out stand under."""
+        return Keys(frozenset(self.sums), frozenset(self.excluded))
+
+    def like(self, *others: Keys) -> CiWaits:
+        """What of it stands under the same as something in others, and all that still waits."""
+        sums, excluded = (frozenset[Any]().union(*own) for own in zip(*others, strict=True))
+        return CiWaits(_among(self.sums, sums), _among(self.excluded, excluded), self.pending)
 
     def since(self, day: int) -> CiWaits:
         """It without what is dated before a day."""
@@ -148,7 +161,7 @@ class CiWaits(msgspec.Struct, array_like=True):
 
 
 def _among(known: Mapping[K, V], wanted: Iterable[K]) -> dict[K, V]:
-    return {key: known[key] for key in wanted}
+    return {key: known[key] for key in wanted if key in known}
 
 
 class State(msgspec.Struct, array_like=True, frozen=True):
@@ -156,7 +169,8 @@ class State(msgspec.Struct, array_like=True, frozen=True):
 
     `settled`: the sums of runs that ended, of the days from `since` on. `open`: the jobs of other runs, each with what
     it belongs to. `loose`: by source the pipelines with jobs that do not say whose they are. `done`: the marks of the
-    jobs that are settled, and of the runs that they are jobs of.
+    jobs that are settled, and of the runs that they are jobs of. `counted`: what open jobs were counted under, which is
+    said again when they turn out to belong elsewhere.
     """
 
     settled: CiWaits = msgspec.field(default_factory=CiWaits)
@@ -164,6 +178,7 @@ class State(msgspec.Struct, array_like=True, frozen=True):
     loose: set[tuple[str, str]] = msgspec.field(default_factory=set)
     open: dict[str, tuple[str, str, str | None]] = msgspec.field(default_factory=dict)
     done: bytes = b""
+    counted: Keys = Keys()
 
 
 class Carried(NamedTuple):
@@ -225,8 +240,9 @@ def _carried(state: State, jobs: Sequence[Job], terms: Terms) -> Carried:
         loose=state.loose,
         open={job.id: job.belongs for run in under_way for job in run},
         done=Marks(state.done).joined(marks(i for run in ended for i in _ids(run))),
+        counted=still.keys,
     )
-    return Carried(whole.like(fresh.joined(still)), whole.like(still), kept)
+    return Carried(whole.like(fresh.keys, still.keys, state.counted), whole.like(still.keys), kept)
 
 
 def _since(state: State, jobs: Iterable[Job]) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from ci_runs import ANN, DAY, START, job, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,6 +99,24 @@ def test_what_is_written_during_a_derivation_is_told_again() -> None:
     derived.after(run("2", 0, 3), meanwhile=[run("3", 0, 3)])
 
     assert changed(derived.after(run("4", 0, 3))) == [(NEVER, 2)]
+    assert derived.everything == derived.anew
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param(under_way("q", DAY, DAY + 5), id="another day"),
+        pytest.param(under_way("q", 0, None), id="it waits again"),
+        pytest.param(under_way("q", 0, 3, bot=True), id="a bot"),
+        pytest.param(under_way("q", 9, 3), id="no time"),
+    ],
+)
+def test_a_run_that_turns_out_to_be_elsewhere_takes_nobody_along(told: PipelineRun) -> None:
+    """Two were counted together, one of them under way: what becomes of it leaves the other one where it is."""
+    derived = Derived(wait.FAMILY)
+    derived.after(run("p", 0, 4), under_way("q", 0, 3))
+    derived.after(told)
+
     assert derived.everything == derived.anew
 
 
