@@ -231,3 +231,5 @@ def rejected(config: Path | None, name: str | None, limit: int, output: str) -> 
         ("Source", "Record", "Why"),
         [(record.source, record.location, record.reason) for record in records],
     )
+    if len(records) == limit:
+        click.echo(f"There may be more than these {limit}: --limit shows them.")

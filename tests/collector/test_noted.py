@@ -41,6 +41,9 @@ def looked_at(store: EventStore, since: int) -> list[str] | None:
     return sorted({service for (service,) in rows})
 
 
+pytestmark = pytest.mark.sqlite  # of PostgreSQL nothing is noted
+
+
 @pytest.fixture
 def noted() -> Noted:
     """Three revisions were written here: 4, 5 and 6."""

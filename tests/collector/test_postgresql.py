@@ -498,3 +498,11 @@ def test_a_copy_that_differs_is_not_kept(filled: Database, database: Database) -
         copy_store(filled, database)
 
     assert sum(one.rows for one in digests(database)) == 0
+
+
+def test_names_are_not_noted(database: Database, probe: Any) -> None:
+    """The server may fail alone and forget its last commits, and others get these: every name is asked for."""
+    _write(database, probe("1"))
+    _write(database, probe("2"))
+
+    assert EventStore(database).noted({"probe": 1}, {"probe": 2}) == {}
